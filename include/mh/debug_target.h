@@ -1,0 +1,127 @@
+/*
+ * What a debugger may do to virtual machines: the one table through which the protocol room sees them. Core fills it
+ * in with KVM, the tests with a fake. Virtual machines are numbered from 1; a target that serves one machine only
+ * still calls it by its own number.
+ *
+ * Protocol of use: a machine is stopped or running. While it runs, only wait() and interrupt() may be called for it;
+ * everything else belongs to stopped machines. resume() only notes what is to be done; wait() lets it happen.
+ * All calls come from the one thread that serves the debugger.
+ */
+#ifndef MH_DEBUG_TARGET_H
+#define MH_DEBUG_TARGET_H
+
+#include "mh/status.h"
+#include "mh/stop.h"
+#include "mh/x86_regs.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum mh_space {
+    MH_SPACE_VIRTUAL, /* through the guest's page tables, as the instructions see it */
+    MH_SPACE_PHYSICAL,
+};
+
+/* Kinds of GDB's z and Z packets, in their numbering. */
+enum mh_break_kind {
+    MH_BREAK_SOFTWARE = 0,
+    MH_BREAK_HARDWARE = 1,
+    MH_BREAK_WATCH_WRITE = 2,
+    MH_BREAK_WATCH_READ = 3,
+    MH_BREAK_WATCH_ACCESS = 4,
+};
+
+enum mh_resume_kind {
+    MH_RESUME_CONTINUE,
+    MH_RESUME_STEP,  /* one instruction */
+    MH_RESUME_RANGE, /* step until rip leaves [start, end), a breakpoint is met or something else stops it */
+};
+
+struct mh_resume {
+    enum mh_resume_kind kind;
+    uint64_t start, end; /* RANGE */
+};
+
+enum mh_wait_result {
+    MH_WAIT_STOPPED, /* *vm has stopped, *stop says why */
+    MH_WAIT_INPUT,   /* the debugger's connection has something to read (or is gone); machines run on */
+    MH_WAIT_IDLE,    /* no machine is running */
+};
+
+/* What a memory map tells, lowest address first; guest-physical. */
+struct mh_memory_region {
+    uint64_t start, length;
+};
+
+/* Takes `length` bytes of text, any number of times a call. */
+typedef void mh_text_sink(void *sink_ctx, const char *text, size_t length);
+
+struct mh_debug_target_ops {
+    /* Number of machines. */
+    unsigned (*vm_count)(void *ctx);
+    /* The number of the i-th machine, i from 0. */
+    unsigned (*vm_number)(void *ctx, unsigned i);
+    /* A name for people; lives as long as the target. */
+    const char *(*vm_name)(void *ctx, unsigned vm);
+    /* Absolute path of the guest's ELF file, NULL when the image is flat. */
+    const char *(*vm_exec_file)(void *ctx, unsigned vm);
+    /* False after HLT, kill() or a crash that was let go: no registers, no memory, only restart(). */
+    bool (*vm_alive)(void *ctx, unsigned vm);
+
+    /* Read or write the parts named by `groups` (MH_REGS_*). On error *regs is undefined (read), or the machine
+     * unchanged as far as KVM allows (write); *err says which register was refused and why. */
+    enum mh_status (*read_regs)(void *ctx, unsigned vm, unsigned groups, struct mh_x86_regs *regs,
+                                struct mh_error *err);
+    enum mh_status (*write_regs)(void *ctx, unsigned vm, unsigned groups, const struct mh_x86_regs *regs,
+                                 struct mh_error *err);
+    /* XCR0 bits this machine may ever have: decides which registers exist. */
+    uint64_t (*xcr0_supported)(void *ctx, unsigned vm);
+
+    /* Copy up to `length` bytes; *done says how many, counted from the start and ending at the first unmapped byte.
+     * MH_OK when *done > 0 or length == 0, else MH_ERR_RANGE. Breakpoints never show; writes do not disarm them. */
+    enum mh_status (*read_memory)(void *ctx, unsigned vm, enum mh_space space, uint64_t address, void *to,
+                                  size_t length, size_t *done);
+    enum mh_status (*write_memory)(void *ctx, unsigned vm, enum mh_space space, uint64_t address, const void *from,
+                                   size_t length, size_t *done);
+    /* Fills at most `capacity` regions; returns how many there are. */
+    unsigned (*memory_map)(void *ctx, unsigned vm, struct mh_memory_region *regions, unsigned capacity);
+
+    /* Setting what is set, or clearing what is not, is MH_OK and changes nothing. Refusals (no free slot, no memory
+     * there) are told in *err in words meant for the person at the debugger. `length` is 1 for breakpoints. */
+    enum mh_status (*set_breakpoint)(void *ctx, unsigned vm, enum mh_break_kind kind, uint64_t address, uint64_t length,
+                                     struct mh_error *err);
+    enum mh_status (*clear_breakpoint)(void *ctx, unsigned vm, enum mh_break_kind kind, uint64_t address,
+                                       uint64_t length, struct mh_error *err);
+    /* Forget every break- and watchpoint of the machine; used when a debugger leaves. */
+    void (*clear_all_breakpoints)(void *ctx, unsigned vm);
+
+    void (*resume)(void *ctx, unsigned vm, const struct mh_resume *how);
+    /* Ask a running machine to stop soon; wait() then reports MH_STOP_INTERRUPTED, or what came first. */
+    void (*interrupt)(void *ctx, unsigned vm);
+    /* Let the resumed machines run until one stops or the connection `fd` becomes readable. */
+    enum mh_wait_result (*wait)(void *ctx, int fd, unsigned *vm, struct mh_stop *stop);
+
+    /* Put the machine back to its start: image, memory, registers, files. It is stopped before its first
+     * instruction; break- and watchpoints stay. */
+    enum mh_status (*restart)(void *ctx, unsigned vm, struct mh_error *err);
+    /* End the machine; it is not alive afterwards. */
+    void (*kill)(void *ctx, unsigned vm);
+
+    /* The text about a stop for people (the crash report); several lines. */
+    void (*describe_stop)(void *ctx, unsigned vm, const struct mh_stop *stop, mh_text_sink *sink, void *sink_ctx);
+    /* `monitor` commands that look at the machine: "regs", "pt ADDR", "map", "files", "stats". Returns MH_ERR_USAGE
+     * for a command it does not know, with *err naming those it does. */
+    enum mh_status (*monitor)(void *ctx, unsigned vm, const char *command, mh_text_sink *sink, void *sink_ctx,
+                              struct mh_error *err);
+
+    /* The VM's own files, read only. open: a host descriptor the caller closes, or minus an errno. */
+    int (*open_file)(void *ctx, unsigned vm, const char *name);
+};
+
+struct mh_debug_target {
+    const struct mh_debug_target_ops *ops;
+    void *ctx;
+};
+
+#endif

@@ -1,0 +1,114 @@
+/*
+ * What a guest and the hypervisor agree on: ports, the memory map and the file calls.
+ * Guests include this header too, so it needs nothing but <stdint.h>. docs/guest-interface.md explains it.
+ */
+#ifndef MH_GUEST_ABI_H
+#define MH_GUEST_ABI_H
+
+#include <stdint.h>
+
+/*
+ * Guest-physical memory, identity-mapped at the start. RAM is 2, 4 or 8 MB, all of it the guest's.
+ *
+ *   0                  flat images are loaded and entered here
+ *   RAM - 4 KB         stack reserve: no image may reach into it
+ *   RAM - 8            rsp at the start; holds the return address of the entry point
+ *   RAM                not mapped: a page fault
+ *   0x1000000 (16 MB)  system area: page tables, GDT, TSS, IDT, exception stack
+ *   + 0xc000           not mapped
+ *
+ * Addresses below 0x400 or so are ordinary RAM: address 0 is mapped.
+ */
+#define MH_STACK_RESERVE 0x1000u
+#define MH_SYSTEM_AREA 0x1000000u
+#define MH_SYSTEM_AREA_SIZE 0xc000u
+
+/* Selectors of the GDT a guest starts with. */
+#define MH_SEL_KERNEL_CODE 0x08u
+#define MH_SEL_KERNEL_DATA 0x10u
+#define MH_SEL_USER_DATA 0x1bu /* GDT entry 3, requested privilege level 3 */
+#define MH_SEL_USER_CODE 0x23u /* GDT entry 4, requested privilege level 3 */
+#define MH_SEL_TSS 0x28u
+
+/* Serial port: OUT prints one byte, IN waits for one; 0xff at the end of the input. */
+#define MH_PORT_SERIAL 0xe9u
+#define MH_SERIAL_EOF 0xffu
+
+/*
+ * File port. Bytes are a request written and an answer read one byte at a time; a 32-bit OUT of the guest-physical
+ * address of a struct mh_file_call is a whole call in one exit.
+ */
+#define MH_PORT_FILE 0x278u
+
+/* Calls; `result` is what is returned when nothing fails. */
+enum mh_file_op {
+    MH_FILE_OPEN = 1,  /* name, flags -> a descriptor */
+    MH_FILE_CLOSE = 2, /* descriptor -> 0 */
+    MH_FILE_READ = 3,  /* descriptor, length -> bytes read, 0 at the end of the file */
+    MH_FILE_WRITE = 4, /* descriptor, length, data -> bytes written */
+    MH_FILE_SEEK = 5,  /* descriptor, whence, offset -> the new position */
+    MH_FILE_SIZE = 6,  /* descriptor -> the size of the file in bytes */
+};
+
+/* Flags of MH_FILE_OPEN: MH_O_READ, MH_O_WRITE or both; the others need MH_O_WRITE. */
+#define MH_O_READ 0x01u
+#define MH_O_WRITE 0x02u
+#define MH_O_CREATE 0x04u   /* make the file when it does not exist */
+#define MH_O_TRUNCATE 0x08u /* start with an empty file */
+#define MH_O_APPEND 0x10u   /* every write goes to the end */
+#define MH_O_ALL 0x1fu
+
+/* Whence of MH_FILE_SEEK, as in C. */
+#define MH_SEEK_SET 0u
+#define MH_SEEK_CUR 1u
+#define MH_SEEK_END 2u
+
+/* Limits of the interface. */
+#define MH_FILE_NAME_MAX 255u /* bytes of a name */
+#define MH_FILE_STREAM_MAX                                                                                             \
+    0x1000u /* bytes one READ or WRITE moves on the byte-at-a-time path; longer ones come out short */
+
+/* Errors come back as negative results; the numbers are Linux's. */
+enum mh_file_error {
+    MH_ENOENT = 2,        /* no such file */
+    MH_EIO = 5,           /* the host failed to read or write */
+    MH_EBADF = 9,         /* not an open descriptor, or not open for this */
+    MH_EACCES = 13,       /* the name is none a guest may use, or no regular file has it */
+    MH_EFAULT = 14,       /* the buffer or the call itself lies outside RAM */
+    MH_EINVAL = 22,       /* flags, whence or position make no sense */
+    MH_EMFILE = 24,       /* too many open files */
+    MH_EFBIG = 27,        /* the file would grow past what a VM may write */
+    MH_ENOSPC = 28,       /* the host's disk is full */
+    MH_ENAMETOOLONG = 36, /* the name is longer than MH_FILE_NAME_MAX */
+    MH_ENOSYS = 38,       /* no such call */
+    MH_EPROTO = 71,       /* an answer was read before the request was whole */
+    MH_EDQUOT = 122,      /* the VM has written as much, or made as many files, as it may */
+};
+
+/* A call in memory, for the one-exit path. Little-endian, no alignment asked for. */
+struct mh_file_call {
+    uint32_t op;     /* enum mh_file_op */
+    int32_t fd;      /* all but OPEN */
+    uint32_t flags;  /* OPEN: MH_O_*; SEEK: MH_SEEK_* */
+    uint32_t zero;   /* must be 0 */
+    uint64_t buffer; /* guest-physical: the name (OPEN), the data (READ, WRITE) */
+    uint64_t length; /* bytes at `buffer` */
+    int64_t offset;  /* SEEK */
+    int64_t result;  /* written by the hypervisor: what the call returns, or minus an enum mh_file_error */
+};
+
+/*
+ * The byte-at-a-time path. All numbers little-endian; every answer begins with the result, 8 bytes, signed.
+ *
+ *   OPEN   op:1 flags:4 length:2 name:length    -> result:8
+ *   CLOSE  op:1 fd:4                            -> result:8
+ *   READ   op:1 fd:4 length:4                   -> result:8 data:result
+ *   WRITE  op:1 fd:4 length:4 data:length       -> result:8
+ *   SEEK   op:1 fd:4 whence:4 offset:8          -> result:8
+ *   SIZE   op:1 fd:4                            -> result:8
+ *
+ * The call is made when its last byte is written. Reading before that drops the request and answers -MH_EPROTO;
+ * writing before an answer is read to its end drops the rest of the answer; past the answer, reads give 0xff.
+ */
+
+#endif

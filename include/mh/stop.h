@@ -1,0 +1,57 @@
+/* Why a virtual machine came back from running. Core returns these and acts on none of them. */
+#ifndef MH_STOP_H
+#define MH_STOP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum mh_stop_kind {
+    MH_STOP_HALTED,        /* HLT: the good end; rip is after it */
+    MH_STOP_BREAKPOINT,    /* a breakpoint the debugger set, rip at it */
+    MH_STOP_HW_BREAKPOINT, /* an execute breakpoint in a debug register the debugger set, rip at it */
+    MH_STOP_WATCHPOINT,    /* a watched access was made, rip after it */
+    MH_STOP_STEP,          /* the one instruction, or the range, is done */
+    MH_STOP_EXCEPTION,     /* a fault the guest has no handler for, rip at the faulting instruction */
+    MH_STOP_RETURNED,      /* the guest's entry point returned to its caller, which does not exist */
+    MH_STOP_TRIPLE_FAULT,  /* a fault while a fault was being delivered to the guest's own broken handlers */
+    MH_STOP_NO_MEMORY,     /* the guest reached a physical address that has no memory */
+    MH_STOP_KVM_ERROR,     /* KVM could not go on: internal error, failed entry or an exit nobody knows */
+    MH_STOP_IO_ERROR,      /* the host could not read or write for the guest */
+    MH_STOP_INTERRUPTED,   /* someone asked: between two instructions, nothing half done */
+};
+
+enum mh_watch_kind {
+    MH_WATCH_WRITE,
+    MH_WATCH_READ,
+    MH_WATCH_ACCESS,
+};
+
+#define MH_INSTRUCTION_MAX 15u
+
+struct mh_stop {
+    enum mh_stop_kind kind;
+
+    /* EXCEPTION */
+    uint8_t vector;
+    bool has_error_code;
+    uint32_t error_code;
+    uint64_t cr2; /* of a page fault */
+
+    /* WATCHPOINT */
+    enum mh_watch_kind watch;
+    uint64_t watch_address; /* the watched guest-virtual address, as the debugger named it */
+
+    /* NO_MEMORY */
+    uint64_t physical;
+    bool is_write;
+
+    /* KVM_ERROR */
+    uint32_t exit_reason;                    /* KVM_EXIT_*; -1 when KVM_RUN itself failed */
+    uint32_t suberror;                       /* of an internal error */
+    uint64_t hardware_reason;                /* of a failed entry or an unknown exit */
+    int host_errno;                          /* of KVM_RUN, or of an IO_ERROR */
+    uint8_t instruction[MH_INSTRUCTION_MAX]; /* the bytes KVM could not handle */
+    uint8_t instruction_length;              /* 0: not known */
+};
+
+#endif
