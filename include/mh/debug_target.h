@@ -45,7 +45,7 @@ struct mh_resume {
 
 enum mh_wait_result {
     MH_WAIT_STOPPED, /* *vm has stopped, *stop says why */
-    MH_WAIT_INPUT,   /* the debugger's connection has something to read (or is gone); machines run on */
+    MH_WAIT_INPUT,   /* one of the descriptors has something to read (or is gone); machines run on */
     MH_WAIT_IDLE,    /* no machine is running */
 };
 
@@ -99,8 +99,9 @@ struct mh_debug_target_ops {
     void (*resume)(void *ctx, unsigned vm, const struct mh_resume *how);
     /* Ask a running machine to stop soon; wait() then reports MH_STOP_INTERRUPTED, or what came first. */
     void (*interrupt)(void *ctx, unsigned vm);
-    /* Let the resumed machines run until one stops or the connection `fd` becomes readable. */
-    enum mh_wait_result (*wait)(void *ctx, int fd, unsigned *vm, struct mh_stop *stop);
+    /* Let the resumed machines run until one stops or one of `fd_count` descriptors (the debugger's connection, the
+     * port others knock on) becomes readable. */
+    enum mh_wait_result (*wait)(void *ctx, const int *fds, unsigned fd_count, unsigned *vm, struct mh_stop *stop);
 
     /* Put the machine back to its start: image, memory, registers, files. It is stopped before its first
      * instruction; break- and watchpoints stay. */
