@@ -15,13 +15,13 @@
  *   RAM - 8            rsp at the start; holds the return address of the entry point
  *   RAM                not mapped: a page fault
  *   0x1000000 (16 MB)  system area: page tables, GDT, TSS, IDT, exception stack
- *   + 0xc000           not mapped
+ *   + 0xa000           not mapped
  *
- * Addresses below 0x400 or so are ordinary RAM: address 0 is mapped.
+ * Address 0 is ordinary RAM: a null pointer does not fault.
  */
 #define MH_STACK_RESERVE 0x1000u
 #define MH_SYSTEM_AREA 0x1000000u
-#define MH_SYSTEM_AREA_SIZE 0xc000u
+#define MH_SYSTEM_AREA_SIZE 0xa000u
 
 /* Selectors of the GDT a guest starts with. */
 #define MH_SEL_KERNEL_CODE 0x08u
@@ -50,10 +50,10 @@ enum mh_file_op {
     MH_FILE_SIZE = 6,  /* descriptor -> the size of the file in bytes */
 };
 
-/* Flags of MH_FILE_OPEN: MH_O_READ, MH_O_WRITE or both; the others need MH_O_WRITE. */
+/* Flags of MH_FILE_OPEN: MH_O_READ, MH_O_WRITE or both; MH_O_TRUNCATE and MH_O_APPEND need MH_O_WRITE. */
 #define MH_O_READ 0x01u
 #define MH_O_WRITE 0x02u
-#define MH_O_CREATE 0x04u   /* make the file when it does not exist */
+#define MH_O_CREATE 0x04u   /* make the file when it does not exist; MH_O_WRITE alone does so too */
 #define MH_O_TRUNCATE 0x08u /* start with an empty file */
 #define MH_O_APPEND 0x10u   /* every write goes to the end */
 #define MH_O_ALL 0x1fu

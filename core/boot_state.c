@@ -1,0 +1,154 @@
+#include "boot_state.h"
+
+#include "mh/x86_regs.h"
+#include "paging.h"
+
+#include <string.h>
+
+/* A 64-bit TSS (Intel SDM volume 3, 8.7). */
+struct tss {
+    uint32_t reserved0;
+    uint64_t rsp[3];
+    uint64_t reserved1;
+    uint64_t ist[7];
+    uint64_t reserved2;
+    uint16_t reserved3;
+    uint16_t io_map;
+} __attribute__((packed));
+
+/* A gate of the 64-bit IDT (Intel SDM volume 3, 6.14.1). */
+struct gate {
+    uint16_t offset_low;
+    uint16_t selector;
+    uint8_t ist;
+    uint8_t type;
+    uint16_t offset_middle;
+    uint32_t offset_high;
+    uint32_t reserved;
+};
+
+#define GATE_INTERRUPT 0x8e
+#define GATE_INTERRUPT_RING3 0xee
+#define VECTOR_BREAKPOINT 3
+#define VECTOR_OVERFLOW 4
+
+#define TSS_LIMIT (sizeof(struct tss) - 1)
+#define TSS_BUSY_64 0xb
+
+static const uint64_t gdt_segments[] = {
+    0,
+    0x00af9b000000ffff, /* MH_SEL_KERNEL_CODE: 64-bit, ring 0 */
+    0x00cf93000000ffff, /* MH_SEL_KERNEL_DATA */
+    0x00cff3000000ffff, /* MH_SEL_USER_DATA: ring 3; before the code, as SYSRET wants them */
+    0x00affb000000ffff, /* MH_SEL_USER_CODE */
+};
+
+#define GDT_ENTRIES (sizeof gdt_segments / sizeof gdt_segments[0] + 2) /* and the TSS, which takes two */
+
+static uint64_t area(uint32_t offset)
+{
+    return MH_SYSTEM_AREA + offset;
+}
+
+static uint64_t stub_address(unsigned slot)
+{
+    return area(BOOT_STUBS + slot * BOOT_STUB_SIZE);
+}
+
+static void write_gdt(uint8_t *system_area)
+{
+    memcpy(system_area + BOOT_GDT, gdt_segments, sizeof gdt_segments);
+    uint64_t base = area(BOOT_TSS);
+    const uint64_t tss_descriptor[2] = {
+        TSS_LIMIT | (base & 0xffffff) << 16 | 0x8bull << 40 | (base >> 24 & 0xff) << 56,
+        base >> 32,
+    };
+    memcpy(system_area + BOOT_GDT + sizeof gdt_segments, tss_descriptor, sizeof tss_descriptor);
+}
+
+static void write_tss(uint8_t *system_area)
+{
+    struct tss tss = {.rsp[0] = area(BOOT_RING0_STACK_TOP), .ist[0] = area(BOOT_FAULT_STACK_TOP)};
+    tss.io_map = sizeof tss; /* past the limit: ring 3 may use no port */
+    memcpy(system_area + BOOT_TSS, &tss, sizeof tss);
+}
+
+static struct gate gate_to(uint64_t target, bool ring3_may_call)
+{
+    return (struct gate){
+        .offset_low = (uint16_t)target,
+        .selector = MH_SEL_KERNEL_CODE,
+        .ist = 1,
+        .type = ring3_may_call ? GATE_INTERRUPT_RING3 : GATE_INTERRUPT,
+        .offset_middle = (uint16_t)(target >> 16),
+        .offset_high = (uint32_t)(target >> 32),
+    };
+}
+
+static void write_idt(uint8_t *system_area)
+{
+    struct gate idt[BOOT_VECTORS];
+    for (unsigned vector = 0; vector < BOOT_VECTORS; vector++)
+        idt[vector] = gate_to(stub_address(vector), vector == VECTOR_BREAKPOINT || vector == VECTOR_OVERFLOW);
+    memcpy(system_area + BOOT_IDT, idt, sizeof idt);
+}
+
+static void write_stubs(uint8_t *system_area)
+{
+    static const uint8_t stub[] = {0xf4, 0xeb, 0xfd}; /* 1: hlt; jmp 1b */
+    for (unsigned slot = 0; slot <= BOOT_STUB_RETURNED; slot++)
+        memcpy(system_area + BOOT_STUBS + slot * BOOT_STUB_SIZE, stub, sizeof stub);
+}
+
+void boot_write_system_area(const struct guest_memory *memory, uint32_t page_size)
+{
+    uint8_t *system_area = memory_system_area(memory);
+    paging_build(memory, page_size);
+    write_gdt(system_area);
+    write_tss(system_area);
+    write_idt(system_area);
+    write_stubs(system_area);
+    const uint64_t return_address = stub_address(BOOT_STUB_RETURNED);
+    memcpy(memory->host + memory->ram_size - sizeof return_address, &return_address, sizeof return_address);
+}
+
+struct kvm_regs boot_regs(const struct guest_memory *memory, uint64_t entry)
+{
+    return (struct kvm_regs){
+        .rip = entry,
+        .rsp = memory->ram_size - sizeof(uint64_t),
+        .rflags = MH_RFLAGS_FIXED,
+    };
+}
+
+static const struct kvm_segment code_segment = {
+    .limit = 0xffffffff, .selector = MH_SEL_KERNEL_CODE, .type = 0xb, .present = 1, .s = 1, .l = 1, .g = 1};
+static const struct kvm_segment data_segment = {
+    .limit = 0xffffffff, .selector = MH_SEL_KERNEL_DATA, .type = 0x3, .present = 1, .s = 1, .db = 1, .g = 1};
+static const struct kvm_segment task_segment = {
+    .base = MH_SYSTEM_AREA + BOOT_TSS, .limit = TSS_LIMIT, .selector = MH_SEL_TSS, .type = TSS_BUSY_64, .present = 1};
+static const struct kvm_segment no_segment = {.unusable = 1};
+
+void boot_sregs(struct kvm_sregs *sregs, bool use_xsave)
+{
+    sregs->cs = code_segment;
+    sregs->ds = sregs->es = sregs->fs = sregs->gs = sregs->ss = data_segment;
+    sregs->tr = task_segment;
+    sregs->ldt = no_segment;
+    sregs->gdt = (struct kvm_dtable){.base = area(BOOT_GDT), .limit = GDT_ENTRIES * sizeof(uint64_t) - 1};
+    sregs->idt = (struct kvm_dtable){.base = area(BOOT_IDT), .limit = BOOT_VECTORS * sizeof(struct gate) - 1};
+    sregs->cr0 = MH_CR0_PE | MH_CR0_MP | MH_CR0_ET | MH_CR0_NE | MH_CR0_WP | MH_CR0_AM | MH_CR0_PG;
+    sregs->cr2 = 0;
+    sregs->cr3 = paging_root().v;
+    sregs->cr4 = MH_CR4_PAE | MH_CR4_OSFXSR | MH_CR4_OSXMMEXCPT | (use_xsave ? MH_CR4_OSXSAVE : 0);
+    sregs->cr8 = 0;
+    sregs->efer = MH_EFER_SCE | MH_EFER_LME | MH_EFER_LMA | MH_EFER_NXE;
+}
+
+int boot_stub_at(uint64_t rip)
+{
+    uint64_t offset = rip - 1 - area(BOOT_STUBS);
+    if (offset % BOOT_STUB_SIZE != 0 || offset / BOOT_STUB_SIZE > BOOT_STUB_RETURNED)
+        return -1;
+    return (int)(offset / BOOT_STUB_SIZE);
+}

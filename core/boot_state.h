@@ -1,0 +1,55 @@
+/*
+ * What a machine finds when it starts: the contents of the system area and the registers.
+ *
+ * The IDT leads every exception to a stub of its own, `hlt` in a 16-byte slot, on a stack of its own (IST 1). So a
+ * guest without handlers leaves KVM with HLT, the slot in rip tells the vector, and the frame on the stack tells the
+ * rest, whatever the guest did to its own stack.
+ */
+#ifndef MH_CORE_BOOT_STATE_H
+#define MH_CORE_BOOT_STATE_H
+
+#include "memory.h"
+#include "mh/guest_abi.h"
+
+#include <linux/kvm.h>
+#include <stdbool.h>
+
+/* The system area, as offsets from MH_SYSTEM_AREA. */
+enum boot_layout {
+    BOOT_PML4 = 0x0000,
+    BOOT_PDPT = 0x1000,
+    BOOT_PD = 0x2000,
+    BOOT_SYSTEM_PT = 0x3000,
+    BOOT_RAM_PT = 0x4000, /* four tables, for 8 MB in 4 KB pages */
+    BOOT_GDT = 0x8000,
+    BOOT_TSS = 0x8080,
+    BOOT_IDT = 0x8100,
+    BOOT_STUBS = 0x8400,
+    BOOT_FAULT_STACK_TOP = 0x9000, /* IST 1; grows down to the stubs */
+    BOOT_RING0_STACK_TOP = 0xa000, /* RSP0 of the TSS: one page, for guests that use ring 3 with this TSS */
+};
+
+#define BOOT_VECTORS 32u
+#define BOOT_STUB_SIZE 16u
+
+/* The slot behind the vectors: where the guest's entry point returns to. */
+#define BOOT_STUB_RETURNED BOOT_VECTORS
+
+/* Write page tables, GDT, TSS, IDT and stubs into the system area, and the return address of the entry point onto the
+ * stack. `page_size` is PAGE_4K or PAGE_2M. */
+void boot_write_system_area(const struct guest_memory *memory, uint32_t page_size);
+
+/* The general registers at the start. */
+struct kvm_regs boot_regs(const struct guest_memory *memory, uint64_t entry);
+
+/* Put the starting segments, tables and control registers into *sregs; what it holds of the APIC base stays.
+ * `use_xsave` switches CR4.OSXSAVE on. */
+void boot_sregs(struct kvm_sregs *sregs, bool use_xsave);
+
+/*
+ * Which stub a machine that left with HLT stands in: 0 to 31 for an exception's vector, BOOT_STUB_RETURNED, or -1 when
+ * `rip` (after the HLT) is not behind a stub's first byte.
+ */
+int boot_stub_at(uint64_t rip);
+
+#endif

@@ -1,0 +1,176 @@
+#include "file.h"
+
+#include <string.h>
+
+/* What an op wants before its payload, by op. */
+static const uint8_t head_length[] = {
+    [MH_FILE_OPEN] = 6,  [MH_FILE_CLOSE] = 4, [MH_FILE_READ] = 8,
+    [MH_FILE_WRITE] = 8, [MH_FILE_SEEK] = 16, [MH_FILE_SIZE] = 4,
+};
+
+void file_port_init(struct file_port *port, const struct mh_vm_config *config, const atomic_bool *stop)
+{
+    file_store_init(&port->store, config, stop);
+    port->state = FILE_PORT_IDLE;
+}
+
+void file_port_destroy(struct file_port *port)
+{
+    file_store_destroy(&port->store);
+}
+
+static uint32_t get32(const uint8_t *from)
+{
+    uint32_t value;
+    memcpy(&value, from, sizeof value);
+    return value;
+}
+
+static int64_t get64(const uint8_t *from)
+{
+    int64_t value;
+    memcpy(&value, from, sizeof value);
+    return value;
+}
+
+static void answer(struct file_port *port, int64_t result, uint32_t data_length)
+{
+    memcpy(port->result, &result, sizeof result);
+    port->answer_length = (uint32_t)sizeof result + data_length;
+    port->answer_read = 0;
+    port->state = FILE_PORT_ANSWER;
+}
+
+static uint32_t at_most(uint32_t length, uint32_t limit)
+{
+    return length < limit ? length : limit;
+}
+
+static void run_request(struct file_port *port, struct inbound *inbound)
+{
+    struct file_store *store = &port->store;
+    int32_t fd = (int32_t)get32(port->head);
+    int64_t result = -MH_ENOSYS;
+    uint32_t data_length = 0;
+    switch ((enum mh_file_op)port->op) {
+    case MH_FILE_OPEN:
+        result = file_store_open(store, (const char *)port->data, port->length, get32(port->head));
+        break;
+    case MH_FILE_CLOSE:
+        result = file_store_close(store, fd);
+        break;
+    case MH_FILE_READ:
+        result = file_store_read(store, fd, port->data, at_most(get32(port->head + 4), MH_FILE_STREAM_MAX), inbound);
+        data_length = result > 0 ? (uint32_t)result : 0;
+        break;
+    case MH_FILE_WRITE:
+        result = file_store_write(store, fd, port->data, at_most(port->length, MH_FILE_STREAM_MAX));
+        break;
+    case MH_FILE_SEEK:
+        result = file_store_seek(store, fd, get32(port->head + 4), get64(port->head + 8));
+        break;
+    case MH_FILE_SIZE:
+        result = file_store_size(store, fd);
+        break;
+    }
+    answer(port, result, data_length);
+}
+
+/* The fixed arguments are here: is there a payload to wait for? */
+static void head_is_whole(struct file_port *port, struct inbound *inbound)
+{
+    port->length = 0;
+    if (port->op == MH_FILE_OPEN)
+        port->length = port->head[4] | (uint32_t)port->head[5] << 8;
+    else if (port->op == MH_FILE_WRITE)
+        port->length = get32(port->head + 4);
+    port->got = 0;
+    if (port->length == 0)
+        run_request(port, inbound);
+    else
+        port->state = FILE_PORT_PAYLOAD;
+}
+
+static void start_request(struct file_port *port, uint8_t op)
+{
+    port->op = op;
+    port->got = 0;
+    if (op >= sizeof head_length || head_length[op] == 0)
+        answer(port, -MH_ENOSYS, 0);
+    else
+        port->state = FILE_PORT_HEAD;
+}
+
+void file_port_out(struct file_port *port, uint8_t byte, struct inbound *inbound)
+{
+    switch (port->state) {
+    case FILE_PORT_IDLE:
+    case FILE_PORT_ANSWER: /* what was not read of the last answer is dropped */
+        start_request(port, byte);
+        break;
+    case FILE_PORT_HEAD:
+        port->head[port->got++] = byte;
+        if (port->got == head_length[port->op])
+            head_is_whole(port, inbound);
+        break;
+    case FILE_PORT_PAYLOAD:
+        if (port->got < MH_FILE_STREAM_MAX)
+            port->data[port->got] = byte;
+        if (++port->got == port->length)
+            run_request(port, inbound);
+        break;
+    }
+}
+
+void file_port_in(struct file_port *port, struct inbound *inbound, uint8_t *to)
+{
+    static const uint8_t nothing = 0xff;
+    if (port->state == FILE_PORT_HEAD || port->state == FILE_PORT_PAYLOAD)
+        answer(port, -MH_EPROTO, 0);
+    const uint8_t *from = &nothing;
+    if (port->state == FILE_PORT_ANSWER) {
+        uint32_t at = port->answer_read++;
+        from = at < sizeof port->result ? &port->result[at] : &port->data[at - sizeof port->result];
+        if (port->answer_read == port->answer_length)
+            port->state = FILE_PORT_IDLE;
+    }
+    inbound_copy(inbound, to, from, 1);
+}
+
+static int64_t make_call(struct file_port *port, const struct guest_memory *memory, struct inbound *inbound,
+                         const struct mh_file_call *call)
+{
+    struct file_store *store = &port->store;
+    bool has_buffer = call->op == MH_FILE_OPEN || call->op == MH_FILE_READ || call->op == MH_FILE_WRITE;
+    void *buffer = has_buffer ? memory_ram_at(memory, mh_gpa_of(call->buffer), call->length) : NULL;
+    if (has_buffer && buffer == NULL)
+        return -MH_EFAULT;
+    if (call->zero != 0)
+        return -MH_EINVAL;
+    switch ((enum mh_file_op)call->op) {
+    case MH_FILE_OPEN:
+        return file_store_open(store, buffer, call->length, call->flags);
+    case MH_FILE_CLOSE:
+        return file_store_close(store, call->fd);
+    case MH_FILE_READ:
+        return file_store_read(store, call->fd, buffer, call->length, inbound);
+    case MH_FILE_WRITE:
+        return file_store_write(store, call->fd, buffer, call->length);
+    case MH_FILE_SEEK:
+        return file_store_seek(store, call->fd, call->flags, call->offset);
+    case MH_FILE_SIZE:
+        return file_store_size(store, call->fd);
+    }
+    return -MH_ENOSYS;
+}
+
+void file_port_call(struct file_port *port, const struct guest_memory *memory, struct inbound *inbound, mh_gpa address)
+{
+    struct mh_file_call call;
+    uint8_t *at = memory_ram_at(memory, address, sizeof call);
+    if (at == NULL)
+        return;
+    memcpy(&call, at, sizeof call);
+    int64_t result = make_call(port, memory, inbound, &call);
+    inbound_copy(inbound, at + offsetof(struct mh_file_call, result), &result, sizeof result);
+}

@@ -1,0 +1,360 @@
+#include "file_store.h"
+
+#include "mh/guest_abi.h"
+#include "own_directory.h"
+#include "shared_files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct open_file {
+    int fd;         /* on the host; -1: free */
+    bool is_shared; /* the descriptor belongs to the shared set */
+    uint32_t flags;
+    uint64_t position;
+};
+
+#define COPY_CHUNK (1u << 20)
+
+void file_store_init(struct file_store *store, const struct mh_vm_config *config, const atomic_bool *stop)
+{
+    *store = (struct file_store){
+        .shared = config->shared,
+        .parent = config->files_parent,
+        .directory_name = config->files_name,
+        .directory = -1,
+        .limits = config->limits,
+        .stop = stop,
+        .notice = config->notice,
+        .notice_ctx = config->notice_ctx,
+    };
+}
+
+static void release(struct open_file *file)
+{
+    if (file->fd >= 0 && !file->is_shared)
+        close(file->fd);
+    file->fd = -1;
+}
+
+void file_store_destroy(struct file_store *store)
+{
+    for (size_t i = 0; store->open != NULL && i < store->limits.open_files; i++)
+        release(&store->open[i]);
+    for (size_t i = 0; i < store->own_count; i++)
+        free(store->own[i]);
+    free(store->open);
+    free(store->own);
+    if (store->directory >= 0)
+        close(store->directory);
+}
+
+/* What the guest is told of a failure on the host. */
+static int64_t guest_error(int host_errno)
+{
+    switch (host_errno) {
+    case ENOENT:
+        return -MH_ENOENT;
+    case ENOSPC:
+    case EDQUOT:
+        return -MH_ENOSPC;
+    case EFBIG:
+        return -MH_EFBIG;
+    case EACCES:
+    case EPERM:
+    case ELOOP:
+    case EXDEV:
+    case EISDIR:
+    case ENOTDIR:
+    case EROFS:
+        return -MH_EACCES;
+    case EMFILE:
+    case ENFILE:
+        return -MH_EMFILE;
+    default:
+        return -MH_EIO;
+    }
+}
+
+static void notice_once(struct file_store *store, const char *what, int error)
+{
+    if (store->noticed || store->notice == NULL)
+        return;
+    store->noticed = true;
+    char text[512];
+    snprintf(text, sizeof text, "%s '%s/%s': %s", what, store->parent, store->directory_name,
+             error == EWOULDBLOCK ? "another run is using it; give this one its own --files-dir" : strerror(error));
+    store->notice(store->notice_ctx, text);
+}
+
+static int need_directory(struct file_store *store)
+{
+    if (store->directory >= 0)
+        return 0;
+    int directory = own_directory_open(store->parent, store->directory_name);
+    if (directory < 0) {
+        notice_once(store, "cannot use the guest's directory", -directory);
+        return directory;
+    }
+    store->directory = directory;
+    return 0;
+}
+
+static bool is_own(const struct file_store *store, const char *name)
+{
+    for (size_t i = 0; i < store->own_count; i++) {
+        if (strcmp(store->own[i], name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static int64_t remember_own(struct file_store *store, const char *name)
+{
+    if (store->own == NULL)
+        store->own = calloc(FILE_STORE_NAMES_MAX, sizeof *store->own);
+    char *copy = strdup(name);
+    if (store->own == NULL || copy == NULL) {
+        free(copy);
+        return -MH_EIO;
+    }
+    store->own[store->own_count++] = copy;
+    return 0;
+}
+
+static uint64_t may_still_write(const struct file_store *store)
+{
+    return store->written < store->limits.bytes_written ? store->limits.bytes_written - store->written : 0;
+}
+
+/* One step of a copy: the kernel's own way, which shares blocks where the file system can, else through memory. */
+static ssize_t copy_step(int from, int to, off_t position)
+{
+    off_t in = position, out = position;
+    ssize_t moved = copy_file_range(from, &in, to, &out, COPY_CHUNK, 0);
+    if (moved >= 0 || (errno != EXDEV && errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP))
+        return moved;
+    char buffer[4096];
+    ssize_t got = pread(from, buffer, sizeof buffer, position);
+    return got <= 0 ? got : pwrite(to, buffer, (size_t)got, position);
+}
+
+static int64_t copy_contents(struct file_store *store, int from, int to)
+{
+    off_t position = 0;
+    for (;;) {
+        if (atomic_load(store->stop))
+            return -MH_EIO;
+        ssize_t moved = copy_step(from, to, position);
+        if (moved < 0 && errno == EINTR)
+            continue;
+        if (moved <= 0)
+            return moved == 0 ? 0 : guest_error(errno);
+        if ((uint64_t)moved > may_still_write(store))
+            return -MH_EDQUOT;
+        store->written += (uint64_t)moved;
+        position += moved;
+    }
+}
+
+/* Make the guest's own file `name`, empty or as a copy of `original` (-1: none). Returns a host descriptor. */
+static int64_t make_own(struct file_store *store, const char *name, int original)
+{
+    if (store->own_count == FILE_STORE_NAMES_MAX)
+        return -MH_EDQUOT;
+    int failed = need_directory(store);
+    if (failed < 0)
+        return guest_error(-failed);
+    int fd = own_directory_create(store->directory, name);
+    if (fd < 0)
+        return guest_error(-fd);
+    int64_t result = original < 0 ? 0 : copy_contents(store, original, fd);
+    if (result == 0)
+        result = remember_own(store, name);
+    if (result < 0) {
+        unlinkat(store->directory, name, 0);
+        close(fd);
+        return result;
+    }
+    return fd;
+}
+
+static int64_t open_own(struct file_store *store, const char *name, uint32_t flags)
+{
+    int fd = own_directory_reopen(store->directory, name, (flags & MH_O_WRITE) != 0);
+    if (fd < 0)
+        return guest_error(-fd);
+    if ((flags & MH_O_TRUNCATE) != 0 && ftruncate(fd, 0) != 0) {
+        int error = errno;
+        close(fd);
+        return guest_error(error);
+    }
+    return fd;
+}
+
+static int64_t open_on_host(struct file_store *store, const char *name, uint32_t flags, bool *is_shared)
+{
+    *is_shared = false;
+    if (is_own(store, name))
+        return open_own(store, name, flags);
+    int shared = shared_files_find(store->shared, name);
+    if (shared >= 0 && (flags & MH_O_WRITE) == 0) {
+        *is_shared = true;
+        return shared;
+    }
+    if ((flags & (MH_O_WRITE | MH_O_CREATE)) == 0)
+        return -MH_ENOENT;
+    return make_own(store, name, (flags & MH_O_TRUNCATE) != 0 ? -1 : shared);
+}
+
+static struct open_file *free_slot(struct file_store *store)
+{
+    if (store->open == NULL) {
+        store->open = calloc(store->limits.open_files, sizeof *store->open);
+        for (size_t i = 0; store->open != NULL && i < store->limits.open_files; i++)
+            store->open[i].fd = -1;
+    }
+    for (size_t i = 0; store->open != NULL && i < store->limits.open_files; i++) {
+        if (store->open[i].fd < 0)
+            return &store->open[i];
+    }
+    return NULL;
+}
+
+static bool flags_make_sense(uint32_t flags)
+{
+    if ((flags & ~MH_O_ALL) != 0 || (flags & (MH_O_READ | MH_O_WRITE)) == 0)
+        return false;
+    return (flags & MH_O_WRITE) != 0 || (flags & (MH_O_TRUNCATE | MH_O_APPEND)) == 0;
+}
+
+int64_t file_store_open(struct file_store *store, const char *name, size_t length, uint32_t flags)
+{
+    if (!flags_make_sense(flags))
+        return -MH_EINVAL;
+    while (length > 2 && name[0] == '.' && name[1] == '/') {
+        name += 2;
+        length -= 2;
+    }
+    if (length > MH_FILE_NAME_MAX)
+        return -MH_ENAMETOOLONG;
+    if (!file_name_is_allowed(name, length))
+        return length == 0 ? -MH_ENOENT : -MH_EACCES;
+    char text[MH_FILE_NAME_MAX + 1];
+    memcpy(text, name, length);
+    text[length] = '\0';
+    struct open_file *file = free_slot(store);
+    if (file == NULL)
+        return -MH_EMFILE;
+    bool is_shared;
+    int64_t fd = open_on_host(store, text, flags, &is_shared);
+    if (fd < 0)
+        return fd;
+    *file = (struct open_file){.fd = (int)fd, .is_shared = is_shared, .flags = flags};
+    return file - store->open;
+}
+
+static struct open_file *find_open(struct file_store *store, int32_t fd)
+{
+    if (store->open == NULL || fd < 0 || (uint32_t)fd >= store->limits.open_files || store->open[fd].fd < 0)
+        return NULL;
+    return &store->open[fd];
+}
+
+int64_t file_store_close(struct file_store *store, int32_t fd)
+{
+    struct open_file *file = find_open(store, fd);
+    if (file == NULL)
+        return -MH_EBADF;
+    release(file);
+    return 0;
+}
+
+static int64_t host_source(void *source_ctx, void *to, size_t length)
+{
+    struct open_file *file = source_ctx;
+    ssize_t got;
+    do {
+        got = pread(file->fd, to, length, (off_t)file->position);
+    } while (got < 0 && errno == EINTR);
+    return got < 0 ? guest_error(errno) : got;
+}
+
+int64_t file_store_read(struct file_store *store, int32_t fd, void *to, size_t length, struct inbound *inbound)
+{
+    struct open_file *file = find_open(store, fd);
+    if (file == NULL || (file->flags & MH_O_READ) == 0)
+        return -MH_EBADF;
+    int64_t got = inbound_fill(inbound, to, length, host_source, file);
+    if (got > 0)
+        file->position += (uint64_t)got;
+    return got;
+}
+
+static int64_t host_size(const struct open_file *file)
+{
+    struct stat info;
+    return fstat(file->fd, &info) != 0 ? guest_error(errno) : info.st_size;
+}
+
+int64_t file_store_write(struct file_store *store, int32_t fd, const void *from, size_t length)
+{
+    struct open_file *file = find_open(store, fd);
+    if (file == NULL || (file->flags & MH_O_WRITE) == 0)
+        return -MH_EBADF;
+    if ((file->flags & MH_O_APPEND) != 0) {
+        int64_t end = host_size(file);
+        if (end < 0)
+            return end;
+        file->position = (uint64_t)end;
+    }
+    if (length == 0)
+        return 0;
+    if (may_still_write(store) == 0)
+        return -MH_EDQUOT;
+    if (file->position >= store->limits.bytes_written)
+        return -MH_EFBIG;
+    uint64_t room = store->limits.bytes_written - file->position;
+    uint64_t allowed = room < may_still_write(store) ? room : may_still_write(store);
+    ssize_t put;
+    do {
+        put = pwrite(file->fd, from, length < allowed ? length : (size_t)allowed, (off_t)file->position);
+    } while (put < 0 && errno == EINTR);
+    if (put < 0)
+        return guest_error(errno);
+    store->written += (uint64_t)put;
+    file->position += (uint64_t)put;
+    return put;
+}
+
+int64_t file_store_seek(struct file_store *store, int32_t fd, uint32_t whence, int64_t offset)
+{
+    struct open_file *file = find_open(store, fd);
+    if (file == NULL)
+        return -MH_EBADF;
+    int64_t base = 0;
+    if (whence == MH_SEEK_CUR)
+        base = (int64_t)file->position;
+    else if (whence == MH_SEEK_END)
+        base = host_size(file);
+    else if (whence != MH_SEEK_SET)
+        return -MH_EINVAL;
+    if (base < 0)
+        return base;
+    int64_t position;
+    if (__builtin_add_overflow(base, offset, &position) || position < 0)
+        return -MH_EINVAL;
+    file->position = (uint64_t)position;
+    return position;
+}
+
+int64_t file_store_size(struct file_store *store, int32_t fd)
+{
+    struct open_file *file = find_open(store, fd);
+    return file == NULL ? -MH_EBADF : host_size(file);
+}

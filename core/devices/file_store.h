@@ -1,0 +1,51 @@
+/*
+ * The files one guest may reach: those shared with all (read only), and its own, in a directory of its own. Opening a
+ * shared file for writing makes the guest an own copy of it under the same name, which it finds from then on.
+ *
+ * At the start of a run a guest has no files of its own: what an earlier run left in the directory is not seen, and
+ * replaced when the guest makes a file of that name. The directory itself is made when it is first needed.
+ *
+ * All calls return a value >= 0, or minus an enum mh_file_error.
+ */
+#ifndef MH_CORE_DEVICES_FILE_STORE_H
+#define MH_CORE_DEVICES_FILE_STORE_H
+
+#include "../inbound.h"
+#include "mh/vm.h"
+
+#include <stdatomic.h>
+
+#define FILE_STORE_OPEN_MAX 1024u
+#define FILE_STORE_NAMES_MAX 1024u /* own files a guest may make */
+
+struct open_file;
+
+struct file_store {
+    const struct mh_shared_files *shared;
+    const char *parent;
+    const char *directory_name;
+    int directory; /* descriptor of this VM's directory, locked; -1 until it is needed */
+    struct mh_file_limits limits;
+    uint64_t written;       /* bytes written or copied so far */
+    struct open_file *open; /* limits.open_files of them, NULL until the first is opened */
+    char **own;             /* names of the guest's own files, NULL until there is one */
+    size_t own_count;
+    const atomic_bool *stop; /* breaks off long copies */
+    void (*notice)(void *ctx, const char *text);
+    void *notice_ctx;
+    bool noticed;
+};
+
+void file_store_init(struct file_store *store, const struct mh_vm_config *config, const atomic_bool *stop);
+void file_store_destroy(struct file_store *store);
+
+/* `name` need not end in a NUL and may hold any bytes. Returns a descriptor, the lowest that is free. */
+int64_t file_store_open(struct file_store *store, const char *name, size_t length, uint32_t flags);
+int64_t file_store_close(struct file_store *store, int32_t fd);
+/* The bytes enter the guest through `inbound`. */
+int64_t file_store_read(struct file_store *store, int32_t fd, void *to, size_t length, struct inbound *inbound);
+int64_t file_store_write(struct file_store *store, int32_t fd, const void *from, size_t length);
+int64_t file_store_seek(struct file_store *store, int32_t fd, uint32_t whence, int64_t offset);
+int64_t file_store_size(struct file_store *store, int32_t fd);
+
+#endif

@@ -1,0 +1,33 @@
+/* The serial port 0xe9: bytes out are gathered and handed on in batches, bytes in are waited for one by one. */
+#ifndef MH_CORE_DEVICES_SERIAL_H
+#define MH_CORE_DEVICES_SERIAL_H
+
+#include "../inbound.h"
+#include "mh/vm.h"
+
+#include <stdatomic.h>
+
+#define SERIAL_BUFFER 4096u
+
+struct serial {
+    struct mh_serial_end end;
+    int error;           /* errno of the first failed write; what is printed after it is dropped */
+    atomic_uint pending; /* bytes in `buffer`; other threads read it to see whether a kick is worth it */
+    uint8_t buffer[SERIAL_BUFFER];
+};
+
+void serial_init(struct serial *serial, struct mh_serial_end end);
+
+/* The guest printed bytes. They stay in the buffer until it is full or serial_flush() is called. */
+void serial_put(struct serial *serial, const uint8_t *bytes, size_t length);
+
+/* Hand everything on to the other end. A failure stays in serial->error. */
+void serial_flush(struct serial *serial);
+
+/*
+ * The guest reads a byte into `to`: what it printed before is handed on first.
+ * Returns 0, -EINTR when the wait was broken off (nothing was taken), or minus an errno.
+ */
+int serial_get(struct serial *serial, struct inbound *inbound, uint8_t *to);
+
+#endif

@@ -1,0 +1,13 @@
+/* Faults the guest has no handler for, taken from the stubs of boot_state.h and put back to where they happened. */
+#ifndef MH_CORE_FAULTS_H
+#define MH_CORE_FAULTS_H
+
+#include "vm_internal.h"
+
+/*
+ * The machine left with HLT. When it stands in one of the stubs, fill in *stop (EXCEPTION or RETURNED), put the
+ * registers back to what they were at the faulting instruction, and return true; else return false.
+ */
+bool faults_take_from_stub(struct mh_vm *vm, struct mh_stop *stop);
+
+#endif

@@ -1,0 +1,25 @@
+/* What all machines of a process share: the KVM descriptor and what was learned from it. Read-only after host_cpuid().
+ */
+#ifndef MH_CORE_HOST_H
+#define MH_CORE_HOST_H
+
+#include "kvm_sys.h"
+#include "mh/vm.h"
+
+#include <pthread.h>
+
+struct mh_host {
+    int fd;
+    size_t run_size;        /* bytes of a processor's shared mapping */
+    unsigned coalesce_page; /* where the coalesced-I/O ring lies in it, in pages; 0: none */
+    bool needs_tss_address;
+    pthread_mutex_t mutex; /* guards `cpuid_state` while it is 0, and the filling of `cpuid` */
+    int cpuid_state;       /* 0: not asked yet; 1: there; otherwise minus an errno */
+    struct kvm_sys_cpuid cpuid;
+    uint64_t xcr0; /* what the guest's XCR0 starts with; 0: no XSAVE */
+};
+
+/* Make sure `cpuid` and `xcr0` are filled in. 0, or minus an errno. Any thread. */
+int host_cpuid(struct mh_host *host);
+
+#endif

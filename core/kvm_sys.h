@@ -1,0 +1,52 @@
+/*
+ * Every ioctl on a KVM descriptor is made here and nowhere else. The functions are thin: they return 0 (or the
+ * value the ioctl is made for) and minus an errno on failure. Source: Linux Documentation/virt/kvm/api.rst.
+ */
+#ifndef MH_CORE_KVM_SYS_H
+#define MH_CORE_KVM_SYS_H
+
+#include "mh/status.h"
+
+#include <linux/kvm.h>
+#include <stddef.h>
+
+#define KVM_SYS_CPUID_MAX 256
+
+/* kvm_cpuid2 with room for its entries. */
+struct kvm_sys_cpuid {
+    struct kvm_cpuid2 head;
+    struct kvm_cpuid_entry2 entries[KVM_SYS_CPUID_MAX];
+};
+
+/*
+ * Open /dev/kvm and make sure it is a KVM this program can work with.
+ * Returns MH_OK with *fd set, or MH_ERR_HOST with the missing thing and its remedy in *err.
+ */
+enum mh_status kvm_sys_open(int *fd, struct mh_error *err);
+
+/* KVM_CHECK_EXTENSION: 0 when the capability is missing or the question failed, else its value. */
+int kvm_sys_capability(int fd, int capability);
+/* KVM_GET_VCPU_MMAP_SIZE, in bytes. */
+int kvm_sys_run_size(int fd);
+/* KVM_GET_SUPPORTED_CPUID. About 0.8 ms where CPUID itself traps. */
+int kvm_sys_supported_cpuid(int fd, struct kvm_sys_cpuid *cpuid);
+
+/* KVM_CREATE_VM and KVM_CREATE_VCPU: a descriptor the caller closes. */
+int kvm_sys_create_vm(int fd);
+int kvm_sys_create_vcpu(int vm_fd);
+/* KVM_SET_TSS_ADDR, where the host's KVM wants one. */
+int kvm_sys_set_tss_address(int vm_fd, unsigned long address);
+int kvm_sys_set_memory(int vm_fd, const struct kvm_userspace_memory_region *region);
+/* KVM_REGISTER_COALESCED_MMIO for one byte-wide port. */
+int kvm_sys_coalesce_port(int vm_fd, unsigned port);
+
+int kvm_sys_set_cpuid(int vcpu_fd, const struct kvm_sys_cpuid *cpuid);
+int kvm_sys_get_regs(int vcpu_fd, struct kvm_regs *regs);
+int kvm_sys_set_regs(int vcpu_fd, const struct kvm_regs *regs);
+int kvm_sys_get_sregs(int vcpu_fd, struct kvm_sregs *sregs);
+int kvm_sys_set_sregs(int vcpu_fd, const struct kvm_sregs *sregs);
+int kvm_sys_set_xcrs(int vcpu_fd, const struct kvm_xcrs *xcrs);
+/* KVM_RUN; -EINTR after a signal or with immediate_exit set. */
+int kvm_sys_run(int vcpu_fd);
+
+#endif

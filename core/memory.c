@@ -1,0 +1,52 @@
+#include "memory.h"
+
+#include "mh/guest_abi.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum mh_status memory_create(struct guest_memory *memory, uint64_t ram_size, struct mh_error *err)
+{
+    memory->ram_size = ram_size;
+    void *host = mmap(NULL, ram_size + MH_SYSTEM_AREA_SIZE, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (host == MAP_FAILED) {
+        memory->host = NULL;
+        return mh_fail(err, MH_ERR_HOST, "no memory for %llu MB of guest RAM: %s", (unsigned long long)(ram_size >> 20),
+                       strerror(errno));
+    }
+    /* a huge page would make a guest that touches one byte cost 2 MB; failure only means there are none */
+    madvise(host, ram_size + MH_SYSTEM_AREA_SIZE, MADV_NOHUGEPAGE);
+    memory->host = host;
+    return MH_OK;
+}
+
+void memory_free(struct guest_memory *memory)
+{
+    if (memory->host != NULL)
+        munmap(memory->host, memory->ram_size + MH_SYSTEM_AREA_SIZE);
+    memory->host = NULL;
+}
+
+uint8_t *memory_system_area(const struct guest_memory *memory)
+{
+    return memory->host + memory->ram_size;
+}
+
+void *memory_ram_at(const struct guest_memory *memory, mh_gpa start, uint64_t length)
+{
+    if (start.v > memory->ram_size || length > memory->ram_size - start.v)
+        return NULL;
+    return memory->host + start.v;
+}
+
+void *memory_at(const struct guest_memory *memory, mh_gpa start, uint64_t length)
+{
+    if (start.v < MH_SYSTEM_AREA)
+        return memory_ram_at(memory, start, length);
+    uint64_t offset = start.v - MH_SYSTEM_AREA;
+    if (offset > MH_SYSTEM_AREA_SIZE || length > MH_SYSTEM_AREA_SIZE - offset)
+        return NULL;
+    return memory_system_area(memory) + offset;
+}

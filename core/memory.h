@@ -1,0 +1,35 @@
+/* Guest-physical memory: RAM from address 0 and the system area behind it, and the one check every access passes. */
+#ifndef MH_CORE_MEMORY_H
+#define MH_CORE_MEMORY_H
+
+#include "mh/status.h"
+#include "mh/types.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct guest_memory {
+    uint8_t *host;     /* RAM, followed directly by the system area */
+    uint64_t ram_size; /* bytes */
+};
+
+/*
+ * Reserve zeroed memory for a machine with `ram_size` bytes of RAM; pages cost nothing until they are touched.
+ * Returns MH_OK, or MH_ERR_HOST when the host has no address space left. memory_free() undoes it, also after a failure.
+ */
+enum mh_status memory_create(struct guest_memory *memory, uint64_t ram_size, struct mh_error *err);
+void memory_free(struct guest_memory *memory);
+
+/* The first byte of the system area (guest-physical MH_SYSTEM_AREA). */
+uint8_t *memory_system_area(const struct guest_memory *memory);
+
+/*
+ * The host address of guest-physical [start, start + length), or NULL when any byte of it is neither RAM nor system
+ * area, or the sum overflows. `length` may be 0.
+ */
+void *memory_at(const struct guest_memory *memory, mh_gpa start, uint64_t length);
+
+/* The same for RAM only: what a guest may name as a buffer. */
+void *memory_ram_at(const struct guest_memory *memory, mh_gpa start, uint64_t length);
+
+#endif

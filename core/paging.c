@@ -1,0 +1,128 @@
+#include "paging.h"
+
+#include "boot_state.h"
+#include "mh/guest_abi.h"
+#include "mh/x86_regs.h"
+
+#include <string.h>
+
+#define ENTRIES 512u
+#define ADDRESS_MASK 0x000ffffffffff000ull
+
+static uint64_t *table_at(const struct guest_memory *memory, uint32_t offset)
+{
+    return (uint64_t *)(void *)(memory_system_area(memory) + offset);
+}
+
+static uint64_t entry_to_table(uint32_t offset)
+{
+    return (MH_SYSTEM_AREA + offset) | PAGING_PRESENT | PAGING_WRITE | PAGING_USER;
+}
+
+static void map_ram_2m(const struct guest_memory *memory)
+{
+    uint64_t *pd = table_at(memory, BOOT_PD);
+    for (uint64_t i = 0; i < memory->ram_size / PAGE_2M; i++)
+        pd[i] = i * PAGE_2M | PAGING_PRESENT | PAGING_WRITE | PAGING_USER | PAGING_LARGE;
+}
+
+static void map_ram_4k(const struct guest_memory *memory)
+{
+    uint64_t *pd = table_at(memory, BOOT_PD);
+    uint64_t *pt = table_at(memory, BOOT_RAM_PT); /* one after the other, so one long array */
+    for (uint32_t i = 0; i < memory->ram_size / PAGE_2M; i++)
+        pd[i] = entry_to_table(BOOT_RAM_PT + i * PAGE_4K);
+    for (uint64_t i = 0; i < memory->ram_size / PAGE_4K; i++)
+        pt[i] = i * PAGE_4K | PAGING_PRESENT | PAGING_WRITE | PAGING_USER;
+}
+
+static void map_system_area(const struct guest_memory *memory)
+{
+    table_at(memory, BOOT_PD)[MH_SYSTEM_AREA / PAGE_2M] = entry_to_table(BOOT_SYSTEM_PT);
+    uint64_t *pt = table_at(memory, BOOT_SYSTEM_PT);
+    for (uint64_t i = 0; i < MH_SYSTEM_AREA_SIZE / PAGE_4K; i++)
+        pt[i] = (MH_SYSTEM_AREA + i * PAGE_4K) | PAGING_PRESENT | PAGING_WRITE;
+}
+
+void paging_build(const struct guest_memory *memory, uint32_t page_size)
+{
+    table_at(memory, BOOT_PML4)[0] = entry_to_table(BOOT_PDPT);
+    table_at(memory, BOOT_PDPT)[0] = entry_to_table(BOOT_PD);
+    if (page_size == PAGE_2M)
+        map_ram_2m(memory);
+    else
+        map_ram_4k(memory);
+    map_system_area(memory);
+}
+
+mh_gpa paging_root(void)
+{
+    return mh_gpa_of(MH_SYSTEM_AREA + BOOT_PML4);
+}
+
+static bool is_canonical(uint64_t address, unsigned bits)
+{
+    int64_t top = (int64_t)address >> (bits - 1);
+    return top == 0 || top == -1;
+}
+
+static void map_result(struct paging_walk *walk, uint64_t base, uint64_t page_size, mh_gva address)
+{
+    walk->end = PAGING_MAPPED;
+    walk->page_size = page_size;
+    walk->physical = mh_gpa_of((base & ~(page_size - 1)) | (address.v & (page_size - 1)));
+}
+
+static bool walk_tables(const struct guest_memory *memory, const struct paging_mode *mode, mh_gva address,
+                        struct paging_walk *walk)
+{
+    static const char *const names[PAGING_LEVELS_MAX] = {"PT", "PD", "PDPT", "PML4", "PML5"};
+    unsigned levels = (mode->cr4 & MH_CR4_LA57) != 0 ? 5 : 4;
+    if (!is_canonical(address.v, 12 + 9 * levels)) {
+        walk->end = PAGING_NOT_CANONICAL;
+        return false;
+    }
+    walk->writable = walk->user = walk->executable = true;
+    mh_gpa table = mh_gpa_of(mode->cr3 & ADDRESS_MASK);
+    for (unsigned level = levels; level-- > 0;) {
+        unsigned shift = 12 + 9 * level;
+        struct paging_step *step = &walk->step[walk->steps++];
+        *step = (struct paging_step){.level = names[level], .table = table};
+        step->index = (unsigned)(address.v >> shift) % ENTRIES;
+        const void *host = memory_at(memory, mh_gpa_of(table.v + step->index * 8ull), 8);
+        if (host == NULL) {
+            walk->end = PAGING_NO_TABLE;
+            return false;
+        }
+        memcpy(&step->entry, host, sizeof step->entry);
+        if ((step->entry & PAGING_PRESENT) == 0) {
+            walk->end = PAGING_NOT_PRESENT;
+            return false;
+        }
+        walk->writable &= (step->entry & PAGING_WRITE) != 0;
+        walk->user &= (step->entry & PAGING_USER) != 0;
+        walk->executable &= (mode->efer & MH_EFER_NXE) == 0 || (step->entry & PAGING_NX) == 0;
+        bool is_page = level == 0 || (level <= 2 && (step->entry & PAGING_LARGE) != 0);
+        if (is_page) {
+            map_result(walk, step->entry & ADDRESS_MASK, 1ull << shift, address);
+            return true;
+        }
+        table = mh_gpa_of(step->entry & ADDRESS_MASK);
+    }
+    return false; /* not reached: level 0 always ends the walk */
+}
+
+bool paging_walk(const struct guest_memory *memory, const struct paging_mode *mode, mh_gva address,
+                 struct paging_walk *walk)
+{
+    *walk = (struct paging_walk){.end = PAGING_NO_TABLE};
+    if ((mode->cr0 & MH_CR0_PG) == 0) {
+        walk->writable = walk->user = walk->executable = true;
+        map_result(walk, address.v, PAGE_4K, address);
+        walk->physical = mh_gpa_of(address.v);
+        return true;
+    }
+    if ((mode->efer & MH_EFER_LMA) == 0)
+        return false;
+    return walk_tables(memory, mode, address, walk);
+}

@@ -1,0 +1,44 @@
+/*
+ * The one virtual processor of a machine: creating it, entering the guest, being taken out of it.
+ *
+ * Kicking: whoever wants the thread out of the guest sets its request first, then `immediate_exit` in the shared run
+ * page, then sends MH_KICK_SIGNAL. The thread clears `immediate_exit` before it looks at the requests, so a kick is
+ * either seen by that look or ends the KVM_RUN that follows.
+ */
+#ifndef MH_CORE_VCPU_H
+#define MH_CORE_VCPU_H
+
+#include "host.h"
+#include "kvm_sys.h"
+
+#include <pthread.h>
+
+struct vcpu {
+    int fd;
+    struct kvm_run *run;
+    size_t run_size;
+    struct kvm_coalesced_mmio_ring *ring; /* within the run page's mapping; NULL when KVM cannot coalesce ports */
+    pthread_t thread;                     /* the thread that created the machine and runs it */
+};
+
+/* Create the processor in the state of boot_state.h, about to enter `entry`. MH_OK or MH_ERR_HOST; vcpu_destroy()
+ * undoes it, also after a failure. */
+enum mh_status vcpu_create(struct vcpu *vcpu, int vm_fd, struct mh_host *host, const struct kvm_regs *regs,
+                           struct mh_error *err);
+void vcpu_destroy(struct vcpu *vcpu);
+
+/* KVM_RUN: 0, or minus an errno; -EINTR after a kick. */
+int vcpu_run(struct vcpu *vcpu);
+
+/* Take the thread out of the guest, or out of a system call. Any thread. */
+void vcpu_kick(struct vcpu *vcpu);
+/* Forget kicks so far; to be called before looking at what they may have been for. */
+void vcpu_accept_kicks(struct vcpu *vcpu);
+
+/*
+ * Some KVMs finish an IN or OUT only at the next KVM_RUN, and until then registers read or written are not yet, or no
+ * longer, what counts. Let it finish without executing another instruction.
+ */
+void vcpu_complete_io(struct vcpu *vcpu);
+
+#endif

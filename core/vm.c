@@ -1,0 +1,154 @@
+#include "vm_internal.h"
+
+#include "boot_state.h"
+#include "loader.h"
+#include "paging.h"
+#include "report.h"
+#include "run_loop.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SLOT_RAM 0
+#define SLOT_SYSTEM_AREA 1
+
+/* Three pages below 4 GB that older Intel processors want for themselves; anywhere no guest memory is. */
+#define TSS_ADDRESS 0xfffbd000ul
+
+static enum mh_status fail(struct mh_error *err, const char *what, int error)
+{
+    return mh_fail(err, MH_ERR_HOST, "KVM refuses %s: %s", what, strerror(error));
+}
+
+static enum mh_status add_slot(const struct mh_vm *vm, uint32_t slot, uint64_t address, const uint8_t *host,
+                               uint64_t size, struct mh_error *err)
+{
+    const struct kvm_userspace_memory_region region = {
+        .slot = slot, .guest_phys_addr = address, .memory_size = size, .userspace_addr = (uintptr_t)host};
+    int result = kvm_sys_set_memory(vm->fd, &region);
+    return result < 0 ? fail(err, "the machine's memory", -result) : MH_OK;
+}
+
+static enum mh_status create_memory(struct mh_vm *vm, const struct mh_host *host, struct mh_error *err)
+{
+    int result = host->needs_tss_address ? kvm_sys_set_tss_address(vm->fd, TSS_ADDRESS) : 0;
+    if (result < 0)
+        return fail(err, "an address for its TSS", -result);
+    enum mh_status status = memory_create(&vm->memory, vm->config.ram_size, err);
+    if (status == MH_OK)
+        status = add_slot(vm, SLOT_RAM, 0, vm->memory.host, vm->memory.ram_size, err);
+    if (status == MH_OK)
+        status =
+            add_slot(vm, SLOT_SYSTEM_AREA, MH_SYSTEM_AREA, memory_system_area(&vm->memory), MH_SYSTEM_AREA_SIZE, err);
+    return status;
+}
+
+static enum mh_status build(struct mh_vm *vm, struct mh_host *host, struct mh_error *err)
+{
+    vm->fd = kvm_sys_create_vm(host->fd);
+    if (vm->fd < 0)
+        return fail(err, "another machine", -vm->fd);
+    enum mh_status status = create_memory(vm, host, err);
+    if (status != MH_OK)
+        return status;
+    loader_place(vm->config.image, &vm->memory);
+    boot_write_system_area(&vm->memory, vm->config.page_size);
+    const struct kvm_regs regs = boot_regs(&vm->memory, loader_entry(vm->config.image));
+    return vcpu_create(&vm->vcpu, vm->fd, host, &regs, err);
+}
+
+enum mh_status mh_vm_create(struct mh_host *host, const struct mh_vm_config *config, struct mh_vm **vm,
+                            struct mh_error *err)
+{
+    struct mh_vm *created = calloc(1, sizeof *created);
+    if (created == NULL)
+        return mh_fail(err, MH_ERR_HOST, "no memory");
+    created->config = *config;
+    created->fd = -1;
+    created->vcpu.fd = -1;
+    atomic_init(&created->stop_wanted, false);
+    serial_init(&created->serial, config->serial);
+    file_port_init(&created->file, config, &created->stop_wanted);
+    enum mh_status status = build(created, host, err);
+    if (status != MH_OK) {
+        mh_vm_destroy(created);
+        return status;
+    }
+    *vm = created;
+    return MH_OK;
+}
+
+void mh_vm_destroy(struct mh_vm *vm)
+{
+    if (vm == NULL)
+        return;
+    file_port_destroy(&vm->file);
+    vcpu_destroy(&vm->vcpu);
+    if (vm->fd >= 0)
+        close(vm->fd);
+    memory_free(&vm->memory);
+    free(vm);
+}
+
+void mh_vm_run(struct mh_vm *vm, struct mh_stop *stop)
+{
+    run_loop(vm, stop);
+}
+
+void mh_vm_describe_stop(struct mh_vm *vm, const struct mh_stop *stop, void (*write)(void *, const char *, size_t),
+                         void *write_ctx)
+{
+    report_stop(vm, stop, write, write_ctx);
+}
+
+void mh_vm_kick(struct mh_vm *vm)
+{
+    vcpu_kick(&vm->vcpu);
+}
+
+void mh_vm_request_stop(struct mh_vm *vm)
+{
+    atomic_store(&vm->stop_wanted, true);
+    vcpu_kick(&vm->vcpu);
+}
+
+bool mh_vm_has_pending_output(struct mh_vm *vm)
+{
+    const struct kvm_coalesced_mmio_ring *ring = vm->vcpu.ring;
+    if (atomic_load_explicit(&vm->serial.pending, memory_order_relaxed) != 0)
+        return true;
+    return ring != NULL &&
+           __atomic_load_n(&ring->first, __ATOMIC_RELAXED) != __atomic_load_n(&ring->last, __ATOMIC_RELAXED);
+}
+
+/* The ring's protocol: KVM writes entries and moves `last`, we read them and move `first`; both are indices. */
+void vm_drain_coalesced(struct mh_vm *vm)
+{
+    struct kvm_coalesced_mmio_ring *ring = vm->vcpu.ring;
+    if (ring == NULL)
+        return;
+    const uint32_t capacity = (PAGE_4K - sizeof *ring) / sizeof ring->coalesced_mmio[0];
+    uint32_t last = __atomic_load_n(&ring->last, __ATOMIC_ACQUIRE);
+    uint32_t first = ring->first;
+    while (first != last) {
+        serial_put(&vm->serial, ring->coalesced_mmio[first].data, 1);
+        first = (first + 1) % capacity;
+        __atomic_store_n(&ring->first, first, __ATOMIC_RELEASE);
+    }
+}
+
+void vm_notice(struct mh_vm *vm, enum notice_kind kind, const char *format, ...)
+{
+    if (vm->noticed[kind] || vm->config.notice == NULL)
+        return;
+    vm->noticed[kind] = true;
+    char text[256];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    vm->config.notice(vm->config.notice_ctx, text);
+}

@@ -1,0 +1,40 @@
+/* Everything a machine owns. */
+#ifndef MH_CORE_VM_INTERNAL_H
+#define MH_CORE_VM_INTERNAL_H
+
+#include "devices/file.h"
+#include "devices/serial.h"
+#include "inbound.h"
+#include "memory.h"
+#include "mh/vm.h"
+#include "vcpu.h"
+
+/* Things told once to the person who runs the machine. */
+enum notice_kind {
+    NOTICE_SERIAL_WIDTH,
+    NOTICE_FILE_WIDTH,
+    NOTICE_OTHER_PORT,
+    NOTICE_KINDS,
+};
+
+struct mh_vm {
+    struct mh_vm_config config;
+    int fd;
+    struct guest_memory memory;
+    struct vcpu vcpu;
+    struct serial serial;
+    struct file_port file;
+    struct inbound inbound;
+    unsigned serial_exits;   /* exits for single serial bytes; enough of them make coalescing pay */
+    bool coalescing;         /* KVM was asked to gather serial bytes */
+    atomic_bool stop_wanted; /* set by mh_vm_request_stop() */
+    bool noticed[NOTICE_KINDS];
+};
+
+/* Hand the serial bytes KVM has gathered to the serial device; to be called at every exit, before anything else. */
+void vm_drain_coalesced(struct mh_vm *vm);
+
+/* Tell the person something of this kind, the first time only. */
+void vm_notice(struct mh_vm *vm, enum notice_kind kind, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+#endif

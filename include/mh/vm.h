@@ -1,0 +1,125 @@
+/*
+ * Virtual machines: load an image, create a machine in the thread that will run it, run it until it stops.
+ *
+ * A machine belongs to the thread that created it; only mh_vm_kick(), mh_vm_request_stop() and
+ * mh_vm_has_pending_output() may be called from others, between mh_vm_create() and mh_vm_destroy(). Machines share
+ * nothing that is written.
+ */
+#ifndef MH_VM_H
+#define MH_VM_H
+
+#include "mh/status.h"
+#include "mh/stop.h"
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* ---- the host ---- */
+
+struct mh_host;
+
+/*
+ * Open KVM. Returns MH_OK with *host set, or MH_ERR_HOST with what is missing and how to get it.
+ * The host may be used by any number of threads at once; close it after the last machine is gone.
+ */
+enum mh_status mh_host_open(struct mh_host **host, struct mh_error *err);
+void mh_host_close(struct mh_host *host);
+
+/*
+ * Ask KVM for the CPUID it supports, once; machines need it, and wait for it. It takes nearly a millisecond, so a
+ * caller with nothing else to do calls it while other threads create their machines.
+ */
+void mh_host_prepare(struct mh_host *host);
+
+/* ---- images ---- */
+
+struct mh_image;
+
+/*
+ * Read a flat image or a static ELF64 executable. The image must fit `ram_size` bytes of RAM less MH_STACK_RESERVE.
+ * Returns MH_OK with *image set, or MH_ERR_IMAGE with the path, the reason and the sizes that matter in *err.
+ * An image is never written, so any number of machines may share it.
+ */
+enum mh_status mh_image_load(const char *path, uint64_t ram_size, struct mh_image **image, struct mh_error *err);
+void mh_image_free(struct mh_image *image);
+bool mh_image_is_elf(const struct mh_image *image);
+
+/* ---- files all machines may read ---- */
+
+struct mh_shared_files;
+
+/*
+ * Open `count` files of the host for sharing; a guest knows each by the last component of its path.
+ * Returns MH_OK with *files set, or MH_ERR_IMAGE / MH_ERR_USAGE (two of one name, a name no guest could say).
+ */
+enum mh_status mh_shared_files_open(const char *const *paths, size_t count, struct mh_shared_files **files,
+                                    struct mh_error *err);
+void mh_shared_files_close(struct mh_shared_files *files);
+
+/* ---- machines ---- */
+
+/* mh_serial_end.read(): what it returns besides a byte. */
+#define MH_SERIAL_INPUT_ENDED (-1)
+#define MH_SERIAL_INTERRUPTED (-2)
+
+/* The other end of the serial port. Called from the machine's thread. */
+struct mh_serial_end {
+    void *ctx;
+    /* Take `length` bytes. Returns 0, minus an errno, or -EINTR when a stop was asked for and not all was written. */
+    int (*write)(void *ctx, const uint8_t *bytes, size_t length);
+    /* Wait for a byte: 0 to 255, MH_SERIAL_INPUT_ENDED, MH_SERIAL_INTERRUPTED (a signal came), or minus an errno
+     * (of which -EPERM and -ENOENT are taken by the two others). */
+    int (*read)(void *ctx);
+};
+
+struct mh_file_limits {
+    unsigned open_files;    /* descriptors a guest may hold at once, 1 to 1024 */
+    uint64_t bytes_written; /* bytes a guest may write or have copied, and the size any of its files may reach */
+};
+
+struct mh_vm_config {
+    const char *name;   /* for messages; all strings must outlive the machine */
+    uint64_t ram_size;  /* bytes: 2, 4 or 8 MB */
+    uint32_t page_size; /* bytes: 4096 or 2 MB */
+    const struct mh_image *image;
+    struct mh_serial_end serial;
+    const struct mh_shared_files *shared; /* may be NULL */
+    const char *files_parent;             /* directory of the VMs' own directories; made when a guest first writes */
+    const char *files_name;               /* name of this VM's directory in it */
+    struct mh_file_limits limits;
+    /* Told once for each kind of thing a guest does that has no effect; may be NULL. One line, no newline. */
+    void (*notice)(void *ctx, const char *text);
+    void *notice_ctx;
+};
+
+struct mh_vm;
+
+/* Create a machine, stopped before its first instruction. MH_OK with *vm set, or MH_ERR_HOST. */
+enum mh_status mh_vm_create(struct mh_host *host, const struct mh_vm_config *config, struct mh_vm **vm,
+                            struct mh_error *err);
+void mh_vm_destroy(struct mh_vm *vm);
+
+/* Run until something stops the machine; *stop says what. All output made so far has been handed to the serial end. */
+void mh_vm_run(struct mh_vm *vm, struct mh_stop *stop);
+
+/*
+ * Write about a stop for people: what happened, registers, code bytes, page walk. `write` takes the text in pieces.
+ * To be called after mh_vm_run() and before the next.
+ */
+void mh_vm_describe_stop(struct mh_vm *vm, const struct mh_stop *stop, void (*write)(void *, const char *, size_t),
+                         void *write_ctx);
+
+/* The signal that takes a machine's thread out of the guest, or out of a wait; mh_kick_install() gives it a handler. */
+#define MH_KICK_SIGNAL SIGUSR1
+void mh_kick_install(void);
+
+/* Take the machine out of the guest for a moment, so that it hands on what it printed. Any thread. */
+void mh_vm_kick(struct mh_vm *vm);
+/* Make mh_vm_run() return MH_STOP_INTERRUPTED soon. Any thread; may be repeated until it did. */
+void mh_vm_request_stop(struct mh_vm *vm);
+/* True when the guest has printed bytes nobody has seen: a reason to kick. Any thread. */
+bool mh_vm_has_pending_output(struct mh_vm *vm);
+
+#endif
