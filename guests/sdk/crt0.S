@@ -1,0 +1,24 @@
+/*
+ * The first instructions of a guest. guest.ld puts this section at address 0, where flat images are entered; ELF images
+ * name _start as their entry.
+ *
+ * The machine is in 64-bit mode already, RAM is zero (so .bss needs no clearing) and rsp points into RAM. All that is
+ * left is to call main and to end the guest with hlt when it returns; what main returns is ignored.
+ */
+    .section .start, "ax", @progbits
+    .cfi_sections .debug_frame /* debuggers read it, the image does not carry it */
+
+    .globl _start
+    .type _start, @function
+_start:
+    .cfi_startproc
+    .cfi_undefined rip   /* nobody called us: a backtrace ends here */
+    xorl %ebp, %ebp
+    andq $-16, %rsp      /* the ABI wants rsp a multiple of 16 at a call */
+    call main
+1:  hlt                  /* ends the guest well */
+    jmp 1b
+    .cfi_endproc
+    .size _start, . - _start
+
+    .section .note.GNU-stack, "", @progbits
