@@ -3,8 +3,9 @@
  *
  *     mini_hypervisor --memory 4 --page 2 --guest guest.img < input.txt
  *
- * Run it without `< input.txt` to type the lines yourself. An `in` from port 0xe9 waits until there is a byte; when the
- * input is at its end, every further `in` gives 0xff, which getchar and getline turn into EOF.
+ * Run it without `< input.txt` to type the lines yourself. An `in` from port 0xe9 waits until there is a byte. As on a
+ * real serial line, nobody shows what is typed unless the guest sends it back: that is the `true` for getline below.
+ * When the input is at its end, every further `in` gives 0xff, which getline turns into EOF.
  */
 #include "console.h"
 
@@ -17,12 +18,16 @@ int main(void)
     long characters = 0;
     long length;
 
-    puts("Type lines; end with the end of the input (Ctrl-D on a terminal).");
-    while ((length = getline(line, sizeof(line), false)) != EOF) {
+    puts("Type lines; Ctrl-D ends the input.");
+    for (;;) {
+        printf("> ");
+        length = getline(line, sizeof(line), true);
+        if (length == EOF)
+            break;
         lines++;
         characters += length;
         printf("%ld: %s\n", lines, line);
     }
-    printf("Goodbye after %ld lines, %ld characters.\n", lines, characters);
+    printf("\nGoodbye after %ld lines, %ld characters.\n", lines, characters);
     return 0;
 }

@@ -23,10 +23,13 @@ ifeq ($(origin CC),default)
 CC := gcc
 endif
 OBJCOPY ?= objcopy
+
 V ?= 0
 ifneq ($(V),1)
 .SILENT:
 endif
+QUIET := $(findstring s,$(firstword -$(MAKEFLAGS))) # make -s
+SAY := $(if $(strip $(QUIET)),:,echo)
 
 # The header shared with the hypervisor lies in the SDK once installed, in the source tree before.
 ABI := $(firstword $(wildcard $(SDK)/include/mh/guest_abi.h $(SDK)/../../include/mh/guest_abi.h))
@@ -52,17 +55,17 @@ OBJECTS := $(SDK_OBJECTS) $(GUEST_OBJECTS)
 all: $(OUT)/guest.img
 
 $(OUT)/guest.img: $(OUT)/guest.elf
-	echo "  IMG  $@"
+	$(SAY) "  IMG  $@"
 	$(OBJCOPY) -O binary $< $@
 
 $(OUT)/guest.elf: $(OBJECTS) $(SDK)/guest.ld
-	echo "  LD   $@"
+	$(SAY) "  LD   $@"
 	$(LD) $(GUEST_LDFLAGS) -T $(SDK)/guest.ld -o $@ $(OBJECTS)
 
 # One rule for each source: they may lie anywhere, and their objects always in OUT.
 define compile
 $(1): $(2) $(SDK_MK) | $(dir $(1))
-	echo "  CC   $$@"
+	$$(SAY) "  CC   $$@"
 	$$(CC) $$(GUEST_CFLAGS) $$(EXTRA) -c -o $$@ $(2)
 endef
 $(foreach source,$(SDK_SOURCES),$(eval $(call compile,$(OUT)/sdk/$(basename $(source)).o,$(SDK)/$(source))))
@@ -72,7 +75,7 @@ $(sort $(dir $(OBJECTS))):
 	mkdir -p $@
 
 clean:
-	echo "  CLEAN"
+	$(SAY) "  CLEAN"
 	rm -f $(OUT)/guest.img $(OUT)/guest.elf $(OBJECTS) $(OBJECTS:.o=.d)
 	rmdir $(OUT)/sdk 2>/dev/null || true
 

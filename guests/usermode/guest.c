@@ -8,10 +8,10 @@
  * go on behind it. This is called trap and emulate, and it is how the first hypervisors worked. What a program has no
  * business doing ends it.
  *
- * An `iret` leaves ring 0. To come back takes more: an interrupt descriptor table (IDT) that says which code handles
- * which fault, and a task state segment (TSS) that says which stack this code gets, because the program's cannot be
- * trusted. The hypervisor's TSS serves its own handlers only, so the kernel brings a table of segments (GDT) with a TSS
- * of its own.
+ * An `iret` leaves ring 0. To come back takes two tables: the interrupt descriptor table (IDT) says which code handles
+ * which fault, and the task state segment (TSS) says which stack this code gets, because the program's cannot be
+ * trusted. The machine starts with a TSS that has a stack for ring 0, so the kernel brings an IDT only; from then on,
+ * faults it has no entry for are no longer reported by the hypervisor.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -145,44 +145,7 @@ void handle_trap(struct trap *trap)
         end_program("page fault");
 }
 
-/* ---- What it tells the processor before. ---- */
-
-/* A task state segment, of which 64-bit mode uses little more than the stack pointers. */
-struct task_state {
-    uint32_t reserved0;
-    uint64_t rsp[3]; /* the stack for each ring a fault may change to */
-    uint64_t reserved1;
-    uint64_t interrupt_stack[7];
-    uint64_t reserved2;
-    uint16_t reserved3;
-    uint16_t io_map; /* which ports ring 3 may use */
-} __attribute__((packed));
-
-/* Segments as the machine started with them, so that all selectors stay good. A TSS takes two entries. */
-static uint64_t gdt[] = {
-    [MH_SEL_KERNEL_CODE / 8] = 0x00af9b000000ffff, /* 64-bit code, ring 0 */
-    [MH_SEL_KERNEL_DATA / 8] = 0x00cf93000000ffff, /* data, ring 0 */
-    [MH_SEL_USER_DATA / 8] = 0x00cff3000000ffff,   /* data, ring 3 */
-    [MH_SEL_USER_CODE / 8] = 0x00affb000000ffff,   /* 64-bit code, ring 3 */
-    [MH_SEL_TSS / 8] = 0,
-    [MH_SEL_TSS / 8 + 1] = 0,
-};
-
-static void load_segments(void)
-{
-    static char kernel_stack[STACK_SIZE] __attribute__((aligned(16)));
-    static struct task_state task_state;
-    const struct table_pointer pointer = {sizeof(gdt) - 1, (uintptr_t)gdt};
-    uint64_t base = (uintptr_t)&task_state;
-    uint64_t limit = sizeof(task_state) - 1;
-
-    task_state.rsp[0] = (uintptr_t)(kernel_stack + sizeof(kernel_stack));
-    task_state.io_map = sizeof(task_state); /* the map begins behind the end: no ports at all */
-    gdt[MH_SEL_TSS / 8] = limit | (base & 0xffffff) << 16 | 0x89ul << 40 | (base >> 24 & 0xff) << 56;
-    gdt[MH_SEL_TSS / 8 + 1] = base >> 32;
-    lgdt(&pointer);
-    ltr(MH_SEL_TSS);
-}
+/* ---- What it tells the processor at the start. ---- */
 
 /* One entry of the IDT: where the handler is, in three pieces. */
 struct gate {
@@ -220,7 +183,6 @@ static void load_handlers(void)
 
 int main(void)
 {
-    load_segments();
     load_handlers();
     run_next_program();
 }
