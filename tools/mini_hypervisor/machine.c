@@ -1,0 +1,180 @@
+#include "machine.h"
+
+#include "message.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define STACK_SIZE (256u * 1024)
+
+static void give_notice(void *ctx, const char *text)
+{
+    const struct machine *machine = ctx;
+    console_end_line(&machine->shared->console);
+    message("%s: %s", machine->title, text);
+}
+
+enum mh_status machine_init(struct machine *machine, struct shared *shared, size_t number, const char *name,
+                            const struct mh_image *image, struct mh_error *err)
+{
+    *machine = (struct machine){.shared = shared, .number = number, .image = image};
+    pthread_mutex_init(&machine->mutex, NULL);
+    snprintf(machine->name, sizeof machine->name, "%s", name);
+    snprintf(machine->title, sizeof machine->title, "VM %zu (%s)", number, machine->name);
+    snprintf(machine->files_name, sizeof machine->files_name, "%zu-%s", number, machine->name);
+    enum mh_status status = serial_end_open(&machine->serial, shared->options, number, &shared->console, machine->name,
+                                            &shared->terminal, err);
+    if (status == MH_OK && machine->serial.kind == SERIAL_PTY)
+        message("%s: serial port on %s", machine->title, machine->serial.pty_path);
+    return status;
+}
+
+void machine_destroy(struct machine *machine)
+{
+    serial_end_close(&machine->serial);
+    pthread_mutex_destroy(&machine->mutex);
+}
+
+static struct mh_vm_config config_of(struct machine *machine)
+{
+    const struct options *options = machine->shared->options;
+    return (struct mh_vm_config){
+        .name = machine->name,
+        .ram_size = options->ram_size,
+        .page_size = options->page_size,
+        .image = machine->image,
+        .serial = serial_end_for_vm(&machine->serial),
+        .shared = machine->shared->files,
+        .files_parent = options->files_dir,
+        .files_name = machine->files_name,
+        .limits = options->limits,
+        .notice = give_notice,
+        .notice_ctx = machine,
+    };
+}
+
+static void publish(struct machine *machine, struct mh_vm *vm)
+{
+    pthread_mutex_lock(&machine->mutex);
+    machine->vm = vm;
+    pthread_mutex_unlock(&machine->mutex);
+}
+
+static void write_to_stream(void *stream, const char *text, size_t length)
+{
+    fwrite(text, 1, length, stream);
+}
+
+/* Tell the person about a machine that did not halt. A timeout is told in one line, everything else in full. */
+static void report(struct machine *machine, const struct mh_stop *stop)
+{
+    char *text = NULL;
+    size_t length = 0;
+    FILE *stream = open_memstream(&text, &length);
+    if (stream == NULL)
+        return;
+    mh_vm_describe_stop(machine->vm, stop, write_to_stream, stream);
+    if (fclose(stream) != 0)
+        return;
+    bool timed_out = stop->kind == MH_STOP_INTERRUPTED;
+    text[timed_out ? strcspn(text, "\n") : length - 1] = '\0';
+    console_end_line(&machine->shared->console);
+    if (timed_out)
+        message("%s: still running after %g s, ended; it %s", machine->title,
+                (double)machine->shared->options->timeout_ms / 1000, text);
+    else
+        message("%s: %s", machine->title, text);
+    free(text);
+}
+
+static enum ending ending_of(const struct mh_stop *stop)
+{
+    switch (stop->kind) {
+    case MH_STOP_HALTED:
+        return ENDING_HALTED;
+    case MH_STOP_INTERRUPTED:
+        return ENDING_STOPPED;
+    case MH_STOP_IO_ERROR:
+        return ENDING_IO;
+    default:
+        return ENDING_CRASHED;
+    }
+}
+
+static enum ending run(struct machine *machine, struct mh_vm *vm)
+{
+    struct mh_stop stop;
+    publish(machine, vm);
+    if (atomic_load(&machine->shared->ending)) /* it was set before there was anything to stop */
+        mh_vm_request_stop(vm);
+    mh_vm_run(vm, &stop);
+    int error = serial_end_finish(&machine->serial);
+    if (error < 0 && error != -EINTR && stop.kind == MH_STOP_HALTED) {
+        stop.kind = MH_STOP_IO_ERROR;
+        stop.host_errno = -error;
+    }
+    bool is_silent = stop.kind == MH_STOP_HALTED || (stop.kind == MH_STOP_INTERRUPTED && !machine->shared->timed_out);
+    if (!is_silent)
+        report(machine, &stop);
+    return ending_of(&stop);
+}
+
+static enum ending create_and_run(struct machine *machine)
+{
+    struct mh_vm *vm;
+    struct mh_error err;
+    const struct mh_vm_config config = config_of(machine);
+    if (atomic_load(&machine->shared->ending))
+        return ENDING_STOPPED;
+    if (mh_vm_create(machine->shared->host, &config, &vm, &err) != MH_OK) {
+        message("%s: %s", machine->title, err.text);
+        return ENDING_HOST;
+    }
+    enum ending ending = run(machine, vm);
+    publish(machine, NULL);
+    mh_vm_destroy(vm);
+    return ending;
+}
+
+static void *machine_thread(void *ctx)
+{
+    struct machine *machine = ctx;
+    machine->ending = create_and_run(machine);
+    const uint64_t one = 1;
+    if (atomic_fetch_sub(&machine->shared->running, 1) == 1 && write(machine->shared->done_fd, &one, sizeof one) < 0)
+        message("%s: cannot tell that it ended: %s", machine->title, strerror(errno));
+    return NULL;
+}
+
+int machine_start(struct machine *machine)
+{
+    pthread_attr_t attributes;
+    int error = pthread_attr_init(&attributes);
+    if (error != 0)
+        return error;
+    pthread_attr_setstacksize(&attributes, STACK_SIZE);
+    error = pthread_create(&machine->thread, &attributes, machine_thread, machine);
+    pthread_attr_destroy(&attributes);
+    return error;
+}
+
+void machine_stop(struct machine *machine)
+{
+    pthread_mutex_lock(&machine->mutex);
+    if (machine->vm != NULL)
+        mh_vm_request_stop(machine->vm);
+    pthread_mutex_unlock(&machine->mutex);
+}
+
+void machine_tick(struct machine *machine)
+{
+    pthread_mutex_lock(&machine->mutex);
+    if (machine->vm != NULL && mh_vm_has_pending_output(machine->vm))
+        mh_vm_kick(machine->vm);
+    pthread_mutex_unlock(&machine->mutex);
+    if (machine->serial.kind == SERIAL_STDIO)
+        console_port_tick(&machine->serial.port);
+}

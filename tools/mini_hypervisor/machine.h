@@ -1,0 +1,58 @@
+/* One machine of the command line: its thread, its ends, how it ended. */
+#ifndef MH_TOOL_MACHINE_H
+#define MH_TOOL_MACHINE_H
+
+#include "serial_ends.h"
+
+/* How a machine ended, in the order in which one outweighs another for the exit status. */
+enum ending {
+    ENDING_HALTED,
+    ENDING_HOST, /* it could not be created */
+    ENDING_CRASHED,
+    ENDING_IO,
+    ENDING_STOPPED, /* from outside: timeout or signal */
+};
+
+/* What all machines of the process share. */
+struct shared {
+    const struct options *options;
+    struct mh_host *host;
+    struct mh_shared_files *files;
+    struct console console;
+    struct terminal terminal;
+    atomic_bool ending; /* everything is to end */
+    bool timed_out;     /* why: written before `ending` is set */
+    atomic_size_t running;
+    int done_fd; /* an eventfd: written when the last machine has ended */
+};
+
+struct machine {
+    struct shared *shared;
+    size_t number; /* from 1 */
+    char name[80]; /* printable; distinct among the machines */
+    char title[112];
+    char files_name[112];
+    const struct mh_image *image;
+    struct serial_end serial;
+    pthread_t thread;
+    enum ending ending;
+
+    pthread_mutex_t mutex; /* guards `vm`: it comes and goes while other threads want to kick it */
+    struct mh_vm *vm;
+};
+
+/* Fill in a machine; `name` is printable and no other machine's. MH_OK, or what serial_end_open() returns. */
+enum mh_status machine_init(struct machine *machine, struct shared *shared, size_t number, const char *name,
+                            const struct mh_image *image, struct mh_error *err);
+void machine_destroy(struct machine *machine);
+
+/* Start the thread that creates, runs and destroys the machine. 0, or an errno. Join `thread` afterwards. */
+int machine_start(struct machine *machine);
+
+/* Ask the machine to end; may be repeated until it has. */
+void machine_stop(struct machine *machine);
+
+/* Called every few milliseconds: let output out that has waited since the last time. */
+void machine_tick(struct machine *machine);
+
+#endif

@@ -1,0 +1,37 @@
+#include "message.h"
+
+#include "output.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+void message(const char *format, ...)
+{
+    char *line = NULL;
+    size_t length = 0;
+    FILE *text = open_memstream(&line, &length);
+    if (text == NULL)
+        return;
+    fputs("mini_hypervisor: ", text);
+    va_list args;
+    va_start(args, format);
+    vfprintf(text, format, args);
+    va_end(args);
+    fputc('\n', text);
+    if (fclose(text) == 0)
+        output_write(STDERR_FILENO, line, length, NULL);
+    free(line);
+}
+
+void message_printable(const char *text, char *to, size_t size)
+{
+    size_t used = 0;
+    for (; *text != '\0' && used + 1 < size; text++) {
+        unsigned char byte = (unsigned char)*text;
+        to[used++] = byte < 0x20 || byte == 0x7f ? '?' : *text;
+    }
+    to[used] = '\0';
+}

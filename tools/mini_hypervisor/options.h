@@ -1,0 +1,54 @@
+/* The command line. */
+#ifndef MH_TOOL_OPTIONS_H
+#define MH_TOOL_OPTIONS_H
+
+#include "mh/status.h"
+#include "mh/vm.h"
+
+#include <stdio.h>
+
+enum label_mode {
+    LABEL_AUTO, /* when several machines print to a terminal */
+    LABEL_ALWAYS,
+    LABEL_NEVER,
+};
+
+enum serial_kind {
+    SERIAL_STDIO,
+    SERIAL_FILE,
+    SERIAL_PTY,
+    SERIAL_NULL,
+};
+
+/* A list of command-line words; they stay argv's. */
+struct word_list {
+    const char **words;
+    size_t count;
+};
+
+struct options {
+    bool help, version;
+    uint64_t ram_size;  /* bytes */
+    uint32_t page_size; /* bytes */
+    struct word_list guests;
+    struct word_list files;
+    int64_t timeout_ms; /* 0: none */
+    size_t console;     /* number of the machine stdin feeds, from 1 */
+    enum label_mode label;
+    enum serial_kind serial;
+    const char *serial_path; /* of SERIAL_FILE; "%n" stands for the machine's number */
+    const char *files_dir;
+    struct mh_file_limits limits;
+};
+
+/*
+ * Read the command line. Returns MH_OK, or MH_ERR_USAGE with what was wrong and what was probably meant.
+ * Free with options_free() in either case.
+ */
+enum mh_status options_parse(int argc, char *const *argv, struct options *options, struct mh_error *err);
+void options_free(struct options *options);
+
+/* The text of --help. */
+void options_print_help(FILE *to);
+
+#endif

@@ -1,0 +1,203 @@
+#include "serial_ends.h"
+
+#include "output.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+/* One byte from `fd`: no more is taken than the guest asks for, the rest stays for whoever reads next. */
+static int read_byte(int fd, unsigned char *byte)
+{
+    ssize_t got = read(fd, byte, 1);
+    if (got < 0 && errno == EAGAIN) { /* somebody made it non-blocking */
+        struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+        poll(&poll_fd, 1, -1);
+        return MH_SERIAL_INTERRUPTED;
+    }
+    if (got < 0 && errno == EINTR)
+        return MH_SERIAL_INTERRUPTED;
+    if (got < 0 && errno == EIO) /* a terminal that is gone */
+        return MH_SERIAL_INPUT_ENDED;
+    return got < 0 ? -errno : got == 0 ? MH_SERIAL_INPUT_ENDED : *byte;
+}
+
+static bool has_input(int fd)
+{
+    struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+    return poll(&poll_fd, 1, 0) != 0;
+}
+
+static int stdio_read(void *ctx)
+{
+    struct serial_end *end = ctx;
+    unsigned char byte;
+    if (end->terminal == NULL || end->input_ended)
+        return MH_SERIAL_INPUT_ENDED;
+    terminal_prepare(end->terminal);
+    if (!has_input(end->terminal->fd))
+        console_port_flush(&end->port);
+    int result = read_byte(end->terminal->fd, &byte);
+    if (result >= 0 && terminal_is_end(end->terminal, byte))
+        result = MH_SERIAL_INPUT_ENDED;
+    end->input_ended = result == MH_SERIAL_INPUT_ENDED;
+    return result;
+}
+
+static int stdio_write(void *ctx, const uint8_t *bytes, size_t length)
+{
+    struct serial_end *end = ctx;
+    return console_port_write(&end->port, bytes, length);
+}
+
+static int no_read(void *ctx)
+{
+    (void)ctx;
+    return MH_SERIAL_INPUT_ENDED;
+}
+
+static int no_write(void *ctx, const uint8_t *bytes, size_t length)
+{
+    (void)ctx, (void)bytes, (void)length;
+    return 0;
+}
+
+static int fd_write(void *ctx, const uint8_t *bytes, size_t length)
+{
+    struct serial_end *end = ctx;
+    return output_write(end->fd, bytes, length, end->ending);
+}
+
+static int pty_read(void *ctx)
+{
+    struct serial_end *end = ctx;
+    unsigned char byte;
+    return read_byte(end->fd, &byte);
+}
+
+/* `pattern` with each "%n" replaced by the number. Returns a string to free(), NULL without memory. */
+static char *expand_path(const char *pattern, size_t number)
+{
+    char *path = NULL;
+    size_t size = 0;
+    FILE *text = open_memstream(&path, &size);
+    if (text == NULL)
+        return NULL;
+    for (const char *c = pattern; *c != '\0'; c++) {
+        if (c[0] == '%' && c[1] == 'n') {
+            fprintf(text, "%zu", number);
+            c++;
+        } else
+            fputc(*c, text);
+    }
+    return fclose(text) == 0 ? path : NULL;
+}
+
+static enum mh_status open_file(struct serial_end *end, const char *pattern, size_t number, struct mh_error *err)
+{
+    char *path = expand_path(pattern, number);
+    if (path == NULL)
+        return mh_fail(err, MH_ERR_HOST, "no memory");
+    end->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
+    enum mh_status status = MH_OK;
+    if (end->fd < 0)
+        status = mh_fail(err, MH_ERR_IO, "--serial file:%s: cannot open it: %s", path, strerror(errno));
+    free(path);
+    return status;
+}
+
+/* Bytes pass through unchanged, whatever program is at the other side. */
+static int make_raw(int fd)
+{
+    struct termios mode;
+    if (tcgetattr(fd, &mode) != 0)
+        return -1;
+    cfmakeraw(&mode);
+    return tcsetattr(fd, TCSANOW, &mode);
+}
+
+static enum mh_status open_pty(struct serial_end *end, struct mh_error *err)
+{
+    end->fd = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (end->fd < 0 || grantpt(end->fd) != 0 || unlockpt(end->fd) != 0 ||
+        ptsname_r(end->fd, end->pty_path, sizeof end->pty_path) != 0)
+        return mh_fail(err, MH_ERR_HOST, "--serial pty: no pseudo-terminal to be had: %s", strerror(errno));
+    end->peer_fd = open(end->pty_path, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (end->peer_fd < 0 || make_raw(end->peer_fd) != 0)
+        return mh_fail(err, MH_ERR_HOST, "--serial pty: cannot use %s: %s", end->pty_path, strerror(errno));
+    return MH_OK;
+}
+
+enum mh_status serial_end_open(struct serial_end *end, const struct options *options, size_t number,
+                               struct console *console, const char *label, struct terminal *terminal,
+                               struct mh_error *err)
+{
+    *end = (struct serial_end){.kind = options->serial, .ending = console->ending, .fd = -1, .peer_fd = -1};
+    switch (options->serial) {
+    case SERIAL_STDIO:
+        console_port_init(&end->port, console, label, (unsigned)number);
+        end->terminal = number == options->console ? terminal : NULL;
+        return MH_OK;
+    case SERIAL_FILE:
+        return open_file(end, options->serial_path, number, err);
+    case SERIAL_PTY:
+        return open_pty(end, err);
+    case SERIAL_NULL:
+        return MH_OK;
+    }
+    return MH_OK;
+}
+
+struct mh_serial_end serial_end_for_vm(struct serial_end *end)
+{
+    switch (end->kind) {
+    case SERIAL_STDIO:
+        return (struct mh_serial_end){.ctx = end, .write = stdio_write, .read = stdio_read};
+    case SERIAL_FILE:
+        return (struct mh_serial_end){.ctx = end, .write = fd_write, .read = no_read};
+    case SERIAL_PTY:
+        return (struct mh_serial_end){.ctx = end, .write = fd_write, .read = pty_read};
+    case SERIAL_NULL:
+        break;
+    }
+    return (struct mh_serial_end){.ctx = end, .write = no_write, .read = no_read};
+}
+
+#define PTY_POLL_MS 5
+#define PTY_PATIENCE_MS 1000
+
+/* Closing a pseudo-terminal throws away what its reader has not taken yet: give a reader that keeps reading the time.
+ */
+static void wait_until_read(const struct serial_end *end)
+{
+    int before = -1, waited = 0, unread;
+    while (waited < PTY_PATIENCE_MS && ioctl(end->peer_fd, FIONREAD, &unread) == 0 && unread > 0) {
+        waited = unread == before ? waited + PTY_POLL_MS : 0;
+        before = unread;
+        poll(NULL, 0, PTY_POLL_MS);
+    }
+}
+
+int serial_end_finish(struct serial_end *end)
+{
+    if (end->kind == SERIAL_STDIO)
+        return console_port_flush(&end->port);
+    if (end->kind == SERIAL_PTY)
+        wait_until_read(end);
+    return 0;
+}
+
+void serial_end_close(struct serial_end *end)
+{
+    if (end->kind == SERIAL_STDIO)
+        console_port_destroy(&end->port);
+    if (end->fd >= 0)
+        close(end->fd);
+    if (end->peer_fd >= 0)
+        close(end->peer_fd);
+}
