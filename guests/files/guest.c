@@ -88,9 +88,9 @@ static void try_to_open(const char *name, uint32_t flags)
     int fd = open(name, flags);
 
     if (fd < 0) {
-        printf("%-16s error %3d: %s\n", name, fd, file_error(fd));
+        printf("%-22s error %3d: %s\n", name, fd, file_error(fd));
     } else {
-        printf("%-16s opened\n", name);
+        printf("%-22s opened\n", name);
         close(fd);
     }
 }
@@ -105,10 +105,10 @@ static void make_mistakes(void)
     try_to_open("../etc/passwd", MH_O_READ);
     try_to_open("/etc/passwd", MH_O_READ);
     try_to_open("report.txt", 0);
-    printf("%-16s %s\n", "read, write-only", file_error(read(fd, &byte, 1)));
-    printf("%-16s %s\n", "from beyond RAM", file_error(write(fd, (void *)0x40000000, 1)));
+    printf("%-22s %s\n", "read, open to write", file_error(read(fd, &byte, 1)));
+    printf("%-22s %s\n", "write from beyond RAM", file_error(write(fd, (void *)0x40000000, 1)));
     close(fd);
-    printf("%-16s %s\n", "closed twice", file_error(close(fd)));
+    printf("%-22s %s\n", "closed twice", file_error(close(fd)));
 }
 
 int main(void)

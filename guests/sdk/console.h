@@ -26,9 +26,9 @@ int getchar(void);
 
 /*
  * Read a line of at most size - 1 bytes into `line`: without its newline, ended by a zero; what is too much is dropped.
- * The backspace key takes the last byte back. With `echo`, every byte is printed as it arrives, for an input that is
- * not shown where it is typed. Returns the length of the line, or EOF when the input ended before the line began; then
- * `line` is empty.
+ * The backspace key takes the last byte back. With `echo`, every byte is printed as it arrives: a terminal does not
+ * show by itself what is typed to a guest.
+ * Returns the length of the line, or EOF when the input ended before the line began; then `line` is empty.
  */
 long getline(char *line, size_t size, bool echo);
 
