@@ -6,9 +6,9 @@
  * Numbers are integers that count 4096ths ("fixed point"): some hosts cannot run floating point instructions in ring 0.
  * The checksum at the end makes it easy to see that every run gives the same picture.
  */
-#include <stdint.h>
-
 #include "console.h"
+
+#include <stdint.h>
 
 #define FRACTION_BITS 12
 #define FIXED(number) ((int32_t)((number) * (1 << FRACTION_BITS)))

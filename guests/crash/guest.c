@@ -11,9 +11,9 @@
  *
  * A null pointer would not have been noticed: address 0 is ordinary RAM, this program begins there.
  */
-#include <stdint.h>
-
 #include "console.h"
+
+#include <stdint.h>
 
 #define NOWHERE 0x40000000 /* 1 GB: far behind RAM */
 

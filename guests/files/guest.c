@@ -5,7 +5,7 @@
  *     mini_hypervisor --memory 4 --page 2 --guest guest.img --file notes.txt
  *
  * The guest sees the shared files of --file by their last name, and the files it makes itself. notes.txt on the host
- * stays as it is; the guest's copy and report.txt end up in the directory that --files-dir names.
+ * stays as it is; the guest's copy and report.txt are in its own directory afterwards, vm-files/1-guest.
  */
 #include "console.h"
 #include "files.h"
@@ -32,8 +32,7 @@ static void write_text(int fd, const char *text)
         printf("write: %s\n", file_error(written));
 }
 
-/* Opening the shared file for writing gives this machine a copy; who was reading before goes on reading the original.
- */
+/* Opening the shared file for writing gives this machine a copy; readers of before go on reading the original. */
 static void change_shared_file(void)
 {
     int reader = open("notes.txt", MH_O_READ);

@@ -14,13 +14,13 @@
  * The entry holds the physical address of the next table, or of the page, and flags. Physical addresses can be used as
  * pointers here because RAM and the page tables are mapped to themselves.
  */
-#include <stddef.h>
-#include <stdint.h>
-
 #include "console.h"
 #include "mh/guest_abi.h"
 #include "string.h"
 #include "x86.h"
+
+#include <stddef.h>
+#include <stdint.h>
 
 #define PRESENT 0x1ul
 #define WRITE 0x2ul

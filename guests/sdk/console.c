@@ -1,10 +1,10 @@
 #include "console.h"
 
-#include <stdint.h>
-
 #include "mh/guest_abi.h"
 #include "string.h"
 #include "x86.h"
+
+#include <stdint.h>
 
 #define BACKSPACE 0x08
 #define DELETE 0x7f /* what the backspace key of most terminals sends */

@@ -1,5 +1,4 @@
-/* Text through the serial port: what a guest prints appears on the hypervisor's stdout, its stdin is what a guest
- * reads. */
+/* Text through the serial port: a guest prints to the hypervisor's stdout and reads its stdin. */
 #ifndef SDK_CONSOLE_H
 #define SDK_CONSOLE_H
 
@@ -34,8 +33,8 @@ long getline(char *line, size_t size, bool echo);
 
 /*
  * printf with %d %i %u %x %X %p %s %c and %%; `l`, `ll` and `z` for wide numbers; a width, and the flags `-` (align
- * left) and `0` (pad with zeros). A conversion it does not know is printed as it stands, and nothing more. Returns the
- * number of bytes printed.
+ * left) and `0` (pad with zeros). A conversion it does not know is printed as it stands, and nothing more.
+ * Returns the number of bytes printed.
  */
 int printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int vprintf(const char *format, va_list arguments) __attribute__((format(printf, 1, 0)));

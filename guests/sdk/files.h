@@ -6,10 +6,10 @@
 #ifndef SDK_FILES_H
 #define SDK_FILES_H
 
+#include "mh/guest_abi.h"
+
 #include <stddef.h>
 #include <stdint.h>
-
-#include "mh/guest_abi.h"
 
 /* Open the file `name`; flags are MH_O_READ, MH_O_WRITE or both, and more. Returns a descriptor. */
 int open(const char *name, uint32_t flags);

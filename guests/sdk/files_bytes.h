@@ -5,10 +5,10 @@
 #ifndef SDK_FILES_BYTES_H
 #define SDK_FILES_BYTES_H
 
+#include "mh/guest_abi.h"
+
 #include <stddef.h>
 #include <stdint.h>
-
-#include "mh/guest_abi.h"
 
 int open_bytes(const char *name, uint32_t flags);
 int close_bytes(int fd);

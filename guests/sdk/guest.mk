@@ -37,8 +37,8 @@ ifeq ($(ABI),)
 $(error mh/guest_abi.h is neither in $(SDK)/include nor in $(SDK)/../../include)
 endif
 
-# freestanding: no C library. no-pic, no-pie: the guest runs where it is linked to. no-red-zone: an exception handler of the
-# guest may use the stack right below rsp. general-regs-only: some hosts cannot run SSE in ring 0.
+# freestanding: no C library. no-pic, no-pie: the guest runs where it is linked to. no-red-zone: an exception handler
+# of the guest may use the stack right below rsp. general-regs-only: some hosts cannot run SSE in ring 0.
 GUEST_CFLAGS := -m64 -std=gnu11 -ffreestanding -fno-pic -fno-pie -mno-red-zone -mgeneral-regs-only \
     -fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none -ffunction-sections -fdata-sections \
     $(OPT) -g -Wall -Wextra -Werror=implicit-function-declaration -I$(SDK) -I$(ABI:/mh/guest_abi.h=) -MMD -MP

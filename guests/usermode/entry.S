@@ -11,8 +11,8 @@
     .cfi_sections .debug_frame
 
 /*
- * void enter_user(void (*program)(void), void *stack_top): IRET takes five words from the stack and goes where they say.
- * The lowest two bits of the selectors ask for ring 3.
+ * void enter_user(void (*program)(void), void *stack_top): IRET takes five words from the stack and goes where they
+ * say. The lowest two bits of the selectors ask for ring 3.
  */
     .globl enter_user
     .type enter_user, @function
@@ -29,9 +29,9 @@ enter_user:
     .size enter_user, . - enter_user
 
 /*
- * Where faults come in. The processor has switched to the kernel's stack and pushed ss, rsp, rflags, cs, rip and an error
- * code. Together with what is pushed here they make a struct trap of guest.c: sixteen words, so the stack is aligned as the
- * ABI wants it at a call.
+ * Where faults come in. The processor has switched to the kernel's stack and pushed ss, rsp, rflags, cs, rip and an
+ * error code. Together with what is pushed here they make a struct trap of guest.c: sixteen words, so the stack is
+ * aligned as the ABI wants it at a call.
  */
     .globl protection_fault_entry
     .type protection_fault_entry, @function

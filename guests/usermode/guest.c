@@ -13,20 +13,19 @@
  * trusted. The machine starts with a TSS that has a stack for ring 0, so the kernel brings an IDT only; from then on,
  * faults it has no entry for are no longer reported by the hypervisor.
  */
-#include <stddef.h>
-#include <stdint.h>
-
 #include "console.h"
 #include "mh/guest_abi.h"
 #include "x86.h"
+
+#include <stddef.h>
+#include <stdint.h>
 
 #define VECTOR_PROTECTION_FAULT 13
 #define VECTOR_PAGE_FAULT 14
 
 #define STACK_SIZE 4096
 
-/* ---- The programs. They are part of the same image; RAM is mapped for ring 3 as well, so they run where they are.
- * ---- */
+/* ---- The programs: parts of the same image, run where they are, for RAM is mapped for ring 3 as well. ---- */
 
 static void user_putchar(char character)
 {
