@@ -61,7 +61,7 @@ static void make_report(void)
     int fd = open("report.txt", MH_O_READ | MH_O_WRITE | MH_O_CREATE | MH_O_TRUNCATE);
 
     write_text(fd, "temperature: ?? degrees\n");
-    lseek(fd, strlen("temperature: "), MH_SEEK_SET);
+    lseek(fd, (long)strlen("temperature: "), MH_SEEK_SET);
     write_text(fd, "21");
     lseek(fd, 0, MH_SEEK_END);
     write_text(fd, "end of report\n");
