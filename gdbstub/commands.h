@@ -1,0 +1,87 @@
+/*
+ * The functions of the command table, by file. Each answers the packets named beside it; GDB's manual describes them
+ * under "Packets", "General Query Packets" and "Host I/O Packets".
+ */
+#ifndef GDBSTUB_COMMANDS_H
+#define GDBSTUB_COMMANDS_H
+
+#include "dispatch.h"
+
+/* cmd_regs.c */
+gdb_command_fn gdb_cmd_read_all_regs;  /* g */
+gdb_command_fn gdb_cmd_write_all_regs; /* G */
+gdb_command_fn gdb_cmd_read_reg;       /* p */
+gdb_command_fn gdb_cmd_write_reg;      /* P */
+
+/* cmd_memory.c */
+gdb_command_fn gdb_cmd_read_memory;         /* m */
+gdb_command_fn gdb_cmd_read_memory_binary;  /* x */
+gdb_command_fn gdb_cmd_write_memory;        /* M */
+gdb_command_fn gdb_cmd_write_memory_binary; /* X */
+gdb_command_fn gdb_cmd_crc;                 /* qCRC */
+gdb_command_fn gdb_cmd_search;              /* qSearch:memory */
+gdb_command_fn gdb_cmd_set_physical;        /* Qqemu.PhyMemMode */
+gdb_command_fn gdb_cmd_get_physical;        /* qqemu.PhyMemMode */
+
+/* cmd_breakpoint.c */
+gdb_command_fn gdb_cmd_insert; /* Z0 to Z4 */
+gdb_command_fn gdb_cmd_remove; /* z0 to z4 */
+
+/* cmd_run.c */
+gdb_command_fn gdb_cmd_why;             /* ? */
+gdb_command_fn gdb_cmd_continue;        /* c */
+gdb_command_fn gdb_cmd_continue_signal; /* C */
+gdb_command_fn gdb_cmd_step;            /* s */
+gdb_command_fn gdb_cmd_step_signal;     /* S */
+gdb_command_fn gdb_cmd_vcont;           /* vCont; */
+gdb_command_fn gdb_cmd_vcont_query;     /* vCont? */
+gdb_command_fn gdb_cmd_ctrl_c;          /* vCtrlC */
+
+/* cmd_process.c */
+gdb_command_fn gdb_cmd_extended; /* ! */
+gdb_command_fn gdb_cmd_attach;   /* vAttach */
+gdb_command_fn gdb_cmd_run;      /* vRun */
+gdb_command_fn gdb_cmd_restart;  /* R */
+gdb_command_fn gdb_cmd_kill;     /* vKill */
+gdb_command_fn gdb_cmd_kill_all; /* k */
+gdb_command_fn gdb_cmd_detach;   /* D */
+
+/* cmd_query.c */
+gdb_command_fn gdb_cmd_supported;       /* qSupported */
+gdb_command_fn gdb_cmd_no_ack;          /* QStartNoAckMode */
+gdb_command_fn gdb_cmd_unknown;         /* vMustReplyEmpty */
+gdb_command_fn gdb_cmd_pass_signals;    /* QPassSignals */
+gdb_command_fn gdb_cmd_program_signals; /* QProgramSignals */
+gdb_command_fn gdb_cmd_thread_events;   /* QThreadEvents */
+gdb_command_fn gdb_cmd_attached;        /* qAttached */
+
+/* cmd_thread.c */
+gdb_command_fn gdb_cmd_set_thread;     /* H */
+gdb_command_fn gdb_cmd_thread_alive;   /* T */
+gdb_command_fn gdb_cmd_current_thread; /* qC */
+gdb_command_fn gdb_cmd_first_threads;  /* qfThreadInfo */
+gdb_command_fn gdb_cmd_more_threads;   /* qsThreadInfo */
+gdb_command_fn gdb_cmd_thread_extra;   /* qThreadExtraInfo */
+
+/* cmd_xfer.c */
+gdb_command_fn gdb_cmd_xfer_features;   /* qXfer:features:read */
+gdb_command_fn gdb_cmd_xfer_threads;    /* qXfer:threads:read */
+gdb_command_fn gdb_cmd_xfer_memory_map; /* qXfer:memory-map:read */
+gdb_command_fn gdb_cmd_xfer_exec_file;  /* qXfer:exec-file:read */
+
+/* cmd_file.c */
+gdb_command_fn gdb_cmd_file_setfs;    /* vFile:setfs */
+gdb_command_fn gdb_cmd_file_open;     /* vFile:open */
+gdb_command_fn gdb_cmd_file_close;    /* vFile:close */
+gdb_command_fn gdb_cmd_file_pread;    /* vFile:pread */
+gdb_command_fn gdb_cmd_file_fstat;    /* vFile:fstat */
+gdb_command_fn gdb_cmd_file_refuse;   /* vFile:pwrite, vFile:unlink */
+gdb_command_fn gdb_cmd_file_readlink; /* vFile:readlink */
+
+/* Close what the debugger left open. */
+void gdb_files_close(struct gdb_session *session);
+
+/* cmd_monitor.c */
+gdb_command_fn gdb_cmd_monitor; /* qRcmd */
+
+#endif

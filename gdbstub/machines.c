@@ -1,0 +1,209 @@
+#include "machines.h"
+
+#include "signals.h"
+
+static const struct mh_resume go_on = {.kind = MH_RESUME_CONTINUE};
+
+void gdb_machines_init(struct gdb_machines *machines, const struct mh_debug_target *target, struct gdb_machine *list,
+                       unsigned count, bool hold)
+{
+    *machines = (struct gdb_machines){.target = target, .list = list, .count = count, .hold = hold};
+    for (unsigned i = 0; i < count; i++) {
+        unsigned vm = target->ops->vm_number(target->ctx, i);
+
+        list[i] = (struct gdb_machine){.vm = vm, .stop.kind = MH_STOP_STEP};
+        if (!target->ops->vm_alive(target->ctx, vm))
+            list[i].state = GDB_MACHINE_ENDED;
+    }
+}
+
+struct gdb_machine *gdb_machines_find(const struct gdb_machines *machines, unsigned vm)
+{
+    for (unsigned i = 0; i < machines->count; i++)
+        if (machines->list[i].vm == vm)
+            return &machines->list[i];
+    return NULL;
+}
+
+struct gdb_machine *gdb_machines_first_alive(const struct gdb_machines *machines, bool attended_only)
+{
+    for (unsigned i = 0; i < machines->count; i++) {
+        struct gdb_machine *machine = &machines->list[i];
+
+        if (machine->state != GDB_MACHINE_ENDED && (machine->attended || !attended_only))
+            return machine;
+    }
+    return NULL;
+}
+
+bool gdb_machines_running(const struct gdb_machines *machines, bool attended_only)
+{
+    for (unsigned i = 0; i < machines->count; i++) {
+        const struct gdb_machine *machine = &machines->list[i];
+
+        if (machine->state == GDB_MACHINE_RUNNING && (machine->attended || !attended_only))
+            return true;
+    }
+    return false;
+}
+
+struct gdb_machine *gdb_machines_pending(const struct gdb_machines *machines)
+{
+    for (unsigned i = 0; i < machines->count; i++)
+        if (machines->list[i].attended && machines->list[i].pending)
+            return &machines->list[i];
+    return NULL;
+}
+
+void gdb_machines_resume(struct gdb_machines *machines, struct gdb_machine *machine, const struct mh_resume *how)
+{
+    machine->state = GDB_MACHINE_RUNNING;
+    machine->started = true;
+    machine->pending = false;
+    machines->target->ops->resume(machines->target->ctx, machine->vm, how);
+}
+
+void gdb_machines_kill(struct gdb_machines *machines, struct gdb_machine *machine, uint8_t signal)
+{
+    machines->target->ops->kill(machines->target->ctx, machine->vm);
+    machine->state = GDB_MACHINE_ENDED;
+    machine->end_signal = signal;
+    machine->pending = machine->held = false;
+}
+
+void gdb_machines_finish(struct gdb_machine *machine)
+{
+    machine->state = GDB_MACHINE_ENDED;
+    machine->end_signal = 0;
+    machine->held = false;
+}
+
+enum mh_status gdb_machines_restart(struct gdb_machines *machines, struct gdb_machine *machine, struct mh_error *err)
+{
+    enum mh_status status = machines->target->ops->restart(machines->target->ctx, machine->vm, err);
+
+    if (status != MH_OK)
+        return status;
+    machine->state = GDB_MACHINE_STOPPED;
+    machine->stop = (struct mh_stop){.kind = MH_STOP_STEP};
+    machine->pending = machine->held = machine->started = false;
+    return MH_OK;
+}
+
+/* HLT: the end, unless machines are to be held there. */
+static void halted(struct gdb_machines *machines, struct gdb_machine *machine)
+{
+    if (machines->hold)
+        machine->held = true;
+    else
+        gdb_machines_finish(machine);
+}
+
+/*
+ * Nobody is there to be told: a halt or a crash is the end, as without a debugger, unless machines are to be held
+ * for one. Anything else was meant for a debugger that has left.
+ */
+static void stopped_unattended(struct gdb_machines *machines, struct gdb_machine *machine)
+{
+    if (machine->stop.kind == MH_STOP_HALTED)
+        halted(machines, machine);
+    else if (!gdb_stop_is_crash(&machine->stop))
+        gdb_machines_resume(machines, machine, &go_on);
+    else if (!machines->hold)
+        gdb_machines_kill(machines, machine, gdb_stop_signal(&machine->stop));
+}
+
+void gdb_machines_stopped(struct gdb_machines *machines, unsigned vm, const struct mh_stop *stop)
+{
+    struct gdb_machine *machine = gdb_machines_find(machines, vm);
+
+    if (!machine)
+        return;
+    machine->state = GDB_MACHINE_STOPPED;
+    machine->stop = *stop;
+    machine->pending = true;
+    if (!machine->attended)
+        stopped_unattended(machines, machine);
+    else if (stop->kind == MH_STOP_HALTED)
+        halted(machines, machine);
+}
+
+void gdb_machines_interrupt(struct gdb_machines *machines)
+{
+    for (unsigned i = 0; i < machines->count; i++) {
+        const struct gdb_machine *machine = &machines->list[i];
+
+        if (machine->attended && machine->state == GDB_MACHINE_RUNNING)
+            machines->target->ops->interrupt(machines->target->ctx, machine->vm);
+    }
+}
+
+void gdb_machines_idle(struct gdb_machines *machines)
+{
+    for (unsigned i = 0; i < machines->count; i++) {
+        struct gdb_machine *machine = &machines->list[i];
+
+        if (machine->state != GDB_MACHINE_RUNNING)
+            continue;
+        machine->state = GDB_MACHINE_STOPPED;
+        machine->stop = (struct mh_stop){.kind = MH_STOP_INTERRUPTED};
+        machine->pending = true;
+    }
+}
+
+/* An interruption that only served to stop everything is not worth telling. */
+static void forget_interruption(struct gdb_machine *machine)
+{
+    if (!machine || machine->state != GDB_MACHINE_STOPPED || machine->stop.kind != MH_STOP_INTERRUPTED)
+        return;
+    machine->stop.kind = MH_STOP_STEP;
+    machine->pending = false;
+}
+
+void gdb_machines_halt(struct gdb_machines *machines)
+{
+    const struct mh_debug_target *target = machines->target;
+
+    gdb_machines_interrupt(machines);
+    while (gdb_machines_running(machines, true)) {
+        struct mh_stop stop = {.kind = MH_STOP_INTERRUPTED};
+        unsigned vm = 0;
+
+        switch (target->ops->wait(target->ctx, NULL, 0, &vm, &stop)) {
+        case MH_WAIT_STOPPED:
+            gdb_machines_stopped(machines, vm, &stop);
+            forget_interruption(gdb_machines_find(machines, vm));
+            break;
+        case MH_WAIT_IDLE:
+            gdb_machines_idle(machines);
+            break;
+        case MH_WAIT_INPUT:
+            break;
+        }
+    }
+}
+
+void gdb_machines_attend(struct gdb_machine *machine)
+{
+    machine->attended = true;
+    machine->attached = machine->started;
+}
+
+void gdb_machines_leave(struct gdb_machines *machines, struct gdb_machine *machine)
+{
+    machine->attended = false;
+    if (machine->state != GDB_MACHINE_ENDED)
+        machines->target->ops->clear_all_breakpoints(machines->target->ctx, machine->vm);
+}
+
+void gdb_machines_release(struct gdb_machines *machines, struct gdb_machine *machine)
+{
+    if (machine->state != GDB_MACHINE_STOPPED)
+        return;
+    if (machine->held)
+        gdb_machines_finish(machine);
+    else if (gdb_stop_is_crash(&machine->stop))
+        gdb_machines_kill(machines, machine, gdb_stop_signal(&machine->stop));
+    else
+        gdb_machines_resume(machines, machine, &go_on);
+}

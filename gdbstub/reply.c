@@ -1,0 +1,225 @@
+#include "reply.h"
+
+#include "hex.h"
+#include "packet.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define HEAD 2u    /* room for an acknowledgement, '$' */
+#define TRAILER 3u /* '#' and two digits */
+
+#define RUN_MIN 4u      /* shorter runs are no shorter encoded */
+#define REPEATS_MAX 97u /* beyond the first byte; 97 + 29 is '~' */
+#define REPEATS_BASE 29u
+
+void gdb_reply_init(struct gdb_reply *reply, char *buffer, size_t capacity)
+{
+    reply->buffer = buffer;
+    reply->capacity = capacity;
+    gdb_reply_clear(reply);
+}
+
+void gdb_reply_clear(struct gdb_reply *reply)
+{
+    reply->end = HEAD;
+    reply->overflow = false;
+}
+
+size_t gdb_reply_length(const struct gdb_reply *reply)
+{
+    return reply->end - HEAD;
+}
+
+size_t gdb_reply_left(const struct gdb_reply *reply)
+{
+    return reply->capacity - TRAILER - reply->end;
+}
+
+/* Makes room for `length` bytes; NULL, and the flag set, when there is none. */
+static char *extend(struct gdb_reply *reply, size_t length)
+{
+    char *at = reply->buffer + reply->end;
+
+    if (reply->overflow || length > gdb_reply_left(reply)) {
+        reply->overflow = true;
+        return NULL;
+    }
+    reply->end += length;
+    return at;
+}
+
+void gdb_reply_char(struct gdb_reply *reply, char c)
+{
+    char *at = extend(reply, 1);
+
+    if (at)
+        *at = c;
+}
+
+void gdb_reply_text(struct gdb_reply *reply, const char *text)
+{
+    size_t length = strlen(text);
+    char *at = extend(reply, length);
+
+    if (at)
+        memcpy(at, text, length);
+}
+
+void gdb_reply_vprintf(struct gdb_reply *reply, const char *format, va_list args)
+{
+    /* the terminator may fall on the trailer, which is written last */
+    int length = vsnprintf(reply->buffer + reply->end, gdb_reply_left(reply) + 1, format, args);
+
+    if (length < 0)
+        reply->overflow = true;
+    else
+        extend(reply, (size_t)length);
+}
+
+void gdb_reply_printf(struct gdb_reply *reply, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    gdb_reply_vprintf(reply, format, args);
+    va_end(args);
+}
+
+void gdb_reply_hex(struct gdb_reply *reply, const void *bytes, size_t length)
+{
+    char *at;
+
+    if (length > gdb_reply_left(reply) / 2) {
+        reply->overflow = true;
+        return;
+    }
+    at = extend(reply, 2 * length);
+    if (at)
+        gdb_hex_encode(at, bytes, length);
+}
+
+static bool needs_escape(uint8_t byte)
+{
+    return byte == '#' || byte == '$' || byte == '}' || byte == '*';
+}
+
+void gdb_reply_binary(struct gdb_reply *reply, const void *bytes, size_t length)
+{
+    const uint8_t *from = bytes;
+    char *to = reply->buffer + reply->end, *limit = to + gdb_reply_left(reply);
+
+    for (size_t i = 0; i < length; i++) {
+        uint8_t byte = from[i];
+
+        if (limit - to < 2) {
+            reply->overflow = true;
+            return;
+        }
+        if (needs_escape(byte)) {
+            *to++ = '}';
+            byte ^= 0x20;
+        }
+        *to++ = (char)byte;
+    }
+    reply->end = (size_t)(to - reply->buffer);
+}
+
+void *gdb_reply_stage(struct gdb_reply *reply, size_t *length)
+{
+    size_t most = gdb_reply_left(reply) / 2;
+
+    if (*length > most)
+        *length = most;
+    /* at the very end, so that two bytes written for each one read never overtake the reading */
+    return reply->buffer + reply->capacity - TRAILER - *length;
+}
+
+/* Number of bytes from `i` on that equal payload[i]. */
+static size_t run_at(const char *payload, size_t length, size_t i)
+{
+    size_t end = i + 1;
+
+    while (end < length && payload[end] == payload[i])
+        end++;
+    return end - i;
+}
+
+/*
+ * Position of the first run of at least RUN_MIN at or after `from`; `length` when there is none. Any such run holds
+ * one of the pairs looked at, three apart from each other.
+ */
+static size_t find_run(const char *payload, size_t length, size_t from)
+{
+    for (size_t i = from; i + 1 < length; i += RUN_MIN - 1) {
+        size_t first = i;
+
+        if (payload[i] != payload[i + 1])
+            continue;
+        while (first > from && payload[first - 1] == payload[i])
+            first--;
+        if (run_at(payload, length, first) >= RUN_MIN)
+            return first;
+    }
+    return length;
+}
+
+/* How many repeats one count can stand for, given that `repeats` are wanted: '#' and '$' are no counts. */
+static size_t countable(size_t repeats)
+{
+    if (repeats > REPEATS_MAX)
+        repeats = REPEATS_MAX;
+    if (repeats + REPEATS_BASE == '#' || repeats + REPEATS_BASE == '$')
+        return '#' - 1 - REPEATS_BASE;
+    return repeats;
+}
+
+/* Write `run` times `byte` at `to`; returns behind what was written. */
+static char *write_run(char *to, char byte, size_t run)
+{
+    while (run >= RUN_MIN) {
+        size_t repeats = countable(run - 1);
+
+        *to++ = byte;
+        *to++ = '*';
+        *to++ = (char)(repeats + REPEATS_BASE);
+        run -= repeats + 1;
+    }
+    memset(to, byte, run);
+    return to + run;
+}
+
+size_t gdb_reply_encode_runs(char *payload, size_t length)
+{
+    size_t at = find_run(payload, length, 0);
+    char *to = payload + at;
+
+    while (at < length) {
+        size_t run = run_at(payload, length, at);
+        size_t next = find_run(payload, length, at + run);
+
+        to = write_run(to, payload[at], run);
+        memmove(to, payload + at + run, next - at - run);
+        to += next - at - run;
+        at = next;
+    }
+    return (size_t)(to - payload);
+}
+
+char *gdb_reply_finish(struct gdb_reply *reply, size_t *length)
+{
+    char *payload = reply->buffer + HEAD;
+    uint8_t sum;
+
+    if (reply->overflow) {
+        gdb_reply_clear(reply);
+        gdb_reply_text(reply, "E01");
+    }
+    reply->end = HEAD + gdb_reply_encode_runs(payload, gdb_reply_length(reply));
+    sum = gdb_packet_checksum(payload, gdb_reply_length(reply));
+    payload[-1] = '$';
+    reply->buffer[reply->end] = '#';
+    gdb_hex_encode(reply->buffer + reply->end + 1, &sum, 1);
+    *length = gdb_reply_length(reply) + 1 + TRAILER;
+    return payload - 1;
+}

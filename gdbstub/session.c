@@ -1,0 +1,434 @@
+#include "session.h"
+
+#include "commands.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+
+/* --- verbs for the commands --- */
+
+struct gdb_machine *gdb_session_machine(struct gdb_session *session)
+{
+    struct gdb_machine *machine = session->general;
+
+    if (machine->attended && machine->state == GDB_MACHINE_STOPPED)
+        return machine;
+    gdb_session_fail(session, GDB_ERROR_NO_THREAD, "VM %u %s", machine->vm,
+                     machine->state == GDB_MACHINE_ENDED ? "has ended; run or monitor reset starts it again"
+                                                         : "is not being debugged");
+    return NULL;
+}
+
+const struct gdb_x86_layout *gdb_session_layout(struct gdb_session *session)
+{
+    const struct mh_debug_target *target = session->machines->target;
+    uint64_t xcr0 = target->ops->xcr0_supported(target->ctx, session->general->vm);
+
+    if (session->layout.count == 0 || session->layout_xcr0 != xcr0) {
+        gdb_x86_layout_init(&session->layout, xcr0);
+        session->layout_xcr0 = xcr0;
+    }
+    return &session->layout;
+}
+
+enum mh_space gdb_session_space(const struct gdb_session *session)
+{
+    return session->physical ? MH_SPACE_PHYSICAL : MH_SPACE_VIRTUAL;
+}
+
+/* Errors are shown as they are, so nothing in them may look like a part of the frame or an escape. */
+static void put_error_text(struct gdb_reply *to, const char *text)
+{
+    for (; *text; text++)
+        gdb_reply_char(to, *text < ' ' || *text > '~' || strchr("#$}*", *text) ? '?' : *text);
+}
+
+enum gdb_outcome gdb_session_fail(struct gdb_session *session, enum gdb_error_code code, const char *format, ...)
+{
+    char text[sizeof((struct mh_error *)0)->text + 64];
+    va_list args;
+
+    gdb_reply_clear(&session->out);
+    if (!session->error_message) {
+        gdb_reply_printf(&session->out, "E%02x", (unsigned)code);
+        return GDB_REPLY;
+    }
+    va_start(args, format);
+    if (vsnprintf(text, sizeof(text), format, args) < 0)
+        text[0] = '\0';
+    va_end(args);
+    gdb_reply_text(&session->out, "E.");
+    put_error_text(&session->out, text);
+    return GDB_REPLY;
+}
+
+enum gdb_outcome gdb_session_malformed(struct gdb_session *session)
+{
+    return gdb_session_fail(session, GDB_ERROR_FORMAT, "malformed packet");
+}
+
+enum gdb_outcome gdb_session_ok(struct gdb_session *session)
+{
+    gdb_reply_clear(&session->out);
+    gdb_reply_text(&session->out, "OK");
+    return GDB_REPLY;
+}
+
+static void send_bytes(struct gdb_session *session, const char *from, size_t length)
+{
+    if (session->end == GDB_SESSION_GOES_ON && !gdb_transport_send(&session->io, from, length))
+        session->end = GDB_SESSION_LOST;
+}
+
+void gdb_session_acknowledge(struct gdb_session *session)
+{
+    if (session->ack_owed)
+        send_bytes(session, "+", 1);
+    session->ack_owed = false;
+}
+
+void gdb_session_send(struct gdb_session *session)
+{
+    size_t length;
+    char *packet = gdb_reply_finish(&session->out, &length);
+
+    session->last_sent = packet;
+    session->last_length = length;
+    if (session->ack_owed) {
+        *--packet = '+';
+        length++;
+        session->ack_owed = false;
+    }
+    send_bytes(session, packet, length);
+    gdb_reply_clear(&session->out);
+}
+
+void gdb_session_flush_console(struct gdb_session *session)
+{
+    if (session->console_length == 0)
+        return;
+    gdb_reply_clear(&session->out);
+    gdb_reply_char(&session->out, 'O');
+    gdb_reply_hex(&session->out, session->console, session->console_length);
+    gdb_session_send(session);
+    session->console_length = 0;
+}
+
+void gdb_session_print(void *ctx, const char *text, size_t length)
+{
+    struct gdb_session *session = ctx;
+
+    while (length > 0) {
+        size_t part = GDB_CONSOLE_SIZE - session->console_length;
+
+        if (part > length)
+            part = length;
+        memcpy(session->console + session->console_length, text, part);
+        session->console_length += part;
+        text += part;
+        length -= part;
+        if (session->console_length == GDB_CONSOLE_SIZE)
+            gdb_session_flush_console(session);
+    }
+}
+
+/* --- thread ids --- */
+
+/* One number of a thread id: -1, 0 or the number of a machine. */
+static bool id_number(struct gdb_text *text, int64_t *number)
+{
+    uint32_t value;
+
+    if (gdb_text_eat_word(text, "-1")) {
+        *number = -1;
+        return true;
+    }
+    if (!gdb_text_u32(text, UINT32_MAX, &value))
+        return false;
+    *number = value;
+    return true;
+}
+
+bool gdb_session_thread_id(struct gdb_session *session, struct gdb_text *text, struct gdb_thread_id *id)
+{
+    int64_t process = 0, thread = -1;
+    bool has_process = gdb_text_eat(text, 'p');
+
+    *id = (struct gdb_thread_id){.all = false};
+    if (has_process && !id_number(text, &process))
+        return false;
+    if ((!has_process || gdb_text_eat(text, '.')) && !id_number(text, &thread))
+        return false;
+    if (!has_process)
+        process = thread;
+    id->all = process == -1;
+    id->any = process == 0;
+    /* each process has one thread, of the same number */
+    if (process > 0 && (thread <= 0 || thread == process))
+        id->machine = gdb_machines_find(session->machines, (unsigned)process);
+    return true;
+}
+
+void gdb_session_put_thread(struct gdb_session *session, struct gdb_reply *to, const struct gdb_machine *machine)
+{
+    if (session->multiprocess)
+        gdb_reply_printf(to, "p%x.%x", machine->vm, machine->vm);
+    else
+        gdb_reply_printf(to, "%x", machine->vm);
+}
+
+/* --- events from the connection --- */
+
+/* Something other than an interrupt while machines run: stop them and tell, so that the packet can be answered. */
+static void stop_for_packet(struct gdb_session *session)
+{
+    gdb_machines_interrupt(session->machines);
+    while (session->resumed && !gdb_session_report(session)) {
+        const struct mh_debug_target *target = session->machines->target;
+        struct mh_stop stop = {.kind = MH_STOP_INTERRUPTED};
+        unsigned vm = 0;
+
+        switch (target->ops->wait(target->ctx, NULL, 0, &vm, &stop)) {
+        case MH_WAIT_STOPPED:
+            gdb_machines_stopped(session->machines, vm, &stop);
+            break;
+        case MH_WAIT_IDLE:
+            gdb_machines_idle(session->machines);
+            break;
+        case MH_WAIT_INPUT:
+            break;
+        }
+    }
+}
+
+static void conclude(struct gdb_session *session, enum gdb_outcome outcome)
+{
+    switch (outcome) {
+    case GDB_REPLY:
+        gdb_session_send(session);
+        break;
+    case GDB_SILENT:
+        gdb_session_acknowledge(session);
+        break;
+    case GDB_RESUMED:
+        session->resumed = true;
+        break;
+    case GDB_LEAVE:
+        gdb_session_send(session);
+        if (session->end == GDB_SESSION_GOES_ON)
+            session->end = GDB_SESSION_LEFT;
+        break;
+    }
+}
+
+static void on_packet(struct gdb_session *session, struct gdb_text packet)
+{
+    if (session->resumed)
+        stop_for_packet(session);
+    session->ack_owed = !session->no_ack;
+    conclude(session, gdb_dispatch(session, packet));
+}
+
+/* Ask for the packet again if the debugger still listens for that; else it must not wait in vain. */
+static void on_bad_packet(struct gdb_session *session)
+{
+    if (!session->no_ack) {
+        send_bytes(session, "-", 1);
+        return;
+    }
+    gdb_session_fail(session, GDB_ERROR_FORMAT, "packet with a bad checksum");
+    gdb_session_send(session);
+}
+
+static void on_long_packet(struct gdb_session *session)
+{
+    session->ack_owed = !session->no_ack;
+    gdb_session_fail(session, GDB_ERROR_FORMAT, "packet longer than the PacketSize of %u bytes", GDB_PACKET_SIZE);
+    gdb_session_send(session);
+}
+
+static void on_interrupt(struct gdb_session *session)
+{
+    /* with everything stopped the interrupt and the stop reply have crossed: the debugger has what it wants */
+    if (session->resumed)
+        gdb_machines_interrupt(session->machines);
+}
+
+static void on_nack(struct gdb_session *session)
+{
+    if (!session->no_ack && session->last_sent)
+        send_bytes(session, session->last_sent, session->last_length);
+}
+
+/* --- waiting --- */
+
+static bool receive(struct gdb_session *session)
+{
+    size_t room, length;
+    uint8_t *to = gdb_packet_room(&session->in, &room);
+
+    switch (gdb_transport_receive(&session->io, to, room, &length)) {
+    case GDB_RECEIVED:
+        gdb_packet_received(&session->in, length);
+        return true;
+    case GDB_RECEIVE_CLOSED:
+        session->end = GDB_SESSION_LOST;
+        return true;
+    case GDB_RECEIVE_NOTHING:
+        break;
+    }
+    return false;
+}
+
+/* Look at the descriptors, waiting for the first when `timeout` is -1, and take what they have. */
+static void watch(struct gdb_session *session, int timeout)
+{
+    struct pollfd fds[GDB_WATCHED_MAX];
+
+    for (unsigned i = 0; i < session->watched_count; i++)
+        fds[i] = (struct pollfd){session->watched[i], POLLIN, 0};
+    if (poll(fds, session->watched_count, timeout) < 0) {
+        if (errno != EINTR)
+            session->end = GDB_SESSION_LOST;
+        return;
+    }
+    for (unsigned i = 1; i < session->watched_count; i++) {
+        if (!fds[i].revents)
+            continue;
+        if (fds[i].fd == session->io.stop_fd)
+            session->end = GDB_SESSION_STOPPED;
+        else
+            session->knocked(session->knocked_ctx);
+    }
+    if (fds[0].revents && session->end == GDB_SESSION_GOES_ON)
+        receive(session);
+}
+
+/* Let machines run until one stops or the debugger, or someone else, wants something. */
+static void run_machines(struct gdb_session *session)
+{
+    const struct mh_debug_target *target = session->machines->target;
+    struct mh_stop stop = {.kind = MH_STOP_INTERRUPTED};
+    unsigned vm = 0;
+
+    switch (target->ops->wait(target->ctx, session->watched, session->watched_count, &vm, &stop)) {
+    case MH_WAIT_STOPPED:
+        gdb_machines_stopped(session->machines, vm, &stop);
+        break;
+    case MH_WAIT_INPUT:
+        watch(session, 0);
+        break;
+    case MH_WAIT_IDLE:
+        gdb_machines_idle(session->machines);
+        break;
+    }
+}
+
+static void wait_for_something(struct gdb_session *session)
+{
+    if (session->resumed && gdb_session_report(session))
+        return;
+    if (gdb_machines_running(session->machines, false))
+        run_machines(session);
+    else if (!session->io.in_is_socket || !gdb_packet_is_partial(&session->in) || !receive(session))
+        watch(session, -1);
+}
+
+/* --- the session --- */
+
+static void handle_next(struct gdb_session *session)
+{
+    struct gdb_text packet;
+
+    switch (gdb_packet_next(&session->in, &packet)) {
+    case GDB_PACKET_NEED_MORE:
+        wait_for_something(session);
+        break;
+    case GDB_PACKET_ACK:
+        break;
+    case GDB_PACKET_NACK:
+        on_nack(session);
+        break;
+    case GDB_PACKET_INTERRUPT:
+        on_interrupt(session);
+        break;
+    case GDB_PACKET_WHOLE:
+        on_packet(session, packet);
+        break;
+    case GDB_PACKET_BAD:
+        on_bad_packet(session);
+        break;
+    case GDB_PACKET_TOO_LONG:
+        on_long_packet(session);
+        break;
+    }
+}
+
+static void watch_fd(struct gdb_session *session, int fd)
+{
+    if (fd >= 0)
+        session->watched[session->watched_count++] = fd;
+}
+
+/* The buffers are large and need no clearing: everything before them is reset. */
+static void start(struct gdb_session *session, struct gdb_machines *machines, const struct gdb_session_options *options)
+{
+    memset(session, 0, offsetof(struct gdb_session, console));
+    session->machines = machines;
+    session->knocked = options->knocked;
+    session->knocked_ctx = options->knocked_ctx;
+    gdb_transport_init(&session->io, options->in_fd, options->out_fd, options->stop_fd);
+    gdb_packet_reader_init(&session->in, session->input, sizeof(session->input));
+    gdb_reply_init(&session->out, session->output, sizeof(session->output));
+    watch_fd(session, options->in_fd);
+    watch_fd(session, options->stop_fd);
+    watch_fd(session, options->knock_fd);
+    memset(session->program_signal, true, sizeof(session->program_signal));
+    for (unsigned i = 0; i < GDB_FILES_MAX; i++)
+        session->files[i] = -1;
+}
+
+/* Whoever runs is stopped, for the debugger expects to find everything stopped. */
+static void attend_all(struct gdb_session *session)
+{
+    struct gdb_machines *machines = session->machines;
+
+    for (unsigned i = 0; i < machines->count; i++)
+        if (machines->list[i].state != GDB_MACHINE_ENDED)
+            gdb_machines_attend(&machines->list[i]);
+    gdb_machines_halt(machines);
+    session->general = gdb_machines_pending(machines);
+    if (!session->general)
+        session->general = gdb_machines_first_alive(machines, true);
+    if (!session->general)
+        session->general = &machines->list[0];
+}
+
+/* The end came from outside while the debugger waited: tell it that its program was terminated. */
+static void tell_termination(struct gdb_session *session)
+{
+    session->end = GDB_SESSION_GOES_ON;
+    gdb_reply_clear(&session->out);
+    gdb_reply_text(&session->out, "X0f");
+    if (session->multiprocess)
+        gdb_reply_printf(&session->out, ";process:%x", session->general->vm);
+    /* one that takes nothing is not waited for: stop_fd is readable, and that ends the sending */
+    gdb_session_send(session);
+    session->end = GDB_SESSION_STOPPED;
+}
+
+enum gdb_session_end gdb_session_run(struct gdb_session *session, struct gdb_machines *machines,
+                                     const struct gdb_session_options *options)
+{
+    start(session, machines, options);
+    attend_all(session);
+    while (session->end == GDB_SESSION_GOES_ON)
+        handle_next(session);
+    gdb_machines_halt(machines);
+    if (session->end == GDB_SESSION_STOPPED && session->resumed)
+        tell_termination(session);
+    gdb_files_close(session);
+    return session->end;
+}
