@@ -97,7 +97,7 @@ static void write_stubs(uint8_t *system_area)
 {
     static const uint8_t stub[] = {0xf4, 0xeb, 0xfd}; /* 1: hlt; jmp 1b */
     for (unsigned slot = 0; slot <= BOOT_STUB_RETURNED; slot++)
-        memcpy(system_area + BOOT_STUBS + slot * BOOT_STUB_SIZE, stub, sizeof stub);
+        memcpy(system_area + BOOT_STUBS + (size_t)slot * BOOT_STUB_SIZE, stub, sizeof stub);
 }
 
 void boot_write_system_area(const struct guest_memory *memory, uint32_t page_size)

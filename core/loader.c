@@ -179,8 +179,8 @@ static enum mh_status check_entry(const struct mh_image *image, const struct sou
 
 static enum mh_status parse_elf(struct mh_image *image, const struct source *source, struct mh_error *err)
 {
-    Elf64_Ehdr header;
-    Elf64_Phdr table[SEGMENTS_MAX];
+    Elf64_Ehdr header = {0};
+    Elf64_Phdr table[SEGMENTS_MAX] = {0};
     if (source->size < sizeof header)
         return mh_fail(err, MH_ERR_IMAGE, "guest image '%s' is truncated: %" PRIu64 " bytes hold no ELF header",
                        source->path, source->size);

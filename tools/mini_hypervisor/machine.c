@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define STACK_SIZE (256u * 1024)
+#define STACK_SIZE ((size_t)256 * 1024)
 
 static void give_notice(void *ctx, const char *text)
 {

@@ -31,7 +31,8 @@ void message_printable(const char *text, char *to, size_t size)
     size_t used = 0;
     for (; *text != '\0' && used + 1 < size; text++) {
         unsigned char byte = (unsigned char)*text;
-        to[used++] = byte < 0x20 || byte == 0x7f ? '?' : *text;
+        bool is_control = byte < 0x20 || byte == 0x7f;
+        to[used++] = is_control ? (char)'?' : *text;
     }
     to[used] = '\0';
 }
