@@ -1,11 +1,14 @@
 /*
  * What a guest and the hypervisor agree on: ports, the memory map and the file calls.
- * Guests include this header too, so it needs nothing but <stdint.h>. docs/guest-interface.md explains it.
+ * Guests include this header too, so it needs nothing but <stdint.h>, and assembly may take the constants from it.
+ * docs/guest-interface.md explains it.
  */
 #ifndef MH_GUEST_ABI_H
 #define MH_GUEST_ABI_H
 
+#ifndef __ASSEMBLER__
 #include <stdint.h>
+#endif
 
 /*
  * Guest-physical memory, identity-mapped at the start. RAM is 2, 4 or 8 MB, all of it the guest's.
@@ -14,32 +17,33 @@
  *   RAM - 4 KB         stack reserve: no image may reach into it
  *   RAM - 8            rsp at the start; holds the return address of the entry point
  *   RAM                not mapped: a page fault
- *   0x1000000 (16 MB)  system area: page tables, GDT, TSS, IDT, exception stack
+ *   0x1000000 (16 MB)  system area: page tables, GDT, TSS, IDT and the stacks the TSS names (IST 1, RSP0)
  *   + 0xa000           not mapped
  *
  * Address 0 is ordinary RAM: a null pointer does not fault.
  */
-#define MH_STACK_RESERVE 0x1000u
-#define MH_SYSTEM_AREA 0x1000000u
-#define MH_SYSTEM_AREA_SIZE 0xa000u
+#define MH_STACK_RESERVE 0x1000
+#define MH_SYSTEM_AREA 0x1000000
+#define MH_SYSTEM_AREA_SIZE 0xa000
 
 /* Selectors of the GDT a guest starts with. */
-#define MH_SEL_KERNEL_CODE 0x08u
-#define MH_SEL_KERNEL_DATA 0x10u
-#define MH_SEL_USER_DATA 0x1bu /* GDT entry 3, requested privilege level 3 */
-#define MH_SEL_USER_CODE 0x23u /* GDT entry 4, requested privilege level 3 */
-#define MH_SEL_TSS 0x28u
+#define MH_SEL_KERNEL_CODE 0x08
+#define MH_SEL_KERNEL_DATA 0x10
+#define MH_SEL_USER_DATA 0x1b /* GDT entry 3, requested privilege level 3 */
+#define MH_SEL_USER_CODE 0x23 /* GDT entry 4, requested privilege level 3 */
+#define MH_SEL_TSS 0x28
 
 /* Serial port: OUT prints one byte, IN waits for one; 0xff at the end of the input. */
-#define MH_PORT_SERIAL 0xe9u
-#define MH_SERIAL_EOF 0xffu
+#define MH_PORT_SERIAL 0xe9
+#define MH_SERIAL_EOF 0xff
 
 /*
  * File port. Bytes are a request written and an answer read one byte at a time; a 32-bit OUT of the guest-physical
  * address of a struct mh_file_call is a whole call in one exit.
  */
-#define MH_PORT_FILE 0x278u
+#define MH_PORT_FILE 0x278
 
+#ifndef __ASSEMBLER__
 /* Calls; `result` is what is returned when nothing fails. */
 enum mh_file_op {
     MH_FILE_OPEN = 1,  /* name, flags -> a descriptor */
@@ -49,28 +53,30 @@ enum mh_file_op {
     MH_FILE_SEEK = 5,  /* descriptor, whence, offset -> the new position */
     MH_FILE_SIZE = 6,  /* descriptor -> the size of the file in bytes */
 };
+#endif
 
 /* Flags of MH_FILE_OPEN: MH_O_READ, MH_O_WRITE or both; MH_O_TRUNCATE and MH_O_APPEND need MH_O_WRITE. */
-#define MH_O_READ 0x01u
-#define MH_O_WRITE 0x02u
-#define MH_O_CREATE 0x04u   /* make the file when it does not exist; MH_O_WRITE alone does so too */
-#define MH_O_TRUNCATE 0x08u /* start with an empty file */
-#define MH_O_APPEND 0x10u   /* every write goes to the end */
-#define MH_O_ALL 0x1fu
+#define MH_O_READ 0x01
+#define MH_O_WRITE 0x02
+#define MH_O_CREATE 0x04   /* make the file when it does not exist; MH_O_WRITE alone does so too */
+#define MH_O_TRUNCATE 0x08 /* start with an empty file */
+#define MH_O_APPEND 0x10   /* every write goes to the end */
+#define MH_O_ALL 0x1f
 
 /* Whence of MH_FILE_SEEK, as in C. */
-#define MH_SEEK_SET 0u
-#define MH_SEEK_CUR 1u
-#define MH_SEEK_END 2u
+#define MH_SEEK_SET 0
+#define MH_SEEK_CUR 1
+#define MH_SEEK_END 2
 
 /* Limits of the interface. */
-#define MH_FILE_NAME_MAX 255u /* bytes of a name */
+#define MH_FILE_NAME_MAX 255 /* bytes of a name */
 #define MH_FILE_STREAM_MAX                                                                                             \
     0x1000u /* bytes one READ or WRITE moves on the byte-at-a-time path; longer ones come out short */
 
+#ifndef __ASSEMBLER__
 /* Errors come back as negative results; the numbers are Linux's. */
 enum mh_file_error {
-    MH_ENOENT = 2,        /* no such file */
+    MH_ENOENT = 2,        /* no such file, or an empty name */
     MH_EIO = 5,           /* the host failed to read or write */
     MH_EBADF = 9,         /* not an open descriptor, or not open for this */
     MH_EACCES = 13,       /* the name is none a guest may use, or no regular file has it */
@@ -96,6 +102,7 @@ struct mh_file_call {
     int64_t offset;  /* SEEK */
     int64_t result;  /* written by the hypervisor: what the call returns, or minus an enum mh_file_error */
 };
+#endif
 
 /*
  * The byte-at-a-time path. All numbers little-endian; every answer begins with the result, 8 bytes, signed.

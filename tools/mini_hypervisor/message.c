@@ -31,8 +31,10 @@ void message_printable(const char *text, char *to, size_t size)
     size_t used = 0;
     for (; *text != '\0' && used + 1 < size; text++) {
         unsigned char byte = (unsigned char)*text;
-        bool is_control = byte < 0x20 || byte == 0x7f;
-        to[used++] = is_control ? (char)'?' : *text;
+        to[used] = '?';
+        if (byte >= 0x20 && byte != 0x7f)
+            to[used] = *text;
+        used++;
     }
     to[used] = '\0';
 }
