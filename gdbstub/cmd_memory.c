@@ -1,5 +1,4 @@
 /* Memory: m, M, x, X, qCRC, qSearch:memory and whose addresses they name. */
-#define _GNU_SOURCE /* memmem */
 #include "commands.h"
 
 #include <string.h>

@@ -1,5 +1,4 @@
 /* Where debuggers connect: reading, opening and naming endpoints. */
-#define _GNU_SOURCE
 #include "mh/gdbstub.h"
 
 #include <arpa/inet.h>

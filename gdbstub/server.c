@@ -1,5 +1,4 @@
 /* Debuggers coming and going: one session after the other, and the machines in between. */
-#define _GNU_SOURCE /* accept4 */
 #include "mh/gdbstub.h"
 
 #include "machines.h"

@@ -228,7 +228,7 @@ static struct open_file *free_slot(struct file_store *store)
 
 static bool flags_make_sense(uint32_t flags)
 {
-    if ((flags & ~MH_O_ALL) != 0 || (flags & (MH_O_READ | MH_O_WRITE)) == 0)
+    if ((flags & ~(uint32_t)MH_O_ALL) != 0 || (flags & (MH_O_READ | MH_O_WRITE)) == 0)
         return false;
     return (flags & MH_O_WRITE) != 0 || (flags & (MH_O_TRUNCATE | MH_O_APPEND)) == 0;
 }
