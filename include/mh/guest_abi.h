@@ -70,8 +70,8 @@ enum mh_file_op {
 
 /* Limits of the interface. */
 #define MH_FILE_NAME_MAX 255 /* bytes of a name */
-#define MH_FILE_STREAM_MAX                                                                                             \
-    0x1000u /* bytes one READ or WRITE moves on the byte-at-a-time path; longer ones come out short */
+/* Bytes one READ or WRITE moves on the byte-at-a-time path; longer ones come out short. */
+#define MH_FILE_STREAM_MAX 0x1000
 
 #ifndef __ASSEMBLER__
 /* Errors come back as negative results; the numbers are Linux's. */
