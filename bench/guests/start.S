@@ -1,0 +1,6 @@
+# Where a guest in C begins.
+    .section .start, "ax"
+    .globl _start
+_start:
+    call guest_main
+    hlt
