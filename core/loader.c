@@ -155,8 +155,9 @@ static enum mh_status add_program_header(struct mh_image *image, const struct so
                        source->path);
     if (header->p_offset > source->size || header->p_filesz > source->size - header->p_offset)
         return mh_fail(err, MH_ERR_IMAGE,
-                       "guest image '%s' is truncated: a segment ends at byte %" PRIu64 ", the file at %" PRIu64,
-                       source->path, header->p_offset + header->p_filesz, source->size);
+                       "guest image '%s' is truncated: a segment has %" PRIu64 " bytes at byte %" PRIu64
+                       ", but the file ends at %" PRIu64,
+                       source->path, header->p_filesz, header->p_offset, source->size);
     const struct segment segment = {.address = header->p_paddr,
                                     .memory_size = header->p_memsz,
                                     .file_offset = header->p_offset,

@@ -1,0 +1,30 @@
+/* Directories and files for one test, removed with everything in them afterwards. */
+#ifndef MH_TEST_TEMP_DIR_H
+#define MH_TEST_TEMP_DIR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct temp_dir {
+    char path[64];
+};
+
+/* Make a fresh directory. The test fails when there is none to be had. */
+struct temp_dir temp_dir_make(void);
+void temp_dir_remove(const struct temp_dir *dir);
+
+/* "DIR/NAME" in a buffer of PATH_MAX bytes. Returns `path`. */
+const char *temp_path(const struct temp_dir *dir, const char *name, char *path);
+
+/* Make a file that holds `bytes`. */
+void temp_file(const struct temp_dir *dir, const char *name, const void *bytes, size_t length);
+void temp_text(const struct temp_dir *dir, const char *name, const char *text);
+
+/* True when the file holds exactly this text. */
+bool temp_file_is(const struct temp_dir *dir, const char *name, const char *text);
+bool temp_exists(const struct temp_dir *dir, const char *name);
+
+/* How many descriptors this process has open. */
+unsigned count_open_fds(void);
+
+#endif
