@@ -147,8 +147,8 @@ void boot_sregs(struct kvm_sregs *sregs, bool use_xsave)
 
 int boot_stub_at(uint64_t rip)
 {
-    uint64_t offset = rip - 1 - area(BOOT_STUBS);
-    if (offset % BOOT_STUB_SIZE != 0 || offset / BOOT_STUB_SIZE > BOOT_STUB_RETURNED)
+    uint64_t offset = rip - area(BOOT_STUBS);
+    if (offset % BOOT_STUB_SIZE > 1 || offset / BOOT_STUB_SIZE > BOOT_STUB_RETURNED)
         return -1;
     return (int)(offset / BOOT_STUB_SIZE);
 }

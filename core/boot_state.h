@@ -47,8 +47,8 @@ struct kvm_regs boot_regs(const struct guest_memory *memory, uint64_t entry);
 void boot_sregs(struct kvm_sregs *sregs, bool use_xsave);
 
 /*
- * Which stub a machine that left with HLT stands in: 0 to 31 for an exception's vector, BOOT_STUB_RETURNED, or -1 when
- * `rip` (after the HLT) is not behind a stub's first byte.
+ * Which stub a machine stands in: 0 to 31 for an exception's vector, BOOT_STUB_RETURNED, or -1 when `rip` is neither at
+ * a stub's HLT nor directly behind it.
  */
 int boot_stub_at(uint64_t rip);
 

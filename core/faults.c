@@ -53,38 +53,38 @@ static void load_segment(const struct mh_vm *vm, const struct kvm_sregs *sregs, 
     };
 }
 
-static void rewind_to(struct mh_vm *vm, struct kvm_regs *regs, struct kvm_sregs *sregs,
-                      const struct exception_frame *frame)
+static void rewind_to(struct mh_vm *vm, const struct exception_frame *frame)
 {
+    struct kvm_regs *regs = vcpu_regs(&vm->vcpu);
+    struct kvm_sregs *sregs = vcpu_sregs(&vm->vcpu);
     regs->rip = frame->rip;
     regs->rsp = frame->rsp;
     regs->rflags = frame->rflags;
-    kvm_sys_set_regs(vm->vcpu.fd, regs);
     load_segment(vm, sregs, (uint16_t)frame->cs, &sregs->cs);
     if ((frame->ss & 0xfff8) != 0)
         load_segment(vm, sregs, (uint16_t)frame->ss, &sregs->ss);
-    kvm_sys_set_sregs(vm->vcpu.fd, sregs);
+    vcpu_write_regs(&vm->vcpu);
+    vcpu_write_sregs(&vm->vcpu);
 }
 
 bool faults_take_from_stub(struct mh_vm *vm, struct mh_stop *stop)
 {
-    struct kvm_regs regs;
-    struct kvm_sregs sregs;
     struct exception_frame frame;
-    if (kvm_sys_get_regs(vm->vcpu.fd, &regs) < 0)
+    const struct kvm_regs *regs = vcpu_regs(&vm->vcpu);
+    if (regs == NULL)
         return false;
-    int stub = boot_stub_at(regs.rip);
+    int stub = boot_stub_at(regs->rip);
     if (stub < 0)
         return false;
     if (stub == (int)BOOT_STUB_RETURNED) {
         stop->kind = MH_STOP_RETURNED;
         return true;
     }
-    if (!read_frame(vm, regs.rsp, &frame, stop) || kvm_sys_get_sregs(vm->vcpu.fd, &sregs) < 0)
+    if (!read_frame(vm, regs->rsp, &frame, stop))
         return false;
     stop->kind = MH_STOP_EXCEPTION;
     stop->vector = (uint8_t)stub;
-    stop->cr2 = sregs.cr2;
-    rewind_to(vm, &regs, &sregs, &frame);
+    stop->cr2 = vcpu_sregs(&vm->vcpu)->cr2;
+    rewind_to(vm, &frame);
     return true;
 }

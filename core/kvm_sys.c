@@ -148,6 +148,36 @@ int kvm_sys_set_xcrs(int vcpu_fd, const struct kvm_xcrs *xcrs)
     return kvm_ioctl(vcpu_fd, KVM_SET_XCRS, (unsigned long)xcrs);
 }
 
+int kvm_sys_get_xsave(int vcpu_fd, struct kvm_xsave *xsave)
+{
+    return kvm_ioctl(vcpu_fd, KVM_GET_XSAVE, (unsigned long)xsave);
+}
+
+int kvm_sys_set_xsave(int vcpu_fd, const struct kvm_xsave *xsave)
+{
+    return kvm_ioctl(vcpu_fd, KVM_SET_XSAVE, (unsigned long)xsave);
+}
+
+int kvm_sys_get_debugregs(int vcpu_fd, struct kvm_debugregs *debugregs)
+{
+    return kvm_ioctl(vcpu_fd, KVM_GET_DEBUGREGS, (unsigned long)debugregs);
+}
+
+int kvm_sys_get_events(int vcpu_fd, struct kvm_vcpu_events *events)
+{
+    return kvm_ioctl(vcpu_fd, KVM_GET_VCPU_EVENTS, (unsigned long)events);
+}
+
+int kvm_sys_set_events(int vcpu_fd, const struct kvm_vcpu_events *events)
+{
+    return kvm_ioctl(vcpu_fd, KVM_SET_VCPU_EVENTS, (unsigned long)events);
+}
+
+int kvm_sys_set_guest_debug(int vcpu_fd, const struct kvm_guest_debug *debug)
+{
+    return kvm_ioctl(vcpu_fd, KVM_SET_GUEST_DEBUG, (unsigned long)debug);
+}
+
 int kvm_sys_run(int vcpu_fd)
 {
     return kvm_ioctl(vcpu_fd, KVM_RUN, 0);

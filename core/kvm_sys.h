@@ -46,6 +46,12 @@ int kvm_sys_set_regs(int vcpu_fd, const struct kvm_regs *regs);
 int kvm_sys_get_sregs(int vcpu_fd, struct kvm_sregs *sregs);
 int kvm_sys_set_sregs(int vcpu_fd, const struct kvm_sregs *sregs);
 int kvm_sys_set_xcrs(int vcpu_fd, const struct kvm_xcrs *xcrs);
+int kvm_sys_get_xsave(int vcpu_fd, struct kvm_xsave *xsave);
+int kvm_sys_set_xsave(int vcpu_fd, const struct kvm_xsave *xsave);
+int kvm_sys_get_debugregs(int vcpu_fd, struct kvm_debugregs *debugregs);
+int kvm_sys_get_events(int vcpu_fd, struct kvm_vcpu_events *events);
+int kvm_sys_set_events(int vcpu_fd, const struct kvm_vcpu_events *events);
+int kvm_sys_set_guest_debug(int vcpu_fd, const struct kvm_guest_debug *debug);
 /* KVM_RUN; -EINTR after a signal or with immediate_exit set. */
 int kvm_sys_run(int vcpu_fd);
 

@@ -230,8 +230,12 @@ void report_stop(struct mh_vm *vm, const struct mh_stop *stop, void (*write)(voi
                  void *write_ctx)
 {
     struct report report = {.vm = vm, .stop = stop, .write = write, .write_ctx = write_ctx};
-    report.have_registers =
-        kvm_sys_get_regs(vm->vcpu.fd, &report.regs) == 0 && kvm_sys_get_sregs(vm->vcpu.fd, &report.sregs) == 0;
+    const struct kvm_regs *regs = vcpu_regs(&vm->vcpu);
+    if (regs != NULL) {
+        report.regs = *regs;
+        report.sregs = *vcpu_sregs(&vm->vcpu);
+        report.have_registers = true;
+    }
     say_what_happened(&report);
     if (stop->kind != MH_STOP_HALTED && stop->kind != MH_STOP_IO_ERROR)
         say_state(&report);

@@ -7,9 +7,14 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+/* Which run page a kick is for: a signal handler has no other way to know on whose behalf it interrupts. */
+static _Thread_local struct kvm_run *run_page_of_thread;
+
 static void on_kick(int signal)
 {
-    (void)signal; /* it came; the system call it interrupted returns EINTR, which is all it is for */
+    (void)signal;
+    if (run_page_of_thread != NULL)
+        __atomic_store_n(&run_page_of_thread->immediate_exit, 1, __ATOMIC_SEQ_CST);
 }
 
 void mh_kick_install(void)
@@ -31,6 +36,7 @@ static enum mh_status map_run_page(struct vcpu *vcpu, const struct mh_host *host
         return fail(err, "the processor's run page", errno);
     vcpu->run = run;
     vcpu->run_size = host->run_size;
+    run_page_of_thread = run;
     size_t ring = (size_t)host->coalesce_page * (size_t)sysconf(_SC_PAGESIZE);
     if (ring != 0 && ring < host->run_size)
         vcpu->ring = (void *)((char *)run + ring);
@@ -83,6 +89,8 @@ enum mh_status vcpu_create(struct vcpu *vcpu, int vm_fd, struct mh_host *host, c
 
 void vcpu_destroy(struct vcpu *vcpu)
 {
+    if (vcpu->run != NULL && vcpu->run == run_page_of_thread)
+        run_page_of_thread = NULL;
     if (vcpu->run != NULL)
         munmap(vcpu->run, vcpu->run_size);
     if (vcpu->fd >= 0)
@@ -91,14 +99,18 @@ void vcpu_destroy(struct vcpu *vcpu)
     vcpu->fd = -1;
 }
 
+#define SYNCED (KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS)
+
 int vcpu_run(struct vcpu *vcpu)
 {
-    return kvm_sys_run(vcpu->fd);
+    vcpu->run->kvm_valid_regs = vcpu->sync_registers ? SYNCED : 0;
+    int result = kvm_sys_run(vcpu->fd);
+    vcpu->registers_are_current = vcpu->sync_registers;
+    return result;
 }
 
-void vcpu_kick(struct vcpu *vcpu)
+void vcpu_kick(const struct vcpu *vcpu)
 {
-    __atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
     pthread_kill(vcpu->thread, MH_KICK_SIGNAL);
 }
 
@@ -110,5 +122,37 @@ void vcpu_accept_kicks(struct vcpu *vcpu)
 void vcpu_complete_io(struct vcpu *vcpu)
 {
     __atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-    kvm_sys_run(vcpu->fd); /* ends with EINTR by design */
+    vcpu_run(vcpu); /* ends with EINTR by design */
+}
+
+static bool fetch_registers(struct vcpu *vcpu)
+{
+    if (!vcpu->registers_are_current)
+        vcpu->registers_are_current = kvm_sys_get_regs(vcpu->fd, &vcpu->run->s.regs.regs) == 0 &&
+                                      kvm_sys_get_sregs(vcpu->fd, &vcpu->run->s.regs.sregs) == 0;
+    return vcpu->registers_are_current;
+}
+
+struct kvm_regs *vcpu_regs(struct vcpu *vcpu)
+{
+    return fetch_registers(vcpu) ? &vcpu->run->s.regs.regs : NULL;
+}
+
+struct kvm_sregs *vcpu_sregs(struct vcpu *vcpu)
+{
+    return fetch_registers(vcpu) ? &vcpu->run->s.regs.sregs : NULL;
+}
+
+int vcpu_write_regs(struct vcpu *vcpu)
+{
+    int result = kvm_sys_set_regs(vcpu->fd, &vcpu->run->s.regs.regs);
+    vcpu->registers_are_current = result == 0;
+    return result;
+}
+
+int vcpu_write_sregs(struct vcpu *vcpu)
+{
+    int result = kvm_sys_set_sregs(vcpu->fd, &vcpu->run->s.regs.sregs);
+    vcpu->registers_are_current = result == 0;
+    return result;
 }

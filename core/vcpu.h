@@ -1,9 +1,9 @@
 /*
  * The one virtual processor of a machine: creating it, entering the guest, being taken out of it.
  *
- * Kicking: whoever wants the thread out of the guest sets its request first, then `immediate_exit` in the shared run
- * page, then sends MH_KICK_SIGNAL. The thread clears `immediate_exit` before it looks at the requests, so a kick is
- * either seen by that look or ends the KVM_RUN that follows.
+ * Kicking: whoever wants the thread out of the guest sets its request first, then sends MH_KICK_SIGNAL. The signal's
+ * handler sets `immediate_exit` in the run page of the thread it interrupts. The thread clears `immediate_exit` before
+ * it looks at the requests, so a kick is either seen by that look or ends the KVM_RUN that follows.
  */
 #ifndef MH_CORE_VCPU_H
 #define MH_CORE_VCPU_H
@@ -12,6 +12,7 @@
 #include "kvm_sys.h"
 
 #include <pthread.h>
+#include <stdbool.h>
 
 struct vcpu {
     int fd;
@@ -19,6 +20,8 @@ struct vcpu {
     size_t run_size;
     struct kvm_coalesced_mmio_ring *ring; /* within the run page's mapping; NULL when KVM cannot coalesce ports */
     pthread_t thread;                     /* the thread that created the machine and runs it */
+    bool sync_registers;                  /* let KVM put the registers into the run page at every exit */
+    bool registers_are_current;           /* run->s.regs holds what the processor holds */
 };
 
 /* Create the processor in the state of boot_state.h, about to enter `entry`. MH_OK or MH_ERR_HOST; vcpu_destroy()
@@ -31,7 +34,7 @@ void vcpu_destroy(struct vcpu *vcpu);
 int vcpu_run(struct vcpu *vcpu);
 
 /* Take the thread out of the guest, or out of a system call. Any thread. */
-void vcpu_kick(struct vcpu *vcpu);
+void vcpu_kick(const struct vcpu *vcpu);
 /* Forget kicks so far; to be called before looking at what they may have been for. */
 void vcpu_accept_kicks(struct vcpu *vcpu);
 
@@ -40,5 +43,15 @@ void vcpu_accept_kicks(struct vcpu *vcpu);
  * longer, what counts. Let it finish without executing another instruction.
  */
 void vcpu_complete_io(struct vcpu *vcpu);
+
+/*
+ * The registers as they are now; the pointers are good until the processor runs or is written again. The caller may
+ * change what they point to and write it back. NULL when KVM does not tell them.
+ */
+struct kvm_regs *vcpu_regs(struct vcpu *vcpu);
+struct kvm_sregs *vcpu_sregs(struct vcpu *vcpu);
+/* Write back what vcpu_regs() and vcpu_sregs() point to. 0, or minus an errno with the processor unchanged. */
+int vcpu_write_regs(struct vcpu *vcpu);
+int vcpu_write_sregs(struct vcpu *vcpu);
 
 #endif
