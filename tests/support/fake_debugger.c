@@ -1,0 +1,154 @@
+#include "fake_debugger.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+struct fake_debugger *fake_debugger_new(unsigned count)
+{
+    struct fake_debugger *debugger = malloc(sizeof(*debugger));
+
+    if (!debugger)
+        return NULL;
+    fake_target_init(&debugger->fake, count);
+    gdb_machines_init(&debugger->machines, &debugger->fake.target, debugger->list, count, false);
+    debugger->input_length = debugger->output_length = debugger->text_length = 0;
+    debugger->reply_count = 0;
+    return debugger;
+}
+
+void fake_debugger_free(struct fake_debugger *debugger)
+{
+    free(debugger);
+}
+
+void fake_debugger_raw(struct fake_debugger *debugger, const void *bytes, size_t length)
+{
+    if (length > FAKE_INPUT_MAX - debugger->input_length)
+        abort();
+    memcpy(debugger->input + debugger->input_length, bytes, length);
+    debugger->input_length += length;
+}
+
+void fake_debugger_binary_packet(struct fake_debugger *debugger, const void *payload, size_t length)
+{
+    const unsigned char *bytes = payload;
+    char trailer[4];
+    unsigned sum = 0;
+
+    fake_debugger_raw(debugger, "$", 1);
+    for (size_t i = 0; i < length; i++) {
+        char escaped[2] = {'}', (char)(bytes[i] ^ 0x20)};
+        bool special = bytes[i] == '#' || bytes[i] == '$' || bytes[i] == '}' || bytes[i] == '*';
+
+        sum += special ? (unsigned)'}' + (bytes[i] ^ 0x20u) : bytes[i];
+        fake_debugger_raw(debugger, special ? escaped : (const char *)bytes + i, special ? 2 : 1);
+    }
+    snprintf(trailer, sizeof(trailer), "#%02x", sum & 0xff);
+    fake_debugger_raw(debugger, trailer, 3);
+}
+
+void fake_debugger_packet(struct fake_debugger *debugger, const char *payload)
+{
+    fake_debugger_binary_packet(debugger, payload, strlen(payload));
+}
+
+static void put_text(struct fake_debugger *debugger, char c)
+{
+    if (debugger->text_length == FAKE_OUTPUT_MAX)
+        abort();
+    debugger->texts[debugger->text_length++] = c;
+}
+
+/* Undo runs, then escapes, of a payload. */
+static void decode(struct fake_debugger *debugger, const char *payload, size_t length)
+{
+    size_t start = debugger->text_length, end;
+
+    for (size_t i = 0; i < length; i++) {
+        if (payload[i] != '*' || i == 0 || i + 1 == length) {
+            put_text(debugger, payload[i]);
+            continue;
+        }
+        for (int repeats = payload[++i] - 29; repeats > 0; repeats--)
+            put_text(debugger, debugger->texts[debugger->text_length - 1]);
+    }
+    end = debugger->text_length;
+    debugger->text_length = start;
+    for (size_t i = start; i < end; i++) {
+        bool escape = debugger->texts[i] == '}' && i + 1 < end;
+
+        i += escape;
+        debugger->texts[debugger->text_length++] = (char)(debugger->texts[i] ^ (escape ? 0x20 : 0));
+    }
+    put_text(debugger, '\0');
+}
+
+/* Take the packets out of the output. */
+static void take_replies(struct fake_debugger *debugger)
+{
+    const char *at = debugger->output, *end = at + debugger->output_length;
+
+    debugger->reply_count = 0;
+    debugger->text_length = 0;
+    while ((at = memchr(at, '$', (size_t)(end - at)))) {
+        const char *payload = at + 1, *hash = memchr(at, '#', (size_t)(end - at));
+        struct fake_reply *reply = &debugger->replies[debugger->reply_count];
+        unsigned sum = 0;
+
+        if (!hash || end - hash < 3 || debugger->reply_count == FAKE_REPLIES_MAX)
+            abort();
+        for (const char *byte = payload; byte < hash; byte++)
+            sum += (unsigned char)*byte;
+        reply->checksum_ok = strtoul((char[]){hash[1], hash[2], '\0'}, NULL, 16) == (sum & 0xff);
+        reply->text = debugger->texts + debugger->text_length;
+        decode(debugger, payload, (size_t)(hash - payload));
+        reply->length = (size_t)(debugger->texts + debugger->text_length - 1 - reply->text);
+        debugger->reply_count++;
+        at = hash + 3;
+    }
+}
+
+static void rewind_with(int fd, const char *bytes, size_t length)
+{
+    if (fd < 0 || write(fd, bytes, length) != (ssize_t)length || lseek(fd, 0, SEEK_SET) < 0)
+        abort();
+}
+
+void fake_debugger_run(struct fake_debugger *debugger)
+{
+    int in = memfd_create("in", MFD_CLOEXEC), out = memfd_create("out", MFD_CLOEXEC);
+    const struct gdb_session_options options = {.in_fd = in, .out_fd = out, .stop_fd = -1, .knock_fd = -1};
+    ssize_t got;
+
+    rewind_with(in, debugger->input, debugger->input_length);
+    debugger->input_length = 0;
+    debugger->end = gdb_session_run(&debugger->session, &debugger->machines, &options);
+    got = pread(out, debugger->output, FAKE_OUTPUT_MAX, 0);
+    if (got < 0)
+        abort();
+    debugger->output_length = (size_t)got;
+    close(in);
+    close(out);
+    take_replies(debugger);
+}
+
+const char *fake_debugger_ask(struct fake_debugger *debugger, const char *features, const char *payload)
+{
+    char supported[256];
+
+    snprintf(supported, sizeof(supported), "qSupported:%s", features);
+    fake_debugger_packet(debugger, supported);
+    fake_debugger_packet(debugger, payload);
+    fake_debugger_run(debugger);
+    return debugger->reply_count > 1 ? fake_debugger_last(debugger, 0)->text : "";
+}
+
+const struct fake_reply *fake_debugger_last(const struct fake_debugger *debugger, unsigned back)
+{
+    static const struct fake_reply none = {"(no reply)", 10, true};
+
+    return back < debugger->reply_count ? &debugger->replies[debugger->reply_count - 1 - back] : &none;
+}

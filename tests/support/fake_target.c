@@ -1,0 +1,487 @@
+#include "fake_target.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define QUANTUM 10000u /* instructions between looks at the descriptors */
+#define POLLED_MAX 4u
+
+static const char notes_file[] = "what the guest wrote: $ # } *\n";
+
+struct fake_machine *fake_machine(struct fake_target *fake, unsigned vm)
+{
+    return &fake->machines[vm - 1];
+}
+
+/* --- numbers and names --- */
+
+static unsigned vm_count(void *ctx)
+{
+    return ((struct fake_target *)ctx)->count;
+}
+
+static unsigned vm_number(void *ctx, unsigned i)
+{
+    (void)ctx;
+    return i + 1;
+}
+
+static const char *vm_name(void *ctx, unsigned vm)
+{
+    static const char *const names[FAKE_MACHINES] = {"hello", "a<b", "third", "fourth"};
+
+    (void)ctx;
+    return names[vm - 1];
+}
+
+static const char *vm_exec_file(void *ctx, unsigned vm)
+{
+    (void)vm;
+    return ((struct fake_target *)ctx)->flat ? NULL : "/guests/hello.elf";
+}
+
+static bool vm_alive(void *ctx, unsigned vm)
+{
+    return fake_machine(ctx, vm)->alive;
+}
+
+/* --- registers --- */
+
+static enum mh_status read_regs(void *ctx, unsigned vm, unsigned groups, struct mh_x86_regs *regs, struct mh_error *err)
+{
+    const struct fake_target *fake = ctx;
+    const struct mh_x86_regs *from = &fake_machine(ctx, vm)->regs;
+
+    if (fake->refuse_regs)
+        return mh_fail(err, MH_ERR_HOST, "rax is shy");
+    if (groups & MH_REGS_GENERAL)
+        regs->general = from->general;
+    if (groups & MH_REGS_SYSTEM)
+        regs->system = from->system;
+    if (groups & MH_REGS_FPU)
+        regs->fpu = from->fpu;
+    return MH_OK;
+}
+
+static enum mh_status write_regs(void *ctx, unsigned vm, unsigned groups, const struct mh_x86_regs *regs,
+                                 struct mh_error *err)
+{
+    struct fake_machine *machine = fake_machine(ctx, vm);
+
+    if ((groups & MH_REGS_SYSTEM) && !(regs->system.cr0 & MH_CR0_PE))
+        return mh_fail(err, MH_ERR_HOST, "cr0: protection stays on");
+    machine->written_groups = groups;
+    if (groups & MH_REGS_GENERAL)
+        machine->regs.general = regs->general;
+    if (groups & MH_REGS_SYSTEM)
+        machine->regs.system = regs->system;
+    if (groups & MH_REGS_FPU)
+        machine->regs.fpu = regs->fpu;
+    return MH_OK;
+}
+
+static uint64_t xcr0_supported(void *ctx, unsigned vm)
+{
+    (void)vm;
+    return ((struct fake_target *)ctx)->xcr0;
+}
+
+/* --- memory --- */
+
+/* Where `address` is in the machine's memory; false when nowhere. */
+static bool translate(enum mh_space space, uint64_t *address)
+{
+    if (space == MH_SPACE_PHYSICAL && *address >= FAKE_PHYSICAL)
+        *address -= FAKE_PHYSICAL;
+    return *address < FAKE_MEMORY;
+}
+
+static enum mh_status access_memory(struct fake_machine *machine, enum mh_space space, uint64_t address, void *to,
+                                    const void *from, size_t length, size_t *done)
+{
+    *done = 0;
+    if (length == 0)
+        return MH_OK;
+    if (!translate(space, &address))
+        return MH_ERR_RANGE;
+    *done = length < FAKE_MEMORY - address ? length : (size_t)(FAKE_MEMORY - address);
+    if (to)
+        memcpy(to, machine->memory + address, *done);
+    else
+        memcpy(machine->memory + address, from, *done);
+    return MH_OK;
+}
+
+static enum mh_status read_memory(void *ctx, unsigned vm, enum mh_space space, uint64_t address, void *to,
+                                  size_t length, size_t *done)
+{
+    return access_memory(fake_machine(ctx, vm), space, address, to, NULL, length, done);
+}
+
+static enum mh_status write_memory(void *ctx, unsigned vm, enum mh_space space, uint64_t address, const void *from,
+                                   size_t length, size_t *done)
+{
+    return access_memory(fake_machine(ctx, vm), space, address, NULL, from, length, done);
+}
+
+static unsigned memory_map(void *ctx, unsigned vm, struct mh_memory_region *regions, unsigned capacity)
+{
+    static const struct mh_memory_region map[] = {{0, FAKE_MEMORY}, {FAKE_PHYSICAL, FAKE_MEMORY}};
+
+    (void)ctx;
+    (void)vm;
+    for (unsigned i = 0; i < 2 && i < capacity; i++)
+        regions[i] = map[i];
+    return 2;
+}
+
+/* --- break- and watchpoints --- */
+
+static struct fake_break *find_break(struct fake_machine *machine, enum mh_break_kind kind, uint64_t address,
+                                     uint64_t length)
+{
+    for (unsigned i = 0; i < FAKE_BREAKS; i++) {
+        struct fake_break *one = &machine->breaks[i];
+
+        if (one->used && one->kind == kind && one->address == address && one->length == length)
+            return one;
+    }
+    return NULL;
+}
+
+static unsigned hardware_used(const struct fake_machine *machine)
+{
+    unsigned used = 0;
+
+    for (unsigned i = 0; i < FAKE_BREAKS; i++)
+        used += machine->breaks[i].used && machine->breaks[i].kind == MH_BREAK_HARDWARE;
+    return used;
+}
+
+static enum mh_status set_breakpoint(void *ctx, unsigned vm, enum mh_break_kind kind, uint64_t address, uint64_t length,
+                                     struct mh_error *err)
+{
+    struct fake_machine *machine = fake_machine(ctx, vm);
+
+    if (find_break(machine, kind, address, length))
+        return MH_OK;
+    if (kind == MH_BREAK_HARDWARE && hardware_used(machine) == FAKE_HARDWARE_SLOTS)
+        return mh_fail(err, MH_ERR_RANGE, "cannot insert: all four hardware slots are in use");
+    for (unsigned i = 0; i < FAKE_BREAKS; i++) {
+        if (machine->breaks[i].used)
+            continue;
+        machine->breaks[i] = (struct fake_break){kind, address, length, true};
+        return MH_OK;
+    }
+    return mh_fail(err, MH_ERR_RANGE, "too many breakpoints");
+}
+
+static enum mh_status clear_breakpoint(void *ctx, unsigned vm, enum mh_break_kind kind, uint64_t address,
+                                       uint64_t length, struct mh_error *err)
+{
+    struct fake_break *one = find_break(fake_machine(ctx, vm), kind, address, length);
+
+    (void)err;
+    if (one)
+        one->used = false;
+    return MH_OK;
+}
+
+static void clear_all_breakpoints(void *ctx, unsigned vm)
+{
+    memset(fake_machine(ctx, vm)->breaks, 0, sizeof(fake_machine(ctx, vm)->breaks));
+}
+
+unsigned fake_target_breaks(const struct fake_target *fake, unsigned vm)
+{
+    unsigned used = 0;
+
+    for (unsigned i = 0; i < FAKE_BREAKS; i++)
+        used += fake->machines[vm - 1].breaks[i].used;
+    return used;
+}
+
+/* --- executing --- */
+
+static void resume(void *ctx, unsigned vm, const struct mh_resume *how)
+{
+    struct fake_machine *machine = fake_machine(ctx, vm);
+
+    machine->running = true;
+    machine->interrupted = false;
+    machine->how = *how;
+    machine->resumes++;
+}
+
+static void interrupt(void *ctx, unsigned vm)
+{
+    fake_machine(ctx, vm)->interrupted = true;
+    fake_machine(ctx, vm)->interrupts++;
+}
+
+/* A breakpoint at rip, if one is set. */
+static bool at_breakpoint(struct fake_machine *machine, struct mh_stop *stop)
+{
+    if (find_break(machine, MH_BREAK_SOFTWARE, machine->regs.general.rip, 1))
+        stop->kind = MH_STOP_BREAKPOINT;
+    else if (find_break(machine, MH_BREAK_HARDWARE, machine->regs.general.rip, 1))
+        stop->kind = MH_STOP_HW_BREAKPOINT;
+    else
+        return false;
+    return true;
+}
+
+/* Store al at [rdi]; true when that was watched. */
+static bool store(struct fake_machine *machine, struct mh_stop *stop)
+{
+    uint64_t address = machine->regs.general.gpr[MH_RDI]++;
+
+    if (address < FAKE_MEMORY)
+        machine->memory[address] = (uint8_t)machine->regs.general.gpr[MH_RAX];
+    for (unsigned i = 0; i < FAKE_BREAKS; i++) {
+        const struct fake_break *one = &machine->breaks[i];
+
+        if (!one->used || one->kind < MH_BREAK_WATCH_WRITE || address - one->address >= one->length)
+            continue;
+        stop->kind = MH_STOP_WATCHPOINT;
+        stop->watch_address = one->address;
+        stop->watch = one->kind == MH_BREAK_WATCH_WRITE  ? MH_WATCH_WRITE
+                      : one->kind == MH_BREAK_WATCH_READ ? MH_WATCH_READ
+                                                         : MH_WATCH_ACCESS;
+        return true;
+    }
+    return false;
+}
+
+static bool raise(struct mh_stop *stop, uint8_t vector)
+{
+    stop->kind = MH_STOP_EXCEPTION;
+    stop->vector = vector;
+    return true;
+}
+
+/* Execute one instruction; true when it stops the machine. */
+static bool execute(struct fake_machine *machine, struct mh_stop *stop)
+{
+    uint64_t *rip = &machine->regs.general.rip;
+    const uint8_t *at = machine->memory + *rip;
+
+    if (*rip + 1 >= FAKE_MEMORY)
+        return raise(stop, 14);
+    if (at[0] == 0xcc)
+        return raise(stop, 3);
+    if (at[0] == 0x0f && at[1] == 0x0b)
+        return raise(stop, 6);
+    if (at[0] == 0xeb && at[1] == 0xfe)
+        return false;
+    ++*rip;
+    if (at[0] == 0xf4)
+        stop->kind = MH_STOP_HALTED;
+    return at[0] == 0xf4 || (at[0] == 0xaa && store(machine, stop));
+}
+
+/* After an instruction: is what was asked for done? */
+static bool resume_done(const struct fake_machine *machine)
+{
+    uint64_t rip = machine->regs.general.rip;
+
+    return machine->how.kind == MH_RESUME_STEP ||
+           (machine->how.kind == MH_RESUME_RANGE && (rip < machine->how.start || rip >= machine->how.end));
+}
+
+static bool run_quantum(struct fake_machine *machine, struct mh_stop *stop)
+{
+    for (unsigned i = 0; i < QUANTUM; i++) {
+        if (execute(machine, stop))
+            return true;
+        if (machine->how.kind != MH_RESUME_STEP && at_breakpoint(machine, stop))
+            return true;
+        if (resume_done(machine)) {
+            stop->kind = MH_STOP_STEP;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool run_machine(struct fake_machine *machine, struct mh_stop *stop)
+{
+    *stop = (struct mh_stop){.kind = MH_STOP_INTERRUPTED};
+    if (machine->script_length > 0) {
+        *stop = machine->script[0];
+        memmove(machine->script, machine->script + 1, --machine->script_length * sizeof(*stop));
+        return true;
+    }
+    return machine->interrupted || run_quantum(machine, stop);
+}
+
+static bool input_waits(const int *fds, unsigned fd_count)
+{
+    struct pollfd polled[POLLED_MAX];
+
+    for (unsigned i = 0; i < fd_count && i < POLLED_MAX; i++)
+        polled[i] = (struct pollfd){fds[i], POLLIN, 0};
+    return fd_count > 0 && poll(polled, fd_count < POLLED_MAX ? fd_count : POLLED_MAX, 0) > 0;
+}
+
+static enum mh_wait_result wait_target(void *ctx, const int *fds, unsigned fd_count, unsigned *vm, struct mh_stop *stop)
+{
+    struct fake_target *fake = ctx;
+
+    for (;;) {
+        bool any = false;
+
+        for (unsigned i = 0; i < fake->count; i++) {
+            struct fake_machine *machine = &fake->machines[i];
+
+            if (!machine->running)
+                continue;
+            any = true;
+            if (!run_machine(machine, stop))
+                continue;
+            machine->running = machine->interrupted = false;
+            machine->alive = stop->kind != MH_STOP_HALTED;
+            *vm = i + 1;
+            return MH_WAIT_STOPPED;
+        }
+        if (!any)
+            return MH_WAIT_IDLE;
+        if (input_waits(fds, fd_count))
+            return MH_WAIT_INPUT;
+    }
+}
+
+static void set_start(struct fake_machine *machine)
+{
+    memset(&machine->regs, 0, sizeof(machine->regs));
+    memset(machine->memory, 0x90, sizeof(machine->memory));
+    machine->memory[0x1fff] = 0xf4;
+    machine->regs.general.rip = FAKE_START;
+    machine->regs.general.gpr[MH_RSP] = FAKE_MEMORY - 16;
+    machine->regs.general.rflags = MH_RFLAGS_FIXED;
+    machine->regs.system.cr0 = MH_CR0_PE | MH_CR0_PG | MH_CR0_ET;
+    machine->regs.system.cr3 = 0x1000000;
+    machine->regs.system.cr4 = MH_CR4_PAE;
+    machine->regs.system.efer = MH_EFER_LME | MH_EFER_LMA;
+    machine->regs.system.seg[MH_CS].selector = 8;
+    machine->regs.system.seg[MH_CS].attributes = 0xa09b;
+    machine->regs.fpu.fctrl = 0x37f;
+    machine->regs.fpu.ftag = 0xffff;
+    machine->regs.fpu.mxcsr = 0x1f80;
+    machine->alive = true;
+    machine->running = machine->interrupted = false;
+}
+
+static enum mh_status restart(void *ctx, unsigned vm, struct mh_error *err)
+{
+    const struct fake_target *fake = ctx;
+
+    if (fake->refuse_restart)
+        return mh_fail(err, MH_ERR_IMAGE, "the image is gone");
+    set_start(fake_machine(ctx, vm));
+    fake_machine(ctx, vm)->restarts++;
+    return MH_OK;
+}
+
+static void kill_machine(void *ctx, unsigned vm)
+{
+    fake_machine(ctx, vm)->alive = fake_machine(ctx, vm)->running = false;
+    fake_machine(ctx, vm)->kills++;
+}
+
+/* --- texts and files --- */
+
+static void describe_stop(void *ctx, unsigned vm, const struct mh_stop *stop, mh_text_sink *sink, void *sink_ctx)
+{
+    static const char first[] = "the guest crashed\n", second[] = "badly\n";
+
+    (void)ctx;
+    (void)vm;
+    (void)stop;
+    sink(sink_ctx, first, sizeof(first) - 1);
+    sink(sink_ctx, second, sizeof(second) - 1);
+}
+
+static enum mh_status monitor(void *ctx, unsigned vm, const char *command, mh_text_sink *sink, void *sink_ctx,
+                              struct mh_error *err)
+{
+    static const char text[] = "mapped: everything\n";
+
+    (void)ctx;
+    (void)vm;
+    if (strcmp(command, "map") == 0) {
+        sink(sink_ctx, text, sizeof(text) - 1);
+        return MH_OK;
+    }
+    if (strcmp(command, "flood") == 0) {
+        for (unsigned i = 0; i < 5000; i++)
+            sink(sink_ctx, text, sizeof(text) - 1);
+        return MH_OK;
+    }
+    return mh_fail(err, MH_ERR_USAGE, "no such command: %s", command);
+}
+
+static int open_file(void *ctx, unsigned vm, const char *name)
+{
+    int fd;
+
+    (void)ctx;
+    (void)vm;
+    if (strcmp(name, "notes.txt") != 0)
+        return name[0] == '/' ? -EACCES : -ENOENT;
+    fd = memfd_create("notes", MFD_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    if (write(fd, notes_file, sizeof(notes_file) - 1) != (ssize_t)sizeof(notes_file) - 1) {
+        close(fd);
+        return -EIO;
+    }
+    return fd;
+}
+
+static const struct mh_debug_target_ops fake_ops = {
+    .vm_count = vm_count,
+    .vm_number = vm_number,
+    .vm_name = vm_name,
+    .vm_exec_file = vm_exec_file,
+    .vm_alive = vm_alive,
+    .read_regs = read_regs,
+    .write_regs = write_regs,
+    .xcr0_supported = xcr0_supported,
+    .read_memory = read_memory,
+    .write_memory = write_memory,
+    .memory_map = memory_map,
+    .set_breakpoint = set_breakpoint,
+    .clear_breakpoint = clear_breakpoint,
+    .clear_all_breakpoints = clear_all_breakpoints,
+    .resume = resume,
+    .interrupt = interrupt,
+    .wait = wait_target,
+    .restart = restart,
+    .kill = kill_machine,
+    .describe_stop = describe_stop,
+    .monitor = monitor,
+    .open_file = open_file,
+};
+
+void fake_target_init(struct fake_target *fake, unsigned count)
+{
+    memset(fake, 0, sizeof(*fake));
+    fake->count = count;
+    fake->xcr0 = MH_XCR0_X87 | MH_XCR0_SSE | MH_XCR0_AVX;
+    fake->target = (struct mh_debug_target){.ops = &fake_ops, .ctx = fake};
+    for (unsigned i = 0; i < count; i++)
+        set_start(&fake->machines[i]);
+}
+
+void fake_target_report(struct fake_target *fake, unsigned vm, struct mh_stop stop)
+{
+    struct fake_machine *machine = fake_machine(fake, vm);
+
+    if (machine->script_length < FAKE_SCRIPT)
+        machine->script[machine->script_length++] = stop;
+}
