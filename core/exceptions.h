@@ -5,7 +5,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define EXCEPTION_DEBUG 1
 #define EXCEPTION_BREAKPOINT 3
+#define EXCEPTION_GENERAL_PROTECTION 13
 #define EXCEPTION_PAGE_FAULT 14
 
 /* The frame the processor pushes, lowest address first; below it lies the error code of those that have one. */

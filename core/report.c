@@ -83,12 +83,6 @@ static void say_exception(const struct report *report)
         say(report, "  error code 0x%x%s%s\n", stop->error_code, meaning[0] != '\0' ? ": " : "", meaning);
 }
 
-static const char *software_interrupt(const uint8_t *instruction, uint8_t length)
-{
-    bool is_one = length >= 1 && (instruction[0] == 0xcc || instruction[0] == 0xcd || instruction[0] == 0xf1);
-    return is_one ? " (a software interrupt, which this host's KVM cannot deliver in ring 0)" : "";
-}
-
 static void say_kvm_error(const struct report *report)
 {
     const struct mh_stop *stop = report->stop;
@@ -96,8 +90,7 @@ static void say_kvm_error(const struct report *report)
         say(report, "KVM cannot run it: %s, at rip 0x%016" PRIx64 "\n", strerror(stop->host_errno),
             (uint64_t)report->regs.rip);
     else if (stop->exit_reason == KVM_EXIT_INTERNAL_ERROR && stop->suberror == KVM_INTERNAL_ERROR_EMULATION)
-        say(report, "KVM does not support the instruction at rip 0x%016" PRIx64 "%s\n", (uint64_t)report->regs.rip,
-            software_interrupt(stop->instruction, stop->instruction_length));
+        say(report, "KVM does not support the instruction at rip 0x%016" PRIx64 "\n", (uint64_t)report->regs.rip);
     else if (stop->exit_reason == KVM_EXIT_INTERNAL_ERROR)
         say(report, "KVM internal error %u at rip 0x%016" PRIx64 "\n", stop->suberror, (uint64_t)report->regs.rip);
     else if (stop->exit_reason == KVM_EXIT_FAIL_ENTRY)

@@ -3,6 +3,7 @@
 
 #include "faults.h"
 #include "ioport.h"
+#include "soft_interrupt.h"
 
 #include <errno.h>
 #include <string.h>
@@ -66,6 +67,8 @@ static void copy_instruction(const struct kvm_run *run, struct mh_stop *stop)
 static bool handle_internal_error(struct mh_vm *vm, struct mh_stop *stop)
 {
     const struct kvm_run *run = vm->vcpu.run;
+    if (run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION && soft_interrupt_deliver(vm))
+        return false;
     stop->exit_reason = run->exit_reason;
     stop->suberror = run->internal.suberror;
     copy_instruction(run, stop);
