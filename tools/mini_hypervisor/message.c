@@ -3,10 +3,17 @@
 #include "output.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+static bool is_control(char c)
+{
+    unsigned char byte = (unsigned char)c;
+    return byte < 0x20 || byte == 0x7f;
+}
 
 void message(const char *format, ...)
 {
@@ -21,8 +28,13 @@ void message(const char *format, ...)
     vfprintf(text, format, args);
     va_end(args);
     fputc('\n', text);
-    if (fclose(text) == 0)
+    if (fclose(text) == 0) {
+        for (size_t i = 0; i < length; i++) { /* paths and words of the command line may hold anything */
+            if (is_control(line[i]) && line[i] != '\n')
+                line[i] = '?';
+        }
         output_write(STDERR_FILENO, line, length, NULL);
+    }
     free(line);
 }
 

@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-/* "mini_hypervisor: " and a printf-formatted line. */
+/* "mini_hypervisor: " and a printf-formatted line, or several; other control bytes than newlines come out as '?'. */
 void message(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Copy `text` with control bytes as '?', so that names cannot steer the terminal. Always ends in a NUL. */

@@ -1,0 +1,173 @@
+"""The command line: what is accepted, and what is refused and how."""
+
+import os
+import shutil
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from hypervisor import EXIT_IMAGE, EXIT_USAGE, MB, Case, guest, main, sample  # noqa: E402
+
+HELLO = b"Hello, world!\n"
+
+
+class AcceptedTest(Case):
+    def setUp(self):
+        super().setUp()
+        for name in ("guest.img", "guest1.img", "guest2.img"):
+            shutil.copy(sample("seed"), self.path(name))
+        self.write("flowers.png", b"\x89PNG\r\n\x1a\n\0flowers")
+        self.write("notes.txt", b"notes\n")
+
+    def test_first_example(self):
+        self.check(self.run_vm("--memory", "4", "--page", "2", "--guest", "guest.img"), 0, HELLO, "")
+
+    def test_second_example(self):
+        result = self.run_vm("-m", "4", "-p", "2", "-g", "guest1.img", "guest2.img", "-f", "./flowers.png", "notes.txt")
+        self.check(result, 0, HELLO * 2, "")
+
+    def test_options_may_come_in_any_order_and_form(self):
+        self.check(self.run_vm("--page=4", "-gguest.img", "-m8", "--file=notes.txt", "-f", "flowers.png"), 0, HELLO, "")
+
+    def test_lists_may_be_repeated(self):
+        result = self.run_vm("-g", "guest1.img", "-f", "notes.txt", "-g", "guest2.img", "guest.img", "-f",
+                             "flowers.png")
+        self.check(result, 0, HELLO * 3, "")
+
+    def test_same_image_twice_is_two_machines(self):
+        result = self.run_vm("-g", "guest.img", "guest.img", "-g", "guest.img", "--label", "always")
+        self.check(result, 0, err="")
+        lines = result.out.splitlines()
+        self.assertEqual(len(lines), 3)
+        self.assertEqual(len({line.split(b"|")[0] for line in lines}), 3, "labels must differ")
+
+    def test_memory(self):
+        run = [(), ("-m", 2), ("-m", 4), ("--memory", 8)]
+        for arguments, size in zip(run, (2, 2, 4, 8)):
+            with self.subTest(arguments=arguments):
+                result = self.check(self.run_vm("-g", guest("state"), *arguments))
+                self.assertIn(b"rsp %016x\n" % (size * MB - 8), result.out)
+
+    def test_page_size(self):
+        for arguments, large in (((), True), (("-p", 2), True), (("--page", 4), False)):
+            with self.subTest(arguments=arguments):
+                _, monitor = self.start_monitor(*arguments)
+                entry = int.from_bytes(monitor.peek(0x1002000, 8), "little")  # the page directory's first
+                self.assertEqual(bool(entry & 0x80), large)
+
+    def test_help(self):
+        for option in ("--help", "-h"):
+            result = self.check(self.run_vm(option), 0, err="")
+            text = result.out.decode()
+            for word in ("--memory", "--page", "--guest", "--file", "--timeout", "--serial", "--label", "--console",
+                         "--files-dir", "--max-open", "--max-written", "--version", "Exit status",
+                         "mini_hypervisor --memory 4 --page 2 --guest guest.img",
+                         "mini_hypervisor -m 4 -p 2 -g guest1.img guest2.img -f ./flowers.png notes.txt"):
+                self.assertIn(word, text)
+
+    def test_version(self):
+        for option in ("--version", "-V"):
+            result = self.check(self.run_vm(option), 0, err="")
+            self.assertRegex(result.out.decode(), r"^mini_hypervisor \d+\.\d+\.\d+\n$")
+
+
+class RefusedTest(Case):
+    def refused(self, *arguments, says=None):
+        """Exit 2, nothing on stdout, one line on stderr."""
+        with self.subTest(arguments=arguments):
+            result = self.check(self.run_vm(*arguments), EXIT_USAGE, b"")
+            self.assertEqual(result.messages.count("\n"), 1, result)
+            self.assertTrue(result.messages.startswith("mini_hypervisor: ") and result.messages.endswith("\n"))
+            for part in says or ():
+                self.assertIn(part, result.messages)
+
+    def refused_with_guest(self, *arguments, says=None):
+        self.refused("-g", sample("seed"), *arguments, says=says)
+
+    def test_no_guest(self):
+        self.refused(says=["--guest"])
+        self.refused("-m", "4", says=["--guest"])
+        self.refused("-g", says=["--guest"])
+        self.refused("-g", "-m", "4", says=["--guest"])
+
+    def test_memory(self):
+        for value in ("0", "1", "3", "5", "6", "7", "9", "16", "-4", "4x", "x", "", "4.0", "0x4", " 4", "+4", "4MB",
+                      "99999999999999999999", "18446744073709551620"):
+            self.refused_with_guest("--memory=" + value, says=["2, 4 or 8"])
+
+    def test_page(self):
+        for value in ("0", "1", "3", "8", "4k", "2M", "4096", "", "-2"):
+            self.refused_with_guest("--page=" + value, says=["4 (KB)", "2 (MB)"])
+
+    def test_timeout(self):
+        for value in ("0", "-1", "x", "", "1s", "nan", "inf", "1e300"):
+            self.refused_with_guest("--timeout=" + value, says=["seconds"])
+
+    def test_console(self):
+        for value in ("0", "-1", "x", "", "1x"):
+            self.refused_with_guest("--console=" + value)
+        self.refused_with_guest("--console", "2", says=["1 machine"])
+        self.refused_with_guest("--console", "1", "--serial", "null", says=["--serial"])
+
+    def test_label(self):
+        for value in ("", "on", "Always", "alway"):
+            self.refused_with_guest("--label=" + value, says=["auto, always or never"])
+
+    def test_serial(self):
+        for value in ("", "tty", "file", "file:", "stdio:", "ptyx"):
+            self.refused_with_guest("--serial=" + value, says=["stdio, file:PATH, pty or null"])
+        self.refused("-g", sample("seed"), sample("seed"), "--serial", "file:out", says=["%n"])
+        self.assertFalse(os.path.exists(self.path("out")))
+
+    def test_limits(self):
+        for option in ("--max-open=", "--max-written="):
+            for value in ("0", "-1", "x", "", "1.5", "99999999999999999999"):
+                self.refused_with_guest(option + value, says=["number"])
+        self.refused_with_guest("--files-dir=")
+
+    def test_unknown(self):
+        self.refused_with_guest("--memry", "4", says=["--memory"])
+        self.refused_with_guest("--guests", "x", says=["--guest"])
+        self.refused_with_guest("--frobnicate", says=["--frobnicate", "--help"])
+        for word in ("-x", "--", "---", "--x=y"):
+            self.refused_with_guest(word, says=[word])
+
+    def test_word_that_belongs_to_nothing(self):
+        self.refused("guest.img", says=["--guest guest.img"])
+        self.refused("-m", "4", "guest.img", says=["--guest guest.img"])
+
+    def test_missing_value(self):
+        for option in ("--memory", "--page", "--timeout", "--console", "--label", "--serial", "--files-dir",
+                       "--max-open", "--max-written", "-f", "-m", "-p"):
+            self.refused_with_guest(option, says=["needs"])
+        self.refused("--memory", "--guest", sample("seed"), says=["--memory"])
+
+    def test_value_nobody_asked_for(self):
+        self.refused_with_guest("--help=me")
+        self.refused_with_guest("--version=1")
+
+    def test_contradiction(self):
+        self.refused_with_guest("-m", "4", "-m", "8", says=["twice"])
+        self.refused_with_guest("--page", "2", "-p", "4", says=["twice"])
+        self.check(self.run_vm("-g", sample("seed"), "-m", "4", "-m", "4"), 0, HELLO, "")
+
+    def test_control_bytes_do_not_reach_the_terminal(self):
+        result = self.check(self.run_vm("-g", "\x1b]0;title\x07.img"), EXIT_IMAGE)
+        self.assertNotIn("\x1b", result.messages)
+        result = self.check(self.run_vm("--\x1b[2J"), EXIT_USAGE)
+        self.assertNotIn("\x1b", result.messages)
+
+    def test_shared_files(self):
+        self.write("a", b"")
+        os.mkdir(self.path("sub"))
+        self.write("sub/a", b"")
+        os.mkfifo(self.path("pipe"))
+        self.refused_with_guest("-f", "a", "sub/a", says=["'a'"])
+        self.refused_with_guest("-f", "sub/", says=["'sub/'"])
+        for path in ("missing", "sub", "pipe", "/dev/null"):
+            with self.subTest(path=path):
+                result = self.check(self.run_vm("-g", sample("seed"), "-f", path), EXIT_IMAGE, b"", "'" + path + "'")
+                self.assertEqual(result.messages.count("\n"), 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,2 @@
+mh_e2e_test(command_line)
+mh_e2e_test(samples)

@@ -1,0 +1,149 @@
+/*
+ * Reads a letter, prints the address of the instruction that will fault for it, gives every register a value that can be
+ * recognized, and lets it fault.
+ */
+#include "guest.h"
+    .macro fault letter, entry, instruction
+    .byte \letter
+    .quad \entry, \instruction
+    .endm
+#define ENTRY_SIZE 17
+
+    .section .rodata
+table:
+    fault 'd', divide, divide_at
+    fault 'u', opcode, opcode
+    fault 'r', read, read_at
+    fault 'w', write, write
+    fault 'e', execute, 0xdead000
+    fault 'g', canonical, canonical_at
+    fault 'G', selector, selector_at
+    fault 's', stack, stack_at
+    fault 'S', no_stack, no_stack_at
+    fault 'k', user, user_at
+    fault 'K', user_privileged, user_privileged_at
+    fault 'b', breakpoint, breakpoint
+    fault 't', triple, triple_at
+    fault 'm', no_memory, no_memory_at
+    fault 'i', unsupported, unsupported_at
+    fault 'z', returned, 0
+table_end:
+
+    guest_start
+    mov $0, %r10d
+    get_char
+    mov $table, %ebx
+1:  cmp (%rbx), %al
+    je 2f
+    add $ENTRY_SIZE, %rbx
+    cmp $table_end, %rbx
+    jb 1b
+    say "no such fault\n"
+    end_well
+2:  say "at"
+    say_hex 9(%rbx)
+    say "\n"
+    mov 1(%rbx), %rax
+    mov %rax, target
+    movabs $0xb0b0b0b0b0b0b0b0, %rbx
+    movabs $0x0d0d0d0d0d0d0d0d, %rdx
+    movabs $0xc1c1c1c1c1c1c1c1, %rcx
+    movabs $0x5151515151515151, %rsi
+    movabs $0xd1d1d1d1d1d1d1d1, %rdi
+    movabs $0xbebebebebebebebe, %rbp
+    movabs $0x0808080808080808, %r8
+    movabs $0x0909090909090909, %r9
+    movabs $0x1010101010101010, %r10
+    movabs $0x1111111111111111, %r11
+    movabs $0x1212121212121212, %r12
+    movabs $0x1313131313131313, %r13
+    movabs $0x1414141414141414, %r14
+    movabs $0x1515151515151515, %r15
+    jmp *target
+
+divide:
+    xor %eax, %eax
+    xor %edx, %edx
+    xor %ecx, %ecx
+divide_at:
+    div %ecx
+opcode:
+    ud2
+read:
+    movabs $0x700000008, %rax
+read_at:
+    mov (%rax), %al
+write:
+    movl $1, 0x200010 /* behind RAM, when that is 2 MB */
+execute:
+    mov $0xdead000, %eax
+    jmp *%rax
+canonical:
+    movabs $0x8000000000000000, %rax
+canonical_at:
+    mov (%rax), %al
+selector:
+    mov $0x48, %eax
+selector_at:
+    mov %eax, %ds
+stack:
+    movabs $0x8000000000001000, %rsp
+stack_at:
+    push %rax
+no_stack:
+    movabs $0x123456789000, %rsp
+no_stack_at:
+    ud2
+
+    .macro to_user address
+    push $0x1b
+    push $0x80000
+    push $2
+    push $0x23
+    push $\address
+    iretq
+    .endm
+user:
+    to_user user_code
+user_code:
+    mov $0x1000000, %eax
+user_at:
+    mov (%rax), %ecx
+user_privileged:
+    to_user user_privileged_at
+user_privileged_at:
+    cli
+
+breakpoint:
+    int3
+triple:
+    lidt no_idt
+triple_at:
+    ud2
+
+    /* lead the second gigabyte to physical 0x3000000, with a table of this guest's own */
+    .macro map_nothing
+    movq $0x3000083, 0x100000
+    mov %cr3, %rax
+    mov (%rax), %rax
+    and $~0xfff, %rax
+    movq $0x100003, 8(%rax)
+    .endm
+no_memory:
+    map_nothing
+no_memory_at:
+    movl $1, 0x40000123
+unsupported:
+    map_nothing
+    mov $0x40000000, %ebx
+    mov $-1, %eax
+    mov $-1, %edx
+unsupported_at:
+    xsave (%rbx)
+returned:
+    ret
+
+    .data
+target: .quad 0
+no_idt: .word 0
+    .quad 0
