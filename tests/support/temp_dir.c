@@ -16,6 +16,7 @@ struct temp_dir temp_dir_make(void)
 {
     struct temp_dir dir = {.path = "/tmp/mh-unit-XXXXXX"};
     assert_non_null(mkdtemp(dir.path));
+    assert_int_equal(chmod(dir.path, 0755), 0); /* for drop_root() */
     return dir;
 }
 
@@ -77,4 +78,20 @@ unsigned count_open_fds(void)
         count++;
     closedir(dir);
     return count - 3; /* ".", ".." and the directory itself */
+}
+
+#define SOME_USER 65534u
+
+void drop_root(void)
+{
+    if (geteuid() == 0 && seteuid(SOME_USER) != 0) {
+        print_message("root cannot become another user here\n");
+        skip();
+    }
+}
+
+int regain_root(void **state)
+{
+    (void)state;
+    return getuid() == 0 && geteuid() != 0 ? seteuid(0) : 0;
 }

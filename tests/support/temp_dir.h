@@ -27,4 +27,11 @@ bool temp_exists(const struct temp_dir *dir, const char *name);
 /* How many descriptors this process has open. */
 unsigned count_open_fds(void);
 
+/*
+ * Root may do what others may not. Go on as an ordinary user until regain_root(), which is to be called in the test's
+ * tear-down; the test is skipped where root cannot become one.
+ */
+void drop_root(void);
+int regain_root(void **state);
+
 #endif
