@@ -10,7 +10,7 @@ struct action {
 
 enum gdb_outcome gdb_cmd_why(struct gdb_session *session, struct gdb_text args)
 {
-    struct gdb_machine *pending = gdb_machines_pending(session->machines);
+    struct gdb_machine *pending = gdb_machines_pending(session->machines, false);
 
     (void)args;
     if (pending) {
@@ -41,30 +41,51 @@ static bool dies_of(const struct gdb_session *session, uint8_t signal)
     return gdb_signal_is_deadly(signal) && session->program_signal[signal];
 }
 
-/* The machine does as told, or there is something to tell about it at once. */
-static void apply(struct gdb_session *session, struct gdb_machine *machine, const struct action *action)
-{
-    if (machine->pending)
-        return;
-    if (machine->held) {
-        gdb_machines_finish(machine);
-        machine->pending = true;
-    } else if (dies_of(session, action->signal)) {
-        gdb_machines_kill(session->machines, machine, action->signal);
-        machine->pending = true;
-    } else {
-        gdb_machines_resume(session->machines, machine, &action->how);
-    }
-}
-
 static bool can_run(const struct gdb_machine *machine)
 {
     return machine->attended && machine->state == GDB_MACHINE_STOPPED;
 }
 
-static enum gdb_outcome nothing_to_run(struct gdb_session *session)
+static void ask(struct gdb_machine *machine, const struct action *action)
 {
-    return gdb_session_fail(session, GDB_ERROR_NO_THREAD, "no such machine, or it has ended");
+    machine->asked = true;
+    machine->how = action->how;
+    machine->signal = action->signal;
+}
+
+/* Is what a machine is asked the end of it, rather than running on? */
+static void end_if_asked(struct gdb_session *session, struct gdb_machine *machine)
+{
+    if (!machine->asked || machine->pending)
+        return;
+    if (machine->held) {
+        gdb_machines_finish(machine);
+        machine->pending = true;
+    } else if (dies_of(session, machine->signal)) {
+        gdb_machines_kill(session->machines, machine, machine->signal);
+        machine->pending = true;
+    }
+}
+
+/*
+ * Let all machines that were asked to run do so; but if there is something to tell about one of them already, none
+ * runs, for the debugger is to hear that first.
+ */
+static enum gdb_outcome run_asked(struct gdb_session *session)
+{
+    struct gdb_machines *machines = session->machines;
+    bool any = false;
+
+    for (unsigned i = 0; i < machines->count; i++) {
+        any |= machines->list[i].asked;
+        end_if_asked(session, &machines->list[i]);
+    }
+    if (!any)
+        return gdb_session_fail(session, GDB_ERROR_NO_THREAD, "no such machine, or it has ended");
+    for (unsigned i = 0; i < machines->count && !gdb_machines_pending(machines, true); i++)
+        if (machines->list[i].asked)
+            gdb_machines_resume(machines, &machines->list[i], &machines->list[i].how);
+    return GDB_RESUMED;
 }
 
 /* --- vCont --- */
@@ -134,20 +155,17 @@ enum gdb_outcome gdb_cmd_vcont(struct gdb_session *session, struct gdb_text args
 {
     struct gdb_machines *machines = session->machines;
     struct action action;
-    unsigned resumed = 0;
 
-    /* the list is read before anything runs, so that a bad one does nothing */
+    /* the list is read before anything is asked, so that a bad one does nothing */
     if (choose_action(session, args, session->general, &action) < 0)
         return gdb_session_malformed(session);
     for (unsigned i = 0; i < machines->count; i++) {
         struct gdb_machine *machine = &machines->list[i];
 
-        if (!can_run(machine) || choose_action(session, args, machine, &action) <= 0)
-            continue;
-        apply(session, machine, &action);
-        resumed++;
+        if (can_run(machine) && choose_action(session, args, machine, &action) > 0)
+            ask(machine, &action);
     }
-    return resumed ? GDB_RESUMED : nothing_to_run(session);
+    return run_asked(session);
 }
 
 /* --- the old packets --- */
@@ -165,24 +183,18 @@ static enum gdb_outcome jump(struct gdb_session *session, const struct gdb_machi
     return gdb_session_fail(session, GDB_ERROR_FAILED, "%s", err.text);
 }
 
-/* Apply to the machine Hc named; a continue without one is for all. */
+/* Ask the machine Hc named; a continue without one is for all. */
 static enum gdb_outcome resume_old(struct gdb_session *session, const struct action *action)
 {
     struct gdb_machines *machines = session->machines;
-    struct gdb_machine *only = session->to_resume;
-    unsigned resumed = 0;
+    const struct gdb_machine *only = session->to_resume;
 
     if (!only && action->how.kind == MH_RESUME_STEP)
         only = session->general;
-    for (unsigned i = 0; i < machines->count; i++) {
-        struct gdb_machine *machine = &machines->list[i];
-
-        if (!can_run(machine) || (only && machine != only))
-            continue;
-        apply(session, machine, action);
-        resumed++;
-    }
-    return resumed ? GDB_RESUMED : nothing_to_run(session);
+    for (unsigned i = 0; i < machines->count; i++)
+        if (can_run(&machines->list[i]) && (!only || only == &machines->list[i]))
+            ask(&machines->list[i], action);
+    return run_asked(session);
 }
 
 /* Reads "[SIGNAL][;][ADDRESS]" and does it. */
@@ -204,7 +216,7 @@ static enum gdb_outcome old_packet(struct gdb_session *session, struct gdb_text 
     if (!gdb_text_u64(&args, &address) || !gdb_text_empty(&args))
         return gdb_session_malformed(session);
     if (!can_run(machine))
-        return nothing_to_run(session);
+        return run_asked(session);
     if (jump(session, machine, address) != GDB_RESUMED)
         return GDB_REPLY;
     return resume_old(session, &action);

@@ -47,11 +47,14 @@ bool gdb_machines_running(const struct gdb_machines *machines, bool attended_onl
     return false;
 }
 
-struct gdb_machine *gdb_machines_pending(const struct gdb_machines *machines)
+struct gdb_machine *gdb_machines_pending(const struct gdb_machines *machines, bool asked_only)
 {
-    for (unsigned i = 0; i < machines->count; i++)
-        if (machines->list[i].attended && machines->list[i].pending)
-            return &machines->list[i];
+    for (unsigned i = 0; i < machines->count; i++) {
+        struct gdb_machine *machine = &machines->list[i];
+
+        if (machine->attended && machine->pending && (machine->asked || !asked_only))
+            return machine;
+    }
     return NULL;
 }
 
@@ -151,10 +154,12 @@ void gdb_machines_idle(struct gdb_machines *machines)
     }
 }
 
-/* An interruption that only served to stop everything is not worth telling. */
-static void forget_interruption(struct gdb_machine *machine)
+/* What only came of stopping everything is not worth telling. */
+static void forget_halt(struct gdb_machine *machine)
 {
-    if (!machine || machine->state != GDB_MACHINE_STOPPED || machine->stop.kind != MH_STOP_INTERRUPTED)
+    if (!machine || machine->state != GDB_MACHINE_STOPPED)
+        return;
+    if (machine->stop.kind != MH_STOP_INTERRUPTED && machine->stop.kind != MH_STOP_STEP)
         return;
     machine->stop.kind = MH_STOP_STEP;
     machine->pending = false;
@@ -172,7 +177,7 @@ void gdb_machines_halt(struct gdb_machines *machines)
         switch (target->ops->wait(target->ctx, NULL, 0, &vm, &stop)) {
         case MH_WAIT_STOPPED:
             gdb_machines_stopped(machines, vm, &stop);
-            forget_interruption(gdb_machines_find(machines, vm));
+            forget_halt(gdb_machines_find(machines, vm));
             break;
         case MH_WAIT_IDLE:
             gdb_machines_idle(machines);

@@ -26,7 +26,10 @@ struct gdb_machine {
     bool started;        /* has executed something since its start */
     bool attached;       /* the debugger came to it, rather than having been there from its start */
     bool attended;
-    uint8_t end_signal; /* ENDED: GDB's number of the signal that did it, 0 for a good end */
+    bool asked;           /* the debugger has asked it to run, and waits */
+    struct mh_resume how; /* asked: how */
+    uint8_t signal;       /* asked: GDB's number of the signal to be passed to it first */
+    uint8_t end_signal;   /* ENDED: GDB's number of the signal that did it, 0 for a good end */
 };
 
 struct gdb_machines {
@@ -49,8 +52,10 @@ struct gdb_machine *gdb_machines_first_alive(const struct gdb_machines *machines
 /* True when any machine runs (any attended one, if asked for). */
 bool gdb_machines_running(const struct gdb_machines *machines, bool attended_only);
 
-/* The first attended machine with something to tell, NULL when there is none. */
-struct gdb_machine *gdb_machines_pending(const struct gdb_machines *machines);
+/*
+ * The first attended machine (that was asked to run, if `asked_only`) with something to tell, NULL when there is none.
+ */
+struct gdb_machine *gdb_machines_pending(const struct gdb_machines *machines, bool asked_only);
 
 /* Let a stopped machine run. */
 void gdb_machines_resume(struct gdb_machines *machines, struct gdb_machine *machine, const struct mh_resume *how);
@@ -71,8 +76,9 @@ void gdb_machines_stopped(struct gdb_machines *machines, unsigned vm, const stru
 void gdb_machines_interrupt(struct gdb_machines *machines);
 
 /*
- * Stop all attended machines and wait until they have. Interruptions this causes are nothing to tell; whatever else
- * stopped a machine meanwhile stays pending.
+ * Stop all attended machines and wait until they have. Interruptions this causes are nothing to tell, and neither is
+ * the end of a step, which the debugger will ask for again if it still wants it; whatever else stopped a machine
+ * meanwhile stays pending.
  */
 void gdb_machines_halt(struct gdb_machines *machines);
 

@@ -399,7 +399,7 @@ static void attend_all(struct gdb_session *session)
         if (machines->list[i].state != GDB_MACHINE_ENDED)
             gdb_machines_attend(&machines->list[i]);
     gdb_machines_halt(machines);
-    session->general = gdb_machines_pending(machines);
+    session->general = gdb_machines_pending(machines, false);
     if (!session->general)
         session->general = gdb_machines_first_alive(machines, true);
     if (!session->general)

@@ -115,11 +115,13 @@ static struct gdb_machine *spokesman(struct gdb_session *session, struct gdb_mac
 
 bool gdb_session_report(struct gdb_session *session)
 {
-    struct gdb_machine *machine = gdb_machines_pending(session->machines);
+    struct gdb_machine *machine = gdb_machines_pending(session->machines, true);
 
     if (!machine)
         return false;
     gdb_machines_halt(session->machines);
+    for (unsigned i = 0; i < session->machines->count; i++)
+        session->machines->list[i].asked = false;
     pass_unheard(session, machine);
     machine->pending = false;
     machine = spokesman(session, machine);

@@ -316,7 +316,8 @@ static bool run_machine(struct fake_machine *machine, struct mh_stop *stop)
         memmove(machine->script, machine->script + 1, --machine->script_length * sizeof(*stop));
         return true;
     }
-    return machine->interrupted || run_quantum(machine, stop);
+    /* an interruption that comes together with the end of a step is the later of the two */
+    return run_quantum(machine, stop) || machine->interrupted;
 }
 
 static bool input_waits(const int *fds, unsigned fd_count)
