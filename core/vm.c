@@ -12,9 +12,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SLOT_RAM 0
-#define SLOT_SYSTEM_AREA 1
-
 /* Three pages below 4 GB that older Intel processors want for themselves; anywhere no guest memory is. */
 #define TSS_ADDRESS 0xfffbd000ul
 
@@ -23,27 +20,16 @@ static enum mh_status fail(struct mh_error *err, const char *what, int error)
     return mh_fail(err, MH_ERR_HOST, "KVM refuses %s: %s", what, strerror(error));
 }
 
-static enum mh_status add_slot(const struct mh_vm *vm, uint32_t slot, uint64_t address, const uint8_t *host,
-                               uint64_t size, struct mh_error *err)
-{
-    const struct kvm_userspace_memory_region region = {
-        .slot = slot, .guest_phys_addr = address, .memory_size = size, .userspace_addr = (uintptr_t)host};
-    int result = kvm_sys_set_memory(vm->fd, &region);
-    return result < 0 ? fail(err, "the machine's memory", -result) : MH_OK;
-}
-
 static enum mh_status create_memory(struct mh_vm *vm, const struct mh_host *host, struct mh_error *err)
 {
     int result = host->needs_tss_address ? kvm_sys_set_tss_address(vm->fd, TSS_ADDRESS) : 0;
     if (result < 0)
         return fail(err, "an address for its TSS", -result);
     enum mh_status status = memory_create(&vm->memory, vm->config.ram_size, err);
-    if (status == MH_OK)
-        status = add_slot(vm, SLOT_RAM, 0, vm->memory.host, vm->memory.ram_size, err);
-    if (status == MH_OK)
-        status =
-            add_slot(vm, SLOT_SYSTEM_AREA, MH_SYSTEM_AREA, memory_system_area(&vm->memory), MH_SYSTEM_AREA_SIZE, err);
-    return status;
+    if (status != MH_OK)
+        return status;
+    result = slots_create(&vm->slots, vm->fd, &vm->memory);
+    return result < 0 ? fail(err, "the machine's memory", -result) : MH_OK;
 }
 
 static enum mh_status build(struct mh_vm *vm, struct mh_host *host, struct mh_error *err)

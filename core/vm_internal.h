@@ -7,6 +7,7 @@
 #include "inbound.h"
 #include "memory.h"
 #include "mh/vm.h"
+#include "slots.h"
 #include "vcpu.h"
 
 /* Things told once to the person who runs the machine. */
@@ -21,6 +22,7 @@ struct mh_vm {
     struct mh_vm_config config;
     int fd;
     struct guest_memory memory;
+    struct slots slots;
     struct vcpu vcpu;
     struct serial serial;
     struct file_port file;
