@@ -81,7 +81,9 @@ static enum mh_status take_timeout(struct options *options, const char *value, s
     double seconds = strtod(value, &end);
     if (end == value || *end != '\0' || !isfinite(seconds) || seconds <= 0 || seconds > TIMEOUT_MAX_SECONDS)
         return fail(err, "timeout", value, "give a number of seconds above 0, such as 10 or 0.5");
-    options->timeout_ms = (int64_t)ceil(seconds * 1000);
+    options->timeout_ms = (int64_t)(seconds * 1000);
+    if ((double)options->timeout_ms < seconds * 1000)
+        options->timeout_ms++; /* ceil() would be all that libm is loaded for, at every start */
     return MH_OK;
 }
 
