@@ -278,9 +278,10 @@ int64_t file_store_close(struct file_store *store, int32_t fd)
 static int64_t host_source(void *source_ctx, void *to, size_t length)
 {
     struct open_file *file = source_ctx;
+    const uint64_t room = (uint64_t)INT64_MAX - file->position; /* the kernel refuses to look past the last position */
     ssize_t got;
     do {
-        got = pread(file->fd, to, length, (off_t)file->position);
+        got = pread(file->fd, to, length < room ? length : (size_t)room, (off_t)file->position);
     } while (got < 0 && errno == EINTR);
     return got < 0 ? guest_error(errno) : got;
 }
