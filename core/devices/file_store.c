@@ -237,6 +237,8 @@ int64_t file_store_open(struct file_store *store, const char *name, size_t lengt
 {
     if (!flags_make_sense(flags))
         return -MH_EINVAL;
+    if (length > MH_FILE_STREAM_MAX) /* the byte-at-a-time path keeps no more of a name */
+        return -MH_ENAMETOOLONG;
     while (length > 2 && name[0] == '.' && name[1] == '/') {
         name += 2;
         length -= 2;
