@@ -17,12 +17,19 @@ static enum mh_status read_regs(struct gdb_session *session, const struct gdb_ma
     return target->ops->read_regs(target->ctx, machine->vm, groups, &session->regs, err);
 }
 
+/* How many registers g and G carry: a debugger that has not read the description takes more for an error. */
+static unsigned carried(const struct gdb_machine *machine, const struct gdb_x86_layout *layout)
+{
+    return machine->described ? layout->count : gdb_x86_undescribed(layout);
+}
+
 enum gdb_outcome gdb_cmd_read_all_regs(struct gdb_session *session, struct gdb_text args)
 {
     const struct gdb_machine *machine = gdb_session_machine(session);
     const struct gdb_x86_layout *layout;
     struct mh_error err;
     uint8_t *to = session->scratch;
+    unsigned count;
 
     (void)args;
     if (!machine)
@@ -30,20 +37,22 @@ enum gdb_outcome gdb_cmd_read_all_regs(struct gdb_session *session, struct gdb_t
     layout = gdb_session_layout(session);
     if (read_regs(session, machine, layout->regs, &err) != MH_OK)
         return refused(session, &err);
-    for (unsigned i = 0; i < layout->count; i++) {
+    count = carried(machine, layout);
+    for (unsigned i = 0; i < count; i++) {
         gdb_x86_get(layout->reg[i], &session->regs, to);
         to += layout->reg[i]->size;
     }
-    gdb_reply_hex(&session->out, session->scratch, layout->bytes);
+    gdb_reply_hex(&session->out, session->scratch, (size_t)(to - session->scratch));
     return GDB_REPLY;
 }
 
-/* Put the decoded payload of a G packet into new_regs; the register with bits it does not have, NULL if none. */
-static const struct gdb_x86_reg *unpack(struct gdb_session *session, const struct gdb_x86_layout *layout)
+/* Put `count` registers from a G packet into new_regs; the one with bits it does not have, NULL if none. */
+static const struct gdb_x86_reg *unpack(struct gdb_session *session, const struct gdb_x86_layout *layout,
+                                        unsigned count)
 {
     const uint8_t *from = session->scratch;
 
-    for (unsigned i = 0; i < layout->count; i++) {
+    for (unsigned i = 0; i < count; i++) {
         if (!gdb_x86_set(layout->reg[i], &session->new_regs, from))
             return layout->reg[i];
         from += layout->reg[i]->size;
@@ -72,22 +81,34 @@ static enum gdb_outcome write_changes(struct gdb_session *session, const struct 
     return gdb_session_ok(session);
 }
 
+/* Bytes of the first `count` registers in a packet. */
+static size_t bytes_of(const struct gdb_x86_layout *layout, unsigned count)
+{
+    size_t bytes = 0;
+
+    for (unsigned i = 0; i < count; i++)
+        bytes += layout->reg[i]->size;
+    return bytes;
+}
+
 enum gdb_outcome gdb_cmd_write_all_regs(struct gdb_session *session, struct gdb_text args)
 {
     const struct gdb_machine *machine = gdb_session_machine(session);
     const struct gdb_x86_layout *layout;
     const struct gdb_x86_reg *bad;
     struct mh_error err;
+    size_t digits;
 
     if (!machine)
         return GDB_REPLY;
     layout = gdb_session_layout(session);
-    if (gdb_text_length(&args) != 2 * layout->bytes || !gdb_hex_decode(session->scratch, args.at, 2 * layout->bytes))
+    digits = 2 * bytes_of(layout, carried(machine, layout));
+    if (gdb_text_length(&args) != digits || !gdb_hex_decode(session->scratch, args.at, digits))
         return gdb_session_malformed(session);
     if (read_regs(session, machine, layout->regs, &err) != MH_OK)
         return refused(session, &err);
     session->new_regs = session->regs;
-    bad = unpack(session, layout);
+    bad = unpack(session, layout, carried(machine, layout));
     if (bad)
         return gdb_session_fail(session, GDB_ERROR_FAILED, "%s has %u bits", bad->name, bad->stored * 8u);
     return write_changes(session, machine, changed_groups(session, layout));

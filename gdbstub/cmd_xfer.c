@@ -62,6 +62,7 @@ enum gdb_outcome gdb_cmd_xfer_features(struct gdb_session *session, struct gdb_t
     if (!gdb_text_is(&slice.annex, "target.xml"))
         return no_document(session);
     gdb_x86_describe(gdb_session_layout(session), &document);
+    session->general->described = true;
     return send_slice(session, &document, &slice);
 }
 

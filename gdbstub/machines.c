@@ -191,6 +191,7 @@ void gdb_machines_halt(struct gdb_machines *machines)
 void gdb_machines_attend(struct gdb_machine *machine)
 {
     machine->attended = true;
+    machine->described = false;
     machine->attached = machine->started;
 }
 

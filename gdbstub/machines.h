@@ -26,6 +26,7 @@ struct gdb_machine {
     bool started;        /* has executed something since its start */
     bool attached;       /* the debugger came to it, rather than having been there from its start */
     bool attended;
+    bool described;       /* this debugger has read what registers it has */
     bool asked;           /* the debugger has asked it to run, and waits */
     struct mh_resume how; /* asked: how */
     uint8_t signal;       /* asked: GDB's number of the signal to be passed to it first */

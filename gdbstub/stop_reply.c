@@ -58,16 +58,19 @@ static void put_end(struct gdb_session *session, const struct gdb_machine *machi
         gdb_reply_printf(&session->out, ";process:%x", machine->vm);
 }
 
+static uint8_t signal_of(const struct gdb_machine *machine)
+{
+    return machine->held ? GDB_SIGNAL_TRAP : gdb_stop_signal(&machine->stop);
+}
+
 void gdb_session_put_stop(struct gdb_session *session, const struct gdb_machine *machine)
 {
-    uint8_t signal = machine->held ? GDB_SIGNAL_TRAP : gdb_stop_signal(&machine->stop);
-
     gdb_reply_clear(&session->out);
     if (machine->state == GDB_MACHINE_ENDED) {
         put_end(session, machine);
         return;
     }
-    gdb_reply_printf(&session->out, "T%02x", signal);
+    gdb_reply_printf(&session->out, "T%02x", signal_of(machine));
     put_reason(session, &machine->stop);
     gdb_reply_text(&session->out, "thread:");
     gdb_session_put_thread(session, &session->out, machine);

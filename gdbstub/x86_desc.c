@@ -37,6 +37,15 @@ int gdb_x86_find(const struct gdb_x86_layout *layout, const char *name)
     return -1;
 }
 
+unsigned gdb_x86_undescribed(const struct gdb_x86_layout *layout)
+{
+    unsigned count = 0;
+
+    while (count < layout->count && layout->reg[count]->feature <= GDB_X86_SSE)
+        count++;
+    return count;
+}
+
 void gdb_x86_get(const struct gdb_x86_reg *reg, const struct mh_x86_regs *regs, uint8_t *to)
 {
     memcpy(to, (const uint8_t *)regs + reg->offset, reg->stored);

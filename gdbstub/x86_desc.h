@@ -54,6 +54,12 @@ void gdb_x86_layout_init(struct gdb_x86_layout *layout, uint64_t xcr0);
 /* The number of register `name`, -1 when the machine has none of that name. */
 int gdb_x86_find(const struct gdb_x86_layout *layout, const char *name);
 
+/*
+ * How many of the registers, counted from the first, any debugger for x86-64 knows without being told: general, x87
+ * and SSE ones.
+ */
+unsigned gdb_x86_undescribed(const struct gdb_x86_layout *layout);
+
 /* Copy the register to `to`, reg->size bytes. */
 void gdb_x86_get(const struct gdb_x86_reg *reg, const struct mh_x86_regs *regs, uint8_t *to);
 

@@ -157,13 +157,13 @@ static const struct gdb_x86_reg table[] = {
     {"zmm29h", "v2ui128", "vector", AT(fpu.zmmh[29]), 32, 32, GDB_X86_AVX512, MH_REGS_FPU},
     {"zmm30h", "v2ui128", "vector", AT(fpu.zmmh[30]), 32, 32, GDB_X86_AVX512, MH_REGS_FPU},
     {"zmm31h", "v2ui128", "vector", AT(fpu.zmmh[31]), 32, 32, GDB_X86_AVX512, MH_REGS_FPU},
-    /* control registers */
-    {"cr0", "x86_cr0", "system", AT(system.cr0), 8, 8, GDB_X86_SYSTEM, MH_REGS_SYSTEM},
+    /* control registers; gdb assigns no int to a flags type of 64 bits, and these have no bits beyond 31 */
+    {"cr0", "x86_cr0", "system", AT(system.cr0), 4, 4, GDB_X86_SYSTEM, MH_REGS_SYSTEM},
     {"cr2", "data_ptr", "system", AT(system.cr2), 8, 8, GDB_X86_SYSTEM, MH_REGS_SYSTEM},
     {"cr3", "data_ptr", "system", AT(system.cr3), 8, 8, GDB_X86_SYSTEM, MH_REGS_SYSTEM},
-    {"cr4", "x86_cr4", "system", AT(system.cr4), 8, 8, GDB_X86_SYSTEM, MH_REGS_SYSTEM},
+    {"cr4", "x86_cr4", "system", AT(system.cr4), 4, 4, GDB_X86_SYSTEM, MH_REGS_SYSTEM},
     {"cr8", "int64", "system", AT(system.cr8), 8, 8, GDB_X86_SYSTEM, MH_REGS_SYSTEM},
-    {"efer", "x86_efer", "system", AT(system.efer), 8, 8, GDB_X86_SYSTEM, MH_REGS_SYSTEM},
+    {"efer", "x86_efer", "system", AT(system.efer), 4, 4, GDB_X86_SYSTEM, MH_REGS_SYSTEM},
     /* segment state */
     {"cs_base", "data_ptr", "system", AT(system.seg[MH_CS].base), 8, 8, GDB_X86_SYSTEM, MH_REGS_SYSTEM},
     {"cs_limit", "uint32", "system", AT(system.seg[MH_CS].limit), 4, 4, GDB_X86_SYSTEM, MH_REGS_SYSTEM},

@@ -54,9 +54,9 @@ static const struct field segment_fields[] = {
 static const struct flags core_flags[] = {{"i386_eflags", 4, eflags_fields}, {NULL, 0, NULL}};
 static const struct flags sse_flags[] = {{"i386_mxcsr", 4, mxcsr_fields}, {NULL, 0, NULL}};
 static const struct flags system_flags[] = {
-    {"x86_cr0", 8, cr0_fields},
-    {"x86_cr4", 8, cr4_fields},
-    {"x86_efer", 8, efer_fields},
+    {"x86_cr0", 4, cr0_fields},
+    {"x86_cr4", 4, cr4_fields},
+    {"x86_efer", 4, efer_fields},
     {"x86_segment", 4, segment_fields},
     {NULL, 0, NULL},
 };

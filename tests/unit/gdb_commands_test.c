@@ -223,10 +223,20 @@ static void physical_memory_is_another_space(void **state)
 
 /* --- registers --- */
 
+/* In a session that has read the description first. */
+static const char *ask_described(struct fake_debugger *debugger, const char *packet)
+{
+    fake_debugger_packet(debugger, "qSupported:" TEXTS);
+    fake_debugger_packet(debugger, "qXfer:features:read:target.xml:0,10");
+    fake_debugger_packet(debugger, packet);
+    fake_debugger_run(debugger);
+    return fake_debugger_last(debugger, 0)->text;
+}
+
 static void registers_are_read(void **state)
 {
     struct fake_debugger *debugger = *state;
-    const char *all = fake_debugger_ask(debugger, TEXTS, "g");
+    const char *all = ask_described(debugger, "g");
     struct gdb_x86_layout layout;
     static const struct exchange list[] = {
         {"p10", "0010000000000000"},
@@ -288,24 +298,35 @@ static void refusals_of_registers_are_told(void **state)
     assert_string_equal(fake_debugger_ask(debugger, TEXTS, "?"), "T05thread:1;");
 }
 
+static void without_a_description_only_what_all_know_is_sent(void **state)
+{
+    const size_t known = 164 + 80 + 32 + 256 + 4;
+    char packet[8192];
+
+    assert_int_equal(strlen(fake_debugger_ask(*state, TEXTS, "g")), 2 * known);
+    snprintf(packet, sizeof(packet), "G%s", fake_debugger_ask(*state, TEXTS, "g"));
+    assert_string_equal(fake_debugger_ask(*state, TEXTS, packet), "OK");
+    assert_string_equal(ask_described(*state, packet), "E.malformed packet");
+}
+
 static void all_registers_are_written_at_once(void **state)
 {
     struct fake_debugger *debugger = *state;
     struct fake_machine *machine = fake_machine(&debugger->fake, 1);
     char packet[8192];
 
-    snprintf(packet, sizeof(packet), "G%s", fake_debugger_ask(debugger, TEXTS, "g"));
-    assert_string_equal(fake_debugger_ask(debugger, TEXTS, packet), "OK");
+    snprintf(packet, sizeof(packet), "G%s", ask_described(debugger, "g"));
+    assert_string_equal(ask_described(debugger, packet), "OK");
     assert_int_equal(machine->written_groups, 0); /* nothing differs */
     memcpy(packet + 1, "2a00000000000000", 16);
-    assert_string_equal(fake_debugger_ask(debugger, TEXTS, packet), "OK");
+    assert_string_equal(ask_described(debugger, packet), "OK");
     assert_int_equal(machine->written_groups, MH_REGS_GENERAL);
     assert_int_equal(machine->regs.general.gpr[MH_RAX], 0x2a);
     packet[strlen(packet) - 1] = '\0';
-    assert_string_equal(fake_debugger_ask(debugger, TEXTS, packet), "E.malformed packet");
-    assert_string_equal(fake_debugger_ask(debugger, TEXTS, "G"), "E.malformed packet");
+    assert_string_equal(ask_described(debugger, packet), "E.malformed packet");
+    assert_string_equal(ask_described(debugger, "G"), "E.malformed packet");
     packet[5] = 'z';
-    assert_string_equal(fake_debugger_ask(debugger, TEXTS, packet), "E.malformed packet");
+    assert_string_equal(ask_described(debugger, packet), "E.malformed packet");
 }
 
 /* --- break- and watchpoints --- */
@@ -783,6 +804,7 @@ int main(void)
         TEST(registers_are_read),
         TEST(registers_are_written),
         TEST(refusals_of_registers_are_told),
+        TEST(without_a_description_only_what_all_know_is_sent),
         TEST(all_registers_are_written_at_once),
         TEST(breakpoints_are_set_and_cleared),
         TEST(refused_breakpoints_say_why),
