@@ -70,17 +70,18 @@ static void rewind_to(struct mh_vm *vm, const struct exception_frame *frame)
 bool faults_take_from_stub(struct mh_vm *vm, struct mh_stop *stop)
 {
     struct exception_frame frame;
-    const struct kvm_regs *regs = vcpu_regs(&vm->vcpu);
-    if (regs == NULL)
+    uint64_t rip;
+    if (!vcpu_rip(&vm->vcpu, &rip))
         return false;
-    int stub = boot_stub_at(regs->rip);
+    int stub = boot_stub_at(rip);
     if (stub < 0)
         return false;
     if (stub == (int)BOOT_STUB_RETURNED) {
         stop->kind = MH_STOP_RETURNED;
         return true;
     }
-    if (!read_frame(vm, regs->rsp, &frame, stop))
+    const struct kvm_regs *regs = vcpu_regs(&vm->vcpu);
+    if (regs == NULL || !read_frame(vm, regs->rsp, &frame, stop))
         return false;
     stop->kind = MH_STOP_EXCEPTION;
     stop->vector = (uint8_t)stub;

@@ -25,6 +25,7 @@ enum mh_status mh_host_open(struct mh_host **host, struct mh_error *err)
     if (kvm_sys_capability(opened->fd, KVM_CAP_COALESCED_PIO) != 0)
         opened->coalesce_page = (unsigned)kvm_sys_capability(opened->fd, KVM_CAP_COALESCED_MMIO);
     opened->needs_tss_address = kvm_sys_capability(opened->fd, KVM_CAP_SET_TSS_ADDR) != 0;
+    opened->can_sync = (kvm_sys_capability(opened->fd, KVM_CAP_SYNC_REGS) & VCPU_SYNCED) == VCPU_SYNCED;
     pthread_mutex_init(&opened->mutex, NULL);
     *host = opened;
     return MH_OK;

@@ -8,11 +8,15 @@
 
 #include <pthread.h>
 
+/* What may come with an exit: general and system registers. */
+#define VCPU_SYNCED (KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS)
+
 struct mh_host {
     int fd;
     size_t run_size;        /* bytes of a processor's shared mapping */
     unsigned coalesce_page; /* where the coalesced-I/O ring lies in it, in pages; 0: none */
     bool needs_tss_address;
+    bool can_sync;         /* registers can come with every exit */
     pthread_mutex_t mutex; /* guards `cpuid_state` while it is 0, and the filling of `cpuid` */
     int cpuid_state;       /* 0: not asked yet; 1: there; otherwise minus an errno */
     struct kvm_sys_cpuid cpuid;

@@ -49,7 +49,7 @@ static int read_serial_byte(struct mh_vm *vm, uint8_t *to)
     int result;
     do {
         result = serial_get(&vm->serial, &vm->inbound, to);
-    } while (result == -EINTR && !atomic_load(&vm->stop_wanted));
+    } while (result == -EINTR && !atomic_load(&vm->stop_wanted) && !debug_wants_out(vm));
     return result;
 }
 
@@ -68,8 +68,10 @@ static int serve_serial(struct mh_vm *vm, const struct access *access)
     }
     for (uint32_t i = 0; i < access->count; i++) {
         int result = read_serial_byte(vm, access->data + i);
-        if (result < 0)
+        if (result < 0) {
+            serial_unget(&vm->serial, access->data, i);
             return result;
+        }
     }
     return 0;
 }

@@ -98,7 +98,7 @@ static exit_handler *const exit_handlers[] = {
     [KVM_EXIT_INTERNAL_ERROR] = handle_internal_error,
 };
 
-static bool handle_exit(struct mh_vm *vm, struct mh_stop *stop)
+bool run_loop_handle_exit(struct mh_vm *vm, struct mh_stop *stop)
 {
     uint32_t reason = vm->vcpu.run->exit_reason;
     exit_handler *handler = NULL;
@@ -108,7 +108,7 @@ static bool handle_exit(struct mh_vm *vm, struct mh_stop *stop)
 }
 
 /* KVM_RUN came back without an exit: for a kick, or because it cannot go on. */
-static bool handle_no_exit(struct mh_vm *vm, int error, struct mh_stop *stop)
+bool run_loop_handle_no_exit(struct mh_vm *vm, int error, struct mh_stop *stop)
 {
     serial_flush(&vm->serial);
     if (error == EINTR || error == EAGAIN)
@@ -128,7 +128,8 @@ static bool run_once(struct mh_vm *vm, struct mh_stop *stop)
     }
     int result = vcpu_run(&vm->vcpu);
     vm_drain_coalesced(vm);
-    return result < 0 ? handle_no_exit(vm, -result, stop) : handle_exit(vm, stop);
+    vm_count_exit(vm);
+    return result < 0 ? run_loop_handle_no_exit(vm, -result, stop) : run_loop_handle_exit(vm, stop);
 }
 
 static bool output_failed(struct mh_vm *vm, struct mh_stop *stop)

@@ -74,7 +74,7 @@ static enum mh_status set_registers(const struct vcpu *vcpu, const struct mh_hos
 enum mh_status vcpu_create(struct vcpu *vcpu, int vm_fd, struct mh_host *host, const struct kvm_regs *regs,
                            struct mh_error *err)
 {
-    *vcpu = (struct vcpu){.fd = -1, .thread = pthread_self()};
+    *vcpu = (struct vcpu){.fd = -1, .thread = pthread_self(), .can_sync = host->can_sync};
     int fd = kvm_sys_create_vcpu(vm_fd);
     if (fd < 0)
         return fail(err, "a processor", -fd);
@@ -99,13 +99,12 @@ void vcpu_destroy(struct vcpu *vcpu)
     vcpu->fd = -1;
 }
 
-#define SYNCED (KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS)
-
 int vcpu_run(struct vcpu *vcpu)
 {
-    vcpu->run->kvm_valid_regs = vcpu->sync_registers ? SYNCED : 0;
+    __u64 sets = vcpu->sync_registers ? VCPU_SYNCED : KVM_SYNC_X86_REGS;
+    vcpu->run->kvm_valid_regs = vcpu->can_sync ? sets : 0;
     int result = kvm_sys_run(vcpu->fd);
-    vcpu->registers_are_current = vcpu->sync_registers;
+    vcpu->registers_are_current = vcpu->run->kvm_valid_regs == VCPU_SYNCED;
     return result;
 }
 
@@ -114,9 +113,9 @@ void vcpu_kick(const struct vcpu *vcpu)
     pthread_kill(vcpu->thread, MH_KICK_SIGNAL);
 }
 
-void vcpu_accept_kicks(struct vcpu *vcpu)
+bool vcpu_accept_kicks(struct vcpu *vcpu)
 {
-    __atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+    return __atomic_exchange_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST) != 0;
 }
 
 void vcpu_complete_io(struct vcpu *vcpu)
@@ -155,4 +154,14 @@ int vcpu_write_sregs(struct vcpu *vcpu)
     int result = kvm_sys_set_sregs(vcpu->fd, &vcpu->run->s.regs.sregs);
     vcpu->registers_are_current = result == 0;
     return result;
+}
+
+bool vcpu_rip(struct vcpu *vcpu, uint64_t *rip)
+{
+    /* whoever writes registers writes them by way of the run page, so what the exit left there stays true */
+    bool came_with_exit = (vcpu->run->kvm_valid_regs & KVM_SYNC_X86_REGS) != 0;
+    if (!came_with_exit && !fetch_registers(vcpu))
+        return false;
+    *rip = vcpu->run->s.regs.regs.rip;
+    return true;
 }

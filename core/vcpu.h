@@ -20,7 +20,8 @@ struct vcpu {
     size_t run_size;
     struct kvm_coalesced_mmio_ring *ring; /* within the run page's mapping; NULL when KVM cannot coalesce ports */
     pthread_t thread;                     /* the thread that created the machine and runs it */
-    bool sync_registers;                  /* let KVM put the registers into the run page at every exit */
+    bool can_sync;                        /* KVM can put registers into the run page at every exit */
+    bool sync_registers;                  /* let it put all there, not only the general ones, which cost nothing */
     bool registers_are_current;           /* run->s.regs holds what the processor holds */
 };
 
@@ -35,8 +36,8 @@ int vcpu_run(struct vcpu *vcpu);
 
 /* Take the thread out of the guest, or out of a system call. Any thread. */
 void vcpu_kick(const struct vcpu *vcpu);
-/* Forget kicks so far; to be called before looking at what they may have been for. */
-void vcpu_accept_kicks(struct vcpu *vcpu);
+/* Forget kicks so far, and tell whether there were any; to be called before looking at what they may have been for. */
+bool vcpu_accept_kicks(struct vcpu *vcpu);
 
 /*
  * Some KVMs finish an IN or OUT only at the next KVM_RUN, and until then registers read or written are not yet, or no
@@ -53,5 +54,9 @@ struct kvm_sregs *vcpu_sregs(struct vcpu *vcpu);
 /* Write back what vcpu_regs() and vcpu_sregs() point to. 0, or minus an errno with the processor unchanged. */
 int vcpu_write_regs(struct vcpu *vcpu);
 int vcpu_write_sregs(struct vcpu *vcpu);
+
+/* Where the guest stands after an exit, cheaper than vcpu_regs() when nothing else is asked. False when KVM does not
+ * tell. */
+bool vcpu_rip(struct vcpu *vcpu, uint64_t *rip);
 
 #endif

@@ -72,6 +72,7 @@ void mh_vm_destroy(struct mh_vm *vm)
     if (vm == NULL)
         return;
     file_port_destroy(&vm->file);
+    breakpoints_destroy(&vm->debug.breakpoints);
     vcpu_destroy(&vm->vcpu);
     if (vm->fd >= 0)
         close(vm->fd);
@@ -124,6 +125,12 @@ void vm_drain_coalesced(struct mh_vm *vm)
         first = (first + 1) % capacity;
         __atomic_store_n(&ring->first, first, __ATOMIC_RELEASE);
     }
+}
+
+void vm_count_exit(struct mh_vm *vm)
+{
+    uint32_t reason = vm->vcpu.run->exit_reason;
+    vm->exits[reason < VM_EXIT_REASONS ? reason : VM_EXIT_REASONS - 1]++;
 }
 
 void vm_notice(struct mh_vm *vm, enum notice_kind kind, const char *format, ...)

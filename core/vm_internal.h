@@ -2,6 +2,7 @@
 #ifndef MH_CORE_VM_INTERNAL_H
 #define MH_CORE_VM_INTERNAL_H
 
+#include "debug.h"
 #include "devices/file.h"
 #include "devices/serial.h"
 #include "inbound.h"
@@ -18,6 +19,8 @@ enum notice_kind {
     NOTICE_KINDS,
 };
 
+#define VM_EXIT_REASONS 48u
+
 struct mh_vm {
     struct mh_vm_config config;
     int fd;
@@ -31,10 +34,15 @@ struct mh_vm {
     bool coalescing;         /* KVM was asked to gather serial bytes */
     atomic_bool stop_wanted; /* set by mh_vm_request_stop() */
     bool noticed[NOTICE_KINDS];
+    uint64_t exits[VM_EXIT_REASONS]; /* how often KVM_RUN came back, by exit reason; the last one for all beyond */
+    struct debug debug;
 };
 
 /* Hand the serial bytes KVM has gathered to the serial device; to be called at every exit, before anything else. */
 void vm_drain_coalesced(struct mh_vm *vm);
+
+/* Count the exit in the run page, for statistics. */
+void vm_count_exit(struct mh_vm *vm);
 
 /* Tell the person something of this kind, the first time only. */
 void vm_notice(struct mh_vm *vm, enum notice_kind kind, const char *format, ...) __attribute__((format(printf, 3, 4)));

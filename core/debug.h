@@ -1,0 +1,51 @@
+/* A machine under a debugger: what the debugger asked for, and what this host's KVM can do for it. */
+#ifndef MH_CORE_DEBUG_H
+#define MH_CORE_DEBUG_H
+
+#include "breakpoints.h"
+
+/* What happens to an INT3 in ring 0 while KVM is asked to report them. */
+enum host_int3 {
+    HOST_INT3_REPORTED, /* KVM_EXIT_DEBUG, exception 3 */
+    HOST_INT3_ERROR,    /* KVM_EXIT_INTERNAL_ERROR at it: as good, the state is intact */
+    HOST_INT3_LOST,     /* the guest gets it, or worse */
+};
+
+/* What a probe of the host found; see probe.h. */
+struct host_debug {
+    enum host_int3 int3;
+    bool execute_registers; /* execute breakpoints in debug registers fire */
+    bool data_registers;    /* data breakpoints do */
+};
+
+struct debug {
+    bool active;
+    struct host_debug host;
+    struct breakpoints breakpoints;
+    struct kvm_guest_debug control; /* what KVM was told last */
+    bool control_is_current;        /* and nothing has happened since that could make it forget */
+
+    bool running;          /* resumed, and no stop told yet */
+    bool has_entered;      /* since the resume, at least one instruction was executed */
+    bool interrupt_wanted; /* stop as soon as possible */
+    struct mh_resume how;
+    const int *fds; /* descriptors whose input ends a wait */
+    unsigned fd_count;
+
+    bool watch_hit; /* a watched page was written; `hit` says by whom it is watched */
+    struct breakpoint hit;
+};
+
+/* Why debug_run() came back. */
+enum debug_end {
+    DEBUG_STOPPED, /* the machine stopped; *stop says why */
+    DEBUG_INPUT,   /* a descriptor is readable, or everything is to end; the machine counts as running */
+};
+
+/* Let a resumed machine run. */
+enum debug_end debug_run(struct mh_vm *vm, struct mh_stop *stop);
+
+/* True when a machine that waits for serial input should come back to its debugger. */
+bool debug_wants_out(const struct mh_vm *vm);
+
+#endif
