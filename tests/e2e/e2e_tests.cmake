@@ -1,2 +1,7 @@
 mh_e2e_test(command_line)
+mh_e2e_test(faults)
+mh_e2e_test(images)
+mh_e2e_test(machine)
 mh_e2e_test(samples)
+mh_e2e_test(serial)
+mh_e2e_test(several_machines)

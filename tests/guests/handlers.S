@@ -10,7 +10,7 @@
 #define TSS 0x105000
 #define USER_STACK 0x110000
 #define RING0_STACK 0x120000
-#define ANYWHERE 0x400000 /* 4 MB: not in the tables at first */
+#define ANYWHERE 0x540000 /* behind 4 MB: not in the tables at first */
 
     .macro set_gate vector, handler
     mov $\handler, %eax
@@ -89,13 +89,13 @@ page_handler:
     say "\n"
     movq $0x83, PD + 16 /* 4 MB leads to physical 0 */
     add $8, %rsp
-    movl $0, 0
     iretq
 from_user:
     say "page fault of ring 3, rbx"
     say_hex %rbx
+    mov (%rsp), %rdx
     say ", error"
-    say_hex (%rsp)
+    say_hex %rdx
     say "\n"
     end_well
 

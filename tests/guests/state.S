@@ -65,11 +65,6 @@ first:
     sidt (%rsp)
     mov 2(%rsp), %rax
     show idt, %rax
-    mov $1, %eax
-    xor %ecx, %ecx
-    cpuid
-    mov %ecx, %eax
-    show cpuid1_ecx, %rax
     end_well
     .data
 saved_rax: .quad 0

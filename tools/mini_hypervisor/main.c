@@ -3,6 +3,7 @@
 #include "supervisor.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -227,6 +228,18 @@ static void ignore_signals(void)
     mh_kick_install();
 }
 
+/*
+ * What we open must not become stdin, stdout or stderr when those are closed: a guest would print into it. In their
+ * places come descriptors that fail like closed ones.
+ */
+static void occupy_standard_descriptors(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+            return;
+    }
+}
+
 static int print_and_check(void (*print)(FILE *))
 {
     print(stdout);
@@ -243,6 +256,7 @@ int main(int argc, char **argv)
     struct session session = {.signal_fd = -1};
     struct mh_error err;
     int code;
+    occupy_standard_descriptors();
     ignore_signals();
     enum mh_status status = options_parse(argc, argv, &session.options, &err);
     if (status != MH_OK) {
