@@ -282,6 +282,19 @@ static bool receive(struct gdb_session *session)
     return false;
 }
 
+/* Descriptors other than the connection: someone wants the end, or another debugger knocks. */
+static void look_around(struct gdb_session *session, const struct pollfd *fds, bool hung_up)
+{
+    for (unsigned i = 1; i < session->watched_count; i++) {
+        if (!fds[i].revents)
+            continue;
+        if (fds[i].fd == session->io.stop_fd)
+            session->end = GDB_SESSION_STOPPED;
+        else if (!hung_up) /* who comes when this debugger has gone is not the second one */
+            session->knocked(session->knocked_ctx);
+    }
+}
+
 /* Look at the descriptors, waiting for the first when `timeout` is -1, and take what they have. */
 static void watch(struct gdb_session *session, int timeout)
 {
@@ -289,19 +302,13 @@ static void watch(struct gdb_session *session, int timeout)
 
     for (unsigned i = 0; i < session->watched_count; i++)
         fds[i] = (struct pollfd){session->watched[i], POLLIN, 0};
+    fds[0].events |= POLLRDHUP;
     if (poll(fds, session->watched_count, timeout) < 0) {
         if (errno != EINTR)
             session->end = GDB_SESSION_LOST;
         return;
     }
-    for (unsigned i = 1; i < session->watched_count; i++) {
-        if (!fds[i].revents)
-            continue;
-        if (fds[i].fd == session->io.stop_fd)
-            session->end = GDB_SESSION_STOPPED;
-        else
-            session->knocked(session->knocked_ctx);
-    }
+    look_around(session, fds, fds[0].revents & (POLLRDHUP | POLLHUP | POLLERR));
     if (fds[0].revents && session->end == GDB_SESSION_GOES_ON)
         receive(session);
 }

@@ -288,7 +288,7 @@ static void refusals_of_registers_are_told(void **state)
     char packet[64];
 
     gdb_x86_layout_init(&layout, debugger->fake.xcr0);
-    snprintf(packet, sizeof(packet), "P%x=0000000000000000", (unsigned)gdb_x86_find(&layout, "cr0"));
+    snprintf(packet, sizeof(packet), "P%x=00000000", (unsigned)gdb_x86_find(&layout, "cr0"));
     assert_string_equal(fake_debugger_ask(debugger, TEXTS, packet), "E.cr0: protection stays on");
     assert_string_equal(fake_debugger_ask(debugger, "", packet), "E01");
     debugger->fake.refuse_regs = true;

@@ -1,8 +1,9 @@
 # Unit tests of the protocol room: tests/unit/gdb_NAME_test.c, with the fake machines and the fake debugger.
 set(gdb_support ${CMAKE_CURRENT_LIST_DIR}/../support)
-foreach(name commands dispatch hex packet reply run x86_desc)
+foreach(name commands dispatch endpoint hex packet reply run server session x86_desc)
   mh_unit_test(gdb_${name}
     ${CMAKE_CURRENT_LIST_DIR}/gdb_${name}_test.c
     ${gdb_support}/fake_target.c
     ${gdb_support}/fake_debugger.c)
 endforeach()
+target_link_libraries(gdb_server_test PRIVATE Threads::Threads)

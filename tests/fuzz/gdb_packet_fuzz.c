@@ -1,0 +1,49 @@
+/*
+ * Whatever a debugger sends, the stub answers it and comes to an end: a whole session over the fake machines for
+ * each input. The first byte chooses the number of machines and whether they are held at their end.
+ */
+#include "fake_target.h"
+#include "gdbstub/machines.h"
+#include "gdbstub/session.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+struct fuzzed {
+    struct fake_target fake;
+    struct gdb_machines machines;
+    struct gdb_machine list[FAKE_MACHINES];
+    struct gdb_session session;
+};
+
+static int input_of(const uint8_t *data, size_t size)
+{
+    int fd = memfd_create("fuzz", MFD_CLOEXEC);
+
+    if (fd < 0 || write(fd, data, size) != (ssize_t)size || lseek(fd, 0, SEEK_SET) < 0)
+        abort();
+    return fd;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct gdb_session_options options = {.stop_fd = -1, .knock_fd = -1};
+    unsigned choice = size ? *data : 0;
+    struct fuzzed *fuzzed = malloc(sizeof(*fuzzed));
+
+    if (!fuzzed)
+        return 0;
+    fake_target_init(&fuzzed->fake, 1 + (choice & 1));
+    gdb_machines_init(&fuzzed->machines, &fuzzed->fake.target, fuzzed->list, fuzzed->fake.count, choice & 2);
+    options.in_fd = input_of(data + (size > 0), size - (size > 0));
+    options.out_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    gdb_session_run(&fuzzed->session, &fuzzed->machines, &options);
+    close(options.in_fd);
+    close(options.out_fd);
+    free(fuzzed);
+    return 0;
+}
