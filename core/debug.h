@@ -27,6 +27,7 @@ struct debug {
 
     bool running;          /* resumed, and no stop told yet */
     bool has_entered;      /* since the resume, at least one instruction was executed */
+    bool killed;           /* by the debugger: it does not run again, but may be restarted */
     bool interrupt_wanted; /* stop as soon as possible */
     struct mh_resume how;
     const int *fds; /* descriptors whose input ends a wait */

@@ -26,6 +26,8 @@ enum mh_status mh_host_open(struct mh_host **host, struct mh_error *err)
         opened->coalesce_page = (unsigned)kvm_sys_capability(opened->fd, KVM_CAP_COALESCED_MMIO);
     opened->needs_tss_address = kvm_sys_capability(opened->fd, KVM_CAP_SET_TSS_ADDR) != 0;
     opened->can_sync = (kvm_sys_capability(opened->fd, KVM_CAP_SYNC_REGS) & VCPU_SYNCED) == VCPU_SYNCED;
+    int sync = kvm_sys_capability(opened->fd, KVM_CAP_SYNC_REGS);
+    opened->can_sync_registers = (sync & KVM_SYNC_X86_REGS) != 0 && (sync & KVM_SYNC_X86_SREGS) != 0;
     pthread_mutex_init(&opened->mutex, NULL);
     *host = opened;
     return MH_OK;
@@ -44,10 +46,10 @@ void mh_host_close(struct mh_host *host)
 #define CPUID_LEAF_FEATURES 1
 #define CPUID_1_ECX_XSAVE (1u << 26)
 
-static const struct kvm_cpuid_entry2 *find_leaf(const struct kvm_sys_cpuid *cpuid, uint32_t leaf)
+static const struct kvm_cpuid_entry2 *find_leaf(const struct kvm_sys_cpuid *cpuid, uint32_t leaf, uint32_t index)
 {
     for (uint32_t i = 0; i < cpuid->head.nent; i++) {
-        if (cpuid->entries[i].function == leaf && cpuid->entries[i].index == 0)
+        if (cpuid->entries[i].function == leaf && cpuid->entries[i].index == index)
             return &cpuid->entries[i];
     }
     return NULL;
@@ -56,14 +58,20 @@ static const struct kvm_cpuid_entry2 *find_leaf(const struct kvm_sys_cpuid *cpui
 /* Everything the machine may switch on for ordinary compiler output: x87, SSE, AVX and all of AVX-512 or none. */
 static uint64_t usable_xcr0(const struct kvm_sys_cpuid *cpuid)
 {
-    const struct kvm_cpuid_entry2 *features = find_leaf(cpuid, CPUID_LEAF_FEATURES);
-    const struct kvm_cpuid_entry2 *xsave = find_leaf(cpuid, CPUID_LEAF_XSAVE);
+    const struct kvm_cpuid_entry2 *features = find_leaf(cpuid, CPUID_LEAF_FEATURES, 0);
+    const struct kvm_cpuid_entry2 *xsave = find_leaf(cpuid, CPUID_LEAF_XSAVE, 0);
     if (features == NULL || xsave == NULL || (features->ecx & CPUID_1_ECX_XSAVE) == 0)
         return 0;
     uint64_t usable = xsave->eax & (MH_XCR0_X87 | MH_XCR0_SSE | MH_XCR0_AVX | MH_XCR0_AVX512);
     if ((usable & MH_XCR0_AVX512) != MH_XCR0_AVX512)
         usable &= ~(uint64_t)MH_XCR0_AVX512;
     return usable;
+}
+
+uint32_t host_xsave_offset(const struct mh_host *host, unsigned number)
+{
+    const struct kvm_cpuid_entry2 *leaf = find_leaf(&host->cpuid, CPUID_LEAF_XSAVE, number);
+    return leaf == NULL ? 0 : leaf->ebx;
 }
 
 int host_cpuid(struct mh_host *host)

@@ -21,6 +21,7 @@ struct segment {
 };
 
 struct mh_image {
+    char *path; /* absolute; NULL when it came from no file */
     bool is_elf;
     uint64_t entry;
     size_t segment_count;
@@ -241,7 +242,26 @@ enum mh_status mh_image_load(const char *path, uint64_t ram_size, struct mh_imag
         mh_image_free(loaded);
         return status;
     }
+    loaded->path = realpath(path, NULL);
     *image = loaded;
+    return MH_OK;
+}
+
+enum mh_status loader_from_bytes(const uint8_t *bytes, size_t length, struct mh_image **image, struct mh_error *err)
+{
+    struct mh_image *made = calloc(1, sizeof *made);
+    struct segment *segment = calloc(1, sizeof *segment);
+    uint8_t *copy = malloc(length);
+    if (made == NULL || segment == NULL || copy == NULL) {
+        free(made);
+        free(segment);
+        free(copy);
+        return mh_fail(err, MH_ERR_HOST, "no memory for an image");
+    }
+    memcpy(copy, bytes, length);
+    *segment = (struct segment){.memory_size = length, .size = length, .bytes = copy};
+    *made = (struct mh_image){.segments = segment, .segment_count = 1};
+    *image = made;
     return MH_OK;
 }
 
@@ -252,7 +272,13 @@ void mh_image_free(struct mh_image *image)
     for (size_t i = 0; i < image->segment_count; i++)
         free(image->segments[i].bytes);
     free(image->segments);
+    free(image->path);
     free(image);
+}
+
+const char *mh_image_path(const struct mh_image *image)
+{
+    return image->path;
 }
 
 bool mh_image_is_elf(const struct mh_image *image)

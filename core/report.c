@@ -219,8 +219,8 @@ static void say_state(const struct report *report)
         say_page_walk(report, report->stop->cr2);
 }
 
-void report_stop(struct mh_vm *vm, const struct mh_stop *stop, void (*write)(void *, const char *, size_t),
-                 void *write_ctx)
+static struct report report_of(struct mh_vm *vm, const struct mh_stop *stop,
+                               void (*write)(void *, const char *, size_t), void *write_ctx)
 {
     struct report report = {.vm = vm, .stop = stop, .write = write, .write_ctx = write_ctx};
     const struct kvm_regs *regs = vcpu_regs(&vm->vcpu);
@@ -229,7 +229,26 @@ void report_stop(struct mh_vm *vm, const struct mh_stop *stop, void (*write)(voi
         report.sregs = *vcpu_sregs(&vm->vcpu);
         report.have_registers = true;
     }
+    return report;
+}
+
+void report_stop(struct mh_vm *vm, const struct mh_stop *stop, void (*write)(void *, const char *, size_t),
+                 void *write_ctx)
+{
+    const struct report report = report_of(vm, stop, write, write_ctx);
     say_what_happened(&report);
     if (stop->kind != MH_STOP_HALTED && stop->kind != MH_STOP_IO_ERROR)
         say_state(&report);
+}
+
+void report_registers(struct mh_vm *vm, void (*write)(void *, const char *, size_t), void *write_ctx)
+{
+    const struct report report = report_of(vm, NULL, write, write_ctx);
+    say_registers(&report);
+}
+
+void report_page_walk(struct mh_vm *vm, uint64_t address, void (*write)(void *, const char *, size_t), void *write_ctx)
+{
+    const struct report report = report_of(vm, NULL, write, write_ctx);
+    say_page_walk(&report, address);
 }

@@ -7,4 +7,10 @@
 void report_stop(struct mh_vm *vm, const struct mh_stop *stop, void (*write)(void *, const char *, size_t),
                  void *write_ctx);
 
+/* Write all registers, as the report has them. */
+void report_registers(struct mh_vm *vm, void (*write)(void *, const char *, size_t), void *write_ctx);
+
+/* Write how the page tables translate an address, level by level. */
+void report_page_walk(struct mh_vm *vm, uint64_t address, void (*write)(void *, const char *, size_t), void *write_ctx);
+
 #endif

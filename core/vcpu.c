@@ -29,6 +29,11 @@ static enum mh_status fail(struct mh_error *err, const char *what, int error)
     return mh_fail(err, MH_ERR_HOST, "KVM refuses %s: %s", what, strerror(error));
 }
 
+void vcpu_adopt(const struct vcpu *vcpu)
+{
+    run_page_of_thread = vcpu->run;
+}
+
 static enum mh_status map_run_page(struct vcpu *vcpu, const struct mh_host *host, struct mh_error *err)
 {
     void *run = mmap(NULL, host->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
@@ -36,7 +41,7 @@ static enum mh_status map_run_page(struct vcpu *vcpu, const struct mh_host *host
         return fail(err, "the processor's run page", errno);
     vcpu->run = run;
     vcpu->run_size = host->run_size;
-    run_page_of_thread = run;
+    vcpu_adopt(vcpu);
     size_t ring = (size_t)host->coalesce_page * (size_t)sysconf(_SC_PAGESIZE);
     if (ring != 0 && ring < host->run_size)
         vcpu->ring = (void *)((char *)run + ring);

@@ -31,6 +31,9 @@ enum mh_status vcpu_create(struct vcpu *vcpu, int vm_fd, struct mh_host *host, c
                            struct mh_error *err);
 void vcpu_destroy(struct vcpu *vcpu);
 
+/* Make this the processor that kicks of the calling thread are for. */
+void vcpu_adopt(const struct vcpu *vcpu);
+
 /* KVM_RUN: 0, or minus an errno; -EINTR after a kick. */
 int vcpu_run(struct vcpu *vcpu);
 

@@ -32,8 +32,9 @@ static enum mh_status create_memory(struct mh_vm *vm, const struct mh_host *host
     return result < 0 ? fail(err, "the machine's memory", -result) : MH_OK;
 }
 
-static enum mh_status build(struct mh_vm *vm, struct mh_host *host, struct mh_error *err)
+static enum mh_status build(struct mh_vm *vm, struct mh_error *err)
 {
+    struct mh_host *host = vm->host;
     vm->fd = kvm_sys_create_vm(host->fd);
     if (vm->fd < 0)
         return fail(err, "another machine", -vm->fd);
@@ -53,12 +54,13 @@ enum mh_status mh_vm_create(struct mh_host *host, const struct mh_vm_config *con
     if (created == NULL)
         return mh_fail(err, MH_ERR_HOST, "no memory");
     created->config = *config;
+    created->host = host;
     created->fd = -1;
     created->vcpu.fd = -1;
     atomic_init(&created->stop_wanted, false);
     serial_init(&created->serial, config->serial);
     file_port_init(&created->file, config, &created->stop_wanted);
-    enum mh_status status = build(created, host, err);
+    enum mh_status status = build(created, err);
     if (status != MH_OK) {
         mh_vm_destroy(created);
         return status;
@@ -67,17 +69,38 @@ enum mh_status mh_vm_create(struct mh_host *host, const struct mh_vm_config *con
     return MH_OK;
 }
 
+static void tear_down(struct mh_vm *vm)
+{
+    file_port_destroy(&vm->file);
+    vcpu_destroy(&vm->vcpu);
+    if (vm->fd >= 0)
+        close(vm->fd);
+    vm->fd = -1;
+    memory_free(&vm->memory);
+}
+
 void mh_vm_destroy(struct mh_vm *vm)
 {
     if (vm == NULL)
         return;
-    file_port_destroy(&vm->file);
+    tear_down(vm);
     breakpoints_destroy(&vm->debug.breakpoints);
-    vcpu_destroy(&vm->vcpu);
-    if (vm->fd >= 0)
-        close(vm->fd);
-    memory_free(&vm->memory);
     free(vm);
+}
+
+enum mh_status vm_restart(struct mh_vm *vm, struct mh_error *err)
+{
+    bool sync_registers = vm->vcpu.sync_registers;
+    serial_flush(&vm->serial);
+    tear_down(vm);
+    file_port_init(&vm->file, &vm->config, &vm->stop_wanted);
+    vm->coalescing = false;
+    vm->serial_exits = 0;
+    vm->debug.running = vm->debug.killed = vm->debug.interrupt_wanted = false;
+    vm->debug.control_is_current = false;
+    enum mh_status status = build(vm, err);
+    vm->vcpu.sync_registers = sync_registers;
+    return status;
 }
 
 void mh_vm_run(struct mh_vm *vm, struct mh_stop *stop)

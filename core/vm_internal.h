@@ -23,6 +23,7 @@ enum notice_kind {
 
 struct mh_vm {
     struct mh_vm_config config;
+    struct mh_host *host;
     int fd;
     struct guest_memory memory;
     struct slots slots;
@@ -40,6 +41,10 @@ struct mh_vm {
 
 /* Hand the serial bytes KVM has gathered to the serial device; to be called at every exit, before anything else. */
 void vm_drain_coalesced(struct mh_vm *vm);
+
+/* Put the machine back to its start, in the same place; what a debugger asked for stays. MH_OK, or MH_ERR_HOST and no
+ * machine. */
+enum mh_status vm_restart(struct mh_vm *vm, struct mh_error *err);
 
 /* Count the exit in the run page, for statistics. */
 void vm_count_exit(struct mh_vm *vm);

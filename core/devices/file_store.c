@@ -212,6 +212,26 @@ static int64_t open_on_host(struct file_store *store, const char *name, uint32_t
     return make_own(store, name, (flags & MH_O_TRUNCATE) != 0 ? -1 : shared);
 }
 
+void file_store_list(const struct file_store *store, void (*told)(void *ctx, const char *name, int64_t size), void *ctx)
+{
+    for (size_t i = 0; i < store->own_count; i++) {
+        struct stat info;
+        int result = fstatat(store->directory, store->own[i], &info, AT_SYMLINK_NOFOLLOW);
+        told(ctx, store->own[i], result == 0 ? info.st_size : -1);
+    }
+}
+
+int file_store_open_on_host(const struct file_store *store, const char *name)
+{
+    if (is_own(store, name))
+        return own_directory_reopen(store->directory, name, false);
+    int shared = shared_files_find(store->shared, name);
+    if (shared < 0)
+        return -ENOENT;
+    int copy = fcntl(shared, F_DUPFD_CLOEXEC, 0);
+    return copy < 0 ? -errno : copy;
+}
+
 static struct open_file *free_slot(struct file_store *store)
 {
     if (store->open == NULL) {

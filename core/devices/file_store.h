@@ -39,6 +39,13 @@ struct file_store {
 void file_store_init(struct file_store *store, const struct mh_vm_config *config, const atomic_bool *stop);
 void file_store_destroy(struct file_store *store);
 
+/* Call `told` for each of the guest's own files, with its size in bytes, -1 when that is not known. */
+void file_store_list(const struct file_store *store, void (*told)(void *ctx, const char *name, int64_t size),
+                     void *ctx);
+
+/* For a debugger: a host descriptor for reading what the guest finds under `name`, or minus an errno. */
+int file_store_open_on_host(const struct file_store *store, const char *name);
+
 /* `name` need not end in a NUL and may hold any bytes. Returns a descriptor, the lowest that is free. */
 int64_t file_store_open(struct file_store *store, const char *name, size_t length, uint32_t flags);
 int64_t file_store_close(struct file_store *store, int32_t fd);

@@ -8,6 +8,7 @@
 #ifndef MH_VM_H
 #define MH_VM_H
 
+#include "mh/debug_target.h"
 #include "mh/status.h"
 #include "mh/stop.h"
 
@@ -45,6 +46,8 @@ struct mh_image;
 enum mh_status mh_image_load(const char *path, uint64_t ram_size, struct mh_image **image, struct mh_error *err);
 void mh_image_free(struct mh_image *image);
 bool mh_image_is_elf(const struct mh_image *image);
+/* The absolute path of the image's file, NULL when it has none (any more). Lives as long as the image. */
+const char *mh_image_path(const struct mh_image *image);
 
 /* ---- files all machines may read ---- */
 
@@ -80,6 +83,7 @@ struct mh_file_limits {
 };
 
 struct mh_vm_config {
+    unsigned number;    /* towards debuggers, from 1 */
     const char *name;   /* for messages; all strings must outlive the machine */
     uint64_t ram_size;  /* bytes: 2, 4 or 8 MB */
     uint32_t page_size; /* bytes: 4096 or 2 MB */
@@ -103,6 +107,12 @@ void mh_vm_destroy(struct mh_vm *vm);
 
 /* Run until something stops the machine; *stop says what. All output made so far has been handed to the serial end. */
 void mh_vm_run(struct mh_vm *vm, struct mh_stop *stop);
+
+/*
+ * Put a debugger in charge instead of mh_vm_run(): fill in *target, whose machine is stopped before its first
+ * instruction and belongs to the calling thread. MH_OK, or MH_ERR_HOST.
+ */
+enum mh_status mh_vm_debug(struct mh_vm *vm, struct mh_debug_target *target, struct mh_error *err);
 
 /*
  * Write about a stop for people: what happened, registers, code bytes, page walk. `write` takes the text in pieces.

@@ -1,0 +1,283 @@
+/* The debug target of one machine: mh/debug_target.h filled in with KVM. Everything happens on the machine's thread. */
+#include "mh/debug_target.h"
+#include "boot_state.h"
+#include "debug.h"
+#include "devices/own_directory.h"
+#include "exceptions.h"
+#include "loader.h"
+#include "monitor.h"
+#include "probe.h"
+#include "register_state.h"
+#include "report.h"
+#include "virtual.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+static unsigned target_vm_count(void *ctx)
+{
+    (void)ctx;
+    return 1;
+}
+
+static unsigned target_vm_number(void *ctx, unsigned i)
+{
+    (void)i;
+    const struct mh_vm *vm = ctx;
+    return vm->config.number;
+}
+
+static const char *target_vm_name(void *ctx, unsigned number)
+{
+    (void)number;
+    const struct mh_vm *vm = ctx;
+    return vm->config.name;
+}
+
+static const char *target_exec_file(void *ctx, unsigned number)
+{
+    (void)number;
+    const struct mh_vm *vm = ctx;
+    return mh_image_is_elf(vm->config.image) ? mh_image_path(vm->config.image) : NULL;
+}
+
+static bool target_alive(void *ctx, unsigned number)
+{
+    (void)number;
+    const struct mh_vm *vm = ctx;
+    return vm->fd >= 0 && !vm->debug.killed;
+}
+
+static enum mh_status target_read_regs(void *ctx, unsigned number, unsigned groups, struct mh_x86_regs *regs,
+                                       struct mh_error *err)
+{
+    (void)number;
+    return register_state_read(ctx, groups, regs, err);
+}
+
+static enum mh_status target_write_regs(void *ctx, unsigned number, unsigned groups, const struct mh_x86_regs *regs,
+                                        struct mh_error *err)
+{
+    (void)number;
+    return register_state_write(ctx, groups, regs, err);
+}
+
+static uint64_t target_xcr0(void *ctx, unsigned number)
+{
+    (void)number;
+    return register_state_xcr0(ctx);
+}
+
+/* As much of physical [address, address + length) as lies in one piece of memory from its start. */
+static uint8_t *physical_piece(struct mh_vm *vm, uint64_t address, size_t *length)
+{
+    uint64_t end = address < MH_SYSTEM_AREA ? vm->memory.ram_size : MH_SYSTEM_AREA + MH_SYSTEM_AREA_SIZE;
+    if (address >= end)
+        return NULL;
+    if (*length > end - address)
+        *length = end - address;
+    return memory_at(&vm->memory, mh_gpa_of(address), *length);
+}
+
+static enum mh_status done_or_range(size_t done, size_t length)
+{
+    return done > 0 || length == 0 ? MH_OK : MH_ERR_RANGE;
+}
+
+static enum mh_status target_read_memory(void *ctx, unsigned number, enum mh_space space, uint64_t address, void *to,
+                                         size_t length, size_t *done)
+{
+    (void)number;
+    struct mh_vm *vm = ctx;
+    *done = 0;
+    if (space == MH_SPACE_PHYSICAL) {
+        size_t piece = length;
+        const uint8_t *from = physical_piece(vm, address, &piece);
+        if (from != NULL) {
+            memcpy(to, from, piece);
+            *done = piece;
+        }
+    } else {
+        const struct paging_mode mode = virtual_mode(vm);
+        *done = virtual_read(vm, &mode, mh_gva_of(address), to, length);
+    }
+    return done_or_range(*done, length);
+}
+
+static enum mh_status target_write_memory(void *ctx, unsigned number, enum mh_space space, uint64_t address,
+                                          const void *from, size_t length, size_t *done)
+{
+    (void)number;
+    struct mh_vm *vm = ctx;
+    *done = 0;
+    if (space == MH_SPACE_PHYSICAL) {
+        size_t piece = length;
+        uint8_t *to = physical_piece(vm, address, &piece);
+        if (to != NULL) {
+            memcpy(to, from, piece);
+            *done = piece;
+        }
+    } else {
+        const struct paging_mode mode = virtual_mode(vm);
+        *done = virtual_write(vm, &mode, mh_gva_of(address), from, length);
+    }
+    return done_or_range(*done, length);
+}
+
+static unsigned target_memory_map(void *ctx, unsigned number, struct mh_memory_region *regions, unsigned capacity)
+{
+    (void)number;
+    const struct mh_vm *vm = ctx;
+    const struct mh_memory_region all[] = {{0, vm->memory.ram_size}, {MH_SYSTEM_AREA, MH_SYSTEM_AREA_SIZE}};
+    for (unsigned i = 0; i < 2 && i < capacity; i++)
+        regions[i] = all[i];
+    return 2;
+}
+
+static enum mh_status target_set_breakpoint(void *ctx, unsigned number, enum mh_break_kind kind, uint64_t address,
+                                            uint64_t length, struct mh_error *err)
+{
+    (void)number;
+    const struct breakpoint breakpoint = {.kind = kind, .address = address, .length = length};
+    return breakpoints_add(ctx, &breakpoint, err);
+}
+
+static enum mh_status target_clear_breakpoint(void *ctx, unsigned number, enum mh_break_kind kind, uint64_t address,
+                                              uint64_t length, struct mh_error *err)
+{
+    (void)number, (void)err;
+    struct mh_vm *vm = ctx;
+    const struct breakpoint breakpoint = {.kind = kind, .address = address, .length = length};
+    breakpoints_remove(&vm->debug.breakpoints, &breakpoint);
+    return MH_OK;
+}
+
+static void target_clear_all(void *ctx, unsigned number)
+{
+    (void)number;
+    struct mh_vm *vm = ctx;
+    breakpoints_clear(&vm->debug.breakpoints);
+}
+
+static void target_resume(void *ctx, unsigned number, const struct mh_resume *how)
+{
+    (void)number;
+    struct mh_vm *vm = ctx;
+    vm->debug.how = *how;
+    vm->debug.running = true;
+    vm->debug.has_entered = false;
+}
+
+static void target_interrupt(void *ctx, unsigned number)
+{
+    (void)number;
+    struct mh_vm *vm = ctx;
+    vm->debug.interrupt_wanted = true;
+}
+
+/* Have input on `fd` kick this thread out of the guest. Descriptors that cannot do that are looked at by ticks only. */
+static void kick_on_input(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || (flags & O_ASYNC) != 0)
+        return;
+    const struct f_owner_ex owner = {.type = F_OWNER_TID, .pid = gettid()};
+    fcntl(fd, F_SETSIG, MH_KICK_SIGNAL);
+    fcntl(fd, F_SETOWN_EX, &owner);
+    fcntl(fd, F_SETFL, flags | O_ASYNC);
+}
+
+static enum mh_wait_result target_wait(void *ctx, const int *fds, unsigned fd_count, unsigned *number,
+                                       struct mh_stop *stop)
+{
+    struct mh_vm *vm = ctx;
+    if (!vm->debug.running)
+        return MH_WAIT_IDLE;
+    for (unsigned i = 0; i < fd_count; i++)
+        kick_on_input(fds[i]);
+    vm->debug.fds = fds;
+    vm->debug.fd_count = fd_count;
+    enum debug_end end = debug_run(vm, stop);
+    vm->debug.fds = NULL;
+    vm->debug.fd_count = 0;
+    if (end == DEBUG_INPUT)
+        return MH_WAIT_INPUT;
+    vm->debug.running = false;
+    vm->debug.interrupt_wanted = false;
+    *number = vm->config.number;
+    return MH_WAIT_STOPPED;
+}
+
+static enum mh_status target_restart(void *ctx, unsigned number, struct mh_error *err)
+{
+    (void)number;
+    return vm_restart(ctx, err);
+}
+
+static void target_kill(void *ctx, unsigned number)
+{
+    (void)number;
+    struct mh_vm *vm = ctx;
+    vm->debug.killed = true;
+    vm->debug.running = false;
+}
+
+static void target_describe_stop(void *ctx, unsigned number, const struct mh_stop *stop, mh_text_sink *sink,
+                                 void *sink_ctx)
+{
+    (void)number;
+    report_stop(ctx, stop, sink, sink_ctx);
+}
+
+static enum mh_status target_monitor(void *ctx, unsigned number, const char *command, mh_text_sink *sink,
+                                     void *sink_ctx, struct mh_error *err)
+{
+    (void)number;
+    return monitor_run(ctx, command, sink, sink_ctx, err);
+}
+
+static int target_open_file(void *ctx, unsigned number, const char *name)
+{
+    (void)number;
+    struct mh_vm *vm = ctx;
+    return file_store_open_on_host(&vm->file.store, name);
+}
+
+static const struct mh_debug_target_ops ops = {
+    .vm_count = target_vm_count,
+    .vm_number = target_vm_number,
+    .vm_name = target_vm_name,
+    .vm_exec_file = target_exec_file,
+    .vm_alive = target_alive,
+    .read_regs = target_read_regs,
+    .write_regs = target_write_regs,
+    .xcr0_supported = target_xcr0,
+    .read_memory = target_read_memory,
+    .write_memory = target_write_memory,
+    .memory_map = target_memory_map,
+    .set_breakpoint = target_set_breakpoint,
+    .clear_breakpoint = target_clear_breakpoint,
+    .clear_all_breakpoints = target_clear_all,
+    .resume = target_resume,
+    .interrupt = target_interrupt,
+    .wait = target_wait,
+    .restart = target_restart,
+    .kill = target_kill,
+    .describe_stop = target_describe_stop,
+    .monitor = target_monitor,
+    .open_file = target_open_file,
+};
+
+enum mh_status mh_vm_debug(struct mh_vm *vm, struct mh_debug_target *target, struct mh_error *err)
+{
+    enum mh_status status = probe_host(vm->host, &vm->debug.host, err);
+    if (status != MH_OK)
+        return status;
+    vcpu_adopt(&vm->vcpu); /* the probe's machine was this thread's for a moment */
+    vm->debug.active = true;
+    vm->vcpu.sync_registers = vm->host->can_sync_registers;
+    *target = (struct mh_debug_target){.ops = &ops, .ctx = vm};
+    return MH_OK;
+}

@@ -1,0 +1,175 @@
+#include "monitor.h"
+
+#include "report.h"
+#include "virtual.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct output {
+    mh_text_sink *sink;
+    void *ctx;
+};
+
+static void say(const struct output *output, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void say(const struct output *output, const char *format, ...)
+{
+    char text[512];
+    va_list args;
+    va_start(args, format);
+    int length = vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (length > 0)
+        output->sink(output->ctx, text, (size_t)length < sizeof text ? (size_t)length : sizeof text - 1);
+}
+
+static enum mh_status show_registers(struct mh_vm *vm, const char *argument, const struct output *output,
+                                     struct mh_error *err)
+{
+    (void)argument, (void)err;
+    report_registers(vm, output->sink, output->ctx);
+    return MH_OK;
+}
+
+static enum mh_status show_walk(struct mh_vm *vm, const char *argument, const struct output *output,
+                                struct mh_error *err)
+{
+    char *end;
+    uint64_t address = strtoull(argument, &end, 0);
+    if (end == argument || *end != '\0')
+        return mh_fail(err, MH_ERR_RANGE, "pt: say an address, such as pt 0x1000");
+    report_page_walk(vm, address, output->sink, output->ctx);
+    return MH_OK;
+}
+
+/* A run of pages with the same rights whose physical addresses follow each other. */
+struct mapping {
+    uint64_t start, end, physical;
+    bool writable, user, executable;
+};
+
+static void say_mapping(const struct output *output, const struct mapping *mapping)
+{
+    if (mapping->end == mapping->start)
+        return;
+    say(output, "0x%016" PRIx64 "-0x%016" PRIx64 " -> 0x%" PRIx64 "  r%c%c %s\n", mapping->start, mapping->end,
+        mapping->physical, mapping->writable ? 'w' : '-', mapping->executable ? 'x' : '-',
+        mapping->user ? "rings 0-3" : "ring 0");
+}
+
+static bool continues(const struct mapping *mapping, uint64_t address, const struct paging_walk *walk)
+{
+    uint64_t base = walk->physical.v;
+    return mapping->end != mapping->start && address == mapping->end &&
+           base == mapping->physical + (mapping->end - mapping->start) && walk->writable == mapping->writable &&
+           walk->user == mapping->user && walk->executable == mapping->executable;
+}
+
+/* How far to go on after a walk that found nothing: past everything the missing entry would have mapped. */
+static uint64_t span_of_end(const struct paging_walk *walk, unsigned levels)
+{
+    return walk->steps == 0 ? 1ull << 47 : 1ull << (12 + 9 * (levels - walk->steps));
+}
+
+/* Walk all of the lower half, then the upper; entries that are missing high up skip most of it. */
+#define MAP_LINES_MAX 4096u
+
+static enum mh_status show_map(struct mh_vm *vm, const char *argument, const struct output *output,
+                               struct mh_error *err)
+{
+    (void)argument, (void)err;
+    const struct paging_mode mode = virtual_mode(vm);
+    const uint64_t half = 1ull << 47, upper = -half;
+    struct mapping mapping = {0};
+    unsigned lines = 0;
+    for (uint64_t at = 0; lines < MAP_LINES_MAX;) {
+        struct paging_walk walk;
+        bool mapped = paging_walk(&vm->memory, &mode, mh_gva_of(at), &walk);
+        if (mapped && continues(&mapping, at, &walk))
+            mapping.end += walk.page_size;
+        else if (mapped) {
+            say_mapping(output, &mapping);
+            lines++;
+            mapping =
+                (struct mapping){at, at + walk.page_size, walk.physical.v, walk.writable, walk.user, walk.executable};
+        }
+        uint64_t span = mapped ? walk.page_size : span_of_end(&walk, 4);
+        at = (at & ~(span - 1)) + span;
+        if (at == 0)
+            break;
+        if (at == half)
+            at = upper;
+    }
+    say_mapping(output, &mapping);
+    if (lines == MAP_LINES_MAX)
+        say(output, "(and more)\n");
+    return MH_OK;
+}
+
+static void say_file(void *ctx, const char *name, int64_t size)
+{
+    const struct output *output = ctx;
+    say(output, "%10" PRId64 "  %s\n", size, name);
+}
+
+static enum mh_status show_files(struct mh_vm *vm, const char *argument, const struct output *output,
+                                 struct mh_error *err)
+{
+    (void)argument, (void)err;
+    struct output to = *output;
+    say(output, "own files, in %s/%s:\n", vm->config.files_parent, vm->config.files_name);
+    file_store_list(&vm->file.store, say_file, &to);
+    say(output, "%" PRIu64 " of %" PRIu64 " bytes written\n", vm->file.store.written,
+        vm->file.store.limits.bytes_written);
+    return MH_OK;
+}
+
+static const char *const exit_names[VM_EXIT_REASONS] = {
+    [KVM_EXIT_IO] = "port access",
+    [KVM_EXIT_DEBUG] = "debug (step, breakpoint)",
+    [KVM_EXIT_HLT] = "hlt",
+    [KVM_EXIT_MMIO] = "memory without RAM, or watched",
+    [KVM_EXIT_SHUTDOWN] = "triple fault",
+    [KVM_EXIT_FAIL_ENTRY] = "entry refused",
+    [KVM_EXIT_INTR] = "taken out by us",
+    [KVM_EXIT_INTERNAL_ERROR] = "not emulated by KVM",
+};
+
+static enum mh_status show_stats(struct mh_vm *vm, const char *argument, const struct output *output,
+                                 struct mh_error *err)
+{
+    (void)argument, (void)err;
+    say(output, "exits to the hypervisor:\n");
+    for (unsigned i = 0; i < VM_EXIT_REASONS; i++) {
+        if (vm->exits[i] != 0)
+            say(output, "%10" PRIu64 "  %s\n", vm->exits[i], exit_names[i] != NULL ? exit_names[i] : "other");
+    }
+    say(output, "%10" PRIu64 "  bytes into the guest\n", vm->inbound.bytes);
+    return MH_OK;
+}
+
+struct command {
+    const char *name;
+    enum mh_status (*run)(struct mh_vm *, const char *, const struct output *, struct mh_error *);
+};
+
+static const struct command commands[] = {
+    {"regs", show_registers}, {"pt", show_walk}, {"map", show_map}, {"files", show_files}, {"stats", show_stats},
+};
+
+enum mh_status monitor_run(struct mh_vm *vm, const char *command, mh_text_sink *sink, void *sink_ctx,
+                           struct mh_error *err)
+{
+    const struct output output = {.sink = sink, .ctx = sink_ctx};
+    size_t length = strcspn(command, " ");
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        if (strlen(commands[i].name) == length && strncmp(command, commands[i].name, length) == 0)
+            return commands[i].run(vm, command + length + strspn(command + length, " "), &output, err);
+    }
+    return mh_fail(err, MH_ERR_USAGE, "there is no command '%.*s': regs, pt ADDR, map, files, stats", (int)length,
+                   command);
+}

@@ -1,0 +1,12 @@
+/* The debugger's `monitor` commands that look at the machine. */
+#ifndef MH_CORE_MONITOR_H
+#define MH_CORE_MONITOR_H
+
+#include "mh/debug_target.h"
+#include "vm_internal.h"
+
+/* Run one command; see mh/debug_target.h. */
+enum mh_status monitor_run(struct mh_vm *vm, const char *command, mh_text_sink *sink, void *sink_ctx,
+                           struct mh_error *err);
+
+#endif

@@ -1,0 +1,101 @@
+#include "probe.h"
+
+#include "exceptions.h"
+#include "loader.h"
+#include "vm_internal.h"
+
+#define AT_EXECUTE 0x00u
+#define AT_DATA 0x10u
+#define AT_INT3 0x20u
+#define WATCHED 0x40u
+
+static const uint8_t code[] = {
+    [AT_EXECUTE] = 0x90,
+    0x90,
+    0xf4, /* nop; nop; hlt */
+    [AT_DATA] = 0xc6,
+    0x04,
+    0x25,
+    WATCHED,
+    0x00,
+    0x00,
+    0x00,
+    0x01, /* movb $1, WATCHED */
+    0x90,
+    0xf4, /* nop; hlt */
+    [AT_INT3] = 0xcc,
+    0xf4, /* int3; hlt */
+};
+
+static uint32_t run_from(struct mh_vm *vm, uint64_t rip, struct kvm_guest_debug *debug)
+{
+    struct kvm_regs *regs = vcpu_regs(&vm->vcpu);
+    if (regs == NULL)
+        return KVM_EXIT_UNKNOWN;
+    regs->rip = rip;
+    debug->control |= KVM_GUESTDBG_ENABLE;
+    if (vcpu_write_regs(&vm->vcpu) < 0 || kvm_sys_set_guest_debug(vm->vcpu.fd, debug) < 0 || vcpu_run(&vm->vcpu) < 0)
+        return KVM_EXIT_UNKNOWN;
+    return vm->vcpu.run->exit_reason;
+}
+
+/* The bits of DR7 that make register 0 an execute breakpoint, and a one-byte write watchpoint. */
+#define DR7_EXECUTE_0 0x402u
+#define DR7_WRITE_0 0x10402u
+
+static bool register_fires(struct mh_vm *vm, uint64_t from, uint64_t address, uint64_t dr7)
+{
+    struct kvm_guest_debug debug = {.control = KVM_GUESTDBG_USE_HW_BP};
+    debug.arch.debugreg[0] = address;
+    debug.arch.debugreg[7] = dr7;
+    return run_from(vm, from, &debug) == KVM_EXIT_DEBUG && (vm->vcpu.run->debug.arch.dr6 & 1) != 0;
+}
+
+static enum host_int3 try_int3(struct mh_vm *vm)
+{
+    struct kvm_guest_debug debug = {.control = KVM_GUESTDBG_USE_SW_BP};
+    switch (run_from(vm, AT_INT3, &debug)) {
+    case KVM_EXIT_DEBUG:
+        return vm->vcpu.run->debug.arch.exception == EXCEPTION_BREAKPOINT ? HOST_INT3_REPORTED : HOST_INT3_LOST;
+    case KVM_EXIT_INTERNAL_ERROR:
+        return HOST_INT3_ERROR;
+    default:
+        return HOST_INT3_LOST;
+    }
+}
+
+static int no_read(void *ctx)
+{
+    (void)ctx;
+    return MH_SERIAL_INPUT_ENDED;
+}
+
+static int no_write(void *ctx, const uint8_t *bytes, size_t length)
+{
+    (void)ctx, (void)bytes, (void)length;
+    return 0;
+}
+
+enum mh_status probe_host(struct mh_host *host, struct host_debug *found, struct mh_error *err)
+{
+    struct mh_image *image;
+    struct mh_vm *vm;
+    enum mh_status status = loader_from_bytes(code, sizeof code, &image, err);
+    if (status != MH_OK)
+        return status;
+    const struct mh_vm_config config = {.name = "probe",
+                                        .ram_size = 2u << 20,
+                                        .page_size = 2u << 20,
+                                        .image = image,
+                                        .serial = {.write = no_write, .read = no_read},
+                                        .limits = {.open_files = 1, .bytes_written = 1}};
+    status = mh_vm_create(host, &config, &vm, err);
+    mh_image_free(image);
+    if (status != MH_OK)
+        return status;
+    found->execute_registers = register_fires(vm, AT_EXECUTE, AT_EXECUTE + 1, DR7_EXECUTE_0);
+    found->data_registers = register_fires(vm, AT_DATA, WATCHED, DR7_WRITE_0);
+    found->int3 = try_int3(vm); /* last: where it is not reported, it may ruin the machine */
+    mh_vm_destroy(vm);
+    return MH_OK;
+}
