@@ -257,7 +257,7 @@ static bool store(struct fake_machine *machine, struct mh_stop *stop)
     return false;
 }
 
-static bool raise(struct mh_stop *stop, uint8_t vector)
+static bool fault(struct mh_stop *stop, uint8_t vector)
 {
     stop->kind = MH_STOP_EXCEPTION;
     stop->vector = vector;
@@ -271,11 +271,11 @@ static bool execute(struct fake_machine *machine, struct mh_stop *stop)
     const uint8_t *at = machine->memory + *rip;
 
     if (*rip + 1 >= FAKE_MEMORY)
-        return raise(stop, 14);
+        return fault(stop, 14);
     if (at[0] == 0xcc)
-        return raise(stop, 3);
+        return fault(stop, 3);
     if (at[0] == 0x0f && at[1] == 0x0b)
-        return raise(stop, 6);
+        return fault(stop, 6);
     if (at[0] == 0xeb && at[1] == 0xfe)
         return false;
     ++*rip;
