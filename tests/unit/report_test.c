@@ -1,0 +1,445 @@
+/* Exits nobody wants, from KVM's run page to the text a person reads: run_loop, faults and report. */
+#include "boot_state.h"
+#include "exceptions.h"
+#include "fake_machine.h"
+#include "paging.h"
+#include "unit.h"
+
+#include <errno.h>
+#include <string.h>
+
+static int set_up(void **state)
+{
+    struct fake_machine *m = fake_machine_make("\x0f\x0b\xf4", 3);
+    fake_machine_create(m);
+    *state = m;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    fake_machine_remove(*state);
+    return 0;
+}
+
+static struct mh_stop stop_after(struct fake_machine *m, void (*fill)(struct kvm_run *))
+{
+    will_exit(m, fill);
+    return fake_machine_run(m);
+}
+
+/* ---- exits that are errors ---- */
+
+static void exit_nobody_knows(struct kvm_run *run)
+{
+    run->exit_reason = 77;
+    run->hw.hardware_exit_reason = 0x1234;
+}
+
+static void an_unknown_exit_is_told_by_its_number(void **state)
+{
+    struct fake_machine *m = *state;
+    struct mh_stop stop = stop_after(m, exit_nobody_knows);
+    assert_int_equal(stop.kind, MH_STOP_KVM_ERROR);
+    assert_int_equal(stop.exit_reason, 77);
+    const char *text = fake_machine_report(m, &stop);
+    assert_text_has(text, "KVM ended it with exit 77 (hardware reason 0x1234)");
+    assert_text_has(text, "rip 0x0000000000000000");
+}
+
+static void exit_without_a_handler(struct kvm_run *run)
+{
+    run->exit_reason = KVM_EXIT_EXCEPTION;
+}
+
+static void exit_far_out(struct kvm_run *run)
+{
+    run->exit_reason = UINT32_MAX - 1;
+}
+
+static void exits_in_and_behind_the_table_that_have_no_handler_are_errors(void **state)
+{
+    struct fake_machine *m = *state;
+    struct mh_stop stop = stop_after(m, exit_without_a_handler);
+    assert_int_equal(stop.kind, MH_STOP_KVM_ERROR);
+    assert_int_equal(stop.exit_reason, KVM_EXIT_EXCEPTION);
+    stop = stop_after(m, exit_far_out);
+    assert_int_equal(stop.kind, MH_STOP_KVM_ERROR);
+    assert_int_equal(stop.exit_reason, UINT32_MAX - 1);
+}
+
+static void failed_entry(struct kvm_run *run)
+{
+    run->exit_reason = KVM_EXIT_FAIL_ENTRY;
+    run->fail_entry.hardware_entry_failure_reason = 0x80000021;
+}
+
+static void a_failed_entry_is_told_with_its_reason(void **state)
+{
+    struct fake_machine *m = *state;
+    struct mh_stop stop = stop_after(m, failed_entry);
+    assert_int_equal(stop.kind, MH_STOP_KVM_ERROR);
+    assert_text_has(fake_machine_report(m, &stop),
+                    "the processor refuses the guest's state (hardware reason 0x80000021)");
+}
+
+static void emulation_error_with(struct kvm_run *run, uint32_t ndata, uint64_t flags, uint8_t size)
+{
+    run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
+    run->emulation_failure.suberror = KVM_INTERNAL_ERROR_EMULATION;
+    run->emulation_failure.ndata = ndata;
+    run->emulation_failure.flags = flags;
+    run->emulation_failure.insn_size = size;
+    memcpy(run->emulation_failure.insn_bytes, "\x66\x0f\x6f\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b", 15);
+}
+
+static void emulation_error_with_bytes(struct kvm_run *run)
+{
+    emulation_error_with(run, 4, KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES, 4);
+}
+
+static void emulation_error_with_a_lie(struct kvm_run *run)
+{
+    emulation_error_with(run, 4, KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES, 255);
+}
+
+static void emulation_error_without_flag(struct kvm_run *run)
+{
+    emulation_error_with(run, 4, 0, 4);
+}
+
+static void emulation_error_without_data(struct kvm_run *run)
+{
+    emulation_error_with(run, 0, KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES, 4);
+}
+
+static void an_unsupported_instruction_is_told_with_its_bytes(void **state)
+{
+    struct fake_machine *m = *state;
+    struct mh_stop stop = stop_after(m, emulation_error_with_bytes);
+    assert_int_equal(stop.kind, MH_STOP_KVM_ERROR);
+    assert_int_equal(stop.suberror, KVM_INTERNAL_ERROR_EMULATION);
+    assert_int_equal(stop.instruction_length, 4);
+    const char *text = fake_machine_report(m, &stop);
+    assert_text_has(text, "KVM does not support the instruction at rip 0x0000000000000000");
+    assert_text_has(text, "code at rip: 66 0f 6f 00\n");
+}
+
+static void bytes_kvm_does_not_tell_are_read_from_memory(void **state)
+{
+    struct fake_machine *m = *state;
+    struct mh_stop stop = stop_after(m, emulation_error_without_flag);
+    assert_int_equal(stop.instruction_length, 0);
+    assert_text_has(fake_machine_report(m, &stop), "code at rip: 0f 0b f4 00");
+    stop = stop_after(m, emulation_error_without_data);
+    assert_int_equal(stop.instruction_length, 0);
+}
+
+static void more_bytes_than_an_instruction_has_are_not_believed(void **state)
+{
+    struct fake_machine *m = *state;
+    struct mh_stop stop = stop_after(m, emulation_error_with_a_lie);
+    assert_int_equal(stop.instruction_length, MH_INSTRUCTION_MAX);
+    assert_text_has(fake_machine_report(m, &stop), "05 06 07 08 09 0a 0b\n");
+}
+
+static void other_internal_error(struct kvm_run *run)
+{
+    run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
+    run->internal.suberror = KVM_INTERNAL_ERROR_DELIVERY_EV;
+    run->internal.ndata = 3;
+}
+
+static void other_internal_errors_are_told_by_number(void **state)
+{
+    struct fake_machine *m = *state;
+    struct mh_stop stop = stop_after(m, other_internal_error);
+    assert_int_equal(stop.kind, MH_STOP_KVM_ERROR);
+    assert_text_has(fake_machine_report(m, &stop), "KVM internal error 3 at rip 0x");
+}
+
+static void a_kvm_run_that_fails_is_told_with_its_reason(void **state)
+{
+    struct fake_machine *m = *state;
+    will_fail(m, EFAULT);
+    struct mh_stop stop = fake_machine_run(m);
+    assert_int_equal(stop.kind, MH_STOP_KVM_ERROR);
+    assert_int_equal(stop.exit_reason, UINT32_MAX);
+    assert_int_equal(stop.host_errno, EFAULT);
+    assert_text_has(fake_machine_report(m, &stop), "KVM cannot run it: Bad address, at rip 0x0000000000000000");
+}
+
+static void read_of_nothing(struct kvm_run *run)
+{
+    run->exit_reason = KVM_EXIT_MMIO;
+    run->mmio.phys_addr = 0xfee00030;
+    run->mmio.len = 4;
+    run->mmio.is_write = 0;
+}
+
+static void write_to_nothing(struct kvm_run *run)
+{
+    read_of_nothing(run);
+    run->mmio.is_write = 1;
+}
+
+static void accesses_to_no_memory_are_told_with_their_address(void **state)
+{
+    struct fake_machine *m = *state;
+    struct mh_stop stop = stop_after(m, read_of_nothing);
+    assert_int_equal(stop.kind, MH_STOP_NO_MEMORY);
+    assert_text_has(fake_machine_report(m, &stop),
+                    "read of physical address 0xfee00030, where the machine has no memory");
+    stop = stop_after(m, write_to_nothing);
+    assert_true(stop.is_write);
+    assert_text_has(fake_machine_report(m, &stop), "write to physical address 0xfee00030");
+}
+
+static void triple_fault(struct kvm_run *run)
+{
+    run->exit_reason = KVM_EXIT_SHUTDOWN;
+}
+
+static void a_triple_fault_is_told_with_the_registers(void **state)
+{
+    struct fake_machine *m = *state;
+    fake_kvm.regs.rbx = 0xfeedface;
+    struct mh_stop stop = stop_after(m, triple_fault);
+    assert_int_equal(stop.kind, MH_STOP_TRIPLE_FAULT);
+    const char *text = fake_machine_report(m, &stop);
+    assert_text_has(text, "triple fault: ");
+    assert_text_has(text, "rbx 0x00000000feedface");
+}
+
+static void registers_a_triple_fault_has_reset_are_not_shown(void **state)
+{
+    struct fake_machine *m = *state;
+    fake_kvm.regs = (struct kvm_regs){.rip = 0xfff0};
+    fake_kvm.sregs.cr0 = 0x60000010;
+    struct mh_stop stop = stop_after(m, triple_fault);
+    const char *text = fake_machine_report(m, &stop);
+    assert_text_has(text, "the guest's registers are lost");
+    assert_text_lacks(text, "rbx");
+}
+
+/* ---- faults taken from the stubs ---- */
+
+static const struct exception_frame fault_frame = {
+    .rip = 0x1234, .cs = MH_SEL_KERNEL_CODE, .rflags = 0x10046, .rsp = 0x1f0000, .ss = MH_SEL_KERNEL_DATA};
+
+/* As the processor leaves things: the frame on the fault stack, and rip behind the stub's HLT. */
+static void fault(struct fake_machine *m, unsigned vector, const struct exception_frame *frame, const uint64_t *code)
+{
+    uint8_t *top = memory_system_area(&m->vm->memory) + BOOT_FAULT_STACK_TOP;
+    memcpy(top - sizeof *frame, frame, sizeof *frame);
+    fake_kvm.regs.rip = MH_SYSTEM_AREA + BOOT_STUBS + vector * BOOT_STUB_SIZE + 1;
+    fake_kvm.regs.rsp = MH_SYSTEM_AREA + BOOT_FAULT_STACK_TOP - sizeof *frame;
+    fake_kvm.regs.rflags = 2;
+    if (code != NULL) {
+        fake_kvm.regs.rsp -= sizeof *code;
+        memcpy(top - sizeof *frame - sizeof *code, code, sizeof *code);
+    }
+}
+
+static void every_vector_is_told_by_name_and_place(void **state)
+{
+    struct fake_machine *m = *state;
+    for (uint8_t vector = 0; vector < BOOT_VECTORS; vector++) {
+        fault(m, vector, &fault_frame, NULL);
+        struct mh_stop stop = fake_machine_run(m);
+        assert_int_equal(stop.kind, MH_STOP_EXCEPTION);
+        assert_int_equal(stop.vector, vector);
+        assert_false(stop.has_error_code);
+        const char *text = fake_machine_report(m, &stop);
+        assert_text_has(text, exception_name(vector));
+        assert_text_has(text, "at rip 0x0000000000001234");
+        assert_text_has(text, "the guest has no handler for it");
+        assert_text_lacks(text, "error code");
+    }
+}
+
+static void registers_go_back_to_the_faulting_instruction(void **state)
+{
+    struct fake_machine *m = *state;
+    fault(m, 6, &fault_frame, NULL);
+    fake_machine_run(m);
+    assert_int_equal(fake_kvm.regs.rip, 0x1234);
+    assert_int_equal(fake_kvm.regs.rsp, 0x1f0000);
+    assert_int_equal(fake_kvm.regs.rflags, 0x10046);
+    assert_int_equal(fake_kvm.sregs.cs.selector, MH_SEL_KERNEL_CODE);
+    assert_int_equal(fake_kvm.sregs.cs.l, 1);
+}
+
+static void a_fault_in_ring_3_goes_back_to_ring_3(void **state)
+{
+    struct fake_machine *m = *state;
+    struct exception_frame frame = fault_frame;
+    frame.cs = MH_SEL_USER_CODE;
+    frame.ss = MH_SEL_USER_DATA;
+    fault(m, 6, &frame, NULL);
+    struct mh_stop stop = fake_machine_run(m);
+    assert_int_equal(fake_kvm.sregs.cs.dpl, 3);
+    assert_int_equal(fake_kvm.sregs.ss.dpl, 3);
+    assert_int_equal(fake_kvm.sregs.ss.type, 3);
+    assert_text_has(fake_machine_report(m, &stop), "ring 3");
+}
+
+static void a_page_fault_is_told_with_address_and_walk(void **state)
+{
+    struct fake_machine *m = *state;
+    const uint64_t code = 2;
+    fake_kvm.sregs.cr2 = 0x400000;
+    fault(m, EXCEPTION_PAGE_FAULT, &fault_frame, &code);
+    struct mh_stop stop = fake_machine_run(m);
+    assert_int_equal(stop.cr2, 0x400000);
+    assert_true(stop.has_error_code);
+    const char *text = fake_machine_report(m, &stop);
+    assert_text_has(text, "page fault (#PF), vector 14, at rip 0x0000000000001234, address 0x0000000000400000");
+    assert_text_has(text, "error code 0x2: write to a page that is not mapped, in ring 0 to 2");
+    assert_text_has(text, "page walk of 0x0000000000400000, cr3 0x1000000:");
+    assert_text_has(text, "PML4[  0] at 0x01000000: 0x0000000001001007 present, writable, user");
+    assert_text_has(text, "PD  [  2] at 0x01002010: 0x0000000000000000 not present");
+    assert_text_lacks(text, "PT  [");
+}
+
+static void a_page_fault_on_a_mapped_page_says_where_it_leads(void **state)
+{
+    struct fake_machine *m = *state;
+    const uint64_t code = 3;
+    fake_kvm.sregs.cr2 = 0x3456;
+    fault(m, EXCEPTION_PAGE_FAULT, &fault_frame, &code);
+    struct mh_stop stop = fake_machine_run(m);
+    assert_text_has(fake_machine_report(m, &stop), "leads to physical 0x3456, in a page of 4096 bytes");
+}
+
+static void a_page_fault_with_broken_tables_says_so(void **state)
+{
+    struct fake_machine *m = *state;
+    const uint64_t code = 9;
+    fake_kvm.sregs.cr2 = 0x1000;
+    fake_kvm.sregs.cr3 = 1ull << 40;
+    fault(m, EXCEPTION_PAGE_FAULT, &fault_frame, &code);
+    struct mh_stop stop = fake_machine_run(m);
+    const char *text = fake_machine_report(m, &stop);
+    assert_text_has(text, "the next table lies where the machine has no memory");
+    assert_text_has(text, "code at rip: not mapped");
+}
+
+static void a_general_protection_fault_names_the_selector(void **state)
+{
+    struct fake_machine *m = *state;
+    const uint64_t code = 0x50;
+    fault(m, 13, &fault_frame, &code);
+    struct mh_stop stop = fake_machine_run(m);
+    assert_text_has(fake_machine_report(m, &stop), "error code 0x50: selector 0x50 of the GDT");
+}
+
+static void the_code_of_a_fault_ends_where_memory_does(void **state)
+{
+    struct fake_machine *m = *state;
+    struct exception_frame frame = fault_frame;
+    frame.rip = 2 * MB - 2;
+    memcpy(m->vm->memory.host + frame.rip, "\xde\xad", 2);
+    fault(m, 6, &frame, NULL);
+    struct mh_stop stop = fake_machine_run(m);
+    assert_text_has(fake_machine_report(m, &stop), "code at rip: de ad\n");
+    frame.rip = 0x8000000000000000;
+    fault(m, 13, &frame, NULL);
+    stop = fake_machine_run(m);
+    assert_text_has(fake_machine_report(m, &stop), "code at rip: not mapped\n");
+}
+
+static void a_stub_reached_without_a_fault_is_only_a_hlt(void **state)
+{
+    struct fake_machine *m = *state;
+    fault(m, 6, &fault_frame, NULL);
+    fake_kvm.regs.rsp = 0x1f0000; /* the guest jumped there */
+    assert_int_equal(fake_machine_run(m).kind, MH_STOP_HALTED);
+    assert_int_equal(fake_kvm.regs.rsp, 0x1f0000);
+}
+
+static void an_entry_point_that_returns_is_told(void **state)
+{
+    struct fake_machine *m = *state;
+    fake_kvm.regs.rip = MH_SYSTEM_AREA + BOOT_STUBS + BOOT_STUB_RETURNED * BOOT_STUB_SIZE + 1;
+    struct mh_stop stop = fake_machine_run(m);
+    assert_int_equal(stop.kind, MH_STOP_RETURNED);
+    assert_text_has(fake_machine_report(m, &stop), "the entry point returned; a guest ends with hlt");
+}
+
+/* ---- the rest of the report ---- */
+
+static void the_report_has_all_registers(void **state)
+{
+    struct fake_machine *m = *state;
+    struct mh_stop stop = stop_after(m, exit_nobody_knows);
+    static const char *const names[] = {"rax", "rbx",    "rcx", "rdx", "rsi", "rdi", "rbp",      "rsp",
+                                        "r8",  "r9",     "r10", "r11", "r12", "r13", "r14",      "r15",
+                                        "rip", "rflags", "cr0", "cr2", "cr3", "cr4", "efer",     "cs ",
+                                        "ss ", "ds ",    "es ", "fs ", "gs ", "tr ", "gdt base", "idt base"};
+    const char *text = fake_machine_report(m, &stop);
+    for (size_t i = 0; i < COUNT(names); i++)
+        assert_text_has(text, names[i]);
+}
+
+static void registers_kvm_does_not_give_are_not_made_up(void **state)
+{
+    struct fake_machine *m = *state;
+    struct mh_stop stop = stop_after(m, exit_nobody_knows);
+    m->vm->vcpu.registers_are_current = false;
+    fake_kvm.failing_request = KVM_GET_SREGS;
+    fake_kvm.failing_errno = EIO;
+    const char *text = fake_machine_report(m, &stop);
+    assert_text_has(text, "KVM does not give the registers");
+    assert_text_lacks(text, "rbx");
+}
+
+static void good_and_interrupted_ends_are_described_too(void **state)
+{
+    struct fake_machine *m = *state;
+    const struct mh_stop halted = {.kind = MH_STOP_HALTED}, interrupted = {.kind = MH_STOP_INTERRUPTED};
+    assert_text_has(fake_machine_report(m, &halted), "halted at rip 0x");
+    assert_text_has(fake_machine_report(m, &interrupted), "was interrupted at rip 0x");
+}
+
+static void output_before_a_crash_is_not_lost(void **state)
+{
+    struct fake_machine *m = *state;
+    will_out(m, MH_PORT_SERIAL, 1, "last words", 10);
+    assert_int_equal(stop_after(m, triple_fault).kind, MH_STOP_TRIPLE_FAULT);
+    assert_string_equal(m->output, "last words");
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(an_unknown_exit_is_told_by_its_number),
+        TEST(exits_in_and_behind_the_table_that_have_no_handler_are_errors),
+        TEST(a_failed_entry_is_told_with_its_reason),
+        TEST(an_unsupported_instruction_is_told_with_its_bytes),
+        TEST(bytes_kvm_does_not_tell_are_read_from_memory),
+        TEST(more_bytes_than_an_instruction_has_are_not_believed),
+        TEST(other_internal_errors_are_told_by_number),
+        TEST(a_kvm_run_that_fails_is_told_with_its_reason),
+        TEST(accesses_to_no_memory_are_told_with_their_address),
+        TEST(a_triple_fault_is_told_with_the_registers),
+        TEST(registers_a_triple_fault_has_reset_are_not_shown),
+        TEST(every_vector_is_told_by_name_and_place),
+        TEST(registers_go_back_to_the_faulting_instruction),
+        TEST(a_fault_in_ring_3_goes_back_to_ring_3),
+        TEST(a_page_fault_is_told_with_address_and_walk),
+        TEST(a_page_fault_on_a_mapped_page_says_where_it_leads),
+        TEST(a_page_fault_with_broken_tables_says_so),
+        TEST(a_general_protection_fault_names_the_selector),
+        TEST(the_code_of_a_fault_ends_where_memory_does),
+        TEST(a_stub_reached_without_a_fault_is_only_a_hlt),
+        TEST(an_entry_point_that_returns_is_told),
+        TEST(the_report_has_all_registers),
+        TEST(registers_kvm_does_not_give_are_not_made_up),
+        TEST(good_and_interrupted_ends_are_described_too),
+        TEST(output_before_a_crash_is_not_lost),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
