@@ -4,6 +4,8 @@
 
 #include "breakpoints.h"
 
+#include <stdatomic.h>
+
 /* What happens to an INT3 in ring 0 while KVM is asked to report them. */
 enum host_int3 {
     HOST_INT3_REPORTED, /* KVM_EXIT_DEBUG, exception 3 */
@@ -32,6 +34,9 @@ struct debug {
     struct mh_resume how;
     const int *fds; /* descriptors whose input ends a wait */
     unsigned fd_count;
+
+    struct mh_stop last_stop;
+    atomic_bool waits_for_input; /* the guest waits for serial input; other threads read it */
 
     bool watch_hit; /* a watched page was written; `hit` says by whom it is watched */
     struct breakpoint hit;

@@ -206,6 +206,7 @@ static enum mh_wait_result target_wait(void *ctx, const int *fds, unsigned fd_co
         return MH_WAIT_INPUT;
     vm->debug.running = false;
     vm->debug.interrupt_wanted = false;
+    vm->debug.last_stop = *stop;
     *number = vm->config.number;
     return MH_WAIT_STOPPED;
 }
@@ -269,6 +270,13 @@ static const struct mh_debug_target_ops ops = {
     .monitor = target_monitor,
     .open_file = target_open_file,
 };
+
+void mh_vm_last_stop(const struct mh_vm *vm, struct mh_stop *stop)
+{
+    *stop = vm->debug.last_stop;
+    if (vm->debug.killed)
+        stop->kind = MH_STOP_HALTED;
+}
 
 enum mh_status mh_vm_debug(struct mh_vm *vm, struct mh_debug_target *target, struct mh_error *err)
 {

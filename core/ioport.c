@@ -47,9 +47,11 @@ static void coalesce_when_it_pays(struct mh_vm *vm)
 static int read_serial_byte(struct mh_vm *vm, uint8_t *to)
 {
     int result;
+    atomic_store_explicit(&vm->debug.waits_for_input, vm->debug.active, memory_order_relaxed);
     do {
         result = serial_get(&vm->serial, &vm->inbound, to);
     } while (result == -EINTR && !atomic_load(&vm->stop_wanted) && !debug_wants_out(vm));
+    atomic_store_explicit(&vm->debug.waits_for_input, false, memory_order_relaxed);
     return result;
 }
 

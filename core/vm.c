@@ -125,8 +125,10 @@ void mh_vm_request_stop(struct mh_vm *vm)
     vcpu_kick(&vm->vcpu);
 }
 
-bool mh_vm_has_pending_output(struct mh_vm *vm)
+bool mh_vm_wants_kick(struct mh_vm *vm)
 {
+    if (atomic_load_explicit(&vm->debug.waits_for_input, memory_order_relaxed))
+        return true;
     const struct kvm_coalesced_mmio_ring *ring = vm->vcpu.ring;
     if (atomic_load_explicit(&vm->serial.pending, memory_order_relaxed) != 0)
         return true;

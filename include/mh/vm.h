@@ -2,7 +2,7 @@
  * Virtual machines: load an image, create a machine in the thread that will run it, run it until it stops.
  *
  * A machine belongs to the thread that created it; only mh_vm_kick(), mh_vm_request_stop() and
- * mh_vm_has_pending_output() may be called from others, between mh_vm_create() and mh_vm_destroy(). Machines share
+ * mh_vm_wants_kick() may be called from others, between mh_vm_create() and mh_vm_destroy(). Machines share
  * nothing that is written.
  */
 #ifndef MH_VM_H
@@ -114,6 +114,9 @@ void mh_vm_run(struct mh_vm *vm, struct mh_stop *stop);
  */
 enum mh_status mh_vm_debug(struct mh_vm *vm, struct mh_debug_target *target, struct mh_error *err);
 
+/* How a machine in a debugger's hands stopped last; MH_STOP_HALTED also when the debugger killed it. */
+void mh_vm_last_stop(const struct mh_vm *vm, struct mh_stop *stop);
+
 /*
  * Write about a stop for people: what happened, registers, code bytes, page walk. `write` takes the text in pieces.
  * To be called after mh_vm_run() and before the next.
@@ -129,7 +132,8 @@ void mh_kick_install(void);
 void mh_vm_kick(struct mh_vm *vm);
 /* Make mh_vm_run() return MH_STOP_INTERRUPTED soon. Any thread; may be repeated until it did. */
 void mh_vm_request_stop(struct mh_vm *vm);
-/* True when the guest has printed bytes nobody has seen: a reason to kick. Any thread. */
-bool mh_vm_has_pending_output(struct mh_vm *vm);
+/* True when there is a reason to kick: bytes were printed that nobody has seen, or, under a debugger, the guest waits
+ * for input and could have missed that the debugger wants something. Any thread. */
+bool mh_vm_wants_kick(struct mh_vm *vm);
 
 #endif

@@ -2,6 +2,7 @@
 #ifndef MH_TOOL_MACHINE_H
 #define MH_TOOL_MACHINE_H
 
+#include "mh/gdbstub.h"
 #include "serial_ends.h"
 
 /* How a machine ended, in the order in which one outweighs another for the exit status. */
@@ -22,6 +23,7 @@ struct shared {
     struct terminal terminal;
     atomic_bool ending; /* everything is to end */
     bool timed_out;     /* why: written before `ending` is set */
+    int ending_fd;      /* an eventfd: readable once `ending` is set */
     atomic_size_t running;
     int done_fd; /* an eventfd: written when the last machine has ended */
 };
@@ -34,6 +36,7 @@ struct machine {
     char files_name[112];
     const struct mh_image *image;
     struct serial_end serial;
+    struct mh_gdb_listener gdb; /* where a debugger connects, if one may */
     pthread_t thread;
     enum ending ending;
 

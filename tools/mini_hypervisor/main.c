@@ -179,10 +179,11 @@ static enum mh_status prepare(struct session *session, struct mh_error *err)
     session->images = calloc(options->guests.count, sizeof *session->images);
     session->machines = calloc(options->guests.count, sizeof *session->machines);
     session->shared.done_fd = eventfd(0, EFD_CLOEXEC);
+    session->shared.ending_fd = eventfd(0, EFD_CLOEXEC);
     session->signal_fd = supervisor_open_signals();
     if (session->images == NULL || session->machines == NULL)
         return mh_fail(err, MH_ERR_HOST, "no memory for %zu machines", options->guests.count);
-    if (session->shared.done_fd < 0 || session->signal_fd < 0)
+    if (session->shared.done_fd < 0 || session->shared.ending_fd < 0 || session->signal_fd < 0)
         return mh_fail(err, MH_ERR_HOST, "no descriptors for events and signals");
     raise_descriptor_limit();
     enum mh_status status = mh_host_open(&session->shared.host, err);

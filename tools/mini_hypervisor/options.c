@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define GDB_PORT "1234"
+
 #define MB (1024ull * 1024)
 #define TIMEOUT_MAX_SECONDS 1e7
 #define WRITTEN_MAX_MB (1024ul * 1024)
@@ -18,6 +20,7 @@ struct option {
     char letter;      /* 0: none */
     bool is_list;     /* takes every word up to the next option */
     bool has_value;
+    const char *default_value; /* what a missing value stands for; NULL: it may not be missing */
     take_value *take;
 };
 
@@ -147,6 +150,55 @@ static enum mh_status take_max_written(struct options *options, const char *valu
     return MH_OK;
 }
 
+static enum mh_status take_gdb(struct options *options, const char *value, struct mh_error *err)
+{
+    options->gdb = true;
+    return mh_gdb_parse_endpoint(value, &options->gdb_endpoint, err);
+}
+
+static enum mh_status take_gdb_run(struct options *options, const char *value, struct mh_error *err)
+{
+    (void)value, (void)err;
+    options->gdb_runs = true;
+    return MH_OK;
+}
+
+/* QEMU's -s: the usual port, and no waiting. */
+static enum mh_status take_s(struct options *options, const char *value, struct mh_error *err)
+{
+    (void)value;
+    options->gdb_runs = true;
+    return take_gdb(options, GDB_PORT, err);
+}
+
+/* QEMU's -S: wait. */
+static enum mh_status take_capital_s(struct options *options, const char *value, struct mh_error *err)
+{
+    (void)value, (void)err;
+    options->gdb_freezes = true;
+    return MH_OK;
+}
+
+static enum mh_status take_gdb_hold(struct options *options, const char *value, struct mh_error *err)
+{
+    (void)value, (void)err;
+    options->gdb_holds = true;
+    return MH_OK;
+}
+
+static enum mh_status take_gdb_lost(struct options *options, const char *value, struct mh_error *err)
+{
+    static const char *const words[] = {
+        [MH_GDB_LOST_STOP] = "stop", [MH_GDB_LOST_CONTINUE] = "continue", [MH_GDB_LOST_KILL] = "kill"};
+    for (unsigned i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (strcmp(value, words[i]) == 0) {
+            options->gdb_lost = (enum mh_gdb_lost)i;
+            return MH_OK;
+        }
+    }
+    return fail(err, "gdb-lost", value, "give stop, continue or kill");
+}
+
 static enum mh_status take_help(struct options *options, const char *value, struct mh_error *err)
 {
     (void)value, (void)err;
@@ -162,19 +214,25 @@ static enum mh_status take_version(struct options *options, const char *value, s
 }
 
 static const struct option option_table[] = {
-    {"memory", 'm', false, true, take_memory},
-    {"page", 'p', false, true, take_page},
-    {"guest", 'g', true, true, take_guest},
-    {"file", 'f', true, true, take_file},
-    {"timeout", 0, false, true, take_timeout},
-    {"console", 0, false, true, take_console},
-    {"label", 0, false, true, take_label},
-    {"serial", 0, false, true, take_serial},
-    {"files-dir", 0, false, true, take_files_dir},
-    {"max-open", 0, false, true, take_max_open},
-    {"max-written", 0, false, true, take_max_written},
-    {"help", 'h', false, false, take_help},
-    {"version", 'V', false, false, take_version},
+    {"memory", 'm', false, true, NULL, take_memory},
+    {"page", 'p', false, true, NULL, take_page},
+    {"guest", 'g', true, true, NULL, take_guest},
+    {"file", 'f', true, true, NULL, take_file},
+    {"timeout", 0, false, true, NULL, take_timeout},
+    {"console", 0, false, true, NULL, take_console},
+    {"label", 0, false, true, NULL, take_label},
+    {"serial", 0, false, true, NULL, take_serial},
+    {"files-dir", 0, false, true, NULL, take_files_dir},
+    {"max-open", 0, false, true, NULL, take_max_open},
+    {"max-written", 0, false, true, NULL, take_max_written},
+    {"gdb", 0, false, true, GDB_PORT, take_gdb},
+    {"gdb-run", 0, false, false, NULL, take_gdb_run},
+    {"gdb-hold", 0, false, false, NULL, take_gdb_hold},
+    {"gdb-lost", 0, false, true, NULL, take_gdb_lost},
+    {"s", 's', false, false, NULL, take_s},
+    {"S", 'S', false, false, NULL, take_capital_s},
+    {"help", 'h', false, false, NULL, take_help},
+    {"version", 'V', false, false, NULL, take_version},
 };
 
 #define OPTION_COUNT (sizeof option_table / sizeof option_table[0])
@@ -262,10 +320,12 @@ static enum mh_status take_list(struct parser *parser, const struct option *opti
 
 static enum mh_status take_single(struct parser *parser, const struct option *option, const char *value)
 {
-    if (value == NULL && !is_value(*parser->next))
-        return mh_fail(parser->err, MH_ERR_USAGE, "--%s needs a value", option->name);
-    if (value == NULL)
+    if (value == NULL && is_value(*parser->next))
         value = *parser->next++;
+    if (value == NULL)
+        value = option->default_value;
+    if (value == NULL)
+        return mh_fail(parser->err, MH_ERR_USAGE, "--%s needs a value", option->name);
     const char **first = &parser->first_value[option - option_table];
     if (*first != NULL && strcmp(*first, value) != 0)
         return mh_fail(parser->err, MH_ERR_USAGE, "--%s is given twice, as %s and as %s: choose one", option->name,
@@ -292,9 +352,41 @@ static enum mh_status parse_word(struct parser *parser)
     return option->take(parser->options, NULL, parser->err);
 }
 
+static enum mh_status check_gdb(struct options *options, struct mh_error *err)
+{
+    const struct mh_gdb_endpoint *endpoint = &options->gdb_endpoint;
+    size_t count = options->guests.count;
+    options->gdb_waits = options->gdb_freezes || !options->gdb_runs;
+    if (!options->gdb &&
+        (options->gdb_runs || options->gdb_freezes || options->gdb_holds || options->gdb_lost != MH_GDB_LOST_STOP))
+        return mh_fail(err, MH_ERR_USAGE, "an option for debugging, but no place for a debugger: add --gdb");
+    if (!options->gdb || count == 1)
+        return MH_OK;
+    if (endpoint->transport == MH_GDB_STDIO)
+        return mh_fail(err, MH_ERR_USAGE, "--gdb stdio has room for one machine, not for %zu", count);
+    if (endpoint->transport == MH_GDB_UNIX && strstr(endpoint->path, "%n") == NULL)
+        return mh_fail(err, MH_ERR_USAGE, "--gdb unix:%s: several machines need a socket each; put %%n into its name",
+                       endpoint->path);
+    if (endpoint->transport == MH_GDB_TCP && endpoint->port != 0 && endpoint->port + count - 1 > UINT16_MAX)
+        return mh_fail(err, MH_ERR_USAGE, "--gdb %u: there are no %zu ports from there on", endpoint->port, count);
+    return MH_OK;
+}
+
+struct mh_gdb_endpoint options_gdb_endpoint(const struct options *options, size_t number)
+{
+    struct mh_gdb_endpoint endpoint = options->gdb_endpoint;
+    const char *mark = strstr(options->gdb_endpoint.path, "%n");
+    if (endpoint.transport == MH_GDB_TCP && endpoint.port != 0)
+        endpoint.port = (uint16_t)(endpoint.port + number - 1);
+    if (endpoint.transport == MH_GDB_UNIX && mark != NULL)
+        snprintf(endpoint.path, sizeof endpoint.path, "%.*s%zu%s", (int)(mark - options->gdb_endpoint.path),
+                 options->gdb_endpoint.path, number, mark + 2);
+    return endpoint;
+}
+
 static enum mh_status check_together(const struct parser *parser)
 {
-    const struct options *options = parser->options;
+    struct options *options = parser->options;
     struct mh_error *err = parser->err;
     bool console_given = false;
     for (size_t i = 0; i < OPTION_COUNT; i++)
@@ -310,7 +402,7 @@ static enum mh_status check_together(const struct parser *parser)
     if (options->serial == SERIAL_FILE && options->guests.count > 1 && strstr(options->serial_path, "%n") == NULL)
         return mh_fail(err, MH_ERR_USAGE, "--serial file:%s: several machines need a file each; put %%n into its name",
                        options->serial_path);
-    return MH_OK;
+    return check_gdb(options, err);
 }
 
 enum mh_status options_parse(int argc, char *const *argv, struct options *options, struct mh_error *err)

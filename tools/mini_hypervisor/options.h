@@ -2,6 +2,7 @@
 #ifndef MH_TOOL_OPTIONS_H
 #define MH_TOOL_OPTIONS_H
 
+#include "mh/gdbstub.h"
 #include "mh/status.h"
 #include "mh/vm.h"
 
@@ -37,6 +38,13 @@ struct options {
     enum label_mode label;
     enum serial_kind serial;
     const char *serial_path; /* of SERIAL_FILE; "%n" stands for the machine's number */
+    bool gdb;                /* offer a debugger a place to connect, each machine its own */
+    bool gdb_waits;          /* and do not start before it has come */
+    bool gdb_runs;           /* --gdb-run */
+    bool gdb_freezes;        /* -S */
+    bool gdb_holds;          /* stop at hlt first */
+    enum mh_gdb_lost gdb_lost;
+    struct mh_gdb_endpoint gdb_endpoint; /* of machine 1; options_gdb_endpoint() tells the others' */
     const char *files_dir;
     struct mh_file_limits limits;
 };
@@ -47,6 +55,9 @@ struct options {
  */
 enum mh_status options_parse(int argc, char *const *argv, struct options *options, struct mh_error *err);
 void options_free(struct options *options);
+
+/* Where machine `number` (from 1) is debugged: the next port for each, or "%n" in a path replaced. */
+struct mh_gdb_endpoint options_gdb_endpoint(const struct options *options, size_t number);
 
 /* The text of --help. */
 void options_print_help(FILE *to);

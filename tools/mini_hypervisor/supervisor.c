@@ -50,6 +50,9 @@ static void end_all(struct supervisor *supervisor, int reason)
         supervisor->reason = reason;
         supervisor->shared->timed_out = reason == ETIMEDOUT;
         atomic_store(&supervisor->shared->ending, true);
+        const uint64_t one = 1;
+        if (write(supervisor->shared->ending_fd, &one, sizeof one) < 0)
+            message("cannot wake those who wait for a debugger: %s", strerror(errno));
     } else if (reason < 0) {
         /* asked a second time: no more patience with whatever does not take our output */
         terminal_restore(&supervisor->shared->terminal);
