@@ -101,16 +101,18 @@ void gdb_reply_hex(struct gdb_reply *reply, const void *bytes, size_t length)
 
 static bool needs_escape(uint8_t byte)
 {
-    return byte == '#' || byte == '$' || byte == '}' || byte == '*';
+    static const bool table[256] = {['#'] = true, ['$'] = true, ['}'] = true, ['*'] = true};
+
+    return table[byte];
 }
 
 void gdb_reply_binary(struct gdb_reply *reply, const void *bytes, size_t length)
 {
-    const uint8_t *from = bytes;
+    const uint8_t *from = bytes, *end = from + length;
     char *to = reply->buffer + reply->end, *limit = to + gdb_reply_left(reply);
 
-    for (size_t i = 0; i < length; i++) {
-        uint8_t byte = from[i];
+    while (from < end) {
+        uint8_t byte = *from++;
 
         if (limit - to < 2) {
             reply->overflow = true;

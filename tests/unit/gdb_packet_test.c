@@ -104,6 +104,20 @@ static void wrong_checksums_are_bad(void **state)
     }
 }
 
+static void sums_are_right_at_every_length(void **state)
+{
+    uint8_t bytes[3000];
+    uint8_t sum = 0;
+
+    (void)state;
+    memset(bytes, 0xff, sizeof(bytes));
+    for (size_t length = 0; length < sizeof(bytes); length++) {
+        assert_int_equal(gdb_packet_checksum(bytes, length), sum);
+        bytes[length] = length % 5 ? 0xff : (uint8_t)length;
+        sum = (uint8_t)(sum + bytes[length]);
+    }
+}
+
 static void checksums_may_be_in_capitals(void **state)
 {
     struct reader reader;
@@ -229,6 +243,7 @@ int main(void)
         cmocka_unit_test(a_packet_comes_out),
         cmocka_unit_test(every_cut_of_a_stream_gives_the_same_events),
         cmocka_unit_test(wrong_checksums_are_bad),
+        cmocka_unit_test(sums_are_right_at_every_length),
         cmocka_unit_test(checksums_may_be_in_capitals),
         cmocka_unit_test(escapes_are_undone),
         cmocka_unit_test(a_dangling_escape_is_dropped),
