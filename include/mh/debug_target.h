@@ -66,7 +66,8 @@ struct mh_debug_target_ops {
     const char *(*vm_name)(void *ctx, unsigned vm);
     /* Absolute path of the guest's ELF file, NULL when the image is flat. */
     const char *(*vm_exec_file)(void *ctx, unsigned vm);
-    /* False after HLT, kill() or a crash that was let go: no registers, no memory, only restart(). */
+    /* False after HLT, kill() or a crash that was let go: only restart() from then on. But after HLT registers and
+     * memory can be read until then, for machines are held there for the debugger. */
     bool (*vm_alive)(void *ctx, unsigned vm);
 
     /* Read or write the parts named by `groups` (MH_REGS_*). On error *regs is undefined (read), or the machine
@@ -106,7 +107,7 @@ struct mh_debug_target_ops {
     /* Put the machine back to its start: image, memory, registers, files. It is stopped before its first
      * instruction; break- and watchpoints stay. */
     enum mh_status (*restart)(void *ctx, unsigned vm, struct mh_error *err);
-    /* End the machine; it is not alive afterwards. */
+    /* End the machine; it is not alive afterwards. After a crash this lets the crash be its end. */
     void (*kill)(void *ctx, unsigned vm);
 
     /* The text about a stop for people (the crash report); several lines. */
@@ -116,7 +117,8 @@ struct mh_debug_target_ops {
     enum mh_status (*monitor)(void *ctx, unsigned vm, const char *command, mh_text_sink *sink, void *sink_ctx,
                               struct mh_error *err);
 
-    /* The VM's own files, read only. open: a host descriptor the caller closes, or minus an errno. */
+    /* The VM's own files, read only: a host descriptor the caller closes, or minus an errno. The path vm_exec_file()
+     * gives is asked for too, by debuggers that look for the symbols. */
     int (*open_file)(void *ctx, unsigned vm, const char *name);
 };
 
