@@ -100,32 +100,39 @@ static bool translate(enum mh_space space, uint64_t *address)
     return *address < FAKE_MEMORY;
 }
 
-static enum mh_status access_memory(struct fake_machine *machine, enum mh_space space, uint64_t address, void *to,
-                                    const void *from, size_t length, size_t *done)
+/* Where up to `length` bytes at `address` are; *done says how many of them there are. NULL when there is none. */
+static uint8_t *find_memory(struct fake_machine *machine, enum mh_space space, uint64_t address, size_t length,
+                            size_t *done)
 {
     *done = 0;
     if (length == 0)
-        return MH_OK;
+        return machine->memory;
     if (!translate(space, &address))
-        return MH_ERR_RANGE;
+        return NULL;
     *done = length < FAKE_MEMORY - address ? length : (size_t)(FAKE_MEMORY - address);
-    if (to)
-        memcpy(to, machine->memory + address, *done);
-    else
-        memcpy(machine->memory + address, from, *done);
-    return MH_OK;
+    return machine->memory + address;
 }
 
 static enum mh_status read_memory(void *ctx, unsigned vm, enum mh_space space, uint64_t address, void *to,
                                   size_t length, size_t *done)
 {
-    return access_memory(fake_machine(ctx, vm), space, address, to, NULL, length, done);
+    const uint8_t *found = find_memory(fake_machine(ctx, vm), space, address, length, done);
+
+    if (!found)
+        return MH_ERR_RANGE;
+    memcpy(to, found, *done);
+    return MH_OK;
 }
 
 static enum mh_status write_memory(void *ctx, unsigned vm, enum mh_space space, uint64_t address, const void *from,
                                    size_t length, size_t *done)
 {
-    return access_memory(fake_machine(ctx, vm), space, address, NULL, from, length, done);
+    uint8_t *found = find_memory(fake_machine(ctx, vm), space, address, length, done);
+
+    if (!found)
+        return MH_ERR_RANGE;
+    memcpy(found, from, *done);
+    return MH_OK;
 }
 
 static unsigned memory_map(void *ctx, unsigned vm, struct mh_memory_region *regions, unsigned capacity)
