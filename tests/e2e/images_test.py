@@ -5,7 +5,7 @@ import struct
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from hypervisor import EXIT_IMAGE, MB, STACK_RESERVE, Case, contents, main, sample  # noqa: E402
+from hypervisor import EXIT_IMAGE, MB, STACK_RESERVE, Case, contents, drop_file_capabilities, main, sample  # noqa: E402
 
 HELLO = b"Hello, world!\n"
 
@@ -104,21 +104,6 @@ class FlatTest(Case):
         self.write("empty.img", b"")
         result = self.run_vm("-g", sample("seed"), "empty.img", sample("seed"))
         self.check(result, EXIT_IMAGE, b"", "'empty.img'")
-
-
-def drop_file_capabilities():
-    """Root without the right to ignore permissions; it still owns /dev/kvm."""
-    import ctypes  # only here
-    libc = ctypes.CDLL(None, use_errno=True)
-    header = struct.pack("<Ii", 0x20080522, 0)
-    data = ctypes.create_string_buffer(24)
-    libc.capget(ctypes.c_char_p(header), data)
-    words = list(struct.unpack("<6I", data.raw))
-    for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
-        libc.prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP, for exec
-        for i in range(3):
-            words[i] &= ~(1 << capability)
-    libc.capset(ctypes.c_char_p(header), ctypes.c_char_p(struct.pack("<6I", *words)))
 
 
 class ElfTest(Case):

@@ -111,13 +111,20 @@ static void join_all(struct supervisor *supervisor, size_t started)
         pthread_join(supervisor->machines[i].thread, NULL);
 }
 
+static void give_up_from(struct supervisor *supervisor, size_t first, int error)
+{
+    for (size_t i = first; i < supervisor->count; i++) {
+        message("%s: no thread to run it: %s", supervisor->machines[i].title, strerror(error));
+        supervisor->machines[i].ending = ENDING_HOST;
+    }
+}
+
 static size_t start_all(struct supervisor *supervisor)
 {
     for (size_t i = 0; i < supervisor->count; i++) {
         int error = machine_start(&supervisor->machines[i]);
         if (error != 0) {
-            message("%s: no thread to run it: %s", supervisor->machines[i].title, strerror(error));
-            supervisor->machines[i].ending = ENDING_HOST;
+            give_up_from(supervisor, i, error);
             return i;
         }
     }

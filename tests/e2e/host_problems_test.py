@@ -1,0 +1,117 @@
+"""What is said when the host cannot run guests, and how it is said."""
+
+import ctypes
+import os
+import resource
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from hypervisor import EXIT_HOST, EXIT_IO, Case, drop_file_capabilities, guest, main, sample  # noqa: E402
+
+CLONE_NEWNS = 0x20000
+MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 1 << 18
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def mount(source, target, kind=None, flags=0):
+    if libc.mount(source.encode(), target.encode(), kind, flags, None) != 0:
+        raise OSError(ctypes.get_errno(), "mount")
+
+
+def own_mounts():
+    """Give this process mounts of its own."""
+    if libc.unshare(CLONE_NEWNS) != 0:
+        raise OSError(ctypes.get_errno(), "unshare")
+    mount("none", "/", flags=MS_REC | MS_PRIVATE)
+
+
+def may_mount():
+    """Whether this user may do what these tests need, tried in a child."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            own_mounts()
+            mount("tmpfs", "/dev", b"tmpfs")
+            os._exit(0)
+        except OSError:
+            os._exit(1)
+    return os.waitpid(pid, 0)[1] == 0
+
+
+class KvmTest(Case):
+    def setUp(self):
+        super().setUp()
+        if not may_mount():
+            self.skipTest("this user may not hide /dev/kvm in a mount namespace")
+
+    def refused(self, prepare, *says):
+        """Run it as `prepare`, in mounts of its own, leaves things."""
+        def before_exec():
+            own_mounts()
+            prepare()
+        result = self.run_vm("-g", sample("seed"), preexec_fn=before_exec)
+        self.check(result, EXIT_HOST, b"", ["/dev/kvm", *says])
+        self.assertEqual(result.messages.count("\n"), 1, result)
+
+    def test_missing(self):
+        self.refused(lambda: mount("tmpfs", "/dev", b"tmpfs"), "does not exist", "modprobe", "kvm_intel", "kvm_amd",
+                     "nested")
+
+    def test_no_permission(self):
+        """A device of somebody else, for a root that may not ignore permissions."""
+        path = self.write("somebody's", b"")
+        os.chown(path, 65534, 65534)
+        os.chmod(path, 0o600)
+
+        def prepare():
+            mount(path, "/dev/kvm", flags=MS_BIND)
+            drop_file_capabilities()
+        self.refused(prepare, "permission", "group", "usermod")
+
+    def test_something_else(self):
+        self.refused(lambda: mount("/dev/null", "/dev/kvm", flags=MS_BIND), "does not answer as KVM")
+
+    def test_help_needs_no_kvm(self):
+        def before_exec():
+            own_mounts()
+            mount("tmpfs", "/dev", b"tmpfs")
+        for option in ("--help", "--version"):
+            self.check(self.run_vm(option, preexec_fn=before_exec), 0, err="")
+
+
+class ResourcesTest(Case):
+    def test_too_few_descriptors(self):
+        """Machines for which there are no descriptors are told; the others run, and nothing hangs."""
+        result = self.run_vm("-g", *[guest("spin")] * 40, "--label", "always", "--timeout", "2",
+                             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40)))
+        self.assertNotEqual(result.code, 0)
+        self.assertIn("open files", result.messages)
+        self.assertGreater(result.out.count(b"a line\n"), 0)
+
+    def test_no_descriptors_at_all(self):
+        """One is what loading the C library takes."""
+        result = self.run_vm("-g", sample("seed"),
+                             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (4, 4)))
+        self.check(result, EXIT_HOST, b"")
+        self.assertEqual(result.messages.count("\n"), 1, result)
+
+    def test_descriptor_limit_is_raised(self):
+        """The soft limit does not matter."""
+        def lower():
+            resource.setrlimit(resource.RLIMIT_NOFILE, (16, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+        result = self.check(self.run_vm("-g", *[sample("seed")] * 30, preexec_fn=lower), 0, err="")
+        self.assertEqual(result.out.count(b"Hello, world!\n"), 30)
+
+    def test_too_little_memory(self):
+        """Machines that cannot be had are told, a line each; nothing crashes, and nothing hangs."""
+        result = self.run_vm("-m", 8, "-g", *[sample("seed")] * 60,
+                             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (96 << 20, 96 << 20)))
+        self.assertIn(result.code, (EXIT_HOST, EXIT_IO), result)
+        self.assertIn("no memory for 8 MB of guest RAM", result.messages)
+        for line in result.messages.splitlines():
+            self.assertTrue(line.startswith("mini_hypervisor: "), line)
+
+
+if __name__ == "__main__":
+    main()
