@@ -325,25 +325,43 @@ static void note_watched_reads(struct mh_vm *vm, const struct instruction *instr
         note_watch(vm, breakpoints_watching_read(&vm->debug.breakpoints, reads[i].address, reads[i].length));
 }
 
-/* PUSHF during a step pushes our trap flag on some hosts; the guest must not see it. */
-static void hide_trap_flag(struct mh_vm *vm, const struct paging_mode *mode)
+/* Flags pushed during a step, by PUSHF or an exception, have our trap flag on some hosts; the guest must not see it. */
+static void hide_trap_flag(struct mh_vm *vm, const struct paging_mode *mode, uint64_t address)
 {
     uint16_t flags;
-    mh_gva top = mh_gva_of(vcpu_regs(&vm->vcpu)->rsp);
-    if (virtual_read(vm, mode, top, &flags, sizeof flags) != sizeof flags || (flags & MH_RFLAGS_TF) == 0)
+    if (virtual_read(vm, mode, mh_gva_of(address), &flags, sizeof flags) != sizeof flags || (flags & MH_RFLAGS_TF) == 0)
         return;
     flags &= (uint16_t)~MH_RFLAGS_TF;
-    virtual_write(vm, mode, top, &flags, sizeof flags);
+    virtual_write(vm, mode, mh_gva_of(address), &flags, sizeof flags);
 }
 
-/* Enter with the trap flag until the instruction is behind us, or is not going to be. */
-static enum outcome step_over(struct mh_vm *vm, struct mh_stop *stop)
+/* At the entry of a handler: rip, cs and flags lie on the stack, below an error code or not; `cs` tells which. */
+static void hide_trap_flag_in_frame(struct mh_vm *vm, const struct paging_mode *mode, uint16_t cs)
 {
+    uint64_t rsp = vcpu_regs(&vm->vcpu)->rsp, words[4];
+    if (virtual_read(vm, mode, mh_gva_of(rsp), words, sizeof words) != sizeof words)
+        return;
+    if (words[1] == cs)
+        hide_trap_flag(vm, mode, rsp + 16);
+    else if (words[2] == cs)
+        hide_trap_flag(vm, mode, rsp + 24);
+}
+
+/*
+ * Enter with the trap flag until the instruction is behind us, or is not going to be. A software interrupt that had to
+ * be injected goes without the flag: it leads to a handler, where an INT3 of ours or the stub's HLT ends the step.
+ */
+static enum outcome step_over(struct mh_vm *vm, const struct paging_mode *mode, struct mh_stop *stop)
+{
+    uint16_t cs = vcpu_sregs(&vm->vcpu)->cs.selector;
+    uint32_t trap_flag = KVM_GUESTDBG_SINGLESTEP;
     for (;;) {
-        set_control(vm, KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_SW_BP, 0);
+        set_control(vm, trap_flag | KVM_GUESTDBG_USE_SW_BP, 0);
         enum outcome outcome = enter(vm, stop);
-        if (outcome == OUTCOME_PATCH)
+        if (outcome == OUTCOME_PATCH) {
+            hide_trap_flag_in_frame(vm, mode, cs);
             return OUTCOME_STEPPED;
+        }
         if (outcome != OUTCOME_SERVED)
             return outcome;
         uint32_t reason = vm->vcpu.run->exit_reason;
@@ -351,6 +369,7 @@ static enum outcome step_over(struct mh_vm *vm, struct mh_stop *stop)
             finish_instruction(vm);
             return OUTCOME_STEPPED;
         }
+        trap_flag = 0;
     }
 }
 
@@ -362,12 +381,12 @@ static enum outcome step_instruction(struct mh_vm *vm, const struct paging_mode 
         return enter(vm, stop);
     }
     patch_handlers(vm, mode, instruction->rip);
-    enum outcome outcome = step_over(vm, stop);
+    enum outcome outcome = step_over(vm, mode, stop);
     breakpoints_unpatch(&vm->debug.breakpoints);
     if (outcome != OUTCOME_STEPPED)
         return outcome;
     if (instruction->opcode == OPCODE_PUSHF)
-        hide_trap_flag(vm, mode);
+        hide_trap_flag(vm, mode, vcpu_regs(&vm->vcpu)->rsp);
     if (instruction->opcode == OPCODE_POPF || instruction->opcode == OPCODE_IRET ||
         instruction->opcode == OPCODE_ESCAPE)
         vm->debug.control_is_current = false; /* it loaded the flags: the trap flag may be gone */

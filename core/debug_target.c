@@ -229,7 +229,7 @@ static void target_describe_stop(void *ctx, unsigned number, const struct mh_sto
                                  void *sink_ctx)
 {
     (void)number;
-    report_stop(ctx, stop, sink, sink_ctx);
+    report_stop_briefly(ctx, stop, sink, sink_ctx);
 }
 
 static enum mh_status target_monitor(void *ctx, unsigned number, const char *command, mh_text_sink *sink,

@@ -2,6 +2,7 @@
 
 #include "boot_state.h"
 #include "exceptions.h"
+#include "mh/x86_regs.h"
 #include "paging.h"
 
 #include <string.h>
@@ -60,6 +61,8 @@ static void rewind_to(struct mh_vm *vm, const struct exception_frame *frame)
     regs->rip = frame->rip;
     regs->rsp = frame->rsp;
     regs->rflags = frame->rflags;
+    if ((vm->debug.control.control & KVM_GUESTDBG_SINGLESTEP) != 0)
+        regs->rflags &= ~(uint64_t)MH_RFLAGS_TF; /* ours, for stepping */
     load_segment(vm, sregs, (uint16_t)frame->cs, &sregs->cs);
     if ((frame->ss & 0xfff8) != 0)
         load_segment(vm, sregs, (uint16_t)frame->ss, &sregs->ss);

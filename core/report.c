@@ -203,6 +203,12 @@ static void say_code(const struct report *report)
     say(report, "%s\n", length == 0 ? " not mapped" : "");
 }
 
+static void say_faulting_walk(const struct report *report)
+{
+    if (report->stop->kind == MH_STOP_EXCEPTION && report->stop->vector == EXCEPTION_PAGE_FAULT)
+        say_page_walk(report, report->stop->cr2);
+}
+
 static void say_state(const struct report *report)
 {
     if (!report->have_registers) {
@@ -215,8 +221,7 @@ static void say_state(const struct report *report)
     }
     say_registers(report);
     say_code(report);
-    if (report->stop->kind == MH_STOP_EXCEPTION && report->stop->vector == EXCEPTION_PAGE_FAULT)
-        say_page_walk(report, report->stop->cr2);
+    say_faulting_walk(report);
 }
 
 static struct report report_of(struct mh_vm *vm, const struct mh_stop *stop,
@@ -239,6 +244,15 @@ void report_stop(struct mh_vm *vm, const struct mh_stop *stop, void (*write)(voi
     say_what_happened(&report);
     if (stop->kind != MH_STOP_HALTED && stop->kind != MH_STOP_IO_ERROR)
         say_state(&report);
+}
+
+void report_stop_briefly(struct mh_vm *vm, const struct mh_stop *stop, void (*write)(void *, const char *, size_t),
+                         void *write_ctx)
+{
+    const struct report report = report_of(vm, stop, write, write_ctx);
+    say_what_happened(&report);
+    if (report.have_registers)
+        say_faulting_walk(&report);
 }
 
 void report_registers(struct mh_vm *vm, void (*write)(void *, const char *, size_t), void *write_ctx)

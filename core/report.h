@@ -7,6 +7,10 @@
 void report_stop(struct mh_vm *vm, const struct mh_stop *stop, void (*write)(void *, const char *, size_t),
                  void *write_ctx);
 
+/* The same without what a debugger shows better: registers and code. */
+void report_stop_briefly(struct mh_vm *vm, const struct mh_stop *stop, void (*write)(void *, const char *, size_t),
+                         void *write_ctx);
+
 /* Write all registers, as the report has them. */
 void report_registers(struct mh_vm *vm, void (*write)(void *, const char *, size_t), void *write_ctx);
 
