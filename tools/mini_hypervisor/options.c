@@ -288,7 +288,9 @@ static const struct option *find_option(const char *word, const char **value)
             *value = word[2 + length] == '=' ? word + 3 + length : NULL;
             return option;
         }
-        if (word[0] == '-' && option->letter != 0 && word[1] == option->letter) {
+        /* "-guest" is a mistake to be told, not the letter g with the value "uest" */
+        bool is_letter = word[0] == '-' && option->letter != 0 && word[1] == option->letter;
+        if (is_letter && strcmp(word + 1, option->name) != 0) {
             *value = word[2] != '\0' ? word + 2 : NULL;
             return option;
         }
