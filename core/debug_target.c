@@ -241,8 +241,12 @@ static enum mh_status target_monitor(void *ctx, unsigned number, const char *com
 
 static int target_open_file(void *ctx, unsigned number, const char *name)
 {
-    (void)number;
     struct mh_vm *vm = ctx;
+    const char *image = target_exec_file(ctx, number);
+    if (image != NULL && strcmp(name, image) == 0) {
+        int fd = open(image, O_RDONLY | O_CLOEXEC);
+        return fd < 0 ? -errno : fd;
+    }
     return file_store_open_on_host(&vm->file.store, name);
 }
 
@@ -274,7 +278,7 @@ static const struct mh_debug_target_ops ops = {
 void mh_vm_last_stop(const struct mh_vm *vm, struct mh_stop *stop)
 {
     *stop = vm->debug.last_stop;
-    if (vm->debug.killed)
+    if (vm->debug.killed && stop->kind < MH_STOP_EXCEPTION)
         stop->kind = MH_STOP_HALTED;
 }
 
@@ -285,7 +289,7 @@ enum mh_status mh_vm_debug(struct mh_vm *vm, struct mh_debug_target *target, str
         return status;
     vcpu_adopt(&vm->vcpu); /* the probe's machine was this thread's for a moment */
     vm->debug.active = true;
-    vm->vcpu.sync_registers = vm->host->can_sync_registers;
+    vm->vcpu.sync_registers = true;
     *target = (struct mh_debug_target){.ops = &ops, .ctx = vm};
     return MH_OK;
 }

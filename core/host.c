@@ -25,9 +25,7 @@ enum mh_status mh_host_open(struct mh_host **host, struct mh_error *err)
     if (kvm_sys_capability(opened->fd, KVM_CAP_COALESCED_PIO) != 0)
         opened->coalesce_page = (unsigned)kvm_sys_capability(opened->fd, KVM_CAP_COALESCED_MMIO);
     opened->needs_tss_address = kvm_sys_capability(opened->fd, KVM_CAP_SET_TSS_ADDR) != 0;
-    opened->can_sync = (kvm_sys_capability(opened->fd, KVM_CAP_SYNC_REGS) & VCPU_SYNCED) == VCPU_SYNCED;
-    int sync = kvm_sys_capability(opened->fd, KVM_CAP_SYNC_REGS);
-    opened->can_sync_registers = (sync & KVM_SYNC_X86_REGS) != 0 && (sync & KVM_SYNC_X86_SREGS) != 0;
+    opened->can_sync = ((unsigned)kvm_sys_capability(opened->fd, KVM_CAP_SYNC_REGS) & VCPU_SYNCED) == VCPU_SYNCED;
     pthread_mutex_init(&opened->mutex, NULL);
     *host = opened;
     return MH_OK;
@@ -46,17 +44,17 @@ void mh_host_close(struct mh_host *host)
 #define CPUID_LEAF_FEATURES 1
 #define CPUID_1_ECX_XSAVE (1u << 26)
 
-static const struct kvm_cpuid_entry2 *find_leaf(const struct kvm_sys_cpuid *cpuid, uint32_t leaf, uint32_t index)
+static const struct kvm_cpuid_entry2 *find_leaf(const union kvm_sys_cpuid *cpuid, uint32_t leaf, uint32_t index)
 {
     for (uint32_t i = 0; i < cpuid->head.nent; i++) {
-        if (cpuid->entries[i].function == leaf && cpuid->entries[i].index == index)
-            return &cpuid->entries[i];
+        if (cpuid->head.entries[i].function == leaf && cpuid->head.entries[i].index == index)
+            return &cpuid->head.entries[i];
     }
     return NULL;
 }
 
 /* Everything the machine may switch on for ordinary compiler output: x87, SSE, AVX and all of AVX-512 or none. */
-static uint64_t usable_xcr0(const struct kvm_sys_cpuid *cpuid)
+static uint64_t usable_xcr0(const union kvm_sys_cpuid *cpuid)
 {
     const struct kvm_cpuid_entry2 *features = find_leaf(cpuid, CPUID_LEAF_FEATURES, 0);
     const struct kvm_cpuid_entry2 *xsave = find_leaf(cpuid, CPUID_LEAF_XSAVE, 0);

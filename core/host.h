@@ -16,12 +16,11 @@ struct mh_host {
     size_t run_size;        /* bytes of a processor's shared mapping */
     unsigned coalesce_page; /* where the coalesced-I/O ring lies in it, in pages; 0: none */
     bool needs_tss_address;
-    bool can_sync_registers;
-    bool can_sync;         /* registers can come with every exit */
-    pthread_mutex_t mutex; /* guards `cpuid_state` while it is 0, and the filling of `cpuid` */
-    int cpuid_state;       /* 0: not asked yet; 1: there; otherwise minus an errno */
-    struct kvm_sys_cpuid cpuid;
-    uint64_t xcr0; /* what the guest's XCR0 starts with; 0: no XSAVE */
+    bool can_sync;             /* registers can come with every exit */
+    pthread_mutex_t mutex;     /* guards `cpuid_state` while it is 0, and the filling of `cpuid` */
+    int cpuid_state;           /* 0: not asked yet; 1: there; otherwise minus an errno */
+    uint64_t xcr0;             /* what the guest's XCR0 starts with; 0: no XSAVE */
+    union kvm_sys_cpuid cpuid; /* last: its entries follow */
 };
 
 /* Where component `number` of the standard XSAVE area lies, in bytes; 0 when CPUID does not say. */

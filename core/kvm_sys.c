@@ -86,7 +86,7 @@ int kvm_sys_run_size(int fd)
     return kvm_ioctl(fd, KVM_GET_VCPU_MMAP_SIZE, 0);
 }
 
-int kvm_sys_supported_cpuid(int fd, struct kvm_sys_cpuid *cpuid)
+int kvm_sys_supported_cpuid(int fd, union kvm_sys_cpuid *cpuid)
 {
     cpuid->head.nent = KVM_SYS_CPUID_MAX;
     return kvm_ioctl(fd, KVM_GET_SUPPORTED_CPUID, (unsigned long)cpuid);
@@ -118,7 +118,7 @@ int kvm_sys_coalesce_port(int vm_fd, unsigned port)
     return kvm_ioctl(vm_fd, KVM_REGISTER_COALESCED_MMIO, (unsigned long)&zone);
 }
 
-int kvm_sys_set_cpuid(int vcpu_fd, const struct kvm_sys_cpuid *cpuid)
+int kvm_sys_set_cpuid(int vcpu_fd, const union kvm_sys_cpuid *cpuid)
 {
     return kvm_ioctl(vcpu_fd, KVM_SET_CPUID2, (unsigned long)cpuid);
 }

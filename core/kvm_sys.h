@@ -9,13 +9,14 @@
 
 #include <linux/kvm.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define KVM_SYS_CPUID_MAX 256
 
 /* kvm_cpuid2 with room for its entries. */
-struct kvm_sys_cpuid {
+union kvm_sys_cpuid {
     struct kvm_cpuid2 head;
-    struct kvm_cpuid_entry2 entries[KVM_SYS_CPUID_MAX];
+    uint8_t room[sizeof(struct kvm_cpuid2) + KVM_SYS_CPUID_MAX * sizeof(struct kvm_cpuid_entry2)];
 };
 
 /*
@@ -29,7 +30,7 @@ int kvm_sys_capability(int fd, int capability);
 /* KVM_GET_VCPU_MMAP_SIZE, in bytes. */
 int kvm_sys_run_size(int fd);
 /* KVM_GET_SUPPORTED_CPUID. About 0.8 ms where CPUID itself traps. */
-int kvm_sys_supported_cpuid(int fd, struct kvm_sys_cpuid *cpuid);
+int kvm_sys_supported_cpuid(int fd, union kvm_sys_cpuid *cpuid);
 
 /* KVM_CREATE_VM and KVM_CREATE_VCPU: a descriptor the caller closes. */
 int kvm_sys_create_vm(int fd);
@@ -40,7 +41,7 @@ int kvm_sys_set_memory(int vm_fd, const struct kvm_userspace_memory_region *regi
 /* KVM_REGISTER_COALESCED_MMIO for one byte-wide port. */
 int kvm_sys_coalesce_port(int vm_fd, unsigned port);
 
-int kvm_sys_set_cpuid(int vcpu_fd, const struct kvm_sys_cpuid *cpuid);
+int kvm_sys_set_cpuid(int vcpu_fd, const union kvm_sys_cpuid *cpuid);
 int kvm_sys_get_regs(int vcpu_fd, struct kvm_regs *regs);
 int kvm_sys_set_regs(int vcpu_fd, const struct kvm_regs *regs);
 int kvm_sys_get_sregs(int vcpu_fd, struct kvm_sregs *sregs);

@@ -21,7 +21,7 @@ struct vcpu {
     struct kvm_coalesced_mmio_ring *ring; /* within the run page's mapping; NULL when KVM cannot coalesce ports */
     pthread_t thread;                     /* the thread that created the machine and runs it */
     bool can_sync;                        /* KVM can put registers into the run page at every exit */
-    bool sync_registers;                  /* let it put all there, not only the general ones, which cost nothing */
+    bool sync_registers;                  /* let it put the system registers there too, which may cost a little */
     bool registers_are_current;           /* run->s.regs holds what the processor holds */
 };
 

@@ -113,7 +113,7 @@ static void a_capability_that_cannot_be_asked_for_is_missing(void **state)
 static void failures_come_back_as_negated_errnos(void **state)
 {
     (void)state;
-    static struct kvm_sys_cpuid cpuid;
+    static union kvm_sys_cpuid cpuid;
     struct kvm_userspace_memory_region region = {.slot = 0};
     struct kvm_regs regs = {0};
     struct kvm_sregs sregs = {0};
@@ -143,7 +143,7 @@ static void failures_come_back_as_negated_errnos(void **state)
 static void cpuid_is_asked_for_with_all_the_room_there_is(void **state)
 {
     (void)state;
-    static struct kvm_sys_cpuid cpuid;
+    static union kvm_sys_cpuid cpuid;
     cpuid.head.nent = 0;
     fake_kvm.failing_request = KVM_GET_SUPPORTED_CPUID;
     fake_kvm.failing_errno = E2BIG;
