@@ -1,3 +1,7 @@
 mh_unit_test(options unit/options_test.c)
 mh_unit_test(output unit/output_test.c)
 mh_unit_test(console unit/console_test.c support/collector.c)
+mh_unit_test(serial_ends unit/serial_ends_test.c support/collector.c support/temp_dir.c)
+mh_unit_test(message unit/message_test.c support/collector.c)
+mh_unit_test(terminal unit/terminal_test.c)
+target_link_libraries(terminal_test PRIVATE util)
