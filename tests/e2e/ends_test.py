@@ -40,8 +40,13 @@ class ExitStatusTest(Case):
             self.check(self.run_vm("-g", sample("seed"), sample("crash"), stdout=full), EXIT_IO)
 
     def test_only_hlt_ends_well(self):
-        """Ring 3 cannot halt the machine, and a loop is not an end."""
-        self.check(self.run_vm("-g", guest("faults"), input=b"z"), EXIT_CRASHED)
+        """With interrupts off or on; ring 3 cannot do it, and returning or looping is not an end."""
+        self.write("hlt.img", b"\xf4")
+        self.write("sti.img", b"\xfb\xf4")
+        self.check(self.run_vm("-g", "hlt.img", "sti.img", "hlt.img"), 0, b"", "")
+        self.write("ret.img", b"\xc3")
+        self.check(self.run_vm("-g", "ret.img"), EXIT_CRASHED, b"", "returned")
+        self.check(self.run_vm("-g", guest("faults"), input=b"n"), EXIT_CRASHED)
         self.check(self.run_vm("-g", guest("spin"), "--timeout", "0.2"), EXIT_TIMEOUT)
 
 

@@ -111,18 +111,29 @@ class FaultsTest(Case):
         self.assertIn("cs 0023", report.text)
         self.assertIn("ss 001b", report.text)
 
-    def test_privileged_instruction_of_ring_3(self):
-        self.exception("K", "general protection fault (#GP)", 13, error=0, ring=3, code=b"\xfa")
+    def test_what_ring_3_may_not_do(self):
+        """A privileged instruction, a port, and halting the machine."""
+        for letter, code in (("K", b"\xfa"), ("o", b"\xe6\xe9"), ("n", b"\xf4")):
+            self.exception(letter, "general protection fault (#GP)", 13, error=0, ring=3, code=code)
+
+    def own_table_walk(self):
+        return [("PML4", 0, True), ("PDPT", 1, True), ("PD", 0, True)]
+
+    def test_page_that_may_not_be_executed(self):
+        report = self.page_fault("x", 0x40000000, 0x11, self.own_table_walk(), "instruction fetch")
+        self.assertIn("no execute", report.text)
+
+    def test_page_that_may_not_be_written(self):
+        report = self.page_fault("W", 0x40010000, 3, self.own_table_walk(), "does not allow it")
+        self.assertIn("leads to physical 0x10000, in a page of 2097152 bytes", report.text)
+
+    def test_reserved_bits(self):
+        self.page_fault("R", 0x40000004, 9, self.own_table_walk(), "reserved bits")
 
     def test_breakpoint(self):
-        """Where KVM cannot deliver software interrupts, the report says that instead."""
         report, at = self.fault("b")
-        self.assertRegex(report.first_line, r"breakpoint \(#BP\), vector 3|KVM does not support the instruction")
-        if "#BP" in report.first_line:
-            self.assertEqual(report.registers["rip"], at + 1)
-        else:
-            self.assertEqual(report.registers["rip"], at)
-            self.assertEqual(report.code[:1], b"\xcc")
+        self.assertIn("breakpoint (#BP), vector 3", report.first_line)
+        self.assertEqual(report.registers["rip"], at + 1, "behind the int3, as the processor has it")
 
     def test_triple_fault(self):
         """The registers are there, unless the processor reset itself; then the report says so."""

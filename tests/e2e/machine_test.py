@@ -162,6 +162,18 @@ class OwnTablesTest(Case):
             with self.subTest(memory=memory, page=page):
                 self.check(self.run_vm("-m", memory, "-p", page, "-g", guest("handlers")), 0, expected, "")
 
+    def test_software_interrupts_and_floating_point(self):
+        """int3 and int n come to the guest's own IDT, and ring 3 has SSE and the FPU."""
+        expected = b"".join([
+            b"breakpoint, in front of it an int3\n",
+            b"after int3\n",
+            b"call 000000000000ca11\n",
+            b"after int 0x80, rbx 000000000000bac4\n",
+            b"from ring 3, rbx 000000000000002a\n",
+        ])
+        for page in (2, 4):
+            self.check(self.run_vm("-p", page, "-g", guest("interrupts")), 0, expected, "")
+
 
 if __name__ == "__main__":
     main()

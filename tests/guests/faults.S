@@ -26,6 +26,11 @@ table:
     fault 't', triple, triple_at
     fault 'm', no_memory, no_memory_at
     fault 'i', unsupported, unsupported_at
+    fault 'o', user_port, user_port_at
+    fault 'n', user_halt, user_halt_at
+    fault 'x', no_execute, 0x40000000
+    fault 'W', read_only, read_only_at
+    fault 'R', reserved, reserved_at
     fault 'z', returned, 0
 table_end:
 
@@ -114,6 +119,15 @@ user_privileged:
 user_privileged_at:
     cli
 
+user_port:
+    to_user user_port_at
+user_port_at:
+    out %al, $SERIAL
+user_halt:
+    to_user user_halt_at
+user_halt_at:
+    hlt
+
 breakpoint:
     int3
 triple:
@@ -121,25 +135,38 @@ triple:
 triple_at:
     ud2
 
-    /* lead the second gigabyte to physical 0x3000000, with a table of this guest's own */
-    .macro map_nothing
-    movq $0x3000083, 0x100000
+    /* lead the second gigabyte's start to another place, with a table of this guest's own */
+    .macro map_second_gigabyte entry
+    movabs $\entry, %rax
+    mov %rax, 0x100000
     mov %cr3, %rax
     mov (%rax), %rax
     and $~0xfff, %rax
     movq $0x100003, 8(%rax)
     .endm
 no_memory:
-    map_nothing
+    map_second_gigabyte 0x3000083
 no_memory_at:
     movl $1, 0x40000123
 unsupported:
-    map_nothing
+    map_second_gigabyte 0x3000083
     mov $0x40000000, %ebx
     mov $-1, %eax
     mov $-1, %edx
 unsupported_at:
     xsave (%rbx)
+no_execute:
+    map_second_gigabyte 0x8000000000000083
+    mov $0x40000000, %eax
+    jmp *%rax
+read_only:
+    map_second_gigabyte 0x81
+read_only_at:
+    movl $1, 0x40010000
+reserved:
+    map_second_gigabyte 0x2083 /* a large page that does not begin where large pages do */
+reserved_at:
+    mov 0x40000004, %eax
 returned:
     ret
 
