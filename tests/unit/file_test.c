@@ -159,7 +159,7 @@ static void a_file_is_opened_read_and_closed(void **state)
     reads_back(f, "these notes");
     is_idle(f);
     assert_int_equal(ask(f, read_request(0, 4000)), strlen(NOTES) - 11);
-    reads_back(f, NOTES + 11);
+    reads_back(f, " belong to everybody");
     assert_int_equal(ask(f, read_request(0, 4000)), 0);
     assert_int_equal(ask(f, plain_request(MH_FILE_CLOSE, 0)), 0);
     assert_int_equal(ask(f, plain_request(MH_FILE_CLOSE, 0)), -MH_EBADF);
