@@ -6,7 +6,8 @@ import resource
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from hypervisor import EXIT_HOST, EXIT_IO, Case, drop_file_capabilities, guest, main, sample  # noqa: E402
+from hypervisor import EXIT_HOST, EXIT_IO, PROGRAM, Case, contents, drop_file_capabilities, guest  # noqa: E402
+from hypervisor import main, sample  # noqa: E402
 
 CLONE_NEWNS = 0x20000
 MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 1 << 18
@@ -80,7 +81,18 @@ class KvmTest(Case):
             self.check(self.run_vm(option, preexec_fn=before_exec), 0, err="")
 
 
+def is_sanitized():
+    """Sanitizers need descriptors and much address space for themselves."""
+    program = contents(PROGRAM)
+    return b"__asan_init" in program or b"__tsan_init" in program
+
+
 class ResourcesTest(Case):
+    def setUp(self):
+        super().setUp()
+        if is_sanitized():
+            self.skipTest("the program is built with a sanitizer, which needs resources of its own")
+
     def test_too_few_descriptors(self):
         """Machines for which there are no descriptors are told; the others run, and nothing hangs."""
         result = self.run_vm("-g", *[guest("spin")] * 40, "--label", "always", "--timeout", "2",
