@@ -158,6 +158,15 @@ static void an_ending_process_gives_up_on_a_reader_that_does_not_read(void **sta
     assert_int_equal(output_write(f->end[1], "abc", 3, &f->ending), -EINTR);
 }
 
+static void an_ending_process_does_not_block_in_a_full_pipe(void **state)
+{
+    struct fixture *f = *state;
+    fill_pipe(f);
+    assert_int_equal(fcntl(f->end[1], F_SETFL, 0), 0);
+    atomic_store(&f->ending, true);
+    assert_int_equal(output_write(f->end[1], "abc", 3, &f->ending), -EINTR);
+}
+
 static void *set_ending(void *ctx)
 {
     struct fixture *f = ctx;
@@ -190,6 +199,7 @@ int main(void)
         TEST(a_closed_descriptor_is_an_error),
         TEST(a_full_disk_is_an_error),
         TEST(an_ending_process_gives_up_on_a_reader_that_does_not_read),
+        TEST(an_ending_process_does_not_block_in_a_full_pipe),
         TEST(a_wait_ends_when_the_process_is_to_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

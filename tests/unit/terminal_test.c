@@ -149,6 +149,7 @@ static int in_the_background(struct terminal *terminal)
     }
     setpgid(other, other);
     EXPECT(tcsetpgrp(STDIN_FILENO, other) == 0);
+    signal(SIGTTOU, SIG_IGN); /* so that nothing but good manners keeps us from changing it */
     terminal_prepare(terminal);
     bool untouched = is_cooked();
     terminal_restore(terminal);
