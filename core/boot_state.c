@@ -152,3 +152,9 @@ int boot_stub_at(uint64_t rip)
         return -1;
     return (int)(offset / BOOT_STUB_SIZE);
 }
+
+uint64_t boot_stub_start(uint64_t rip)
+{
+    uint64_t offset = rip - area(BOOT_STUBS);
+    return rip - offset % BOOT_STUB_SIZE;
+}

@@ -52,4 +52,7 @@ void boot_sregs(struct kvm_sregs *sregs, bool use_xsave);
  */
 int boot_stub_at(uint64_t rip);
 
+/* The address of that stub's HLT. */
+uint64_t boot_stub_start(uint64_t rip);
+
 #endif

@@ -351,7 +351,8 @@ static void hide_trap_flag_in_frame(struct mh_vm *vm, const struct paging_mode *
  * Enter with the trap flag until the instruction is behind us, or is not going to be. A software interrupt that had to
  * be injected goes without the flag: it leads to a handler, where an INT3 of ours or the stub's HLT ends the step.
  */
-static enum outcome step_over(struct mh_vm *vm, const struct paging_mode *mode, struct mh_stop *stop)
+static enum outcome step_over(struct mh_vm *vm, const struct paging_mode *mode, uint64_t returns_to,
+                              struct mh_stop *stop)
 {
     uint16_t cs = vcpu_sregs(&vm->vcpu)->cs.selector;
     uint32_t trap_flag = KVM_GUESTDBG_SINGLESTEP;
@@ -359,7 +360,8 @@ static enum outcome step_over(struct mh_vm *vm, const struct paging_mode *mode, 
         set_control(vm, trap_flag | KVM_GUESTDBG_USE_SW_BP, 0);
         enum outcome outcome = enter(vm, stop);
         if (outcome == OUTCOME_PATCH) {
-            hide_trap_flag_in_frame(vm, mode, cs);
+            if (vcpu_regs(&vm->vcpu)->rip != returns_to)
+                hide_trap_flag_in_frame(vm, mode, cs);
             return OUTCOME_STEPPED;
         }
         if (outcome != OUTCOME_SERVED)
@@ -373,6 +375,47 @@ static enum outcome step_over(struct mh_vm *vm, const struct paging_mode *mode, 
     }
 }
 
+/*
+ * IRET loads flags without our trap flag, and some hosts then execute one instruction more. An INT3 where it leads ends
+ * the step there. Returns the address, or NOWHERE when the instruction is not one.
+ */
+#define NOWHERE UINT64_MAX
+
+static uint64_t patch_return(struct mh_vm *vm, const struct paging_mode *mode, const struct instruction *instruction)
+{
+    size_t width = 4;
+    uint64_t target = 0;
+    if (instruction->opcode != OPCODE_IRET || vm->debug.host.int3 == HOST_INT3_LOST)
+        return NOWHERE;
+    for (size_t i = 0; i < instruction->length && instruction->code[i] != OPCODE_IRET; i++)
+        width = (instruction->code[i] & 0xf8) == 0x48 ? 8 : instruction->code[i] == 0x66 ? 2 : width;
+    if (virtual_read(vm, mode, mh_gva_of(vcpu_regs(&vm->vcpu)->rsp), &target, width) != width ||
+        target == instruction->rip)
+        return NOWHERE;
+    breakpoints_patch(vm, mode, target);
+    return target;
+}
+
+/*
+ * Did the instruction lead to one of our stubs? A HLT that was stepped rather than run stays with some KVMs, which then
+ * report it after a later instruction: let the stub's HLT be run for that, before the fault is taken from it.
+ */
+static bool stub_was_reached(struct mh_vm *vm, const struct paging_mode *mode, uint16_t cs, struct mh_stop *stop)
+{
+    struct kvm_regs *regs = vcpu_regs(&vm->vcpu);
+    uint64_t rip = regs->rip;
+    if (boot_stub_at(rip) < 0)
+        return false;
+    if (vm->vcpu.run->exit_reason == KVM_EXIT_DEBUG) {
+        hide_trap_flag_in_frame(vm, mode, cs);
+        regs->rip = boot_stub_start(rip);
+        vcpu_write_regs(&vm->vcpu);
+        set_control(vm, 0, 0);
+        vcpu_run(&vm->vcpu);
+    }
+    return faults_take_from_stub(vm, stop);
+}
+
 static enum outcome step_instruction(struct mh_vm *vm, const struct paging_mode *mode,
                                      const struct instruction *instruction, struct mh_stop *stop)
 {
@@ -380,8 +423,10 @@ static enum outcome step_instruction(struct mh_vm *vm, const struct paging_mode 
         set_control(vm, 0, 0); /* with a trap flag some hosts do not report HLT */
         return enter(vm, stop);
     }
+    uint16_t cs = vcpu_sregs(&vm->vcpu)->cs.selector;
     patch_handlers(vm, mode, instruction->rip);
-    enum outcome outcome = step_over(vm, mode, stop);
+    uint64_t returns_to = patch_return(vm, mode, instruction);
+    enum outcome outcome = step_over(vm, mode, returns_to, stop);
     breakpoints_unpatch(&vm->debug.breakpoints);
     if (outcome != OUTCOME_STEPPED)
         return outcome;
@@ -390,8 +435,7 @@ static enum outcome step_instruction(struct mh_vm *vm, const struct paging_mode 
     if (instruction->opcode == OPCODE_POPF || instruction->opcode == OPCODE_IRET ||
         instruction->opcode == OPCODE_ESCAPE)
         vm->debug.control_is_current = false; /* it loaded the flags: the trap flag may be gone */
-    return boot_stub_at(vcpu_regs(&vm->vcpu)->rip) >= 0 && faults_take_from_stub(vm, stop) ? OUTCOME_STOPPED
-                                                                                           : OUTCOME_STEPPED;
+    return stub_was_reached(vm, mode, cs, stop) ? OUTCOME_STOPPED : OUTCOME_STEPPED;
 }
 
 /* Execute one instruction, and exactly one. Never OUTCOME_SERVED or OUTCOME_PATCH. */

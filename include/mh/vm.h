@@ -114,6 +114,31 @@ void mh_vm_run(struct mh_vm *vm, struct mh_stop *stop);
  */
 enum mh_status mh_vm_debug(struct mh_vm *vm, struct mh_debug_target *target, struct mh_error *err);
 
+/*
+ * Several machines in the hands of one debugger. Their threads join the group; one more thread assembles it, serves a
+ * debugger, and finishes it.
+ */
+struct mh_debug_group;
+
+/* A group of `count` machines, numbered from 1. MH_OK with *group set, or MH_ERR_HOST. Destroy it after all is joined
+ * and finished. */
+enum mh_status mh_debug_group_create(unsigned count, struct mh_debug_group **group, struct mh_error *err);
+void mh_debug_group_destroy(struct mh_debug_group *group);
+
+/*
+ * The thread of machine `index` (from 0) does what the debugger wants until the group is finished; `vm` NULL tells that
+ * the machine could not be made, and returns at once. MH_OK, or MH_ERR_HOST at once when it cannot be debugged.
+ */
+enum mh_status mh_debug_group_join(struct mh_debug_group *group, unsigned index, struct mh_vm *vm,
+                                   struct mh_error *err);
+
+/* Wait until every machine has joined. Fills in *target, to be used by the calling thread alone, and returns how many
+ * machines there are. */
+unsigned mh_debug_group_assemble(struct mh_debug_group *group, struct mh_debug_target *target);
+
+/* Nothing will be asked of the machines any more: let their threads go. None may be running. */
+void mh_debug_group_finish(struct mh_debug_group *group);
+
 /* How a machine in a debugger's hands stopped last; MH_STOP_HALTED also when the debugger killed it. */
 void mh_vm_last_stop(const struct mh_vm *vm, struct mh_stop *stop);
 

@@ -29,6 +29,7 @@ static const char help[] =
     "Debugging\n"
     "      --gdb [WHERE]       let gdb connect to each machine, and wait for it: [HOST:]PORT (machine N on\n"
     "                          PORT + N - 1; 0 takes free ports), unix:PATH (%n is N) or stdio (1234)\n"
+    "      --gdb-all [WHERE]   one place for all machines, which are gdb's inferiors (1234)\n"
     "      --gdb-run           do not wait for gdb; it may come later\n"
     "      --gdb-hold          stop in gdb at hlt, before the machine ends\n"
     "      --gdb-lost WHAT     what a machine does when gdb's connection breaks: stop, continue or kill (stop)\n"

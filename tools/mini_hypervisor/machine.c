@@ -10,51 +10,11 @@
 
 #define STACK_SIZE ((size_t)256 * 1024)
 
-static void give_notice(void *ctx, const char *text)
+void machine_notice(void *ctx, const char *text)
 {
     const struct machine *machine = ctx;
     console_end_line(&machine->shared->console);
     message("%s: %s", machine->title, text);
-}
-
-static enum mh_status open_gdb(struct machine *machine, struct mh_error *err)
-{
-    const struct options *options = machine->shared->options;
-    if (!options->gdb)
-        return MH_OK;
-    const struct mh_gdb_endpoint endpoint = options_gdb_endpoint(options, machine->number);
-    return mh_gdb_listen(&endpoint, &machine->gdb, err);
-}
-
-/* The ELF file gdb should read: the image, or the one that lies beside a flat "x.img" as "x.elf". NULL: none. */
-static char *elf_for_gdb(const struct mh_image *image)
-{
-    const char *path = mh_image_path(image);
-    size_t length = path == NULL ? 0 : strlen(path);
-    if (length < 4)
-        return NULL;
-    char *elf = strdup(path);
-    if (elf != NULL && !mh_image_is_elf(image) && strcmp(elf + length - 4, ".img") == 0)
-        memcpy(elf + length - 4, ".elf", 4);
-    if (elf != NULL && (strcmp(elf, path) != 0 || mh_image_is_elf(image)) && access(elf, R_OK) == 0)
-        return elf;
-    free(elf);
-    return NULL;
-}
-
-/* The ready line: what to type. */
-static void tell_gdb_command(const struct machine *machine)
-{
-    char where[MH_GDB_CONNECT_MAX];
-    char *elf = elf_for_gdb(machine->image);
-    mh_gdb_connect_text(&machine->gdb, where);
-    if (machine->gdb.endpoint.transport != MH_GDB_STDIO)
-        message("%s: %s; type: gdb -ex 'target remote %s'%s%s%s", machine->title,
-                machine->shared->options->gdb_waits ? "waits for gdb" : "gdb may connect", where,
-                elf != NULL ? " '" : "", elf != NULL ? elf : "", elf != NULL ? "'" : "");
-    if (machine->gdb.beyond_host)
-        message("%s: warning: whoever reaches %s from another machine controls this VM", machine->title, where);
-    free(elf);
 }
 
 enum mh_status machine_init(struct machine *machine, struct shared *shared, size_t number, const char *name,
@@ -68,11 +28,9 @@ enum mh_status machine_init(struct machine *machine, struct shared *shared, size
     enum mh_status status = serial_end_open(&machine->serial, shared->options, number, &shared->console, machine->name,
                                             &shared->terminal, err);
     if (status == MH_OK)
-        status = open_gdb(machine, err);
+        status = debugging_open_machine(machine, err);
     if (status == MH_OK && machine->serial.kind == SERIAL_PTY)
         message("%s: serial port on %s", machine->title, machine->serial.pty_path);
-    if (status == MH_OK && shared->options->gdb)
-        tell_gdb_command(machine);
     return status;
 }
 
@@ -97,7 +55,7 @@ static struct mh_vm_config config_of(struct machine *machine)
         .files_parent = options->files_dir,
         .files_name = machine->files_name,
         .limits = options->limits,
-        .notice = give_notice,
+        .notice = machine_notice,
         .notice_ctx = machine,
     };
 }
@@ -150,34 +108,11 @@ static enum ending ending_of(const struct mh_stop *stop)
     }
 }
 
-/* Let debuggers have the machine until it has ended; *stop says how. */
-static enum mh_status serve_debugger(struct machine *machine, struct mh_vm *vm, struct mh_stop *stop,
-                                     struct mh_error *err)
-{
-    const struct options *options = machine->shared->options;
-    const struct mh_gdb_options gdb_options = {.start_running = !options->gdb_waits,
-                                               .hold_at_exit = options->gdb_holds,
-                                               .lost = options->gdb_lost,
-                                               .stop_fd = machine->shared->ending_fd,
-                                               .note = give_notice,
-                                               .note_ctx = machine};
-    struct mh_debug_target target;
-    enum mh_status status = mh_vm_debug(vm, &target, err);
-    if (status == MH_OK)
-        status = mh_gdb_serve(&machine->gdb, &target, &gdb_options, err);
-    mh_vm_last_stop(vm, stop);
-    if (status == MH_ERR_INTERRUPTED) {
-        stop->kind = MH_STOP_INTERRUPTED;
-        status = MH_OK;
-    }
-    return status;
-}
-
 static enum mh_status run_or_debug(struct machine *machine, struct mh_vm *vm, struct mh_stop *stop,
                                    struct mh_error *err)
 {
     if (machine->shared->options->gdb)
-        return serve_debugger(machine, vm, stop, err);
+        return debugging_run(machine, vm, stop, err);
     mh_vm_run(vm, stop);
     return MH_OK;
 }
@@ -209,10 +144,13 @@ static enum ending create_and_run(struct machine *machine)
     struct mh_vm *vm;
     struct mh_error err;
     const struct mh_vm_config config = config_of(machine);
-    if (atomic_load(&machine->shared->ending))
+    if (atomic_load(&machine->shared->ending)) {
+        debugging_miss(machine);
         return ENDING_STOPPED;
+    }
     if (mh_vm_create(machine->shared->host, &config, &vm, &err) != MH_OK) {
         message("%s: %s", machine->title, err.text);
+        debugging_miss(machine);
         return ENDING_HOST;
     }
     enum ending ending = run(machine, vm);

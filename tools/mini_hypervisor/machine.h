@@ -2,7 +2,7 @@
 #ifndef MH_TOOL_MACHINE_H
 #define MH_TOOL_MACHINE_H
 
-#include "mh/gdbstub.h"
+#include "debugging.h"
 #include "serial_ends.h"
 
 /* How a machine ended, in the order in which one outweighs another for the exit status. */
@@ -21,6 +21,7 @@ struct shared {
     struct mh_shared_files *files;
     struct console console;
     struct terminal terminal;
+    struct debugging debugging;
     atomic_bool ending; /* everything is to end */
     bool timed_out;     /* why: written before `ending` is set */
     int ending_fd;      /* an eventfd: readable once `ending` is set */
@@ -48,6 +49,9 @@ struct machine {
 enum mh_status machine_init(struct machine *machine, struct shared *shared, size_t number, const char *name,
                             const struct mh_image *image, struct mh_error *err);
 void machine_destroy(struct machine *machine);
+
+/* Tell the person something about the machine; `machine` is a struct machine, the text one line without newline. */
+void machine_notice(void *machine, const char *text);
 
 /* Start the thread that creates, runs and destroys the machine. 0, or an errno. Join `thread` afterwards. */
 int machine_start(struct machine *machine);

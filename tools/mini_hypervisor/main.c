@@ -159,7 +159,7 @@ static enum mh_status prepare_machines(struct session *session, struct mh_error 
         if (status != MH_OK)
             return mh_fail_in(err, "%s: ", session->machines[i].title);
     }
-    return MH_OK;
+    return debugging_open_group(&session->shared, session->machines, session->machine_count, err);
 }
 
 static void prepare_console(struct session *session)
@@ -168,8 +168,11 @@ static void prepare_console(struct session *session)
     bool several = options->guests.count > 1;
     bool labels =
         options->label == LABEL_ALWAYS || (options->label == LABEL_AUTO && several && isatty(STDOUT_FILENO) == 1);
-    console_init(&session->shared.console, STDOUT_FILENO, several || labels, labels, &session->shared.ending);
-    terminal_init(&session->shared.terminal, STDIN_FILENO);
+    /* with --gdb stdio, stdin and stdout are the debugger's: guests print on stderr and have no input */
+    bool debugger_has_stdio = options->gdb && options->gdb_endpoint.transport == MH_GDB_STDIO;
+    int output = debugger_has_stdio ? STDERR_FILENO : STDOUT_FILENO;
+    console_init(&session->shared.console, output, several || labels, labels, &session->shared.ending);
+    terminal_init(&session->shared.terminal, debugger_has_stdio ? -1 : STDIN_FILENO);
 }
 
 static enum mh_status prepare(struct session *session, struct mh_error *err)
@@ -194,10 +197,21 @@ static enum mh_status prepare(struct session *session, struct mh_error *err)
     return status == MH_OK ? prepare_machines(session, err) : status;
 }
 
+/* The debugger of all machines must be there before the first of them. */
+static enum mh_status start_debugger(struct session *session, struct mh_error *err)
+{
+    int error = debugging_start_group(&session->shared);
+    if (error != 0)
+        return mh_fail(err, MH_ERR_HOST, "no thread to serve a debugger: %s", strerror(error));
+    return MH_OK;
+}
+
 static int run(struct session *session)
 {
     struct mh_error err;
     enum mh_status status = prepare(session, &err);
+    if (status == MH_OK)
+        status = start_debugger(session, &err);
     if (status != MH_OK) {
         message("%s", err.text);
         return code_for_status(status);
@@ -215,6 +229,7 @@ static void clean_up(struct session *session)
 {
     for (size_t i = 0; i < session->machine_count; i++)
         machine_destroy(&session->machines[i]);
+    debugging_close_group(&session->shared.debugging);
     free(session->machines);
     mh_shared_files_close(session->shared.files);
     free_images(session);

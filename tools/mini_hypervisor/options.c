@@ -156,6 +156,12 @@ static enum mh_status take_gdb(struct options *options, const char *value, struc
     return mh_gdb_parse_endpoint(value, &options->gdb_endpoint, err);
 }
 
+static enum mh_status take_gdb_all(struct options *options, const char *value, struct mh_error *err)
+{
+    options->gdb_all = true;
+    return take_gdb(options, value, err);
+}
+
 static enum mh_status take_gdb_run(struct options *options, const char *value, struct mh_error *err)
 {
     (void)value, (void)err;
@@ -226,6 +232,7 @@ static const struct option option_table[] = {
     {"max-open", 0, false, true, NULL, take_max_open},
     {"max-written", 0, false, true, NULL, take_max_written},
     {"gdb", 0, false, true, GDB_PORT, take_gdb},
+    {"gdb-all", 0, false, true, GDB_PORT, take_gdb_all},
     {"gdb-run", 0, false, false, NULL, take_gdb_run},
     {"gdb-hold", 0, false, false, NULL, take_gdb_hold},
     {"gdb-lost", 0, false, true, NULL, take_gdb_lost},
@@ -354,15 +361,26 @@ static enum mh_status parse_word(struct parser *parser)
     return option->take(parser->options, NULL, parser->err);
 }
 
-static enum mh_status check_gdb(struct options *options, struct mh_error *err)
+static bool is_given(const struct parser *parser, take_value *take)
 {
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        if (option_table[i].take == take)
+            return parser->first_value[i] != NULL;
+    }
+    return false;
+}
+
+static enum mh_status check_gdb(const struct parser *parser, struct options *options, struct mh_error *err)
+{
+    if (is_given(parser, take_gdb) && is_given(parser, take_gdb_all))
+        return mh_fail(err, MH_ERR_USAGE, "--gdb gives each machine a place, --gdb-all one to all: choose one");
     const struct mh_gdb_endpoint *endpoint = &options->gdb_endpoint;
     size_t count = options->guests.count;
     options->gdb_waits = options->gdb_freezes || !options->gdb_runs;
     if (!options->gdb &&
         (options->gdb_runs || options->gdb_freezes || options->gdb_holds || options->gdb_lost != MH_GDB_LOST_STOP))
         return mh_fail(err, MH_ERR_USAGE, "an option for debugging, but no place for a debugger: add --gdb");
-    if (!options->gdb || count == 1)
+    if (!options->gdb || options->gdb_all || count == 1)
         return MH_OK;
     if (endpoint->transport == MH_GDB_STDIO)
         return mh_fail(err, MH_ERR_USAGE, "--gdb stdio has room for one machine, not for %zu", count);
@@ -390,21 +408,18 @@ static enum mh_status check_together(const struct parser *parser)
 {
     struct options *options = parser->options;
     struct mh_error *err = parser->err;
-    bool console_given = false;
-    for (size_t i = 0; i < OPTION_COUNT; i++)
-        console_given |= option_table[i].take == take_console && parser->first_value[i] != NULL;
     if (options->guests.count == 0)
         return mh_fail(err, MH_ERR_USAGE, "no guest to run: name at least one image with --guest FILE");
     if (options->console > options->guests.count)
         return mh_fail(err, MH_ERR_USAGE, "--console %zu: there %s only %zu machine%s", options->console,
                        options->guests.count == 1 ? "is" : "are", options->guests.count,
                        options->guests.count == 1 ? "" : "s");
-    if (console_given && options->serial != SERIAL_STDIO)
+    if (is_given(parser, take_console) && options->serial != SERIAL_STDIO)
         return mh_fail(err, MH_ERR_USAGE, "--console chooses who reads stdin, but --serial connects nobody to it");
     if (options->serial == SERIAL_FILE && options->guests.count > 1 && strstr(options->serial_path, "%n") == NULL)
         return mh_fail(err, MH_ERR_USAGE, "--serial file:%s: several machines need a file each; put %%n into its name",
                        options->serial_path);
-    return check_gdb(options, err);
+    return check_gdb(parser, options, err);
 }
 
 enum mh_status options_parse(int argc, char *const *argv, struct options *options, struct mh_error *err)

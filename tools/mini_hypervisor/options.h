@@ -38,7 +38,8 @@ struct options {
     enum label_mode label;
     enum serial_kind serial;
     const char *serial_path; /* of SERIAL_FILE; "%n" stands for the machine's number */
-    bool gdb;                /* offer a debugger a place to connect, each machine its own */
+    bool gdb;                /* offer debuggers a place to connect: each machine its own, */
+    bool gdb_all;            /* or one for all of them */
     bool gdb_waits;          /* and do not start before it has come */
     bool gdb_runs;           /* --gdb-run */
     bool gdb_freezes;        /* -S */

@@ -141,7 +141,7 @@ enum mh_status serial_end_open(struct serial_end *end, const struct options *opt
     switch (options->serial) {
     case SERIAL_STDIO:
         console_port_init(&end->port, console, label, (unsigned)number);
-        end->terminal = number == options->console ? terminal : NULL;
+        end->terminal = number == options->console && terminal->fd >= 0 ? terminal : NULL;
         return MH_OK;
     case SERIAL_FILE:
         return open_file(end, options->serial_path, number, err);

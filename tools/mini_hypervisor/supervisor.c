@@ -116,6 +116,7 @@ static void give_up_from(struct supervisor *supervisor, size_t first, int error)
     for (size_t i = first; i < supervisor->count; i++) {
         message("%s: no thread to run it: %s", supervisor->machines[i].title, strerror(error));
         supervisor->machines[i].ending = ENDING_HOST;
+        debugging_miss(&supervisor->machines[i]);
     }
 }
 

@@ -1,0 +1,152 @@
+#include "debugging.h"
+
+#include "machine.h"
+#include "message.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The ELF file gdb should read: the image, or the one that lies beside a flat "x.img" as "x.elf". NULL: none. */
+static char *elf_for_gdb(const struct mh_image *image)
+{
+    const char *path = mh_image_path(image);
+    size_t length = path == NULL ? 0 : strlen(path);
+    if (length < 4)
+        return NULL;
+    char *elf = strdup(path);
+    if (elf != NULL && !mh_image_is_elf(image) && strcmp(elf + length - 4, ".img") == 0)
+        memcpy(elf + length - 4, ".elf", 4);
+    if (elf != NULL && (strcmp(elf, path) != 0 || mh_image_is_elf(image)) && access(elf, R_OK) == 0)
+        return elf;
+    free(elf);
+    return NULL;
+}
+
+/* The ready line: what to type. */
+static void tell_command(const char *title, const struct options *options, const struct mh_gdb_listener *listener,
+                         const struct mh_image *image)
+{
+    char where[MH_GDB_CONNECT_MAX];
+    char *elf = elf_for_gdb(image);
+    mh_gdb_connect_text(listener, where);
+    if (listener->endpoint.transport != MH_GDB_STDIO)
+        message("%s: %s; type: gdb -ex 'target remote %s'%s%s%s", title,
+                options->gdb_waits ? "waits for gdb" : "gdb may connect", where, elf != NULL ? " '" : "",
+                elf != NULL ? elf : "", elf != NULL ? "'" : "");
+    if (listener->beyond_host)
+        message("%s: warning: whoever reaches %s from another machine is in control", title, where);
+    free(elf);
+}
+
+enum mh_status debugging_open_machine(struct machine *machine, struct mh_error *err)
+{
+    const struct options *options = machine->shared->options;
+    if (!options->gdb || options->gdb_all)
+        return MH_OK;
+    const struct mh_gdb_endpoint endpoint = options_gdb_endpoint(options, machine->number);
+    enum mh_status status = mh_gdb_listen(&endpoint, &machine->gdb, err);
+    if (status == MH_OK)
+        tell_command(machine->title, options, &machine->gdb, machine->image);
+    return status;
+}
+
+enum mh_status debugging_open_group(struct shared *shared, const struct machine *machines, size_t count,
+                                    struct mh_error *err)
+{
+    struct debugging *debugging = &shared->debugging;
+    debugging->listener.fd = -1;
+    if (!shared->options->gdb_all)
+        return MH_OK;
+    enum mh_status status = mh_debug_group_create((unsigned)count, &debugging->group, err);
+    if (status == MH_OK)
+        status = mh_gdb_listen(&shared->options->gdb_endpoint, &debugging->listener, err);
+    if (status == MH_OK)
+        tell_command("all VMs", shared->options, &debugging->listener, machines[0].image);
+    return status;
+}
+
+void debugging_close_group(struct debugging *debugging)
+{
+    if (debugging->thread_is_there)
+        pthread_join(debugging->thread, NULL);
+    if (debugging->group != NULL)
+        mh_gdb_close(&debugging->listener);
+    mh_debug_group_destroy(debugging->group);
+}
+
+static void tell_note(void *ctx, const char *line)
+{
+    (void)ctx;
+    message("%s", line);
+}
+
+static struct mh_gdb_options gdb_options(const struct shared *shared)
+{
+    const struct options *options = shared->options;
+    return (struct mh_gdb_options){.start_running = !options->gdb_waits,
+                                   .hold_at_exit = options->gdb_holds,
+                                   .lost = options->gdb_lost,
+                                   .stop_fd = shared->ending_fd,
+                                   .note = tell_note};
+}
+
+static void *serve_group(void *ctx)
+{
+    struct shared *shared = ctx;
+    struct debugging *debugging = &shared->debugging;
+    const struct mh_gdb_options options = gdb_options(shared);
+    struct mh_debug_target target;
+    debugging->status = MH_OK;
+    if (mh_debug_group_assemble(debugging->group, &target) > 0)
+        debugging->status = mh_gdb_serve(&debugging->listener, &target, &options, &debugging->err);
+    mh_debug_group_finish(debugging->group);
+    return NULL;
+}
+
+int debugging_start_group(struct shared *shared)
+{
+    if (!shared->options->gdb_all)
+        return 0;
+    int error = pthread_create(&shared->debugging.thread, NULL, serve_group, shared);
+    shared->debugging.thread_is_there = error == 0;
+    return error;
+}
+
+static enum mh_status run_in_group(struct machine *machine, struct mh_vm *vm, struct mh_error *err)
+{
+    const struct debugging *debugging = &machine->shared->debugging;
+    enum mh_status status = mh_debug_group_join(debugging->group, (unsigned)machine->number - 1, vm, err);
+    if (status == MH_OK && debugging->status != MH_OK) {
+        *err = debugging->err;
+        status = debugging->status;
+    }
+    return status;
+}
+
+static enum mh_status run_alone(struct machine *machine, struct mh_vm *vm, struct mh_error *err)
+{
+    struct mh_gdb_options options = gdb_options(machine->shared);
+    struct mh_debug_target target;
+    options.note = machine_notice;
+    options.note_ctx = machine;
+    enum mh_status status = mh_vm_debug(vm, &target, err);
+    return status == MH_OK ? mh_gdb_serve(&machine->gdb, &target, &options, err) : status;
+}
+
+enum mh_status debugging_run(struct machine *machine, struct mh_vm *vm, struct mh_stop *stop, struct mh_error *err)
+{
+    bool in_group = machine->shared->options->gdb_all;
+    enum mh_status status = in_group ? run_in_group(machine, vm, err) : run_alone(machine, vm, err);
+    mh_vm_last_stop(vm, stop);
+    if (status != MH_ERR_INTERRUPTED)
+        return status;
+    stop->kind = MH_STOP_INTERRUPTED;
+    return MH_OK;
+}
+
+void debugging_miss(struct machine *machine)
+{
+    if (machine->shared->options->gdb_all)
+        mh_debug_group_join(machine->shared->debugging.group, (unsigned)machine->number - 1, NULL, NULL);
+}
