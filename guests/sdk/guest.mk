@@ -39,10 +39,11 @@ endif
 
 # freestanding: no C library. no-pic, no-pie: the guest runs where it is linked to. no-red-zone: an exception handler
 # of the guest may use the stack right below rsp. general-regs-only: some hosts cannot run SSE in ring 0.
+# Nothing unused is dropped by the linker: debug information of dropped code would claim address 0, where the guest is.
 GUEST_CFLAGS := -m64 -std=gnu11 -ffreestanding -fno-pic -fno-pie -mno-red-zone -mgeneral-regs-only \
-    -fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none -ffunction-sections -fdata-sections \
+    -fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none \
     $(OPT) -g -Wall -Wextra -Werror=implicit-function-declaration -I$(SDK) -I$(ABI:/mh/guest_abi.h=) -MMD -MP
-GUEST_LDFLAGS := -m elf_x86_64 -static -nostdlib --gc-sections --build-id=none -z noexecstack -z max-page-size=4096
+GUEST_LDFLAGS := -m elf_x86_64 -static -nostdlib --build-id=none -z noexecstack -z max-page-size=4096
 
 SDK_SOURCES := crt0.S console.c files.c files_bytes.c string.c
 GUEST_OBJECTS := $(addprefix $(OUT)/,$(addsuffix .o,$(basename $(notdir $(GUEST)))))
