@@ -1,0 +1,4 @@
+# End-to-end tests with a real gdb, one file a behaviour.
+foreach(behaviour steps)
+  mh_e2e_test(gdb_${behaviour})
+endforeach()

@@ -1,0 +1,300 @@
+"""
+Drives a real gdb for the end-to-end tests, and speaks its remote protocol where a packet itself is the matter.
+
+gdb runs this very file as a script: it takes commands from a pipe and answers with what each one printed. So a test
+sees what belongs to which command, can interrupt one that is going on, and waits for nothing but the answer.
+"""
+
+import json
+import os
+import re
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+try:
+    import gdb as inside  # only where gdb executes this file
+except ImportError:
+    inside = None
+
+
+def serve_inside(commands, answers):
+    """The part that runs in gdb: one line of JSON a command, and one an answer."""
+    for line in commands:
+        try:
+            answer = inside.execute(json.loads(line), to_string=True)
+        except inside.error as error:
+            answer = f"error: {error}\n"
+        except KeyboardInterrupt:
+            answer = "error: Quit\n"
+        inside.flush()
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+if inside is not None:
+    serve_inside(os.fdopen(int(os.environ["MH_GDB_COMMANDS"])), os.fdopen(int(os.environ["MH_GDB_ANSWERS"]), "w"))
+    inside.execute("quit")
+
+from hypervisor import DEADLINE, Case, Output  # noqa: E402
+
+READY = re.compile(r"VM (\d+) \((.*)\): (waits for gdb|gdb may connect) *; type: "
+                   r"gdb -ex 'target remote (\S+)'(?: '(.*)')?")
+SETTINGS = ["set confirm off", "set pagination off", "set width 0", "set height 0", "set style enabled off",
+            "set debuginfod enabled off", "set print thread-events off", "set tcp connect-timeout 10"]
+
+
+def elf(name):
+    """The ELF file of a test guest."""
+    from hypervisor import guest
+    return guest(name)[:-len(".img")] + ".elf"
+
+
+class Gdb:
+    """A gdb that does what it is told, command by command."""
+
+    def __init__(self, cwd, file=None, program="gdb"):
+        commands, self.commands = os.pipe()
+        self.answers, answers = os.pipe()
+        environment = dict(os.environ, MH_GDB_COMMANDS=str(commands), MH_GDB_ANSWERS=str(answers), LC_ALL="C")
+        arguments = [argument for setting in SETTINGS for argument in ("-iex", setting)]
+        self.process = subprocess.Popen([program, "-nx", "-q", "-batch", *arguments, *([file] if file else []),
+                                         "-x", os.path.abspath(__file__)],
+                                        cwd=cwd, env=environment, pass_fds=(commands, answers),
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        os.close(commands)
+        os.close(answers)
+        self.output = Output(answers=self.answers, console=self.process.stdout.fileno())
+        self.taken = self.told = 0
+
+    def begin(self, command):
+        """Give a command without waiting for its end."""
+        os.write(self.commands, json.dumps(command).encode() + b"\n")
+
+    def answer(self, deadline=DEADLINE):
+        """What the command in progress printed, once it has ended."""
+        if self.output.bytes["answers"].find(b"\n", self.taken) < 0:
+            self.output.wait_for("answers", lambda got: got.find(b"\n", self.taken) >= 0, deadline)
+        got = self.output.bytes["answers"]
+        end = got.index(b"\n", self.taken)
+        line, self.taken = got[self.taken:end], end + 1
+        # stops are told to the terminal rather than to the command that led to them; they were told before the answer
+        while self.output.pump(0) and "console" in self.output.fds:
+            pass
+        told = self.output.bytes["console"]
+        console, self.told = told[self.told:].decode(errors="replace"), len(told)
+        return json.loads(line) + console
+
+    def __call__(self, command, deadline=DEADLINE):
+        self.begin(command)
+        return self.answer(deadline)
+
+    def all(self, *commands):
+        """Several commands; what they printed, one after the other."""
+        return [self(command) for command in commands]
+
+    def value(self, expression):
+        """An expression's value as a number."""
+        printed = self(f"output/x {expression}")
+        try:
+            return int(printed, 16)
+        except ValueError:
+            raise AssertionError(f"{expression}: {printed}") from None
+
+    def pc(self):
+        return self.value("$pc")
+
+    def interrupt(self):
+        """What Ctrl-C does."""
+        self.process.send_signal(signal.SIGINT)
+
+    def kill(self):
+        """The end of gdb in the middle of whatever it is doing."""
+        self.process.kill()
+        self.process.wait()
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        for fd in (self.commands, self.answers):
+            if fd >= 0:
+                os.close(fd)
+        self.commands = self.answers = -1
+        self.process.stdout.close()
+
+
+class Refused(Exception):
+    """The stub answered with an error."""
+
+
+class Wire:
+    """The remote protocol, packet by packet."""
+
+    def __init__(self, where):
+        if where.startswith("/"):
+            self.socket = socket.socket(socket.AF_UNIX)
+            self.socket.settimeout(DEADLINE)
+            self.socket.connect(where)
+        else:
+            host, port = where.rsplit(":", 1)
+            self.socket = socket.create_connection((host.strip("[]") or "127.0.0.1", int(port)), DEADLINE)
+        self.got = b""
+        self.acks = True
+
+    def send_raw(self, data):
+        self.socket.sendall(data)
+
+    @staticmethod
+    def frame(packet):
+        packet = packet.encode("latin-1") if isinstance(packet, str) else packet
+        return b"$" + packet + b"#%02x" % (sum(packet) & 0xff)
+
+    def send(self, packet):
+        self.send_raw(self.frame(packet))
+
+    def receive_bytes(self, test):
+        """Take bytes until test(bytes so far) is a length; these are returned and no longer there."""
+        end = time.monotonic() + DEADLINE
+        while True:
+            length = test(self.got)
+            if length:
+                taken, self.got = self.got[:length], self.got[length:]
+                return taken
+            self.socket.settimeout(max(0.01, end - time.monotonic()))
+            part = self.socket.recv(65536)
+            if not part:
+                raise ConnectionError(f"the connection was closed; there was {self.got!r}")
+            self.got += part
+
+    def receive(self):
+        """The next packet's contents, with run lengths and escapes undone; its checksum must be right."""
+        def whole(got):
+            start = got.find(b"$")
+            end = got.find(b"#", start)
+            return end + 3 if start >= 0 and end >= 0 and len(got) >= end + 3 else 0
+        framed = self.receive_bytes(whole)
+        body = framed[framed.index(b"$") + 1:-3]
+        if int(framed[-2:], 16) != sum(body) & 0xff:
+            raise AssertionError(f"wrong checksum: {framed!r}")
+        if self.acks:
+            self.send_raw(b"+")
+        return self.plain(body)
+
+    @staticmethod
+    def plain(body):
+        plain = bytearray()
+        at = 0
+        while at < len(body):
+            if body[at] == ord("}"):
+                plain.append(body[at + 1] ^ 0x20)
+                at += 2
+            elif body[at] == ord("*"):
+                plain += plain[-1:] * (body[at + 1] - 29)
+                at += 2
+            else:
+                plain.append(body[at])
+                at += 1
+        return bytes(plain)
+
+    def ask(self, packet):
+        """A packet's answer, as text."""
+        self.send(packet)
+        return self.receive().decode("latin-1")
+
+    def stop(self):
+        """The next stop reply; console output before it is gathered in .console."""
+        self.console = b""
+        while True:
+            packet = self.receive()
+            if not packet.startswith(b"O") or packet == b"OK":
+                return packet.decode("latin-1")
+            self.console += bytes.fromhex(packet[1:].decode())
+
+    def ends(self):
+        """True when the stub closes the connection, and not before that is seen."""
+        self.socket.settimeout(DEADLINE)
+        try:
+            while True:
+                part = self.socket.recv(65536)
+                if not part:
+                    return True
+                self.got += part
+        except ConnectionResetError:
+            return True
+        except TimeoutError:
+            return False
+
+    def close(self):
+        self.socket.close()
+
+
+class Offered:
+    """A running mini_hypervisor that offers ports to debuggers."""
+
+    def __init__(self, case, run, count=1):
+        self.case, self.run = case, run
+        text = run.wait_for(lambda got: len(READY.findall(got.decode(errors="replace"))) >= count and
+                            got.endswith(b"\n"), "err").decode()
+        self.ready = [match for match in READY.finditer(text)]
+        self.where = [match[4] for match in self.ready]
+        self.elf = [match[5] for match in self.ready]
+
+    def gdb(self, number=1, connect=True, file=True, program="gdb"):
+        """A gdb, connected to a machine unless that is left to the test."""
+        symbols = self.elf[number - 1] if file is True else file
+        debugger = Gdb(self.case.dir, symbols or None, program)
+        self.case.addCleanup(debugger.close)
+        if connect:
+            answer = debugger(f"target remote {self.where[number - 1]}")
+            self.case.assertNotIn("error:", answer)
+        return debugger
+
+    def wire(self, number=1):
+        wire = Wire(self.where[number - 1])
+        self.case.addCleanup(wire.close)
+        return wire
+
+    @property
+    def out(self):
+        return self.run.output.bytes["out"]
+
+
+class GdbCase(Case):
+    """A test with machines to debug."""
+
+    def offer(self, image, *arguments, where="0", count=1, **options):
+        """Start machines that wait for gdb, and wait until they say so."""
+        images = [image] if isinstance(image, str) else image
+        run = self.start("-g", *images, "--gdb", where, *arguments, **options)
+        return Offered(self, run, max(count, len(images)))
+
+    def debug(self, image, *arguments, **options):
+        """A machine and a gdb that is connected to it."""
+        offered = self.offer(image, *arguments, **options)
+        return offered, offered.gdb()
+
+    def batch(self, offered, script, number=1, connect=True, deadline=DEADLINE):
+        """A plain `gdb -batch -x` as teachers write it; what it printed, and its exit status."""
+        path = self.write("script.gdb", script.encode())
+        first = ["-ex", f"target remote {offered.where[number - 1]}"] if connect else []
+        arguments = [argument for setting in SETTINGS for argument in ("-iex", setting)]
+        symbols = [offered.elf[number - 1]] if offered.elf[number - 1] else []
+        done = subprocess.run(["gdb", "-nx", "-q", "-batch", *arguments, *symbols, *first, "-x", path], cwd=self.dir,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              timeout=deadline, env=dict(os.environ, LC_ALL="C"))
+        return done.stdout.decode(errors="replace"), done.returncode
+
+    def need(self, program):
+        """Skip this test when a debugger is not installed."""
+        if shutil.which(program) is None:
+            self.skipTest(f"{program} is not installed")
+
+    def assertFails(self, answer, *parts):
+        self.assertTrue(answer.startswith("error: "), answer)
+        for part in parts:
+            self.assertIn(part, answer)
