@@ -27,7 +27,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* ---- helpers ---- */
+/* ---- loading and refusing ---- */
 
 static struct mh_image *load(const char *name, uint64_t ram_size)
 {
