@@ -105,6 +105,21 @@ static unsigned read_open(struct gdb_session *session, struct gdb_text args, uin
     return 0;
 }
 
+/* The machine whose file the name in the scratch buffer is: debuggers ask for any machine's program at any time. */
+static unsigned whose_file(const struct gdb_session *session)
+{
+    const struct mh_debug_target *target = session->machines->target;
+
+    for (unsigned i = 0; i < session->machines->count; i++) {
+        unsigned vm = session->machines->list[i].vm;
+        const char *program = target->ops->vm_exec_file(target->ctx, vm);
+
+        if (program && strcmp(program, (const char *)session->scratch) == 0)
+            return vm;
+    }
+    return session->general->vm;
+}
+
 enum gdb_outcome gdb_cmd_file_open(struct gdb_session *session, struct gdb_text args)
 {
     const struct mh_debug_target *target = session->machines->target;
@@ -121,7 +136,7 @@ enum gdb_outcome gdb_cmd_file_open(struct gdb_session *session, struct gdb_text 
         slot++;
     if (slot == GDB_FILES_MAX)
         return fail(session, FIO_EMFILE);
-    fd = target->ops->open_file(target->ctx, session->general->vm, (const char *)session->scratch);
+    fd = target->ops->open_file(target->ctx, whose_file(session), (const char *)session->scratch);
     if (fd < 0)
         return fail(session, fio_of(-fd));
     session->files[slot] = fd;

@@ -11,43 +11,78 @@
  */
 #define SERIAL 0xe9
 
-.macro guest_start.section.start,
-    "ax".globl _start jmp _start
+    .macro guest_start
+    .section .start, "ax"
+    .globl _start
+    jmp _start
 
-            print_text : /* rsi: text that ends with a NUL */
-                         push %
-        rax push % rsi 1 : mov(% rsi),
-    % al inc % rsi test % al, % al jz 2f out % al,
-    $SERIAL jmp 1b 2 : pop % rsi pop %
-                       rax ret
+print_text: /* rsi: text that ends with a NUL */
+    push %rax
+    push %rsi
+1:  mov (%rsi), %al
+    inc %rsi
+    test %al, %al
+    jz 2f
+    out %al, $SERIAL
+    jmp 1b
+2:  pop %rsi
+    pop %rax
+    ret
 
-                       print_hex : /* rax: the number */
-                                   push
-                                   %
-                                   rax push % rbx push % rcx mov % rax,
-    % rbx mov $ ' ', % al out % al, $SERIAL mov $16, % ecx 1 : rol $4, % rbx mov % bl, % al and $15, % al add $ '0',
-    % al cmp $ '9', % al jbe 2f add $('a' - '9' - 1), % al 2 : out % al,
-    $SERIAL dec % ecx jnz 1b pop % rcx pop % rbx pop %
-        rax ret _start
-    :.endm
+print_hex: /* rax: the number */
+    push %rax
+    push %rbx
+    push %rcx
+    mov %rax, %rbx
+    mov $' ', %al
+    out %al, $SERIAL
+    mov $16, %ecx
+1:  rol $4, %rbx
+    mov %bl, %al
+    and $15, %al
+    add $'0', %al
+    cmp $'9', %al
+    jbe 2f
+    add $('a' - '9' - 1), %al
+2:  out %al, $SERIAL
+    dec %ecx
+    jnz 1b
+    pop %rcx
+    pop %rbx
+    pop %rax
+    ret
+_start:
+    .endm
 
-         .macro say text push
-        % rsi mov $700f,
-    % esi call print_text pop %
-        rsi.section.rodata 700 :.asciz "\text".previous
-                                    .endm
+    .macro say text
+    push %rsi
+    mov $700f, %esi
+    call print_text
+    pop %rsi
+    .section .rodata
+700: .asciz "\text"
+    .previous
+    .endm
 
-                                    .macro say_hex value push
-        % rax mov \value,
-    % rax call print_hex pop %
-        rax.endm
+    .macro say_hex value
+    push %rax
+    mov \value, %rax
+    call print_hex
+    pop %rax
+    .endm
 
-            .macro put_char c push
-        % rax mov $\c,
-    % al out % al,
-    $SERIAL pop % rax.endm
+    .macro put_char c
+    push %rax
+    mov $\c, %al
+    out %al, $SERIAL
+    pop %rax
+    .endm
 
-                      .macro get_char in $SERIAL,
-    % al.endm
+    .macro get_char
+    in $SERIAL, %al
+    .endm
 
-            .macro end_well 800 : hlt jmp 800b.endm
+    .macro end_well
+800: hlt
+    jmp 800b
+    .endm
