@@ -342,9 +342,20 @@ static void options_with_one_dash_too_few_get_a_suggestion(void **state)
 static void options_far_from_all_get_none(void **state)
 {
     refused(*state, "--turbo-mode", "unknown option '--turbo-mode'; --help lists them all");
-    refused(*state, "-x", "unknown option '-x'");
-    refused(*state, "--", "unknown option '--'");
+    refused(*state, "-x", "unknown option '-x'; --help lists them all");
+    refused(*state, "--", "unknown option '--'; --help lists them all");
     refused(*state, "--an-option-of-more-than-thirty-one-bytes", "--help lists them all");
+}
+
+static void s_and_S_mean_what_they_mean_in_qemu(void **state)
+{
+    const struct options *options = parse(*state, "-s -g a");
+    assert_true(options->gdb);
+    assert_false(options->gdb_waits);
+    assert_int_equal(options->gdb_endpoint.port, 1234);
+    options = parse(*state, "-g a -s -S");
+    assert_true(options->gdb && options->gdb_waits);
+    refused(*state, "-g a -S", "add --gdb");
 }
 
 static void a_prefix_is_no_option(void **state)
@@ -409,6 +420,7 @@ int main(void)
         TEST(unknown_options_get_the_nearest_as_suggestion),
         TEST(options_with_one_dash_too_few_get_a_suggestion),
         TEST(options_far_from_all_get_none),
+        TEST(s_and_S_mean_what_they_mean_in_qemu),
         TEST(a_prefix_is_no_option),
         TEST(freeing_options_of_no_words_does_nothing),
         TEST(the_help_names_every_option_and_every_exit_status),

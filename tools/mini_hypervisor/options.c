@@ -273,7 +273,7 @@ static enum mh_status fail_unknown(const char *word, struct mh_error *err)
     unsigned distance = 3; /* farther than two edits is no suggestion */
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         unsigned d = edit_distance(name, option_table[i].name);
-        if (d < distance) {
+        if (d < distance && d < strlen(option_table[i].name)) { /* every letter is one edit away from every other */
             distance = d;
             nearest = &option_table[i];
         }
@@ -297,7 +297,7 @@ static const struct option *find_option(const char *word, const char **value)
         }
         /* "-guest" is a mistake to be told, not the letter g with the value "uest" */
         bool is_letter = word[0] == '-' && option->letter != 0 && word[1] == option->letter;
-        if (is_letter && strcmp(word + 1, option->name) != 0) {
+        if (is_letter && (word[2] == '\0' || strcmp(word + 1, option->name) != 0)) {
             *value = word[2] != '\0' ? word + 2 : NULL;
             return option;
         }
