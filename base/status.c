@@ -12,6 +12,10 @@ enum mh_status mh_fail(struct mh_error *err, enum mh_status status, const char *
     va_start(args, format);
     vsnprintf(err->text, sizeof err->text, format, args);
     va_end(args);
+    for (char *c = err->text; *c != '\0'; c++) {
+        if (*c == '\n')
+            *c = '?'; /* names may hold anything, but an error is one line */
+    }
     return status;
 }
 

@@ -146,5 +146,6 @@ void run_loop(struct mh_vm *vm, struct mh_stop *stop)
     while (!run_once(vm, stop) && !output_failed(vm, stop)) {
     }
     serial_flush(&vm->serial);
-    output_failed(vm, stop);
+    if (stop->kind == MH_STOP_HALTED)
+        output_failed(vm, stop); /* a crash is worth more than the news that its output is lost */
 }

@@ -58,6 +58,7 @@ enum mh_status mh_vm_create(struct mh_host *host, const struct mh_vm_config *con
     created->fd = -1;
     created->vcpu.fd = -1;
     atomic_init(&created->stop_wanted, false);
+    pthread_mutex_init(&created->restart_mutex, NULL);
     serial_init(&created->serial, config->serial);
     file_port_init(&created->file, config, &created->stop_wanted);
     enum mh_status status = build(created, err);
@@ -85,6 +86,7 @@ void mh_vm_destroy(struct mh_vm *vm)
         return;
     tear_down(vm);
     breakpoints_destroy(&vm->debug.breakpoints);
+    pthread_mutex_destroy(&vm->restart_mutex);
     free(vm);
 }
 
@@ -92,6 +94,7 @@ enum mh_status vm_restart(struct mh_vm *vm, struct mh_error *err)
 {
     bool sync_registers = vm->vcpu.sync_registers;
     serial_flush(&vm->serial);
+    pthread_mutex_lock(&vm->restart_mutex);
     tear_down(vm);
     file_port_init(&vm->file, &vm->config, &vm->stop_wanted);
     vm->coalescing = false;
@@ -100,6 +103,7 @@ enum mh_status vm_restart(struct mh_vm *vm, struct mh_error *err)
     vm->debug.control_is_current = false;
     enum mh_status status = build(vm, err);
     vm->vcpu.sync_registers = sync_registers;
+    pthread_mutex_unlock(&vm->restart_mutex);
     return status;
 }
 
@@ -116,24 +120,32 @@ void mh_vm_describe_stop(struct mh_vm *vm, const struct mh_stop *stop, void (*wr
 
 void mh_vm_kick(struct mh_vm *vm)
 {
+    pthread_mutex_lock(&vm->restart_mutex);
     vcpu_kick(&vm->vcpu);
+    pthread_mutex_unlock(&vm->restart_mutex);
 }
 
 void mh_vm_request_stop(struct mh_vm *vm)
 {
     atomic_store(&vm->stop_wanted, true);
-    vcpu_kick(&vm->vcpu);
+    mh_vm_kick(vm);
+}
+
+static bool ring_has_bytes(const struct kvm_coalesced_mmio_ring *ring)
+{
+    return ring != NULL &&
+           __atomic_load_n(&ring->first, __ATOMIC_RELAXED) != __atomic_load_n(&ring->last, __ATOMIC_RELAXED);
 }
 
 bool mh_vm_wants_kick(struct mh_vm *vm)
 {
-    if (atomic_load_explicit(&vm->debug.waits_for_input, memory_order_relaxed))
+    if (atomic_load_explicit(&vm->debug.waits_for_input, memory_order_relaxed) ||
+        atomic_load_explicit(&vm->serial.pending, memory_order_relaxed) != 0)
         return true;
-    const struct kvm_coalesced_mmio_ring *ring = vm->vcpu.ring;
-    if (atomic_load_explicit(&vm->serial.pending, memory_order_relaxed) != 0)
-        return true;
-    return ring != NULL &&
-           __atomic_load_n(&ring->first, __ATOMIC_RELAXED) != __atomic_load_n(&ring->last, __ATOMIC_RELAXED);
+    pthread_mutex_lock(&vm->restart_mutex);
+    bool wanted = ring_has_bytes(vm->vcpu.ring);
+    pthread_mutex_unlock(&vm->restart_mutex);
+    return wanted;
 }
 
 /* The ring's protocol: KVM writes entries and moves `last`, we read them and move `first`; both are indices. */

@@ -27,6 +27,7 @@ struct mh_vm {
     int fd;
     struct guest_memory memory;
     struct slots slots;
+    pthread_mutex_t restart_mutex; /* held while the processor below is exchanged; other threads look at it */
     struct vcpu vcpu;
     struct serial serial;
     struct file_port file;

@@ -1,4 +1,4 @@
 # End-to-end tests with a real gdb, one file a behaviour.
-foreach(behaviour steps)
+foreach(behaviour breakpoints steps)
   mh_e2e_test(gdb_${behaviour})
 endforeach()

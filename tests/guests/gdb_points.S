@@ -16,6 +16,7 @@ place_\number:
     .endm
 
     guest_start
+    nop
 again:
     .altmacro
     .set n, 0

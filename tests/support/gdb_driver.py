@@ -23,10 +23,11 @@ except ImportError:
 
 
 def serve_inside(commands, answers):
-    """The part that runs in gdb: one line of JSON a command, and one an answer."""
+    """The part that runs in gdb: one line of JSON a command, and one to say that it has ended, perhaps with an error."""
     for line in commands:
         try:
-            answer = inside.execute(json.loads(line), to_string=True)
+            answer = ""
+            inside.execute(json.loads(line))
         except inside.error as error:
             answer = f"error: {error}\n"
         except KeyboardInterrupt:
@@ -82,7 +83,7 @@ class Gdb:
         got = self.output.bytes["answers"]
         end = got.index(b"\n", self.taken)
         line, self.taken = got[self.taken:end], end + 1
-        # stops are told to the terminal rather than to the command that led to them; they were told before the answer
+        # all of it was printed before the answer
         while self.output.pump(0) and "console" in self.output.fds:
             pass
         told = self.output.bytes["console"]
