@@ -278,7 +278,8 @@ static const struct mh_debug_target_ops ops = {
 void mh_vm_last_stop(const struct mh_vm *vm, struct mh_stop *stop)
 {
     *stop = vm->debug.last_stop;
-    if (vm->debug.killed && stop->kind < MH_STOP_EXCEPTION)
+    bool crashed = stop->kind >= MH_STOP_EXCEPTION && stop->kind != MH_STOP_INTERRUPTED;
+    if (vm->debug.killed && !crashed)
         stop->kind = MH_STOP_HALTED;
 }
 
