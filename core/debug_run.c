@@ -306,6 +306,9 @@ struct instruction {
     uint8_t code[MH_INSTRUCTION_MAX];
     size_t length; /* bytes of code that are mapped */
     uint8_t opcode;
+    struct instruction_read reads[INSTRUCTION_READS_MAX]; /* found before the instruction changes its registers */
+    unsigned read_count;
+    uint64_t rcx; /* the repetitions a string instruction had before it */
 };
 
 static void look_at_instruction(struct mh_vm *vm, const struct paging_mode *mode, struct instruction *instruction)
@@ -314,15 +317,37 @@ static void look_at_instruction(struct mh_vm *vm, const struct paging_mode *mode
     instruction->length =
         virtual_read(vm, mode, mh_gva_of(instruction->rip), instruction->code, sizeof instruction->code);
     instruction->opcode = instruction_opcode(instruction->code, instruction->length);
+    instruction->read_count = 0;
+    instruction->rcx = vcpu_regs(&vm->vcpu)->rcx;
+    if (vm->debug.breakpoints.reads_by_step)
+        instruction->read_count = instruction_reads(instruction->code, instruction->length, vcpu_regs(&vm->vcpu),
+                                                    vcpu_sregs(&vm->vcpu), instruction->reads);
 }
 
+static bool is_repeated(const struct instruction *instruction)
+{
+    uint8_t opcode = instruction->opcode;
+    bool is_string = (opcode >= 0xa4 && opcode <= 0xa7) || (opcode >= 0xac && opcode <= 0xaf) || opcode == 0x6e ||
+                     opcode == 0x6f;
+    for (size_t i = 0; is_string && i < instruction->length && instruction->code[i] != opcode; i++) {
+        if (instruction->code[i] == 0xf2 || instruction->code[i] == 0xf3)
+            return true;
+    }
+    return false;
+}
+
+/* One step makes one repetition of a string instruction, or all of them: rcx tells how many it has made. */
 static void note_watched_reads(struct mh_vm *vm, const struct instruction *instruction)
 {
-    struct instruction_read reads[INSTRUCTION_READS_MAX];
-    unsigned count =
-        instruction_reads(instruction->code, instruction->length, vcpu_regs(&vm->vcpu), vcpu_sregs(&vm->vcpu), reads);
-    for (unsigned i = 0; i < count; i++)
-        note_watch(vm, breakpoints_watching_read(&vm->debug.breakpoints, reads[i].address, reads[i].length));
+    const struct kvm_regs *now = vcpu_regs(&vm->vcpu);
+    uint64_t times = is_repeated(instruction) ? instruction->rcx - now->rcx : 1;
+    bool downwards = (now->rflags & MH_RFLAGS_DF) != 0;
+    for (unsigned i = 0; i < instruction->read_count; i++) {
+        uint32_t length = instruction->reads[i].length;
+        uint64_t total = times < UINT32_MAX / length ? times * length : UINT32_MAX;
+        uint64_t address = instruction->reads[i].address - (downwards && times > 1 ? total - length : 0);
+        note_watch(vm, breakpoints_watching_read(&vm->debug.breakpoints, address, (uint32_t)total));
+    }
 }
 
 /* Flags pushed during a step, by PUSHF or an exception, have our trap flag on some hosts; the guest must not see it. */

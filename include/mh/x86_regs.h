@@ -29,6 +29,7 @@
 #define MH_RFLAGS_FIXED (1u << 1) /* always set */
 #define MH_RFLAGS_TF (1u << 8)
 #define MH_RFLAGS_IF (1u << 9)
+#define MH_RFLAGS_DF (1u << 10)
 #define MH_RFLAGS_RF (1u << 16)
 
 /* Bits of XCR0: which register sets XSAVE handles. */
