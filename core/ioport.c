@@ -92,7 +92,7 @@ static int serve_file(struct mh_vm *vm, const struct access *access)
         if (access->width == 1 && access->is_in)
             file_port_in(&vm->file, &vm->inbound, data);
         else if (access->width == 1)
-            file_port_out(&vm->file, *data, &vm->inbound);
+            file_port_out(&vm->file, *data);
         else if (access->width == 4 && !access->is_in)
             file_port_call(&vm->file, &vm->memory, &vm->inbound, mh_gpa_of(word_at(data)));
         else {

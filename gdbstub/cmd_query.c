@@ -100,7 +100,7 @@ enum gdb_outcome gdb_cmd_thread_events(struct gdb_session *session, struct gdb_t
 enum gdb_outcome gdb_cmd_attached(struct gdb_session *session, struct gdb_text args)
 {
     const struct gdb_machine *machine = session->general;
-    uint32_t vm;
+    uint32_t vm = 0;
 
     if (!gdb_text_empty(&args)) {
         if (!gdb_text_u32(&args, UINT32_MAX, &vm) || !gdb_text_empty(&args))

@@ -251,9 +251,14 @@ static void on_long_packet(struct gdb_session *session)
 
 static void on_interrupt(struct gdb_session *session)
 {
-    /* with everything stopped the interrupt and the stop reply have crossed: the debugger has what it wants */
+    /*
+     * With everything stopped the interrupt and the stop reply have crossed, and the debugger has what it wants. But a
+     * debugger that steps step after step takes the stop for one of these, so the next one is to be interrupted.
+     */
     if (session->resumed)
         gdb_machines_interrupt(session->machines);
+    else
+        session->interrupt_due = session->stepping;
 }
 
 static void on_nack(struct gdb_session *session)
@@ -298,7 +303,7 @@ static void look_around(struct gdb_session *session, const struct pollfd *fds, b
 /* Look at the descriptors, waiting for the first when `timeout` is -1, and take what they have. */
 static void watch(struct gdb_session *session, int timeout)
 {
-    struct pollfd fds[GDB_WATCHED_MAX];
+    struct pollfd fds[GDB_WATCHED_MAX] = {{0}};
 
     for (unsigned i = 0; i < session->watched_count; i++)
         fds[i] = (struct pollfd){session->watched[i], POLLIN, 0};

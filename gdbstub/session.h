@@ -67,6 +67,8 @@ struct gdb_session {
     bool program_signal[GDB_SIGNAL_COUNT]; /* the program may get these */
 
     bool resumed;
+    bool stepping;                 /* the last stop was the end of a step: more may follow at once */
+    bool interrupt_due;            /* an interrupt came between two steps */
     bool ack_owed;                 /* the '+' for the last packet has not been sent */
     bool physical;                 /* memory packets name guest-physical addresses */
     struct gdb_machine *general;   /* Hg: whose registers and memory; never NULL */
@@ -141,7 +143,7 @@ void gdb_session_acknowledge(struct gdb_session *session);
 void gdb_session_send(struct gdb_session *session);
 
 /* A mh_text_sink, with the session as context: collects text for the debugger's console. */
-void gdb_session_print(void *session, const char *text, size_t length);
+void gdb_session_print(void *ctx, const char *text, size_t length);
 
 /* Send the text collected as 'O' packets. Allowed only while the debugger waits for a stop or for qRcmd. */
 void gdb_session_flush_console(struct gdb_session *session);

@@ -46,7 +46,7 @@ static uint32_t at_most(uint32_t length, uint32_t limit)
     return length < limit ? length : limit;
 }
 
-static void run_request(struct file_port *port, struct inbound *inbound)
+static void run_request(struct file_port *port)
 {
     struct file_store *store = &port->store;
     int32_t fd = (int32_t)get32(port->head);
@@ -60,7 +60,7 @@ static void run_request(struct file_port *port, struct inbound *inbound)
         result = file_store_close(store, fd);
         break;
     case MH_FILE_READ:
-        result = file_store_read(store, fd, port->data, at_most(get32(port->head + 4), MH_FILE_STREAM_MAX), inbound);
+        result = file_store_read(store, fd, port->data, at_most(get32(port->head + 4), MH_FILE_STREAM_MAX), NULL);
         data_length = result > 0 ? (uint32_t)result : 0;
         break;
     case MH_FILE_WRITE:
@@ -77,7 +77,7 @@ static void run_request(struct file_port *port, struct inbound *inbound)
 }
 
 /* The fixed arguments are here: is there a payload to wait for? */
-static void head_is_whole(struct file_port *port, struct inbound *inbound)
+static void head_is_whole(struct file_port *port)
 {
     port->length = 0;
     if (port->op == MH_FILE_OPEN)
@@ -86,7 +86,7 @@ static void head_is_whole(struct file_port *port, struct inbound *inbound)
         port->length = get32(port->head + 4);
     port->got = 0;
     if (port->length == 0)
-        run_request(port, inbound);
+        run_request(port);
     else
         port->state = FILE_PORT_PAYLOAD;
 }
@@ -101,7 +101,7 @@ static void start_request(struct file_port *port, uint8_t op)
         port->state = FILE_PORT_HEAD;
 }
 
-void file_port_out(struct file_port *port, uint8_t byte, struct inbound *inbound)
+void file_port_out(struct file_port *port, uint8_t byte)
 {
     switch (port->state) {
     case FILE_PORT_IDLE:
@@ -111,13 +111,13 @@ void file_port_out(struct file_port *port, uint8_t byte, struct inbound *inbound
     case FILE_PORT_HEAD:
         port->head[port->got++] = byte;
         if (port->got == head_length[port->op])
-            head_is_whole(port, inbound);
+            head_is_whole(port);
         break;
     case FILE_PORT_PAYLOAD:
         if (port->got < MH_FILE_STREAM_MAX)
             port->data[port->got] = byte;
         if (++port->got == port->length)
-            run_request(port, inbound);
+            run_request(port);
         break;
     }
 }

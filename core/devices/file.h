@@ -31,7 +31,7 @@ void file_port_init(struct file_port *port, const struct mh_vm_config *config, c
 void file_port_destroy(struct file_port *port);
 
 /* A byte was written to, or is read from, the port. */
-void file_port_out(struct file_port *port, uint8_t byte, struct inbound *inbound);
+void file_port_out(struct file_port *port, uint8_t byte);
 void file_port_in(struct file_port *port, struct inbound *inbound, uint8_t *to);
 
 /* A 32-bit OUT: make the call that lies at `address`. A call outside RAM is not made and nothing is written. */

@@ -169,7 +169,10 @@ static int64_t make_own(struct file_store *store, const char *name, int original
         return -MH_EDQUOT;
     int failed = need_directory(store);
     if (failed < 0)
-        return guest_error(-failed);
+        return failed == -ENOENT ? -MH_EIO : guest_error(-failed); /* it is not the guest's file that is missing */
+    struct stat info;
+    if (original >= 0 && (fstat(original, &info) != 0 || (uint64_t)info.st_size > may_still_write(store)))
+        return -MH_EDQUOT;
     int fd = own_directory_create(store->directory, name);
     if (fd < 0)
         return guest_error(-fd);
@@ -313,7 +316,8 @@ int64_t file_store_read(struct file_store *store, int32_t fd, void *to, size_t l
     struct open_file *file = find_open(store, fd);
     if (file == NULL || (file->flags & MH_O_READ) == 0)
         return -MH_EBADF;
-    int64_t got = inbound_fill(inbound, to, length, host_source, file);
+    int64_t got =
+        inbound == NULL ? host_source(file, to, length) : inbound_fill(inbound, to, length, host_source, file);
     if (got > 0)
         file->position += (uint64_t)got;
     return got;

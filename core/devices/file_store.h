@@ -49,7 +49,7 @@ int file_store_open_on_host(const struct file_store *store, const char *name);
 /* `name` need not end in a NUL and may hold any bytes. Returns a descriptor, the lowest that is free. */
 int64_t file_store_open(struct file_store *store, const char *name, size_t length, uint32_t flags);
 int64_t file_store_close(struct file_store *store, int32_t fd);
-/* The bytes enter the guest through `inbound`. */
+/* The bytes enter the guest through `inbound`; NULL: they do not enter it yet. */
 int64_t file_store_read(struct file_store *store, int32_t fd, void *to, size_t length, struct inbound *inbound);
 int64_t file_store_write(struct file_store *store, int32_t fd, const void *from, size_t length);
 int64_t file_store_seek(struct file_store *store, int32_t fd, uint32_t whence, int64_t offset);

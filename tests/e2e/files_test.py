@@ -11,7 +11,7 @@ PORT = 0x278
 OPEN, CLOSE, READ, WRITE, SEEK, SIZE = range(1, 7)
 O_READ, O_WRITE, O_CREATE, O_TRUNCATE, O_APPEND = 1, 2, 4, 8, 16
 SEEK_SET, SEEK_CUR, SEEK_END = 0, 1, 2
-ENOENT, EBADF, EACCES, EFAULT, EINVAL, EMFILE, EFBIG = -2, -9, -13, -14, -22, -24, -27
+ENOENT, EIO, EBADF, EACCES, EFAULT, EINVAL, EMFILE, EFBIG = -2, -5, -9, -13, -14, -22, -24, -27
 ENAMETOOLONG, ENOSYS, EPROTO, EDQUOT = -36, -38, -71, -122
 STREAM_MAX = 4096
 
@@ -551,7 +551,7 @@ class DirectoryTest(FilesCase):
     def test_files_dir_that_cannot_be_made(self):
         """The guest is told an error, the person why, and everything goes on."""
         run, files = self.start_files("--files-dir", "no/such/place")
-        self.assertEqual(files.open(b"new", O_WRITE), ENOENT)
+        self.assertEqual(files.open(b"new", O_WRITE), EIO)
         self.assertEqual(files.open(b"new", O_WRITE), ENOENT)
         self.assertEqual(files.open(b"notes.txt"), 0)
         files.monitor.halt()

@@ -47,13 +47,13 @@ static int tear_down(void **state)
 static void out(struct fixture *f, const void *bytes, size_t length)
 {
     for (size_t i = 0; i < length; i++)
-        file_port_out(f->port[0], ((const uint8_t *)bytes)[i], &f->inbound);
+        file_port_out(f->port[0], ((const uint8_t *)bytes)[i]);
 }
 
 static void out_number(struct fixture *f, uint64_t value, unsigned bytes)
 {
     for (unsigned i = 0; i < bytes; i++)
-        file_port_out(f->port[0], (uint8_t)(value >> 8 * i), &f->inbound);
+        file_port_out(f->port[0], (uint8_t)(value >> 8 * i));
 }
 
 static uint8_t in(struct fixture *f)
@@ -537,7 +537,7 @@ static void a_call_does_not_disturb_a_request_that_is_under_way(void **state)
     const struct request request = open_request("notes.txt", MH_O_READ);
     for (size_t i = 0; i < request.length; i++) {
         assert_int_equal(call(f, (struct mh_file_call){.op = MH_FILE_SIZE}), -MH_EBADF);
-        file_port_out(port, request.bytes[i], &f->inbound);
+        file_port_out(port, request.bytes[i]);
     }
     for (unsigned i = 0; i < 8; i++) {
         uint8_t byte = 0xee;

@@ -50,8 +50,8 @@ enum mh_status machine_init(struct machine *machine, struct shared *shared, size
                             const struct mh_image *image, struct mh_error *err);
 void machine_destroy(struct machine *machine);
 
-/* Tell the person something about the machine; `machine` is a struct machine, the text one line without newline. */
-void machine_notice(void *machine, const char *text);
+/* Tell the person something about the machine; `ctx` is a struct machine, the text one line without newline. */
+void machine_notice(void *ctx, const char *text);
 
 /* Start the thread that creates, runs and destroys the machine. 0, or an errno. Join `thread` afterwards. */
 int machine_start(struct machine *machine);
