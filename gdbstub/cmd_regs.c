@@ -46,18 +46,18 @@ enum gdb_outcome gdb_cmd_read_all_regs(struct gdb_session *session, struct gdb_t
     return GDB_REPLY;
 }
 
-/* Put `count` registers from a G packet into new_regs; the one with bits it does not have, NULL if none. */
-static const struct gdb_x86_reg *unpack(struct gdb_session *session, const struct gdb_x86_layout *layout,
-                                        unsigned count)
+/* Put `count` registers from a G packet into new_regs; the index of the one with bits it does not have, `count` if
+ * none. */
+static unsigned unpack(struct gdb_session *session, const struct gdb_x86_layout *layout, unsigned count)
 {
     const uint8_t *from = session->scratch;
 
     for (unsigned i = 0; i < count; i++) {
         if (!gdb_x86_set(layout->reg[i], &session->new_regs, from))
-            return layout->reg[i];
+            return i;
         from += layout->reg[i]->size;
     }
-    return NULL;
+    return count;
 }
 
 /* The groups in which the new values differ from the old: others need no writing. */
@@ -65,9 +65,11 @@ static unsigned changed_groups(const struct gdb_session *session, const struct g
 {
     unsigned groups = 0;
 
-    for (unsigned i = 0; i < layout->count; i++)
-        if (!gdb_x86_equal(layout->reg[i], &session->regs, &session->new_regs))
-            groups |= layout->reg[i]->regs;
+    for (unsigned i = 0; i < layout->count; i++) {
+        const struct gdb_x86_reg *reg = layout->reg[i];
+
+        groups |= gdb_x86_equal(reg, &session->regs, &session->new_regs) ? 0 : reg->regs;
+    }
     return groups;
 }
 
@@ -95,22 +97,24 @@ enum gdb_outcome gdb_cmd_write_all_regs(struct gdb_session *session, struct gdb_
 {
     const struct gdb_machine *machine = gdb_session_machine(session);
     const struct gdb_x86_layout *layout;
-    const struct gdb_x86_reg *bad;
     struct mh_error err;
+    unsigned bad, count;
     size_t digits;
 
     if (!machine)
         return GDB_REPLY;
     layout = gdb_session_layout(session);
-    digits = 2 * bytes_of(layout, carried(machine, layout));
+    count = carried(machine, layout);
+    digits = 2 * bytes_of(layout, count);
     if (gdb_text_length(&args) != digits || !gdb_hex_decode(session->scratch, args.at, digits))
         return gdb_session_malformed(session);
     if (read_regs(session, machine, layout->regs, &err) != MH_OK)
         return refused(session, &err);
     session->new_regs = session->regs;
-    bad = unpack(session, layout, carried(machine, layout));
-    if (bad)
-        return gdb_session_fail(session, GDB_ERROR_FAILED, "%s has %u bits", bad->name, bad->stored * 8u);
+    bad = unpack(session, layout, count);
+    if (bad < count)
+        return gdb_session_fail(session, GDB_ERROR_FAILED, "%s has %u bits", layout->reg[bad]->name,
+                                layout->reg[bad]->stored * 8u);
     return write_changes(session, machine, changed_groups(session, layout));
 }
 
