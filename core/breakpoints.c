@@ -129,7 +129,7 @@ void breakpoints_patch(struct mh_vm *vm, const struct paging_mode *mode, uint64_
 {
     struct breakpoints *breakpoints = &vm->debug.breakpoints;
     uint8_t *at = virtual_at(vm, mode, mh_gva_of(address));
-    if (at == NULL || is_patched(breakpoints, at) || reserve_patch(breakpoints) < 0)
+    if (at == NULL || (*at == INT3 && is_patched(breakpoints, at)) || reserve_patch(breakpoints) < 0)
         return;
     breakpoints->patches[breakpoints->patch_count++] = (struct patch){.at = at, .original = *at};
     *at = INT3;

@@ -106,9 +106,36 @@ int gdb_hex_digit(char c)
     return -1;
 }
 
+typedef uint8_t block __attribute__((vector_size(16)));
+
+/* The digits of numbers below 16. */
+static block digits_of(block numbers)
+{
+    return numbers + '0' + ((block)(numbers > 9) & ('a' - '9' - 1));
+}
+
+/* Both digits of 16 bytes at once. */
+static void encode_block(char *to, const uint8_t *from)
+{
+    const block first = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23};
+    block bytes, high, low, pairs;
+
+    memcpy(&bytes, from, sizeof(bytes));
+    high = digits_of(bytes >> 4);
+    low = digits_of(bytes & 15);
+    pairs = __builtin_shuffle(high, low, first);
+    memcpy(to, &pairs, sizeof(pairs));
+    pairs = __builtin_shuffle(high, low, first + 8);
+    memcpy(to + sizeof(pairs), &pairs, sizeof(pairs));
+}
+
 void gdb_hex_encode(char *to, const uint8_t *from, size_t length)
 {
-    for (size_t i = 0; i < length; i++)
+    size_t i = 0;
+
+    for (; length - i >= sizeof(block); i += sizeof(block))
+        encode_block(to + 2 * i, from + i);
+    for (; i < length; i++)
         memcpy(to + 2 * i, hex_pairs + 2 * from[i], 2);
 }
 

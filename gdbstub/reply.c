@@ -13,6 +13,26 @@
 #define REPEATS_MAX 97u /* beyond the first byte; 97 + 29 is '~' */
 #define REPEATS_BASE 29u
 
+/* Payloads are long and have few bytes to do something about, so they are looked at by the block. */
+typedef uint8_t block __attribute__((vector_size(16)));
+
+static block block_at(const void *bytes)
+{
+    block loaded;
+
+    memcpy(&loaded, bytes, sizeof(loaded));
+    return loaded;
+}
+
+/* Is any byte of a comparison's result set? */
+static bool any(block mask)
+{
+    uint64_t halves[2];
+
+    memcpy(halves, &mask, sizeof(halves));
+    return (halves[0] | halves[1]) != 0;
+}
+
 void gdb_reply_init(struct gdb_reply *reply, char *buffer, size_t capacity)
 {
     reply->buffer = buffer;
@@ -106,23 +126,48 @@ static bool needs_escape(uint8_t byte)
     return table[byte];
 }
 
-void gdb_reply_binary(struct gdb_reply *reply, const void *bytes, size_t length)
+static bool any_needs_escape(block bytes)
 {
-    const uint8_t *from = bytes, *end = from + length;
-    char *to = reply->buffer + reply->end, *limit = to + gdb_reply_left(reply);
+    return any((block)((bytes == '#') | (bytes == '$') | (bytes == '}') | (bytes == '*')));
+}
 
-    while (from < end) {
-        uint8_t byte = *from++;
+/* Escapes `length` bytes into room for twice as many; returns behind what was written. */
+static char *escape(char *to, const uint8_t *from, size_t length)
+{
+    for (size_t i = 0; i < length; i++) {
+        uint8_t byte = from[i];
 
-        if (limit - to < 2) {
-            reply->overflow = true;
-            return;
-        }
         if (needs_escape(byte)) {
             *to++ = '}';
             byte ^= 0x20;
         }
         *to++ = (char)byte;
+    }
+    return to;
+}
+
+void gdb_reply_binary(struct gdb_reply *reply, const void *bytes, size_t length)
+{
+    const uint8_t *from = bytes, *end = from + length;
+    char *to = reply->buffer + reply->end, *limit = to + gdb_reply_left(reply);
+
+    while ((size_t)(end - from) >= sizeof(block) && (size_t)(limit - to) >= 2 * sizeof(block)) {
+        block plain = block_at(from);
+
+        if (any_needs_escape(plain)) {
+            to = escape(to, from, sizeof(plain));
+        } else {
+            memcpy(to, &plain, sizeof(plain));
+            to += sizeof(plain);
+        }
+        from += sizeof(plain);
+    }
+    for (; from < end; from++) {
+        if (limit - to < 2) {
+            reply->overflow = true;
+            return;
+        }
+        to = escape(to, from, 1);
     }
     reply->end = (size_t)(to - reply->buffer);
 }
@@ -140,29 +185,34 @@ void *gdb_reply_stage(struct gdb_reply *reply, size_t *length)
 /* Number of bytes from `i` on that equal payload[i]. */
 static size_t run_at(const char *payload, size_t length, size_t i)
 {
+    const block same = (block){0} + (uint8_t)payload[i];
     size_t end = i + 1;
 
+    while (length - end >= sizeof(block) && !any((block)(block_at(payload + end) != same)))
+        end += sizeof(block);
     while (end < length && payload[end] == payload[i])
         end++;
     return end - i;
 }
 
-/*
- * Position of the first run of at least RUN_MIN at or after `from`; `length` when there is none. Any such run holds
- * one of the pairs looked at, three apart from each other.
- */
+/* Does a run of at least RUN_MIN begin within the block at `at`? Looks at RUN_MIN - 1 bytes behind it too. */
+static bool run_begins_in(const char *at)
+{
+    block first = block_at(at), second = block_at(at + 1), third = block_at(at + 2), fourth = block_at(at + 3);
+
+    return any((block)((first == second) & (second == third) & (third == fourth)));
+}
+
+/* Position of the first run of at least RUN_MIN at or after `from`; `length` when there is none. */
 static size_t find_run(const char *payload, size_t length, size_t from)
 {
-    for (size_t i = from; i + 1 < length; i += RUN_MIN - 1) {
-        size_t first = i;
+    size_t i = from;
 
-        if (payload[i] != payload[i + 1])
-            continue;
-        while (first > from && payload[first - 1] == payload[i])
-            first--;
-        if (run_at(payload, length, first) >= RUN_MIN)
-            return first;
-    }
+    while (length - i >= sizeof(block) + RUN_MIN - 1 && !run_begins_in(payload + i))
+        i += sizeof(block);
+    for (; length - i >= RUN_MIN; i++)
+        if (payload[i] == payload[i + 1] && payload[i] == payload[i + 2] && payload[i] == payload[i + 3])
+            return i;
     return length;
 }
 
