@@ -199,7 +199,8 @@ static bool is_wildcard(const char *host)
 void mh_gdb_connect_text(const struct mh_gdb_listener *listener, char text[MH_GDB_CONNECT_MAX])
 {
     const struct mh_gdb_endpoint *endpoint = &listener->endpoint;
-    const char *host = is_wildcard(endpoint->host) ? "" : endpoint->host;
+    /* not ":PORT": gdb would look up "localhost", which not every machine knows */
+    const char *host = endpoint->host[0] == '\0' || is_wildcard(endpoint->host) ? "127.0.0.1" : endpoint->host;
 
     switch (endpoint->transport) {
     case MH_GDB_TCP:

@@ -53,7 +53,8 @@ enum mh_status mh_gdb_listen(const struct mh_gdb_endpoint *endpoint, struct mh_g
 /* Stop listening, and remove a UNIX socket's name. Closing twice is harmless. */
 void mh_gdb_close(struct mh_gdb_listener *listener);
 
-/* Write what to type after "target remote" to reach the listener: ":1234", "HOST:PORT" or a path; "-" for stdio. */
+/* Write what to type after "target remote" to reach the listener: "127.0.0.1:1234", "HOST:PORT" or a path; "-" for
+ * stdio. */
 void mh_gdb_connect_text(const struct mh_gdb_listener *listener, char text[MH_GDB_CONNECT_MAX]);
 
 /* What becomes of machines whose debugger's connection is lost, rather than detached. */

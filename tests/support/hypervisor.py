@@ -24,7 +24,7 @@ BUILD = os.environ.get("MH_BUILD") or os.path.join(SOURCE, "build", "default")
 PROGRAM = os.environ.get("MH_PROGRAM") or os.path.join(BUILD, "tools", "mini_hypervisor", "mini_hypervisor")
 
 # For one thing to happen. Far more than any takes: the machine may be busy with other things.
-DEADLINE = 30
+DEADLINE = 60
 
 EXIT_USAGE, EXIT_HOST, EXIT_IMAGE, EXIT_CRASHED, EXIT_IO, EXIT_TIMEOUT = 2, 3, 4, 5, 6, 124
 EXIT_SIGINT, EXIT_SIGTERM = 130, 143
