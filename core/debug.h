@@ -31,6 +31,7 @@ struct debug {
     bool has_entered;      /* since the resume, at least one instruction was executed */
     bool killed;           /* by the debugger: it does not run again, but may be restarted */
     bool interrupt_wanted; /* stop as soon as possible */
+    bool heeds_kicks;      /* see debug_heed_kicks() */
     struct mh_resume how;
     const int *fds; /* descriptors whose input ends a wait */
     unsigned fd_count;
@@ -50,6 +51,13 @@ enum debug_end {
 
 /* Let a resumed machine run. */
 enum debug_end debug_run(struct mh_vm *vm, struct mh_stop *stop);
+
+/*
+ * The machine may run or wait for long from here on: have kicks end that, and input for the debugger be a kick. True
+ * when there may have been some already: look at what they are for. Until the machine is back with its debugger,
+ * calling it again does nothing.
+ */
+bool debug_heed_kicks(struct mh_vm *vm);
 
 /* True when a machine that waits for serial input should come back to its debugger. */
 bool debug_wants_out(const struct mh_vm *vm);

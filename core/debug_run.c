@@ -14,9 +14,11 @@
 #include "virtual.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define OPCODE_PUSHF 0x9c
 #define OPCODE_POPF 0x9d
@@ -45,6 +47,33 @@ static bool inputs_ready(const struct debug *debug)
 bool debug_wants_out(const struct mh_vm *vm)
 {
     return vm->debug.active && (vm->debug.interrupt_wanted || inputs_ready(&vm->debug));
+}
+
+/* Have input on `fd` kick this thread out of the guest. Descriptors that cannot do that are looked at by ticks only. */
+static void kick_on_input(int fd, pid_t thread)
+{
+    const struct f_owner_ex owner = {.type = F_OWNER_TID, .pid = thread};
+    struct f_owner_ex now;
+    if (fcntl(fd, F_GETOWN_EX, &now) == 0 && now.type == owner.type && now.pid == owner.pid) /* done before */
+        return;
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0)
+        return;
+    fcntl(fd, F_SETSIG, MH_KICK_SIGNAL);
+    fcntl(fd, F_SETOWN_EX, &owner);
+    fcntl(fd, F_SETFL, flags | O_ASYNC);
+}
+
+bool debug_heed_kicks(struct mh_vm *vm)
+{
+    if (!vm->debug.active || vm->debug.heeds_kicks)
+        return false;
+    pid_t thread = gettid();
+    for (unsigned i = 0; i < vm->debug.fd_count; i++)
+        kick_on_input(vm->debug.fds[i], thread);
+    vcpu_release_kicks(&vm->vcpu);
+    vm->debug.heeds_kicks = true;
+    return true;
 }
 
 static enum outcome stopped(struct mh_stop *stop, enum mh_stop_kind kind)
@@ -327,8 +356,8 @@ static void look_at_instruction(struct mh_vm *vm, const struct paging_mode *mode
 static bool is_repeated(const struct instruction *instruction)
 {
     uint8_t opcode = instruction->opcode;
-    bool is_string = (opcode >= 0xa4 && opcode <= 0xa7) || (opcode >= 0xac && opcode <= 0xaf) || opcode == 0x6e ||
-                     opcode == 0x6f;
+    bool is_string =
+        (opcode >= 0xa4 && opcode <= 0xa7) || (opcode >= 0xac && opcode <= 0xaf) || opcode == 0x6e || opcode == 0x6f;
     for (size_t i = 0; is_string && i < instruction->length && instruction->code[i] != opcode; i++) {
         if (instruction->code[i] == 0xf2 || instruction->code[i] == 0xf3)
             return true;
@@ -441,6 +470,21 @@ static bool stub_was_reached(struct mh_vm *vm, const struct paging_mode *mode, u
     return faults_take_from_stub(vm, stop);
 }
 
+static bool loads_flags(const struct instruction *instruction)
+{
+    uint8_t opcode = instruction->opcode;
+    return opcode == OPCODE_POPF || opcode == OPCODE_IRET || opcode == OPCODE_ESCAPE;
+}
+
+/*
+ * Could a step go on for long? Our own exception table ends it at once, but the guest's may not on hosts where handlers
+ * cannot be patched, nor may an instruction that takes the trap flag away. These are steps that kicks have to end.
+ */
+static bool may_run_on(struct mh_vm *vm, const struct instruction *instruction)
+{
+    return vcpu_sregs(&vm->vcpu)->idt.base != MH_SYSTEM_AREA + BOOT_IDT || loads_flags(instruction);
+}
+
 static enum outcome step_instruction(struct mh_vm *vm, const struct paging_mode *mode,
                                      const struct instruction *instruction, struct mh_stop *stop)
 {
@@ -448,6 +492,8 @@ static enum outcome step_instruction(struct mh_vm *vm, const struct paging_mode 
         set_control(vm, 0, 0); /* with a trap flag some hosts do not report HLT */
         return enter(vm, stop);
     }
+    if (may_run_on(vm, instruction) && debug_heed_kicks(vm) && (atomic_load(&vm->stop_wanted) || debug_wants_out(vm)))
+        return OUTCOME_KICKED;
     uint16_t cs = vcpu_sregs(&vm->vcpu)->cs.selector;
     patch_handlers(vm, mode, instruction->rip);
     uint64_t returns_to = patch_return(vm, mode, instruction);
@@ -457,9 +503,8 @@ static enum outcome step_instruction(struct mh_vm *vm, const struct paging_mode 
         return outcome;
     if (instruction->opcode == OPCODE_PUSHF)
         hide_trap_flag(vm, mode, vcpu_regs(&vm->vcpu)->rsp);
-    if (instruction->opcode == OPCODE_POPF || instruction->opcode == OPCODE_IRET ||
-        instruction->opcode == OPCODE_ESCAPE)
-        vm->debug.control_is_current = false; /* it loaded the flags: the trap flag may be gone */
+    if (loads_flags(instruction))
+        vm->debug.control_is_current = false; /* the trap flag may be gone */
     return stub_was_reached(vm, mode, cs, stop) ? OUTCOME_STOPPED : OUTCOME_STEPPED;
 }
 
@@ -572,7 +617,8 @@ static enum outcome take_turn(struct mh_vm *vm, struct mh_stop *stop)
 enum debug_end debug_run(struct mh_vm *vm, struct mh_stop *stop)
 {
     enum debug_end end;
-    bool look = vm->debug.how.kind == MH_RESUME_CONTINUE || vm->debug.interrupt_wanted;
+    /* most single steps are over before anybody could want to end them; see may_run_on() */
+    bool look = vm->debug.interrupt_wanted || (vm->debug.how.kind != MH_RESUME_STEP && debug_heed_kicks(vm));
     for (;;) {
         *stop = (struct mh_stop){.kind = MH_STOP_HALTED};
         look |= vcpu_accept_kicks(&vm->vcpu);

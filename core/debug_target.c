@@ -14,7 +14,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
 
 static unsigned target_vm_count(void *ctx)
 {
@@ -177,29 +176,17 @@ static void target_interrupt(void *ctx, unsigned number)
     vm->debug.interrupt_wanted = true;
 }
 
-/* Have input on `fd` kick this thread out of the guest. Descriptors that cannot do that are looked at by ticks only. */
-static void kick_on_input(int fd)
-{
-    int flags = fcntl(fd, F_GETFL);
-    if (flags < 0 || (flags & O_ASYNC) != 0)
-        return;
-    const struct f_owner_ex owner = {.type = F_OWNER_TID, .pid = gettid()};
-    fcntl(fd, F_SETSIG, MH_KICK_SIGNAL);
-    fcntl(fd, F_SETOWN_EX, &owner);
-    fcntl(fd, F_SETFL, flags | O_ASYNC);
-}
-
 static enum mh_wait_result target_wait(void *ctx, const int *fds, unsigned fd_count, unsigned *number,
                                        struct mh_stop *stop)
 {
     struct mh_vm *vm = ctx;
     if (!vm->debug.running)
         return MH_WAIT_IDLE;
-    for (unsigned i = 0; i < fd_count; i++)
-        kick_on_input(fds[i]);
     vm->debug.fds = fds;
     vm->debug.fd_count = fd_count;
     enum debug_end end = debug_run(vm, stop);
+    vm->debug.heeds_kicks = false;
+    vcpu_hold_kicks(&vm->vcpu);
     vm->debug.fds = NULL;
     vm->debug.fd_count = 0;
     if (end == DEBUG_INPUT)

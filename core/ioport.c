@@ -46,11 +46,13 @@ static void coalesce_when_it_pays(struct mh_vm *vm)
 /* One byte for the guest. A kick that does not ask for a stop does not end the wait. */
 static int read_serial_byte(struct mh_vm *vm, uint8_t *to)
 {
-    int result;
+    int result = -EINTR;
     atomic_store_explicit(&vm->debug.waits_for_input, vm->debug.active, memory_order_relaxed);
-    do {
+    for (bool look = debug_heed_kicks(vm); result == -EINTR; look = true) {
+        if (look && (atomic_load(&vm->stop_wanted) || debug_wants_out(vm)))
+            break;
         result = serial_get(&vm->serial, &vm->inbound, to);
-    } while (result == -EINTR && !atomic_load(&vm->stop_wanted) && !debug_wants_out(vm));
+    }
     atomic_store_explicit(&vm->debug.waits_for_input, false, memory_order_relaxed);
     return result;
 }

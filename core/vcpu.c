@@ -94,6 +94,7 @@ enum mh_status vcpu_create(struct vcpu *vcpu, int vm_fd, struct mh_host *host, c
 
 void vcpu_destroy(struct vcpu *vcpu)
 {
+    vcpu_release_kicks(vcpu);
     if (vcpu->run != NULL && vcpu->run == run_page_of_thread)
         run_page_of_thread = NULL;
     if (vcpu->run != NULL)
@@ -121,6 +122,32 @@ void vcpu_kick(const struct vcpu *vcpu)
 bool vcpu_accept_kicks(struct vcpu *vcpu)
 {
     return __atomic_exchange_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST) != 0;
+}
+
+static sigset_t kick_signal(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, MH_KICK_SIGNAL);
+    return set;
+}
+
+void vcpu_hold_kicks(struct vcpu *vcpu)
+{
+    const sigset_t set = kick_signal();
+    if (!vcpu->holds_kicks)
+        vcpu->holds_kicks = pthread_sigmask(SIG_BLOCK, &set, NULL) == 0;
+}
+
+void vcpu_release_kicks(struct vcpu *vcpu)
+{
+    const sigset_t set = kick_signal();
+    const struct timespec at_once = {0};
+    if (!vcpu->holds_kicks)
+        return;
+    sigtimedwait(&set, NULL, &at_once); /* cheaper than taking it */
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+    vcpu->holds_kicks = false;
 }
 
 void vcpu_complete_io(struct vcpu *vcpu)

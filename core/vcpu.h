@@ -4,6 +4,9 @@
  * Kicking: whoever wants the thread out of the guest sets its request first, then sends MH_KICK_SIGNAL. The signal's
  * handler sets `immediate_exit` in the run page of the thread it interrupts. The thread clears `immediate_exit` before
  * it looks at the requests, so a kick is either seen by that look or ends the KVM_RUN that follows.
+ *
+ * Under a debugger every packet is a kick. While the machine stands still these are worth nothing, and taking a signal
+ * costs more than answering many a packet: so they are held back then.
  */
 #ifndef MH_CORE_VCPU_H
 #define MH_CORE_VCPU_H
@@ -23,6 +26,7 @@ struct vcpu {
     bool can_sync;                        /* KVM can put registers into the run page at every exit */
     bool sync_registers;                  /* let it put the system registers there too, which may cost a little */
     bool registers_are_current;           /* run->s.regs holds what the processor holds */
+    bool holds_kicks;                     /* its thread has the kick signal blocked */
 };
 
 /* Create the processor in the state of boot_state.h, about to enter `entry`. MH_OK or MH_ERR_HOST; vcpu_destroy()
@@ -41,6 +45,11 @@ int vcpu_run(struct vcpu *vcpu);
 void vcpu_kick(const struct vcpu *vcpu);
 /* Forget kicks so far, and tell whether there were any; to be called before looking at what they may have been for. */
 bool vcpu_accept_kicks(struct vcpu *vcpu);
+
+/* Hold kicks of the calling thread, which is the processor's, back. */
+void vcpu_hold_kicks(struct vcpu *vcpu);
+/* Let them through again and drop those held back: look at what they may have been for. */
+void vcpu_release_kicks(struct vcpu *vcpu);
 
 /*
  * Some KVMs finish an IN or OUT only at the next KVM_RUN, and until then registers read or written are not yet, or no
