@@ -129,9 +129,9 @@ static void run_until_stop(struct member *member)
     /* input is somebody's wish that it stops: the debugger's, or that of whoever ends everything */
     while (target->ops->wait(target->ctx, &member->wake_fd, 1, &number, &stop) == MH_WAIT_INPUT)
         target->ops->interrupt(target->ctx, 0);
+    pthread_mutex_lock(&member->group->mutex);
     atomic_store(&member->interrupt_wanted, false);
     clear_events(member->wake_fd);
-    pthread_mutex_lock(&member->group->mutex);
     member->stop = stop;
     member->state = MEMBER_STOP_UNTOLD;
     pthread_mutex_unlock(&member->group->mutex);
@@ -284,9 +284,15 @@ static void group_resume(void *ctx, unsigned vm, const struct mh_resume *how)
 static void group_interrupt(void *ctx, unsigned vm)
 {
     struct member *member = find(ctx, vm);
-    atomic_store(&member->interrupt_wanted, true);
-    add_event(member->wake_fd);
-    mh_vm_kick(member->vm);
+    pthread_mutex_lock(&member->group->mutex);
+    bool runs = member->state == MEMBER_RUNNING; /* else it has stopped already: the wish must not meet its next run */
+    if (runs) {
+        atomic_store(&member->interrupt_wanted, true);
+        add_event(member->wake_fd);
+    }
+    pthread_mutex_unlock(&member->group->mutex);
+    if (runs)
+        mh_vm_kick(member->vm);
 }
 
 /* Take a stop nobody was told of. Returns its machine's number; 0 when there is none, with *running set. */
