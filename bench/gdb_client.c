@@ -184,16 +184,17 @@ static void dial(struct server *server, uint16_t port)
 /* PacketSize from the answer to qSupported, which may have runs encoded. */
 static size_t told_packet_size(const struct server *server)
 {
-    char text[64] = "";
-    size_t length = 0;
     const char *at = strstr(server->payload, "PacketSize=");
+    size_t size = 0, digit = 0;
     for (at = at == NULL ? "190" : at + 11; *at != '\0' && *at != ';'; at++) {
-        for (int repeats = *at == '*' ? *++at - 29 : 0; repeats > 0 && length < sizeof text - 1; repeats--, length++)
-            text[length] = text[length - 1];
-        if (at[-1] != '*' && length < sizeof text - 1)
-            text[length++] = *at;
+        bool is_run = at[0] == '*' && at[1] != '\0';
+        int times = is_run ? *++at - 29 : 1;
+        if (!is_run)
+            digit = (size_t)(*at <= '9' ? *at - '0' : *at - 'a' + 10);
+        while (times-- > 0)
+            size = size << 4 | digit;
     }
-    return strtoul(text, NULL, 16);
+    return size;
 }
 
 static void shake_hands(struct server *server)

@@ -201,7 +201,8 @@ static struct server *create(const char *image)
 {
     struct server *server = calloc(1, sizeof *server);
     struct bare_host host = {0};
-    bare_check(server == NULL ? -1 : 0, "calloc");
+    if (server == NULL)
+        exit(EXIT_FAILURE);
     bare_open(&host);
     bare_create(&server->machine, &host, image);
     server->machine.run->kvm_valid_regs = KVM_SYNC_X86_REGS;

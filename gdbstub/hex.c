@@ -106,35 +106,32 @@ int gdb_hex_digit(char c)
     return -1;
 }
 
-typedef uint8_t block __attribute__((vector_size(16)));
+#define OCTETS 8u /* bytes encoded at once */
 
-/* The digits of numbers below 16. */
-static block digits_of(block numbers)
-{
-    return numbers + '0' + ((block)(numbers > 9) & ('a' - '9' - 1));
-}
+typedef uint8_t octets __attribute__((vector_size(OCTETS)));
+typedef uint16_t pairs __attribute__((vector_size(2 * OCTETS)));
+typedef uint8_t many_digits __attribute__((vector_size(2 * OCTETS)));
 
-/* Both digits of 16 bytes at once. */
-static void encode_block(char *to, const uint8_t *from)
+/* Each byte becomes a pair of numbers below 16, the high one first in memory; these become digits. */
+static void encode_octets(char *to, const uint8_t *from)
 {
-    const block first = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23};
-    block bytes, high, low, pairs;
+    octets bytes;
+    pairs halves;
+    many_digits numbers;
 
     memcpy(&bytes, from, sizeof(bytes));
-    high = digits_of(bytes >> 4);
-    low = digits_of(bytes & 15);
-    pairs = __builtin_shuffle(high, low, first);
-    memcpy(to, &pairs, sizeof(pairs));
-    pairs = __builtin_shuffle(high, low, first + 8);
-    memcpy(to + sizeof(pairs), &pairs, sizeof(pairs));
+    halves = __builtin_convertvector(bytes, pairs);
+    numbers = (many_digits)(halves >> 4 | (halves & 15) << 8);
+    numbers += '0' + ((many_digits)(numbers > 9) & ('a' - '9' - 1));
+    memcpy(to, &numbers, sizeof(numbers));
 }
 
 void gdb_hex_encode(char *to, const uint8_t *from, size_t length)
 {
     size_t i = 0;
 
-    for (; length - i >= sizeof(block); i += sizeof(block))
-        encode_block(to + 2 * i, from + i);
+    for (; length - i >= OCTETS; i += OCTETS)
+        encode_octets(to + 2 * i, from + i);
     for (; i < length; i++)
         memcpy(to + 2 * i, hex_pairs + 2 * from[i], 2);
 }
