@@ -10,10 +10,11 @@ struct decoded {
     uint8_t rex;
     uint64_t segment_base;
     unsigned map;            /* 1: one byte, 2: 0f, 3: 0f 38 and 0f 3a */
-    bool has_immediate_byte; /* of map 3 */
+    bool has_immediate_byte; /* of map 3: 0f 3a */
     uint8_t opcode;
     bool is_vector; /* VEX or EVEX */
     uint32_t vector_length;
+    bool is_evex, is_broadcast; /* EVEX: byte displacements count operands; one element is read for all */
     uint8_t modrm;
 };
 
@@ -112,6 +113,8 @@ static void take_evex(struct decoded *d)
     d->rex = (uint8_t)((~first >> 5 & 7) | (second >> 4 & 8));
     d->wide = (second & 0x80) != 0;
     d->vector_length = 16u << (third >> 5 & 3);
+    d->is_evex = true;
+    d->is_broadcast = (third & 0x10) != 0;
     set_map(d, first & 7u);
     set_vector_prefix(d, second & 3u);
 }
@@ -165,21 +168,25 @@ static uint64_t gpr(const struct kvm_regs *regs, unsigned number)
     return values[number & 15];
 }
 
+static uint64_t take_number(struct decoded *d, unsigned size)
+{
+    uint64_t value = 0;
+    for (unsigned i = 0; i < size; i++)
+        value |= (uint64_t)take(d) << (8 * i);
+    return value;
+}
+
 static int64_t take_displacement(struct decoded *d, unsigned size)
 {
-    int64_t value = 0;
-    if (size == 1)
-        return (int8_t)take(d);
-    for (unsigned i = 0; i < size; i++)
-        value |= (int64_t)take(d) << (8 * i);
-    return size == 4 ? (int32_t)value : value;
+    uint64_t value = take_number(d, size);
+    return size == 1 ? (int8_t)value : size == 4 ? (int32_t)value : 0;
 }
 
 /* Bytes of immediate behind the memory operand; they matter for addresses relative to the next instruction. */
 static unsigned immediate_size(const struct decoded *d)
 {
     uint8_t op = d->opcode, reg = d->modrm >> 3 & 7;
-    unsigned full = d->operand16 ? 2 : 4;
+    unsigned full = d->operand16 && !d->wide ? 2 : 4;
     if (d->map == 3)
         return d->has_immediate_byte ? 1 : 0;
     if (d->map == 2)
@@ -204,7 +211,8 @@ static uint64_t take_sib(struct decoded *d, const struct kvm_regs *regs, bool *b
     return *base_is_displacement ? address : address + gpr(regs, base);
 }
 
-static uint64_t take_address(struct decoded *d, const struct kvm_regs *regs)
+/* The address of the memory operand, which has `size` bytes. */
+static uint64_t take_address(struct decoded *d, const struct kvm_regs *regs, uint32_t size)
 {
     unsigned mod = d->modrm >> 6, rm = d->modrm & 7u;
     unsigned displacement = mod == 1 ? 1 : mod == 2 ? 4 : 0;
@@ -216,8 +224,7 @@ static uint64_t take_address(struct decoded *d, const struct kvm_regs *regs)
         address = gpr(regs, rm | (d->rex & 1u) << 3);
     if (bare || relative)
         displacement = 4;
-    if (displacement != 0)
-        address += (uint64_t)take_displacement(d, displacement);
+    address += (uint64_t)take_displacement(d, displacement) * (d->is_evex && displacement == 1 ? size : 1);
     if (relative)
         address += regs->rip + d->at + immediate_size(d);
     return (d->address32 ? (uint32_t)address : address) + d->segment_base;
@@ -248,9 +255,15 @@ static bool one_byte_reads(const struct decoded *d)
 
 static bool two_byte_reads(const struct decoded *d)
 {
-    uint8_t op = d->opcode;
+    uint8_t op = d->opcode, reg = d->modrm >> 3 & 7;
     if (op == 0x7e)
         return d->rep;
+    if (op == 0x00) /* SLDT and STR store */
+        return reg >= 2;
+    if (op == 0x01) /* LGDT, LIDT, LMSW */
+        return reg == 2 || reg == 3 || reg == 6;
+    if (op == 0xae) /* FXRSTOR, LDMXCSR, XRSTOR */
+        return reg == 1 || reg == 2 || reg == 5;
     if (op == 0xd6 || op == 0xe7 || op == 0x7f || op == 0xc3)
         return false;
     return !(in_range(op, 0x18, 0x1f) || op == 0x11 || op == 0x13 || op == 0x17 || op == 0x29 || op == 0x2b ||
@@ -262,39 +275,130 @@ static uint32_t general_size(const struct decoded *d)
     return d->wide ? 8 : d->operand16 ? 2 : 4;
 }
 
+static uint32_t x87_size(uint8_t op, uint8_t reg)
+{
+    switch (op) {
+    case 0xd9:
+        return reg == 4 ? 28 : reg == 5 ? 2 : 4;
+    case 0xdb:
+        return reg == 5 ? 10 : 4;
+    case 0xdc:
+        return 8;
+    case 0xdd:
+        return reg == 4 ? 108 : 8;
+    case 0xde:
+        return 2;
+    case 0xdf:
+        return reg == 4 ? 10 : reg == 5 ? 8 : 2;
+    default:
+        return 4;
+    }
+}
+
 static uint32_t one_byte_size(const struct decoded *d)
 {
     uint8_t op = d->opcode, reg = d->modrm >> 3 & 7;
     if (op == 0x63)
         return 4;
+    if (op == 0x8e)
+        return 2;
     if (op == 0xff && (reg == 2 || reg == 4 || reg == 6))
         return 8;
     if (in_range(op, 0xd8, 0xdf))
-        return op == 0xd8 || op == 0xd9 ? 4 : op == 0xdc || op == 0xdd ? 8 : op == 0xdb && reg == 5 ? 10 : 4;
-    return (op & 1) == 0 && op != 0x8e && op != 0x62 ? 1 : general_size(d);
+        return x87_size(op, reg);
+    return (op & 1) == 0 ? 1 : general_size(d);
 }
 
 static bool is_scalar_sse(uint8_t op)
 {
-    return op == 0x10 || op == 0x2a || op == 0x2c || op == 0x2d || op == 0x51 || in_range(op, 0x58, 0x5f) || op == 0xc2;
+    return op == 0x10 || op == 0x2c || op == 0x2d || in_range(op, 0x51, 0x53) || in_range(op, 0x58, 0x5f) || op == 0xc2;
+}
+
+static uint32_t system_size(uint8_t op, uint8_t reg)
+{
+    if (op == 0x01)
+        return reg == 6 ? 2 : 10;
+    if (op == 0xae)
+        return reg == 2 ? 4 : 512;
+    return 2;
 }
 
 static uint32_t two_byte_size(const struct decoded *d)
 {
-    uint8_t op = d->opcode;
+    uint8_t op = d->opcode, reg = d->modrm >> 3 & 7;
+    if (op <= 0x03 || op == 0xae)
+        return system_size(op, reg);
     if (op == 0xb0 || op == 0xb6 || op == 0xbe || op == 0xc0)
         return 1;
-    if (op == 0xb7 || op == 0xbf)
+    if (op == 0xb7 || op == 0xbf || op == 0xc4)
         return 2;
+    if (op == 0xc7)
+        return d->wide ? 16 : 8;
     if (in_range(op, 0x40, 0x4f) || in_range(op, 0xa3, 0xaf) || in_range(op, 0xb1, 0xbd) || op == 0xc1)
         return general_size(d);
-    if (op == 0x6e)
+    if (op == 0x6e || (op == 0x2a && (d->rep || d->repne)))
         return d->wide ? 8 : 4;
-    if (op == 0x7e || op == 0x12 || op == 0x16)
+    if (op == 0x2e || op == 0x2f)
+        return d->operand16 ? 8 : 4;
+    if (op == 0x7e || ((op == 0x12 || op == 0x16) && !d->rep))
         return 8;
     if (is_scalar_sse(op) && (d->rep || d->repne))
         return d->rep ? 4 : 8;
     return d->is_vector ? d->vector_length : 16;
+}
+
+/* 0f 38 and 0f 3a: what stores, and what gathers from many places, which no single address tells. */
+static bool three_byte_reads(const struct decoded *d)
+{
+    uint8_t op = d->opcode;
+    if (d->has_immediate_byte)
+        return !(in_range(op, 0x14, 0x17) || op == 0x19 || op == 0x1b || op == 0x1d || op == 0x39 || op == 0x3b);
+    if (d->is_evex && d->rep && op < 0x40) /* narrowing moves */
+        return false;
+    if (!d->is_vector && op == 0xf1)
+        return d->repne; /* CRC32 reads, MOVBE stores */
+    return !(op == 0x2e || op == 0x2f || op == 0x8a || op == 0x8b || op == 0x8e || in_range(op, 0x90, 0x93) ||
+             in_range(op, 0xa0, 0xa3) || op == 0xc6 || op == 0xc7 || op == 0xf9);
+}
+
+/* PMOVSX and PMOVZX read as many elements as they write, of a half, a quarter or an eighth of the size. */
+static uint32_t widening_size(uint8_t op, uint32_t written)
+{
+    static const uint8_t parts[] = {2, 4, 8, 2, 4, 2};
+    return written / parts[op & 7];
+}
+
+static uint32_t three_byte_size(const struct decoded *d)
+{
+    uint8_t op = d->opcode;
+    uint32_t whole = d->is_vector ? d->vector_length : 16;
+    if (d->has_immediate_byte)
+        return op == 0x20 ? 1 : op == 0x0a || op == 0x21 ? 4 : op == 0x22 ? (d->wide ? 8 : 4) : op == 0x0b ? 8 : whole;
+    if ((in_range(op, 0x20, 0x25) || in_range(op, 0x30, 0x35)) && !d->rep)
+        return widening_size(op, whole);
+    if (op == 0x78 || (op == 0xf0 && d->repne))
+        return 1;
+    if (op == 0x79)
+        return 2;
+    if (op == 0x18 || op == 0x58)
+        return 4;
+    if (op == 0x19 || op == 0x59)
+        return 8;
+    if (op == 0x1a || op == 0x5a)
+        return 16;
+    return op >= 0xf0 ? general_size(d) : whole;
+}
+
+static bool operand_is_read(const struct decoded *d)
+{
+    return d->map == 1 ? one_byte_reads(d) : d->map == 2 ? two_byte_reads(d) : three_byte_reads(d);
+}
+
+static uint32_t operand_size(const struct decoded *d)
+{
+    if (d->is_broadcast)
+        return d->wide ? 8 : 4;
+    return d->map == 1 ? one_byte_size(d) : d->map == 2 ? two_byte_size(d) : three_byte_size(d);
 }
 
 /* Reads that no ModRM byte names: the stack and string instructions, and absolute moves. */
@@ -321,7 +425,7 @@ static unsigned implicit_reads(struct decoded *d, const struct kvm_regs *regs, s
         reads[1] = (struct instruction_read){regs->rdi, size};
         return 2;
     } else if (op == 0xa0 || op == 0xa1)
-        reads[0] = (struct instruction_read){(uint64_t)take_displacement(d, 8) + d->segment_base, size};
+        reads[0] = (struct instruction_read){take_number(d, d->address32 ? 4 : 8) + d->segment_base, size};
     else if (op == 0xd7)
         reads[0] = (struct instruction_read){regs->rbx + (uint8_t)regs->rax + d->segment_base, 1};
     else
@@ -366,13 +470,9 @@ unsigned instruction_reads(const uint8_t *code, size_t available, const struct k
     }
     if (d.modrm >> 6 == 3)
         return 0;
-    uint64_t address = take_address(&d, regs);
-    if (d.map == 1 ? !one_byte_reads(&d) : d.map == 2 && !two_byte_reads(&d))
+    if (!operand_is_read(&d))
         return 0;
-    uint32_t size = d.map == 1    ? one_byte_size(&d)
-                    : d.map == 2  ? two_byte_size(&d)
-                    : d.is_vector ? d.vector_length
-                                  : 16;
-    reads[0] = (struct instruction_read){address, size};
+    uint32_t size = operand_size(&d);
+    reads[0] = (struct instruction_read){take_address(&d, regs, size), size};
     return 1;
 }
