@@ -23,6 +23,7 @@ struct server {
     int connection;
     struct kvm_guest_debug armed; /* what KVM was told last */
     uint64_t breakpoint;          /* ~0: none */
+    bool interrupted;             /* a Ctrl-C came along with the packet */
     uint8_t *memory;              /* of the guest, from DATA on */
     char received[BUFFER_SIZE];
     char digits[BUFFER_SIZE]; /* a packet of nothing but payload */
@@ -96,7 +97,8 @@ static void go_on(struct server *server)
 static void await_interrupt(const struct server *server)
 {
     char interrupt;
-    bare_check(recv(server->connection, &interrupt, 1, 0), "recv");
+    if (!server->interrupted)
+        bare_check(recv(server->connection, &interrupt, 1, 0), "recv");
 }
 
 static void resume(struct server *server, const char *action)
@@ -176,6 +178,8 @@ static bool receive(struct server *server, const char **packet)
         if (got <= 0)
             return false;
         length += (size_t)got;
+        server->interrupted = server->received[length - 1] == '\3';
+        length -= server->interrupted ? 1 : 0;
     } while (length < 4 || server->received[length - 3] != '#');
     server->received[length] = '\0';
     *packet = server->received;
