@@ -182,6 +182,12 @@ static enum mh_wait_result target_wait(void *ctx, const int *fds, unsigned fd_co
     struct mh_vm *vm = ctx;
     if (!vm->debug.running)
         return MH_WAIT_IDLE;
+    *number = vm->config.number;
+    if (vm->fd < 0) { /* a restart failed: there is no machine any more */
+        vm->debug.running = false;
+        *stop = (struct mh_stop){.kind = MH_STOP_KVM_ERROR, .exit_reason = UINT32_MAX, .host_errno = ENODEV};
+        return MH_WAIT_STOPPED;
+    }
     vm->debug.fds = fds;
     vm->debug.fd_count = fd_count;
     enum debug_end end = debug_run(vm, stop);
@@ -194,7 +200,6 @@ static enum mh_wait_result target_wait(void *ctx, const int *fds, unsigned fd_co
     vm->debug.running = false;
     vm->debug.interrupt_wanted = false;
     vm->debug.last_stop = *stop;
-    *number = vm->config.number;
     return MH_WAIT_STOPPED;
 }
 

@@ -94,7 +94,11 @@ int kvm_sys_supported_cpuid(int fd, union kvm_sys_cpuid *cpuid)
 
 int kvm_sys_create_vm(int fd)
 {
-    return kvm_ioctl(fd, KVM_CREATE_VM, 0);
+    int result;
+    do {
+        result = kvm_ioctl(fd, KVM_CREATE_VM, 0);
+    } while (result == -EINTR); /* a kick came; making the machine is the one thing here that minds */
+    return result;
 }
 
 int kvm_sys_create_vcpu(int vm_fd)

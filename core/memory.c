@@ -36,7 +36,7 @@ uint8_t *memory_system_area(const struct guest_memory *memory)
 
 void *memory_ram_at(const struct guest_memory *memory, mh_gpa start, uint64_t length)
 {
-    if (start.v > memory->ram_size || length > memory->ram_size - start.v)
+    if (memory->host == NULL || start.v > memory->ram_size || length > memory->ram_size - start.v)
         return NULL;
     return memory->host + start.v;
 }
@@ -46,7 +46,7 @@ void *memory_at(const struct guest_memory *memory, mh_gpa start, uint64_t length
     if (start.v < MH_SYSTEM_AREA)
         return memory_ram_at(memory, start, length);
     uint64_t offset = start.v - MH_SYSTEM_AREA;
-    if (offset > MH_SYSTEM_AREA_SIZE || length > MH_SYSTEM_AREA_SIZE - offset)
+    if (memory->host == NULL || offset > MH_SYSTEM_AREA_SIZE || length > MH_SYSTEM_AREA_SIZE - offset)
         return NULL;
     return memory_system_area(memory) + offset;
 }

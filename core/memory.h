@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 struct guest_memory {
-    uint8_t *host;     /* RAM, followed directly by the system area */
+    uint8_t *host;     /* RAM, followed directly by the system area; NULL: none */
     uint64_t ram_size; /* bytes */
 };
 

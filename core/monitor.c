@@ -1,5 +1,6 @@
 #include "monitor.h"
 
+#include "mh/x86_regs.h"
 #include "report.h"
 #include "virtual.h"
 
@@ -72,21 +73,28 @@ static bool continues(const struct mapping *mapping, uint64_t address, const str
 /* How far to go on after a walk that found nothing: past everything the missing entry would have mapped. */
 static uint64_t span_of_end(const struct paging_walk *walk, unsigned levels)
 {
-    return walk->steps == 0 ? 1ull << 47 : 1ull << (12 + 9 * (levels - walk->steps));
+    return 1ull << (12 + 9 * (levels - walk->steps));
 }
 
-/* Walk all of the lower half, then the upper; entries that are missing high up skip most of it. */
+/* Walk all of the lower half, then the upper; entries that are missing high up skip most of it. Tables that lead to
+ * themselves, or to the same empty ones over and over, could keep a walker busy for hours. */
 #define MAP_LINES_MAX 4096u
+#define MAP_WALKS_MAX (1u << 22)
 
 static enum mh_status show_map(struct mh_vm *vm, const char *argument, const struct output *output,
                                struct mh_error *err)
 {
     (void)argument, (void)err;
     const struct paging_mode mode = virtual_mode(vm);
-    const uint64_t half = 1ull << 47, upper = -half;
+    const unsigned levels = (mode.cr4 & MH_CR4_LA57) != 0 ? 5 : 4;
+    const uint64_t half = 1ull << (11 + 9 * levels), upper = -half;
     struct mapping mapping = {0};
-    unsigned lines = 0;
-    for (uint64_t at = 0; lines < MAP_LINES_MAX;) {
+    unsigned lines = 0, walks = 0;
+    if ((mode.cr0 & MH_CR0_PG) == 0 || (mode.efer & MH_EFER_LMA) == 0) {
+        say(output, "the machine is not in 64-bit mode: there are no tables to follow\n");
+        return MH_OK;
+    }
+    for (uint64_t at = 0; lines < MAP_LINES_MAX && walks < MAP_WALKS_MAX; walks++) {
         struct paging_walk walk;
         bool mapped = paging_walk(&vm->memory, &mode, mh_gva_of(at), &walk);
         if (mapped && continues(&mapping, at, &walk))
@@ -97,7 +105,7 @@ static enum mh_status show_map(struct mh_vm *vm, const char *argument, const str
             mapping =
                 (struct mapping){at, at + walk.page_size, walk.physical.v, walk.writable, walk.user, walk.executable};
         }
-        uint64_t span = mapped ? walk.page_size : span_of_end(&walk, 4);
+        uint64_t span = mapped ? walk.page_size : span_of_end(&walk, levels);
         at = (at & ~(span - 1)) + span;
         if (at == 0)
             break;
@@ -105,7 +113,7 @@ static enum mh_status show_map(struct mh_vm *vm, const char *argument, const str
             at = upper;
     }
     say_mapping(output, &mapping);
-    if (lines == MAP_LINES_MAX)
+    if (lines == MAP_LINES_MAX || walks == MAP_WALKS_MAX)
         say(output, "(and more)\n");
     return MH_OK;
 }

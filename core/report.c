@@ -258,7 +258,10 @@ void report_stop_briefly(struct mh_vm *vm, const struct mh_stop *stop, void (*wr
 void report_registers(struct mh_vm *vm, void (*write)(void *, const char *, size_t), void *write_ctx)
 {
     const struct report report = report_of(vm, NULL, write, write_ctx);
-    say_registers(&report);
+    if (report.have_registers)
+        say_registers(&report);
+    else
+        say(&report, "KVM does not give the registers\n");
 }
 
 void report_page_walk(struct mh_vm *vm, uint64_t address, void (*write)(void *, const char *, size_t), void *write_ctx)

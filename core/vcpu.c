@@ -101,8 +101,7 @@ void vcpu_destroy(struct vcpu *vcpu)
         munmap(vcpu->run, vcpu->run_size);
     if (vcpu->fd >= 0)
         close(vcpu->fd);
-    vcpu->run = NULL;
-    vcpu->fd = -1;
+    *vcpu = (struct vcpu){.fd = -1, .thread = vcpu->thread};
 }
 
 int vcpu_run(struct vcpu *vcpu)
@@ -158,7 +157,7 @@ void vcpu_complete_io(struct vcpu *vcpu)
 
 static bool fetch_registers(struct vcpu *vcpu)
 {
-    if (!vcpu->registers_are_current)
+    if (vcpu->run != NULL && !vcpu->registers_are_current)
         vcpu->registers_are_current = kvm_sys_get_regs(vcpu->fd, &vcpu->run->s.regs.regs) == 0 &&
                                       kvm_sys_get_sregs(vcpu->fd, &vcpu->run->s.regs.sregs) == 0;
     return vcpu->registers_are_current;

@@ -59,7 +59,8 @@ void vcpu_complete_io(struct vcpu *vcpu);
 
 /*
  * The registers as they are now; the pointers are good until the processor runs or is written again. The caller may
- * change what they point to and write it back. NULL when KVM does not tell them.
+ * change what they point to and write it back. NULL when KVM does not tell them, or there is
+ * no processor.
  */
 struct kvm_regs *vcpu_regs(struct vcpu *vcpu);
 struct kvm_sregs *vcpu_sregs(struct vcpu *vcpu);

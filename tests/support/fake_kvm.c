@@ -68,10 +68,11 @@ static int capability(int number)
 
 static int supported_cpuid(struct kvm_cpuid2 *cpuid)
 {
-    cpuid->nent = 3;
+    cpuid->nent = FAKE_KVM_CPUID_ENTRIES;
     cpuid->entries[0] = (struct kvm_cpuid_entry2){.function = 0, .eax = 0xd};
     cpuid->entries[1] = (struct kvm_cpuid_entry2){.function = 1, .ecx = fake_kvm.cpuid_1_ecx};
     cpuid->entries[2] = (struct kvm_cpuid_entry2){.function = 0xd, .eax = fake_kvm.cpuid_xsave_eax};
+    cpuid->entries[3] = (struct kvm_cpuid_entry2){.function = 0xd, .index = 2, .eax = 256, .ebx = FAKE_KVM_YMM_AT};
     return 0;
 }
 
@@ -152,6 +153,14 @@ static int answer(unsigned long request, void *argument)
         return SET(sregs);
     case KVM_SET_XCRS:
         return SET(xcrs);
+    case KVM_GET_XSAVE:
+        return GET(xsave);
+    case KVM_SET_XSAVE:
+        return SET(xsave);
+    case KVM_GET_DEBUGREGS:
+        return GET(debugregs);
+    case KVM_SET_GUEST_DEBUG:
+        return SET(guest_debug);
     case KVM_GET_VCPU_EVENTS:
         return GET(events);
     case KVM_SET_VCPU_EVENTS:

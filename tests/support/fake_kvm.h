@@ -14,6 +14,8 @@
 #define FAKE_KVM_PAGE 4096u
 #define FAKE_KVM_DATA FAKE_KVM_PAGE /* offset of the bytes of an IN or OUT in the run page's mapping */
 #define FAKE_KVM_LOG_MAX 256u
+#define FAKE_KVM_CPUID_ENTRIES 4u
+#define FAKE_KVM_YMM_AT 576u /* where the upper halves of the ymm registers lie in the XSAVE area */
 
 struct fake_kvm {
     /* what is to fail */
@@ -44,6 +46,9 @@ struct fake_kvm {
     struct kvm_sregs sregs;
     struct kvm_xcrs xcrs;
     struct kvm_vcpu_events events;
+    struct kvm_xsave xsave;
+    struct kvm_debugregs debugregs;
+    struct kvm_guest_debug guest_debug;
     struct kvm_userspace_memory_region region[8];
     uint32_t cpuid_entries; /* how many the processor was given */
 };

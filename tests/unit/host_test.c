@@ -93,7 +93,7 @@ static void cpuid_is_asked_for_once_and_only_when_it_is_wanted(void **state)
     assert_int_equal(host_cpuid(host), 0);
     assert_int_equal(host_cpuid(host), 0);
     assert_int_equal(fake_kvm_count(KVM_GET_SUPPORTED_CPUID), 1);
-    assert_int_equal(host->cpuid.head.nent, 3);
+    assert_int_equal(host->cpuid.head.nent, FAKE_KVM_CPUID_ENTRIES);
     mh_host_close(host);
 }
 

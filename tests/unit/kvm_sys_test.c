@@ -38,6 +38,19 @@ static void a_kvm_in_good_health_is_opened(void **state)
     close(fd);
 }
 
+static void a_signal_does_not_keep_a_machine_from_being_made(void **state)
+{
+    (void)state;
+    int fd;
+    assert_int_equal(kvm_sys_open(&fd, NULL), MH_OK);
+    fake_kvm.failing_call = fake_kvm.calls + 1;
+    fake_kvm.failing_errno = EINTR;
+    int vm_fd = kvm_sys_create_vm(fd);
+    assert_true(vm_fd >= 0);
+    close(vm_fd);
+    close(fd);
+}
+
 static void no_device_is_told_with_what_to_do(void **state)
 {
     (void)state;
@@ -157,6 +170,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_kvm_in_good_health_is_opened),
+        TEST(a_signal_does_not_keep_a_machine_from_being_made),
         TEST(no_device_is_told_with_what_to_do),
         TEST(no_permission_is_told_with_what_to_do),
         TEST(a_device_without_a_driver_is_told_with_what_to_do),

@@ -39,7 +39,7 @@ static void a_machine_starts_as_the_interface_says(void **state)
     assert_int_equal(fake_kvm.regs.rip, 0);
     assert_int_equal(fake_kvm.regs.rsp, 2 * MB - 8);
     assert_int_equal(fake_kvm.sregs.cr3, MH_SYSTEM_AREA);
-    assert_int_equal(fake_kvm.cpuid_entries, 3);
+    assert_int_equal(fake_kvm.cpuid_entries, FAKE_KVM_CPUID_ENTRIES);
     assert_int_equal(fake_kvm.xcrs.xcrs[0].value, 7);
     assert_int_not_equal(fake_kvm.sregs.cr4 & MH_CR4_OSXSAVE, 0);
 }

@@ -1,0 +1,178 @@
+#include "boot_state.h"
+#include "fake_machine.h"
+#include "mh/x86_regs.h"
+#include "paging.h"
+#include "unit.h"
+
+#include <errno.h>
+#include <string.h>
+
+struct fixture {
+    struct fake_machine *machine;
+    struct mh_debug_target target;
+    struct mh_error err;
+    char text[8192];
+    size_t length;
+};
+
+static int set_up(void **state)
+{
+    struct fixture *f = test_calloc(1, sizeof *f);
+    f->machine = fake_machine_make("\x90\x90\xf4", 3);
+    f->machine->config.number = 1;
+    fake_machine_create(f->machine);
+    assert_int_equal(mh_vm_debug(f->machine->vm, &f->target, NULL), MH_OK);
+    fake_kvm.run = f->machine->vm->vcpu.run; /* the machine of the probe is gone */
+    f->machine->done = 0;
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+    fake_machine_remove(f->machine);
+    test_free(f);
+    return 0;
+}
+
+static void take_text(void *ctx, const char *text, size_t length)
+{
+    struct fixture *f = ctx;
+    assert_true(f->length + length < sizeof f->text);
+    memcpy(f->text + f->length, text, length);
+    f->length += length;
+    f->text[f->length] = '\0';
+}
+
+static const char *monitor(struct fixture *f, const char *command)
+{
+    f->length = 0;
+    f->text[0] = '\0';
+    assert_int_equal(f->target.ops->monitor(f->target.ctx, 1, command, take_text, f, &f->err), MH_OK);
+    return f->text;
+}
+
+/* ---- a machine that cannot be made again ---- */
+
+static struct mh_stop resume_and_wait(struct fixture *f)
+{
+    const struct mh_resume how = {.kind = MH_RESUME_CONTINUE};
+    struct mh_stop stop = {.kind = MH_STOP_STEP};
+    unsigned number = 0;
+    f->target.ops->resume(f->target.ctx, 1, &how);
+    assert_int_equal(f->target.ops->wait(f->target.ctx, NULL, 0, &number, &stop), MH_WAIT_STOPPED);
+    assert_int_equal(number, 1);
+    return stop;
+}
+
+static void can_do_nothing(struct fixture *f)
+{
+    const struct mh_debug_target_ops *ops = f->target.ops;
+    struct mh_x86_regs regs;
+    uint8_t byte;
+    size_t done;
+    assert_false(ops->vm_alive(f->target.ctx, 1));
+    assert_int_equal(ops->read_regs(f->target.ctx, 1, MH_REGS_ALL, &regs, &f->err), MH_ERR_HOST);
+    assert_int_equal(ops->write_regs(f->target.ctx, 1, MH_REGS_GENERAL, &regs, &f->err), MH_ERR_HOST);
+    for (unsigned space = MH_SPACE_VIRTUAL; space <= MH_SPACE_PHYSICAL; space++) {
+        assert_int_equal(ops->read_memory(f->target.ctx, 1, space, 0, &byte, 1, &done), MH_ERR_RANGE);
+        assert_int_equal(ops->write_memory(f->target.ctx, 1, space, MH_SYSTEM_AREA, &byte, 1, &done), MH_ERR_RANGE);
+    }
+    assert_int_equal(ops->set_breakpoint(f->target.ctx, 1, MH_BREAK_SOFTWARE, 0, 1, &f->err), MH_ERR_RANGE);
+    assert_text_has(monitor(f, "regs"), "does not give the registers");
+    monitor(f, "pt 0");
+    monitor(f, "map");
+    monitor(f, "files");
+    assert_false(mh_vm_wants_kick(f->machine->vm));
+    const struct mh_stop stop = resume_and_wait(f);
+    assert_int_equal(stop.kind, MH_STOP_KVM_ERROR);
+    ops->describe_stop(f->target.ctx, 1, &stop, take_text, f);
+}
+
+static void a_restart_that_fails_leaves_no_machine_and_may_be_tried_again(void **state)
+{
+    struct fixture *f = *state;
+    const struct mh_debug_target_ops *ops = f->target.ops;
+    unsigned before = fake_kvm.calls;
+    assert_int_equal(ops->restart(f->target.ctx, 1, &f->err), MH_OK);
+    unsigned calls = fake_kvm.calls - before;
+    fake_kvm.failing_errno = ENOMEM;
+    for (unsigned call = 1; call <= calls; call++) {
+        fake_kvm.failing_call = fake_kvm.calls + call;
+        assert_int_equal(ops->restart(f->target.ctx, 1, &f->err), MH_ERR_HOST);
+        can_do_nothing(f);
+    }
+    assert_int_equal(ops->restart(f->target.ctx, 1, &f->err), MH_OK);
+    assert_true(ops->vm_alive(f->target.ctx, 1));
+    assert_int_equal(resume_and_wait(f).kind, MH_STOP_HALTED);
+}
+
+static void triple_fault(struct kvm_run *run)
+{
+    run->exit_reason = KVM_EXIT_SHUTDOWN;
+}
+
+static void a_crash_before_a_restart_is_forgotten(void **state)
+{
+    struct fixture *f = *state;
+    struct mh_stop last;
+    will_exit(f->machine, triple_fault);
+    assert_int_equal(resume_and_wait(f).kind, MH_STOP_TRIPLE_FAULT);
+    f->target.ops->kill(f->target.ctx, 1);
+    mh_vm_last_stop(f->machine->vm, &last);
+    assert_int_equal(last.kind, MH_STOP_TRIPLE_FAULT);
+    assert_int_equal(f->target.ops->restart(f->target.ctx, 1, &f->err), MH_OK);
+    f->target.ops->kill(f->target.ctx, 1);
+    mh_vm_last_stop(f->machine->vm, &last);
+    assert_int_equal(last.kind, MH_STOP_HALTED);
+}
+
+/* ---- monitor map ---- */
+
+static uint64_t *table(const struct fixture *f, uint32_t offset)
+{
+    return (uint64_t *)(void *)(memory_system_area(&f->machine->vm->memory) + offset);
+}
+
+static void the_map_shows_ram_and_system_area(void **state)
+{
+    struct fixture *f = *state;
+    assert_string_equal(monitor(f, "map"), "0x0000000000000000-0x0000000000200000 -> 0x0  rwx rings 0-3\n"
+                                           "0x0000000001000000-0x000000000100a000 -> 0x1000000  rwx ring 0\n");
+}
+
+static void a_map_of_tables_that_lead_to_empty_ones_comes_to_an_end(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t *pml4 = table(f, BOOT_PML4), *pdpt = table(f, BOOT_PDPT), *pd = table(f, BOOT_PD);
+    uint64_t entry = (MH_SYSTEM_AREA + BOOT_SYSTEM_PT) | PAGING_PRESENT;
+    memset(table(f, BOOT_SYSTEM_PT), 0, PAGE_4K);
+    for (unsigned i = 0; i < 512; i++) {
+        pml4[i] = pml4[0];
+        pdpt[i] = pdpt[0];
+        pd[i] = entry;
+    }
+    assert_string_equal(monitor(f, "map"), "(and more)\n");
+}
+
+static void without_tables_there_is_no_map(void **state)
+{
+    struct fixture *f = *state;
+    fake_kvm.sregs.cr0 &= ~(uint64_t)MH_CR0_PG;
+    assert_text_has(monitor(f, "map"), "not in 64-bit mode");
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_restart_that_fails_leaves_no_machine_and_may_be_tried_again),
+        TEST(a_crash_before_a_restart_is_forgotten),
+        TEST(the_map_shows_ram_and_system_area),
+        TEST(a_map_of_tables_that_lead_to_empty_ones_comes_to_an_end),
+        TEST(without_tables_there_is_no_map),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
