@@ -20,12 +20,12 @@ enum member_state {
     MEMBER_RUNNING,
     MEMBER_STOP_UNTOLD, /* stopped, and wait() has not said so yet */
     MEMBER_RESTARTING,
-    MEMBER_GONE, /* never made, or ended for good */
+    MEMBER_MISSING, /* never made, or not to be debugged */
 };
 
 struct member {
     struct mh_debug_group *group;
-    struct mh_vm *vm;
+    struct mh_vm *vm;              /* NULL: there is none; like `target`, settled when its thread has joined */
     struct mh_debug_target target; /* of the machine alone */
     atomic_bool interrupt_wanted;
     int wake_fd; /* readable while interrupt_wanted */
@@ -156,9 +156,9 @@ enum mh_status mh_debug_group_join(struct mh_debug_group *group, unsigned index,
     enum member_state command;
     if (vm != NULL)
         status = mh_vm_debug(vm, &member->target, err);
-    member->vm = vm;
     bool there = vm != NULL && status == MH_OK;
-    set_state(member, there ? MEMBER_STOPPED : MEMBER_GONE);
+    member->vm = there ? vm : NULL;
+    set_state(member, there ? MEMBER_STOPPED : MEMBER_MISSING);
     while (there && await_command(member, &command)) {
         if (command == MEMBER_RUNNING)
             run_until_stop(member);
@@ -181,7 +181,7 @@ static unsigned group_count(void *ctx)
     const struct mh_debug_group *group = ctx;
     unsigned count = 0;
     for (unsigned i = 0; i < group->count; i++)
-        count += group->members[i].state != MEMBER_GONE ? 1 : 0;
+        count += group->members[i].vm != NULL ? 1 : 0;
     return count;
 }
 
@@ -190,7 +190,7 @@ static unsigned group_number(void *ctx, unsigned wanted)
     const struct mh_debug_group *group = ctx;
     unsigned i = 0;
     for (; i + 1 < group->count; i++) {
-        if (group->members[i].state != MEMBER_GONE && wanted-- == 0)
+        if (group->members[i].vm != NULL && wanted-- == 0)
             break;
     }
     return i + 1;
