@@ -1,4 +1,4 @@
 # End-to-end tests with a real gdb, one file a behaviour.
-foreach(behaviour breakpoints memory registers steps watchpoints)
+foreach(behaviour breakpoints ends memory registers steps watchpoints)
   mh_e2e_test(gdb_${behaviour})
 endforeach()
