@@ -153,7 +153,8 @@ static enum mh_status take_max_written(struct options *options, const char *valu
 static enum mh_status take_gdb(struct options *options, const char *value, struct mh_error *err)
 {
     options->gdb = true;
-    return mh_gdb_parse_endpoint(value, &options->gdb_endpoint, err);
+    enum mh_status status = mh_gdb_parse_endpoint(value, &options->gdb_endpoint, err);
+    return status == MH_OK ? MH_OK : mh_fail_in(err, "--gdb: ");
 }
 
 static enum mh_status take_gdb_all(struct options *options, const char *value, struct mh_error *err)
