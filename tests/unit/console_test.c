@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 /* A console that leads to a pipe, and two machines' ports. */
@@ -431,11 +432,34 @@ static void on_a_terminal_other_messages_start_a_fresh_line(void **state)
     leave_screen(f, &screen);
 }
 
+/* With a thousand machines behind a reader that is stuck, waiting for it once is enough. */
+static void when_all_is_ending_a_reader_that_does_not_read_is_waited_for_once(void **state)
+{
+    struct fixture *f = *state;
+    static const char bytes[4096];
+    atomic_bool ending = true;
+    struct timespec start, end;
+    disconnect(f);
+    assert_int_equal(fcntl(f->out->write_fd, F_SETFL, O_NONBLOCK), 0);
+    while (write(f->out->write_fd, bytes, sizeof bytes) > 0) {
+    }
+    console_init(&f->console, f->out->write_fd, true, false, &ending);
+    console_port_init(&f->one, &f->console, "one", 1);
+    console_port_init(&f->two, &f->console, "two", 2);
+    assert_int_equal(console_port_write(&f->one, (const uint8_t *)"a\n", 2), -EINTR);
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    for (unsigned i = 0; i < 20; i++)
+        assert_int_equal(console_port_write(&f->two, (const uint8_t *)"b\n", 2), -EINTR);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    assert_true(end.tv_sec - start.tv_sec < 5);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(when_all_is_ending_a_reader_that_does_not_read_is_waited_for_once),
         TEST(raw_bytes_go_out_as_they_are),
         TEST(raw_bytes_are_seen_at_once),
         TEST(lines_are_held_until_they_are_whole),

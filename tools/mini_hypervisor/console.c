@@ -43,8 +43,12 @@ static int put(struct console *console, const void *bytes, size_t length)
 {
     if (length == 0)
         return 0;
+    if (console->gave_up)
+        return -EINTR;
     console->at_line_start = ((const char *)bytes)[length - 1] == '\n';
-    return output_write(console->fd, bytes, length, console->ending);
+    int result = output_write(console->fd, bytes, length, console->ending);
+    console->gave_up = result == -EINTR;
+    return result;
 }
 
 static void add_label(const struct console_port *port, FILE *text)

@@ -30,6 +30,7 @@ struct console {
     pthread_mutex_t mutex;           /* guards the members below and all ports */
     const struct console_port *open; /* whose unfinished line stands on the screen; NULL: none */
     bool at_line_start;              /* nothing printed, or the last byte was a newline */
+    bool gave_up;                    /* ending, and nobody takes our bytes: the other machines do not wait again */
 };
 
 #define CONSOLE_LINE_MAX 65536u
