@@ -234,6 +234,24 @@ static void a_file_we_may_not_write_is_told(void **state)
     assert_text_has(err.text, "Permission denied");
 }
 
+static void a_fifo_takes_output_if_somebody_reads(void **state)
+{
+    struct fixture *f = *state;
+    struct mh_error err;
+    char text[4] = "";
+    use_path(f, "fifo");
+    assert_int_equal(mkfifo(f->path, 0600), 0);
+    f->options.serial = SERIAL_FILE;
+    assert_int_equal(try_open(f, 1, &err), MH_ERR_IO);
+    assert_text_has(err.text, "nobody reads at its other side");
+    int reader = open(f->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    put(open_end(f, SERIAL_FILE, 1), "abc");
+    assert_int_equal(fcntl(f->end.fd, F_GETFL) & O_NONBLOCK, 0);
+    assert_int_equal(read(reader, text, 4), 3);
+    assert_string_equal(text, "abc");
+    close(reader);
+}
+
 static void a_full_disk_is_an_error_of_the_write(void **state)
 {
     struct fixture *f = *state;
@@ -388,6 +406,7 @@ int main(void)
         TEST(the_number_of_the_machine_stands_for_percent_n),
         TEST(a_file_that_cannot_be_opened_is_told_by_its_real_name),
         TEST(a_file_we_may_not_write_is_told),
+        TEST(a_fifo_takes_output_if_somebody_reads),
         TEST(a_full_disk_is_an_error_of_the_write),
         TEST(nowhere_takes_everything_and_gives_nothing),
         TEST(every_byte_passes_a_pseudo_terminal_unchanged_both_ways),
