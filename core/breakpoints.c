@@ -38,6 +38,33 @@ static size_t count_kind(const struct breakpoints *breakpoints, enum mh_break_ki
     return count;
 }
 
+/* Put the pages a watchpoint touches on a list. False when it is full. */
+static bool add_watched_pages(struct mh_vm *vm, const struct paging_mode *mode, const struct breakpoint *breakpoint,
+                              struct page_list *pages)
+{
+    uint64_t last = breakpoint->address + breakpoint->length - 1;
+    for (uint64_t page = breakpoint->address / PAGE_4K; page <= last / PAGE_4K; page++) {
+        struct paging_walk walk;
+        if (!paging_walk(&vm->memory, mode, mh_gva_of(page * PAGE_4K), &walk) ||
+            memory_at(&vm->memory, walk.physical, 1) == NULL)
+            continue;
+        if (!page_list_add(pages, walk.physical))
+            return false;
+    }
+    return true;
+}
+
+/* Can the pages of this watchpoint be kept read-only beside those of the others, should it come to that? */
+static bool pages_suffice(struct mh_vm *vm, const struct paging_mode *mode, const struct breakpoint *added)
+{
+    const struct breakpoints *breakpoints = &vm->debug.breakpoints;
+    struct page_list pages = {0};
+    bool suffice = !sees_writes(added) || add_watched_pages(vm, mode, added, &pages);
+    for (size_t i = 0; i < breakpoints->count && suffice; i++)
+        suffice = !sees_writes(&breakpoints->list[i]) || add_watched_pages(vm, mode, &breakpoints->list[i], &pages);
+    return suffice;
+}
+
 static enum mh_status check(struct mh_vm *vm, const struct breakpoint *breakpoint, struct mh_error *err)
 {
     const struct breakpoints *breakpoints = &vm->debug.breakpoints;
@@ -55,6 +82,9 @@ static enum mh_status check(struct mh_vm *vm, const struct breakpoint *breakpoin
         return mh_fail(err, MH_ERR_RANGE, "cannot watch beyond the end of the address space");
     if (virtual_at(vm, &mode, mh_gva_of(breakpoint->address)) == NULL)
         return mh_fail(err, MH_ERR_RANGE, "no memory is mapped at 0x%" PRIx64, breakpoint->address);
+    if (!pages_suffice(vm, &mode, breakpoint))
+        return mh_fail(err, MH_ERR_HOST, "cannot watch: all watchpoints together may lie in %u pages",
+                       SLOTS_PROTECTED_MAX);
     return MH_OK;
 }
 
@@ -170,27 +200,15 @@ static bool take_register(struct breakpoints *breakpoints, const struct breakpoi
     return true;
 }
 
-static int watch_pages(struct mh_vm *vm, const struct paging_mode *mode, const struct breakpoint *breakpoint)
-{
-    uint64_t last = breakpoint->address + breakpoint->length - 1;
-    for (uint64_t page = breakpoint->address / PAGE_4K; page <= last / PAGE_4K; page++) {
-        struct paging_walk walk;
-        if (!paging_walk(&vm->memory, mode, mh_gva_of(page * PAGE_4K), &walk) ||
-            memory_at(&vm->memory, walk.physical, 1) == NULL)
-            continue;
-        if (!page_list_add(&vm->debug.breakpoints.pages, walk.physical))
-            return -ENOSPC;
-    }
-    return 0;
-}
-
 static int arm_watch(struct mh_vm *vm, const struct paging_mode *mode, const struct breakpoint *breakpoint)
 {
     struct breakpoints *breakpoints = &vm->debug.breakpoints;
     if (vm->debug.host.data_registers && fits_register(breakpoint) && take_register(breakpoints, breakpoint))
         return 0;
     breakpoints->reads_by_step |= sees_reads(breakpoint);
-    return sees_writes(breakpoint) ? watch_pages(vm, mode, breakpoint) : 0;
+    if (sees_writes(breakpoint) && !add_watched_pages(vm, mode, breakpoint, &breakpoints->pages))
+        return -ENOSPC;
+    return 0;
 }
 
 #define DR7_ENABLES 0xffu
