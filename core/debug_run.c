@@ -97,6 +97,14 @@ static void set_control(struct mh_vm *vm, uint32_t control, uint32_t once)
     debug->control_is_current = kvm_sys_set_guest_debug(vm->vcpu.fd, &wanted) == 0;
 }
 
+/* Hand on what was printed. Its reader may take its time, and kicks must be able to end the wait for it. */
+static void flush_output(struct mh_vm *vm)
+{
+    if (atomic_load_explicit(&vm->serial.pending, memory_order_relaxed) != 0)
+        vcpu_release_kicks(&vm->vcpu);
+    serial_flush(&vm->serial);
+}
+
 /* ---- exits ---- */
 
 static void note_watch(struct mh_vm *vm, const struct breakpoint *breakpoint)
@@ -286,7 +294,7 @@ static enum outcome enter(struct mh_vm *vm, struct mh_stop *stop)
     if (result < 0)
         return run_loop_handle_no_exit(vm, -result, stop) ? OUTCOME_STOPPED : OUTCOME_KICKED;
     if (vm->vcpu.run->exit_reason == KVM_EXIT_DEBUG) {
-        serial_flush(&vm->serial);
+        flush_output(vm);
         return handle_debug_exit(vm, stop);
     }
     vm->debug.control_is_current = false; /* some KVMs forget a pending single step at other exits */
@@ -371,7 +379,7 @@ static void note_watched_reads(struct mh_vm *vm, const struct instruction *instr
     const struct kvm_regs *now = vcpu_regs(&vm->vcpu);
     uint64_t times = is_repeated(instruction) ? instruction->rcx - now->rcx : 1;
     bool downwards = (now->rflags & MH_RFLAGS_DF) != 0;
-    for (unsigned i = 0; i < instruction->read_count; i++) {
+    for (unsigned i = 0; i < instruction->read_count && times > 0; i++) {
         uint32_t length = instruction->reads[i].length;
         uint64_t total = times < UINT32_MAX / length ? times * length : UINT32_MAX;
         uint64_t address = instruction->reads[i].address - (downwards && times > 1 ? total - length : 0);
@@ -401,6 +409,8 @@ static void hide_trap_flag_in_frame(struct mh_vm *vm, const struct paging_mode *
         hide_trap_flag(vm, mode, rsp + 24);
 }
 
+#define DELIVERIES_MAX 4u /* a handler that begins with the very interrupt it handles would never let us come back */
+
 /*
  * Enter with the trap flag until the instruction is behind us, or is not going to be. A software interrupt that had to
  * be injected goes without the flag: it leads to a handler, where an INT3 of ours or the stub's HLT ends the step.
@@ -410,7 +420,7 @@ static enum outcome step_over(struct mh_vm *vm, const struct paging_mode *mode, 
 {
     uint16_t cs = vcpu_sregs(&vm->vcpu)->cs.selector;
     uint32_t trap_flag = KVM_GUESTDBG_SINGLESTEP;
-    for (;;) {
+    for (unsigned i = 0; i < DELIVERIES_MAX; i++) {
         set_control(vm, trap_flag | KVM_GUESTDBG_USE_SW_BP, 0);
         enum outcome outcome = enter(vm, stop);
         if (outcome == OUTCOME_PATCH) {
@@ -427,6 +437,7 @@ static enum outcome step_over(struct mh_vm *vm, const struct paging_mode *mode, 
         }
         trap_flag = 0;
     }
+    return OUTCOME_STEPPED;
 }
 
 /*
@@ -629,7 +640,7 @@ enum debug_end debug_run(struct mh_vm *vm, struct mh_stop *stop)
         if (outcome == OUTCOME_STOPPED && stop->kind == MH_STOP_INTERRUPTED && !vm->debug.interrupt_wanted)
             return DEBUG_INPUT; /* a wait for serial input gave way to the debugger */
         if (outcome == OUTCOME_STOPPED || (outcome == OUTCOME_STEPPED && step_is_enough(vm, stop))) {
-            serial_flush(&vm->serial);
+            flush_output(vm);
             return DEBUG_STOPPED;
         }
     }

@@ -192,7 +192,10 @@ static enum mh_wait_result target_wait(void *ctx, const int *fds, unsigned fd_co
     vm->debug.fd_count = fd_count;
     enum debug_end end = debug_run(vm, stop);
     vm->debug.heeds_kicks = false;
-    vcpu_hold_kicks(&vm->vcpu);
+    if (end == DEBUG_STOPPED && stop->kind == MH_STOP_HALTED)
+        vcpu_release_kicks(&vm->vcpu); /* the rest of a line may have to wait for its reader, and be told to end */
+    else
+        vcpu_hold_kicks(&vm->vcpu);
     vm->debug.fds = NULL;
     vm->debug.fd_count = 0;
     if (end == DEBUG_INPUT)
