@@ -2,3 +2,4 @@
 foreach(behaviour breakpoints ends memory registers steps watchpoints)
   mh_e2e_test(gdb_${behaviour})
 endforeach()
+mh_e2e_test(gdbtest)
