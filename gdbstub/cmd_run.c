@@ -85,6 +85,9 @@ static enum gdb_outcome run_asked(struct gdb_session *session)
     for (unsigned i = 0; i < machines->count && !gdb_machines_pending(machines, true); i++)
         if (machines->list[i].asked)
             gdb_machines_resume(machines, &machines->list[i], &machines->list[i].how);
+    if (session->interrupt_due)
+        gdb_machines_interrupt(machines);
+    session->interrupt_due = false;
     return GDB_RESUMED;
 }
 

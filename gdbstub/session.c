@@ -228,6 +228,7 @@ static void on_packet(struct gdb_session *session, struct gdb_text packet)
     if (session->resumed)
         stop_for_packet(session);
     session->ack_owed = !session->no_ack;
+    session->heard = true;
     conclude(session, gdb_dispatch(session, packet));
 }
 
@@ -252,13 +253,13 @@ static void on_long_packet(struct gdb_session *session)
 static void on_interrupt(struct gdb_session *session)
 {
     /*
-     * With everything stopped the interrupt and the stop reply have crossed, and the debugger has what it wants. But a
-     * debugger that steps step after step takes the stop for one of these, so the next one is to be interrupted.
+     * With everything stopped, the interrupt and the stop reply may have crossed: then the debugger has what it wants.
+     * But one that knows of the stop means what it is about to resume, and so does one that steps step after step.
      */
     if (session->resumed)
         gdb_machines_interrupt(session->machines);
     else
-        session->interrupt_due = session->stepping;
+        session->interrupt_due = session->stepping || session->heard;
 }
 
 static void on_nack(struct gdb_session *session)

@@ -68,7 +68,8 @@ struct gdb_session {
 
     bool resumed;
     bool stepping;                 /* the last stop was the end of a step: more may follow at once */
-    bool interrupt_due;            /* an interrupt came between two steps */
+    bool heard;                    /* the debugger has sent a packet since that stop: it knows of it */
+    bool interrupt_due;            /* an interrupt came that is for what is resumed next */
     bool ack_owed;                 /* the '+' for the last packet has not been sent */
     bool physical;                 /* memory packets name guest-physical addresses */
     struct gdb_machine *general;   /* Hg: whose registers and memory; never NULL */

@@ -131,6 +131,8 @@ bool gdb_session_report(struct gdb_session *session)
     describe(session, machine);
     gdb_session_put_stop(session, machine);
     session->resumed = false;
+    session->heard = false;
+    session->stepping = machine->state == GDB_MACHINE_STOPPED && machine->stop.kind == MH_STOP_STEP;
     session->general = machine;
     gdb_session_send(session);
     /* outside extended mode nothing can follow the end of the last machine */
