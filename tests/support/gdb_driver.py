@@ -24,17 +24,29 @@ except ImportError:
 
 def serve_inside(commands, answers):
     """The part that runs in gdb: one line of JSON a command, and one to say that it has ended, perhaps with an error."""
+    def tell(answer):
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+    def running(event):
+        inside.events.cont.disconnect(running)  # Ctrl-C would be for this code, had gdb to call it all the time
+        running.told = True
+        tell(None)
+
+    running.told = True
     for line in commands:
+        if running.told:
+            inside.events.cont.connect(running)
+        running.told = False
+        answer = ""
         try:
-            answer = ""
             inside.execute(json.loads(line))
         except inside.error as error:
             answer = f"error: {error}\n"
         except KeyboardInterrupt:
             answer = "error: Quit\n"
         inside.flush()
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
+        tell(answer)
 
 
 if inside is not None:
@@ -78,11 +90,11 @@ class Gdb:
 
     def answer(self, deadline=DEADLINE):
         """What the command in progress printed, once it has ended."""
-        if self.output.bytes["answers"].find(b"\n", self.taken) < 0:
-            self.output.wait_for("answers", lambda got: got.find(b"\n", self.taken) >= 0, deadline)
-        got = self.output.bytes["answers"]
-        end = got.index(b"\n", self.taken)
-        line, self.taken = got[self.taken:end], end + 1
+        line = "null"
+        while line == "null":  # it let the machine run, and goes on
+            got = self.output.wait_for("answers", lambda got: got.find(b"\n", self.taken) >= 0, deadline)
+            end = got.index(b"\n", self.taken)
+            line, self.taken = got[self.taken:end].decode(), end + 1
         # all of it was printed before the answer
         while self.output.pump(0) and "console" in self.output.fds:
             pass
@@ -108,6 +120,20 @@ class Gdb:
 
     def pc(self):
         return self.value("$pc")
+
+    def wait_until_running(self):
+        """
+        Wait until the command in progress has let the machine run and gdb waits for it: from then on Ctrl-C is for the
+        machine. gdb says the former, but until it waits Ctrl-C would interrupt what says so.
+        """
+        self.output.wait_for("answers", lambda got: got.find(b"null\n", self.taken) >= 0)
+        end = time.monotonic() + DEADLINE
+        while time.monotonic() < end:
+            with open(f"/proc/{self.process.pid}/stat") as file:
+                if file.read().rsplit(")", 1)[1].split()[0] == "S":
+                    return
+            self.output.pump(0.001)
+        raise AssertionError("gdb does not wait for the machine")
 
     def interrupt(self):
         """What Ctrl-C does."""
@@ -144,6 +170,7 @@ class Wire:
         else:
             host, port = where.rsplit(":", 1)
             self.socket = socket.create_connection((host.strip("[]") or "127.0.0.1", int(port)), DEADLINE)
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.got = b""
         self.acks = True
 
