@@ -270,12 +270,13 @@ static const struct mh_debug_target_ops ops = {
     .open_file = target_open_file,
 };
 
-void mh_vm_last_stop(const struct mh_vm *vm, struct mh_stop *stop)
+bool mh_vm_last_stop(const struct mh_vm *vm, struct mh_stop *stop)
 {
     *stop = vm->debug.last_stop;
     bool crashed = stop->kind >= MH_STOP_EXCEPTION && stop->kind != MH_STOP_INTERRUPTED;
     if (vm->debug.killed && !crashed)
         stop->kind = MH_STOP_HALTED;
+    return vm->debug.killed || stop->kind == MH_STOP_HALTED;
 }
 
 enum mh_status mh_vm_debug(struct mh_vm *vm, struct mh_debug_target *target, struct mh_error *err)
@@ -285,6 +286,7 @@ enum mh_status mh_vm_debug(struct mh_vm *vm, struct mh_debug_target *target, str
         return status;
     vcpu_adopt(&vm->vcpu); /* the probe's machine was this thread's for a moment */
     vm->debug.active = true;
+    vm->debug.last_stop = (struct mh_stop){.kind = MH_STOP_INTERRUPTED}; /* before its first instruction */
     vm->vcpu.sync_registers = true;
     *target = (struct mh_debug_target){.ops = &ops, .ctx = vm};
     return MH_OK;

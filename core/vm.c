@@ -101,7 +101,7 @@ enum mh_status vm_restart(struct mh_vm *vm, struct mh_error *err)
     vm->serial_exits = 0;
     vm->debug.running = vm->debug.killed = vm->debug.interrupt_wanted = false;
     vm->debug.control_is_current = false;
-    vm->debug.last_stop = (struct mh_stop){.kind = MH_STOP_HALTED};
+    vm->debug.last_stop = (struct mh_stop){.kind = MH_STOP_INTERRUPTED};
     enum mh_status status = build(vm, err);
     if (status != MH_OK)
         tear_down(vm);

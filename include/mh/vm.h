@@ -139,8 +139,11 @@ unsigned mh_debug_group_assemble(struct mh_debug_group *group, struct mh_debug_t
 /* Nothing will be asked of the machines any more: let their threads go. None may be running. */
 void mh_debug_group_finish(struct mh_debug_group *group);
 
-/* How a machine in a debugger's hands stopped last; MH_STOP_HALTED when the debugger killed it before it crashed. */
-void mh_vm_last_stop(const struct mh_vm *vm, struct mh_stop *stop);
+/*
+ * How a machine in a debugger's hands stopped last; MH_STOP_HALTED when the debugger killed it before it crashed.
+ * Returns true when that was its end: it halted, or was killed.
+ */
+bool mh_vm_last_stop(const struct mh_vm *vm, struct mh_stop *stop);
 
 /*
  * Write about a stop for people: what happened, registers, code bytes, page walk. `write` takes the text in pieces.

@@ -46,6 +46,14 @@ class EndsTest(GdbCase):
         gdb("disconnect")
         self.ends(vm, 5)
 
+    def test_what_ended_before_the_timeout_is_not_said_to_run_still(self):
+        images = [guest("spin"), sample("crash"), sample("hello")]
+        run = self.run_vm("-g", *images, "--gdb-all", "0", "--gdb-run", "--timeout", "1.5")
+        self.assertEqual(run.code, 124)
+        self.assertIn("VM 1 (spin): still running", run.messages)
+        self.assertIn("VM 2 (crash): page fault", run.messages)
+        self.assertNotIn("VM 3", run.messages)
+
 
 if __name__ == "__main__":
     main()

@@ -120,11 +120,12 @@ static void a_crash_before_a_restart_is_forgotten(void **state)
     will_exit(f->machine, triple_fault);
     assert_int_equal(resume_and_wait(f).kind, MH_STOP_TRIPLE_FAULT);
     f->target.ops->kill(f->target.ctx, 1);
-    mh_vm_last_stop(f->machine->vm, &last);
+    assert_true(mh_vm_last_stop(f->machine->vm, &last));
     assert_int_equal(last.kind, MH_STOP_TRIPLE_FAULT);
     assert_int_equal(f->target.ops->restart(f->target.ctx, 1, &f->err), MH_OK);
+    assert_false(mh_vm_last_stop(f->machine->vm, &last));
     f->target.ops->kill(f->target.ctx, 1);
-    mh_vm_last_stop(f->machine->vm, &last);
+    assert_true(mh_vm_last_stop(f->machine->vm, &last));
     assert_int_equal(last.kind, MH_STOP_HALTED);
 }
 

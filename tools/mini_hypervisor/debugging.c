@@ -138,10 +138,12 @@ enum mh_status debugging_run(struct machine *machine, struct mh_vm *vm, struct m
 {
     bool in_group = machine->shared->options->gdb_all;
     enum mh_status status = in_group ? run_in_group(machine, vm, err) : run_alone(machine, vm, err);
-    mh_vm_last_stop(vm, stop);
+    bool has_ended = mh_vm_last_stop(vm, stop);
     if (status != MH_ERR_INTERRUPTED)
         return status;
-    stop->kind = MH_STOP_INTERRUPTED;
+    bool is_held = machine->shared->options->gdb_holds && stop->kind == MH_STOP_HALTED;
+    if (!has_ended || is_held) /* others of the group may have had their end before */
+        stop->kind = MH_STOP_INTERRUPTED;
     return MH_OK;
 }
 
