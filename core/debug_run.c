@@ -290,7 +290,7 @@ static enum outcome enter(struct mh_vm *vm, struct mh_stop *stop)
 {
     int result = vcpu_run(&vm->vcpu);
     vm_drain_coalesced(vm);
-    vm_count_exit(vm);
+    vm_count_exit(vm, result);
     if (result < 0)
         return run_loop_handle_no_exit(vm, -result, stop) ? OUTCOME_STOPPED : OUTCOME_KICKED;
     if (vm->vcpu.run->exit_reason == KVM_EXIT_DEBUG) {

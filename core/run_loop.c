@@ -128,7 +128,7 @@ static bool run_once(struct mh_vm *vm, struct mh_stop *stop)
     }
     int result = vcpu_run(&vm->vcpu);
     vm_drain_coalesced(vm);
-    vm_count_exit(vm);
+    vm_count_exit(vm, result);
     return result < 0 ? run_loop_handle_no_exit(vm, -result, stop) : run_loop_handle_exit(vm, stop);
 }
 

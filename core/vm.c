@@ -167,9 +167,10 @@ void vm_drain_coalesced(struct mh_vm *vm)
     }
 }
 
-void vm_count_exit(struct mh_vm *vm)
+void vm_count_exit(struct mh_vm *vm, int result)
 {
-    uint32_t reason = vm->vcpu.run->exit_reason;
+    /* entries that are broken off at once leave the reason of the exit before them */
+    uint32_t reason = result == -EINTR ? KVM_EXIT_INTR : vm->vcpu.run->exit_reason;
     vm->exits[reason < VM_EXIT_REASONS ? reason : VM_EXIT_REASONS - 1]++;
 }
 

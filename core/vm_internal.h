@@ -47,8 +47,8 @@ void vm_drain_coalesced(struct mh_vm *vm);
  * machine. */
 enum mh_status vm_restart(struct mh_vm *vm, struct mh_error *err);
 
-/* Count the exit in the run page, for statistics. */
-void vm_count_exit(struct mh_vm *vm);
+/* Count an exit for statistics; `result` is what vcpu_run() returned. */
+void vm_count_exit(struct mh_vm *vm, int result);
 
 /* Tell the person something of this kind, the first time only. */
 void vm_notice(struct mh_vm *vm, enum notice_kind kind, const char *format, ...) __attribute__((format(printf, 3, 4)));

@@ -229,6 +229,18 @@ static void a_kick_makes_the_next_entry_return_at_once(void **state)
     assert_int_equal(vcpu_run(&m->vm->vcpu), 0);
 }
 
+static void exits_are_counted_by_their_reasons(void **state)
+{
+    struct fake_machine *m = *state;
+    fake_machine_create(m);
+    will_out(m, MH_PORT_SERIAL, 1, "a", 1);
+    will_fail(m, EINTR); /* leaves the reason of the exit before */
+    fake_machine_run(m);
+    assert_int_equal(m->vm->exits[KVM_EXIT_IO], 1);
+    assert_int_equal(m->vm->exits[KVM_EXIT_INTR], 1);
+    assert_int_equal(m->vm->exits[KVM_EXIT_HLT], 1);
+}
+
 static void what_was_printed_is_handed_on_when_the_machine_stops(void **state)
 {
     struct fake_machine *m = *state;
@@ -393,6 +405,7 @@ int main(void)
         TEST(a_machine_asked_to_stop_does_not_enter_the_guest),
         TEST(a_wait_for_input_ends_when_the_machine_is_to_stop),
         TEST(a_kick_makes_the_next_entry_return_at_once),
+        TEST(exits_are_counted_by_their_reasons),
         TEST(what_was_printed_is_handed_on_when_the_machine_stops),
         TEST(what_was_printed_is_handed_on_at_a_kick),
         TEST(output_that_cannot_be_written_stops_the_machine),
