@@ -124,11 +124,13 @@ static enum ending run(struct machine *machine, struct mh_vm *vm)
     publish(machine, vm);
     if (atomic_load(&machine->shared->ending)) /* it was set before there was anything to stop */
         mh_vm_request_stop(vm);
-    if (run_or_debug(machine, vm, &stop, &err) != MH_OK) {
-        message("%s: %s", machine->title, err.text);
-        return err.status == MH_ERR_IO ? ENDING_IO : ENDING_HOST;
-    }
+    enum mh_status status = run_or_debug(machine, vm, &stop, &err);
     int error = serial_end_finish(&machine->serial);
+    if (status != MH_OK) {
+        console_end_line(&machine->shared->console);
+        message("%s: %s", machine->title, err.text);
+        return status == MH_ERR_IO ? ENDING_IO : ENDING_HOST;
+    }
     if (error < 0 && error != -EINTR && stop.kind == MH_STOP_HALTED) {
         stop.kind = MH_STOP_IO_ERROR;
         stop.host_errno = -error;
