@@ -23,7 +23,7 @@ except ImportError:
 
 
 def serve_inside(commands, answers):
-    """The part that runs in gdb: one line of JSON a command, and one to say that it has ended, perhaps with an error."""
+    """The part that runs in gdb: a line of JSON for each command, and one when it has ended, perhaps with an error."""
     def tell(answer):
         answers.write(json.dumps(answer) + "\n")
         answers.flush()

@@ -1,0 +1,77 @@
+"""gdb's monitor commands, other debuggers, and packets no debugger should send."""
+
+import os
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from gdb_driver import GdbCase, elf  # noqa: E402
+from hypervisor import main  # noqa: E402
+
+
+class MonitorTest(GdbCase):
+    def test_commands(self):
+        vm, gdb = self.debug(elf("gdb_points"))
+        for command, parts in (("help", ["reset", "phys", "pt ADDR", "stats"]), ("regs", ["rax", "cr3", "gdt"]),
+                               ("pt 0", ["PML4", "present"]), ("map", ["0x0000000000000000-"]), ("files", ["0 of"]),
+                               ("stats", ["exits"]), ("", ["help"]), ("nonsense", ["help"]), ("pt", ["address"])):
+            answer = gdb("monitor " + command)
+            for part in parts:
+                self.assertIn(part, answer, command)
+        gdb("stepi 5")
+        self.assertIn("5  debug", gdb("monitor stats"))
+
+
+class OtherDebuggersTest(GdbCase):
+    def test_multiarch(self):
+        self.need("gdb-multiarch")
+        vm = self.offer(elf("gdb_points"))
+        gdb = vm.gdb(program="gdb-multiarch")
+        gdb("break place_3")
+        self.assertIn("place_3", gdb("continue"))
+        gdb("delete")
+        self.assertIn("exited normally", gdb("continue"))
+
+    def test_lldb(self):
+        self.need("lldb")
+        vm = self.offer(elf("gdb_points"))
+        where = vm.where[0] if vm.where[0].split(":")[0] else "127.0.0.1" + vm.where[0]
+        done = subprocess.run(["lldb", "--batch", "--no-lldbinit", "-o", "settings set use-color false",
+                               "-o", f"gdb-remote {where}", "-o", "breakpoint set --name place_3", "-o", "continue",
+                               "-o", "register read rip", "-o", "stepi", "-o", "register read rip",
+                               "-o", "memory read --size 8 --format x --count 1 &count", "-o", "kill", vm.elf[0]],
+                              cwd=self.dir, timeout=40, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        self.assertIn("stop reason = breakpoint", done.stdout, done)
+        self.assertIn("place_3", done.stdout, done)
+        self.assertIn("place_4", done.stdout, done)
+
+    def test_packets_of_others_are_answered_with_nothing(self):
+        vm = self.offer(elf("gdb_points"))
+        wire = vm.wire()
+        for packet in ("qHostInfo", "qProcessInfo", "qRegisterInfo0", "jThreadsInfo", "qGDBServerVersion",
+                       "vMustReplyEmpty", "qGetWorkingDir", "QSaveRegisterState", "qMemoryRegionInfo:0", "_M100,rw",
+                       "vStopped", "bs", "Z9,0,1"):
+            self.assertEqual(wire.ask(packet), "", packet)
+        self.assertNotIn(f"{vm.run.process.pid:x}", wire.ask("qC"), "not the number of a process of the host")
+
+    def test_framing(self):
+        """Junk, bad checksums and packets in pieces."""
+        vm = self.offer(elf("gdb_points"))
+        wire = vm.wire()
+        wire.send_raw(b"junk\x00\r\n+++$qC#00")
+        wire.receive_bytes(lambda got: got.find(b"-") + 1)
+        for byte in wire.frame("qC"):
+            wire.send_raw(bytes([byte]))
+        self.assertTrue(wire.receive().startswith(b"QC"))
+        self.assertEqual(wire.ask("QStartNoAckMode"), "OK")
+        wire.acks = False
+        for _ in range(100):
+            wire.send_raw(wire.frame("qC") * 3)
+            for _ in range(3):
+                self.assertTrue(wire.receive().startswith(b"QC"))
+        self.assertTrue(wire.ask("m0," + "f" * 100).startswith("E"))
+        self.assertEqual(wire.ask("~" * 5000), "")
+
+
+if __name__ == "__main__":
+    main()
