@@ -59,6 +59,9 @@ enum debug_end debug_run(struct mh_vm *vm, struct mh_stop *stop);
  */
 bool debug_heed_kicks(struct mh_vm *vm);
 
+/* True when one of the descriptors that end a wait has input. */
+bool debug_has_input(const struct debug *debug);
+
 /* True when a machine that waits for serial input should come back to its debugger. */
 bool debug_wants_out(const struct mh_vm *vm);
 

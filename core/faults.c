@@ -3,7 +3,7 @@
 #include "boot_state.h"
 #include "exceptions.h"
 #include "mh/x86_regs.h"
-#include "paging.h"
+#include "virtual.h"
 
 #include <string.h>
 
@@ -26,7 +26,7 @@ static bool read_frame(const struct mh_vm *vm, uint64_t rsp, struct exception_fr
 static void load_segment(const struct mh_vm *vm, const struct kvm_sregs *sregs, uint16_t selector,
                          struct kvm_segment *segment)
 {
-    const struct paging_mode mode = {.cr0 = sregs->cr0, .cr3 = sregs->cr3, .cr4 = sregs->cr4, .efer = sregs->efer};
+    const struct paging_mode mode = virtual_mode_of(sregs);
     struct paging_walk walk;
     uint16_t offset = selector & 0xfff8;
     segment->selector = selector;

@@ -3,7 +3,7 @@
 
 #include "exceptions.h"
 #include "mh/x86_regs.h"
-#include "paging.h"
+#include "virtual.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -33,12 +33,6 @@ static void say(const struct report *report, const char *format, ...)
         report->write(report->write_ctx, text, (size_t)length < sizeof text ? (size_t)length : sizeof text - 1);
 }
 
-static struct paging_mode mode_of(const struct report *report)
-{
-    return (struct paging_mode){
-        .cr0 = report->sregs.cr0, .cr3 = report->sregs.cr3, .cr4 = report->sregs.cr4, .efer = report->sregs.efer};
-}
-
 /* A processor in its reset state: what AMD leaves of the guest after a triple fault. */
 static bool registers_were_reset(const struct report *report)
 {
@@ -47,7 +41,7 @@ static bool registers_were_reset(const struct report *report)
 
 static void say_page_walk(const struct report *report, uint64_t address)
 {
-    const struct paging_mode mode = mode_of(report);
+    const struct paging_mode mode = virtual_mode_of(&report->sregs);
     struct paging_walk walk;
     paging_walk(&report->vm->memory, &mode, mh_gva_of(address), &walk);
     say(report, "  page walk of 0x%016" PRIx64 ", cr3 0x%" PRIx64 ":\n", address, (uint64_t)report->sregs.cr3);
@@ -174,19 +168,9 @@ static void say_registers(const struct report *report)
 /* Up to MH_INSTRUCTION_MAX bytes at rip, as far as they are mapped. */
 static unsigned read_code(const struct report *report, uint8_t *code)
 {
-    const struct paging_mode mode = mode_of(report);
+    const struct paging_mode mode = virtual_mode_of(&report->sregs);
     const uint64_t base = report->sregs.cs.l != 0 ? 0 : report->sregs.cs.base;
-    unsigned length = 0;
-    for (; length < MH_INSTRUCTION_MAX; length++) {
-        struct paging_walk walk;
-        if (!paging_walk(&report->vm->memory, &mode, mh_gva_of(base + report->regs.rip + length), &walk))
-            break;
-        const uint8_t *at = memory_at(&report->vm->memory, walk.physical, 1);
-        if (at == NULL)
-            break;
-        code[length] = *at;
-    }
-    return length;
+    return (unsigned)virtual_read(report->vm, &mode, mh_gva_of(base + report->regs.rip), code, MH_INSTRUCTION_MAX);
 }
 
 static void say_code(const struct report *report)

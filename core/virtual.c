@@ -2,12 +2,15 @@
 
 #include <string.h>
 
+struct paging_mode virtual_mode_of(const struct kvm_sregs *sregs)
+{
+    return (struct paging_mode){.cr0 = sregs->cr0, .cr3 = sregs->cr3, .cr4 = sregs->cr4, .efer = sregs->efer};
+}
+
 struct paging_mode virtual_mode(struct mh_vm *vm)
 {
     const struct kvm_sregs *sregs = vcpu_sregs(&vm->vcpu);
-    if (sregs == NULL)
-        return (struct paging_mode){0};
-    return (struct paging_mode){.cr0 = sregs->cr0, .cr3 = sregs->cr3, .cr4 = sregs->cr4, .efer = sregs->efer};
+    return sregs == NULL ? (struct paging_mode){0} : virtual_mode_of(sregs);
 }
 
 /* The longest piece of [address, address + length) that lies in one page and in memory; NULL with *piece 0 if none. */

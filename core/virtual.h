@@ -5,7 +5,10 @@
 #include "paging.h"
 #include "vm_internal.h"
 
-/* The registers a walk depends on, as the processor holds them. All zero when KVM does not tell them. */
+/* The registers a walk depends on, out of the system registers. */
+struct paging_mode virtual_mode_of(const struct kvm_sregs *sregs);
+
+/* The same as the processor holds them. All zero when KVM does not tell them. */
 struct paging_mode virtual_mode(struct mh_vm *vm);
 
 /* The host address of one guest-virtual byte, NULL when it is not mapped to memory the machine has. */

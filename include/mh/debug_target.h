@@ -66,8 +66,8 @@ struct mh_debug_target_ops {
     const char *(*vm_name)(void *ctx, unsigned vm);
     /* Absolute path of the guest's ELF file, NULL when the image is flat. */
     const char *(*vm_exec_file)(void *ctx, unsigned vm);
-    /* False after HLT, kill() or a crash that was let go: only restart() from then on. But after HLT registers and
-     * memory can be read until then, for machines are held there for the debugger. */
+    /* False after kill() or a restart() that failed: only restart() from then on. After HLT registers and memory can
+     * still be read, for machines are held there for the debugger. */
     bool (*vm_alive)(void *ctx, unsigned vm);
 
     /* Read or write the parts named by `groups` (MH_REGS_*). On error *regs is undefined (read), or the machine

@@ -1,0 +1,244 @@
+/*
+ * One instruction, and exactly one, on every host: KVM's single step alone stops too late after exceptions, loses its
+ * trap flag to instructions that load flags, shows it to those that push them, and does not tell of HLT.
+ */
+#include "debug_step.h"
+
+#include "boot_state.h"
+#include "faults.h"
+#include "instruction.h"
+#include "mh/x86_regs.h"
+#include "virtual.h"
+
+#include <string.h>
+
+#define OPCODE_PUSHF 0x9c
+#define OPCODE_POPF 0x9d
+#define OPCODE_IRET 0xcf
+#define OPCODE_HLT 0xf4
+#define OPCODE_ESCAPE 0x0f
+
+#define GATE_SIZE 16u
+
+/*
+ * An exception taken during a single step goes on inside the guest's handler on some hosts (the gate clears TF), or one
+ * instruction too far on others. INT3s at the entries of the guest's own handlers end the step where it should end.
+ */
+static void patch_handlers(struct mh_vm *vm, const struct paging_mode *mode, uint64_t rip)
+{
+    const struct kvm_dtable idt = vcpu_sregs(&vm->vcpu)->idt;
+    uint8_t gates[256 * GATE_SIZE];
+    if (idt.base == MH_SYSTEM_AREA + BOOT_IDT || vm->debug.host.int3 == HOST_INT3_LOST)
+        return;
+    size_t length = idt.limit + 1u < sizeof gates ? idt.limit + 1u : sizeof gates;
+    length = virtual_read(vm, mode, mh_gva_of(idt.base), gates, length);
+    for (size_t at = 0; at + GATE_SIZE <= length; at += GATE_SIZE) {
+        uint64_t low, high;
+        memcpy(&low, gates + at, sizeof low);
+        memcpy(&high, gates + at + 8, sizeof high);
+        uint64_t target = (low & 0xffff) | (low >> 32 & 0xffff0000) | high << 32;
+        if ((low >> 47 & 1) != 0 && target != rip)
+            breakpoints_patch(vm, mode, target);
+    }
+}
+
+/* The instruction a step is about to execute. */
+struct instruction {
+    uint64_t rip;
+    uint8_t code[MH_INSTRUCTION_MAX];
+    size_t length; /* bytes of code that are mapped */
+    uint8_t opcode;
+    struct instruction_read reads[INSTRUCTION_READS_MAX]; /* found before the instruction changes its registers */
+    unsigned read_count;
+    uint64_t rcx; /* the repetitions a string instruction had before it */
+};
+
+static void look_at_instruction(struct mh_vm *vm, const struct paging_mode *mode, struct instruction *instruction)
+{
+    instruction->rip = vcpu_regs(&vm->vcpu)->rip;
+    instruction->length =
+        virtual_read(vm, mode, mh_gva_of(instruction->rip), instruction->code, sizeof instruction->code);
+    instruction->opcode = instruction_opcode(instruction->code, instruction->length);
+    instruction->read_count = 0;
+    instruction->rcx = vcpu_regs(&vm->vcpu)->rcx;
+    if (vm->debug.breakpoints.reads_by_step)
+        instruction->read_count = instruction_reads(instruction->code, instruction->length, vcpu_regs(&vm->vcpu),
+                                                    vcpu_sregs(&vm->vcpu), instruction->reads);
+}
+
+static bool is_repeated(const struct instruction *instruction)
+{
+    uint8_t opcode = instruction->opcode;
+    bool is_string =
+        (opcode >= 0xa4 && opcode <= 0xa7) || (opcode >= 0xac && opcode <= 0xaf) || opcode == 0x6e || opcode == 0x6f;
+    for (size_t i = 0; is_string && i < instruction->length && instruction->code[i] != opcode; i++) {
+        if (instruction->code[i] == 0xf2 || instruction->code[i] == 0xf3)
+            return true;
+    }
+    return false;
+}
+
+/* One step makes one repetition of a string instruction, or all of them: rcx tells how many it has made. */
+static void note_watched_reads(struct mh_vm *vm, const struct instruction *instruction)
+{
+    const struct kvm_regs *now = vcpu_regs(&vm->vcpu);
+    uint64_t times = is_repeated(instruction) ? instruction->rcx - now->rcx : 1;
+    bool downwards = (now->rflags & MH_RFLAGS_DF) != 0;
+    for (unsigned i = 0; i < instruction->read_count && times > 0; i++) {
+        uint32_t length = instruction->reads[i].length;
+        uint64_t total = times < UINT32_MAX / length ? times * length : UINT32_MAX;
+        uint64_t address = instruction->reads[i].address - (downwards && times > 1 ? total - length : 0);
+        debug_note_watch(vm, breakpoints_watching_read(&vm->debug.breakpoints, address, (uint32_t)total));
+    }
+}
+
+/* Flags pushed during a step, by PUSHF or an exception, have our trap flag on some hosts; the guest must not see it. */
+static void hide_trap_flag(struct mh_vm *vm, const struct paging_mode *mode, uint64_t address)
+{
+    uint16_t flags;
+    if (virtual_read(vm, mode, mh_gva_of(address), &flags, sizeof flags) != sizeof flags || (flags & MH_RFLAGS_TF) == 0)
+        return;
+    flags &= (uint16_t)~MH_RFLAGS_TF;
+    virtual_write(vm, mode, mh_gva_of(address), &flags, sizeof flags);
+}
+
+/* At the entry of a handler: rip, cs and flags lie on the stack, below an error code or not; `cs` tells which. */
+static void hide_trap_flag_in_frame(struct mh_vm *vm, const struct paging_mode *mode, uint16_t cs)
+{
+    uint64_t rsp = vcpu_regs(&vm->vcpu)->rsp, words[4];
+    if (virtual_read(vm, mode, mh_gva_of(rsp), words, sizeof words) != sizeof words)
+        return;
+    if (words[1] == cs)
+        hide_trap_flag(vm, mode, rsp + 16);
+    else if (words[2] == cs)
+        hide_trap_flag(vm, mode, rsp + 24);
+}
+
+#define DELIVERIES_MAX 4u /* a handler that begins with the very interrupt it handles would never let us come back */
+
+/*
+ * Enter with the trap flag until the instruction is behind us, or is not going to be. A software interrupt that had to
+ * be injected goes without the flag: it leads to a handler, where an INT3 of ours or the stub's HLT ends the step.
+ */
+static enum outcome step_over(struct mh_vm *vm, const struct paging_mode *mode, uint64_t returns_to,
+                              struct mh_stop *stop)
+{
+    uint16_t cs = vcpu_sregs(&vm->vcpu)->cs.selector;
+    uint32_t trap_flag = KVM_GUESTDBG_SINGLESTEP;
+    for (unsigned i = 0; i < DELIVERIES_MAX; i++) {
+        debug_set_control(vm, trap_flag | KVM_GUESTDBG_USE_SW_BP, 0);
+        enum outcome outcome = debug_enter(vm, stop);
+        if (outcome == OUTCOME_PATCH) {
+            if (vcpu_regs(&vm->vcpu)->rip != returns_to)
+                hide_trap_flag_in_frame(vm, mode, cs);
+            return OUTCOME_STEPPED;
+        }
+        if (outcome != OUTCOME_SERVED)
+            return outcome;
+        uint32_t reason = vm->vcpu.run->exit_reason;
+        if (reason == KVM_EXIT_IO || reason == KVM_EXIT_MMIO) {
+            debug_finish_instruction(vm);
+            return OUTCOME_STEPPED;
+        }
+        trap_flag = 0;
+    }
+    return OUTCOME_STEPPED;
+}
+
+/*
+ * IRET loads flags without our trap flag, and some hosts then execute one instruction more. An INT3 where it leads ends
+ * the step there. Returns the address, or NOWHERE when the instruction is not one.
+ */
+#define NOWHERE UINT64_MAX
+
+static uint64_t patch_return(struct mh_vm *vm, const struct paging_mode *mode, const struct instruction *instruction)
+{
+    size_t width = 4;
+    uint64_t target = 0;
+    if (instruction->opcode != OPCODE_IRET || vm->debug.host.int3 == HOST_INT3_LOST)
+        return NOWHERE;
+    for (size_t i = 0; i < instruction->length && instruction->code[i] != OPCODE_IRET; i++)
+        width = (instruction->code[i] & 0xf8) == 0x48 ? 8 : instruction->code[i] == 0x66 ? 2 : width;
+    if (virtual_read(vm, mode, mh_gva_of(vcpu_regs(&vm->vcpu)->rsp), &target, width) != width ||
+        target == instruction->rip)
+        return NOWHERE;
+    breakpoints_patch(vm, mode, target);
+    return target;
+}
+
+/*
+ * Did the instruction lead to one of our stubs? A HLT that was stepped rather than run stays with some KVMs, which then
+ * report it after a later instruction: let the stub's HLT be run for that, before the fault is taken from it.
+ */
+static bool stub_was_reached(struct mh_vm *vm, const struct paging_mode *mode, uint16_t cs, struct mh_stop *stop)
+{
+    struct kvm_regs *regs = vcpu_regs(&vm->vcpu);
+    uint64_t rip = regs->rip;
+    if (boot_stub_at(rip) < 0)
+        return false;
+    if (vm->vcpu.run->exit_reason == KVM_EXIT_DEBUG) {
+        hide_trap_flag_in_frame(vm, mode, cs);
+        regs->rip = boot_stub_start(rip);
+        vcpu_write_regs(&vm->vcpu);
+        debug_set_control(vm, 0, 0);
+        vcpu_run(&vm->vcpu);
+    }
+    return faults_take_from_stub(vm, stop);
+}
+
+static bool loads_flags(const struct instruction *instruction)
+{
+    uint8_t opcode = instruction->opcode;
+    return opcode == OPCODE_POPF || opcode == OPCODE_IRET || opcode == OPCODE_ESCAPE;
+}
+
+/*
+ * Could a step go on for long? Our own exception table ends it at once, but the guest's may not on hosts where handlers
+ * cannot be patched, nor may an instruction that takes the trap flag away. These are steps that kicks have to end.
+ */
+static bool may_run_on(struct mh_vm *vm, const struct instruction *instruction)
+{
+    return vcpu_sregs(&vm->vcpu)->idt.base != MH_SYSTEM_AREA + BOOT_IDT || loads_flags(instruction);
+}
+
+static enum outcome step_instruction(struct mh_vm *vm, const struct paging_mode *mode,
+                                     const struct instruction *instruction, struct mh_stop *stop)
+{
+    if (instruction->opcode == OPCODE_HLT && (vcpu_sregs(&vm->vcpu)->cs.selector & 3) == 0) {
+        debug_set_control(vm, 0, 0); /* with a trap flag some hosts do not report HLT */
+        return debug_enter(vm, stop);
+    }
+    if (may_run_on(vm, instruction) && debug_heed_kicks(vm) && (atomic_load(&vm->stop_wanted) || debug_wants_out(vm)))
+        return OUTCOME_KICKED;
+    uint16_t cs = vcpu_sregs(&vm->vcpu)->cs.selector;
+    patch_handlers(vm, mode, instruction->rip);
+    uint64_t returns_to = patch_return(vm, mode, instruction);
+    enum outcome outcome = step_over(vm, mode, returns_to, stop);
+    breakpoints_unpatch(&vm->debug.breakpoints);
+    if (outcome != OUTCOME_STEPPED)
+        return outcome;
+    if (instruction->opcode == OPCODE_PUSHF)
+        hide_trap_flag(vm, mode, vcpu_regs(&vm->vcpu)->rsp);
+    if (loads_flags(instruction))
+        vm->debug.control_is_current = false; /* the trap flag may be gone */
+    return stub_was_reached(vm, mode, cs, stop) ? OUTCOME_STOPPED : OUTCOME_STEPPED;
+}
+
+/* Execute one instruction, and exactly one. Never OUTCOME_SERVED or OUTCOME_PATCH. */
+enum outcome debug_step_once(struct mh_vm *vm, struct mh_stop *stop)
+{
+    const struct paging_mode mode = virtual_mode(vm);
+    struct instruction instruction;
+    vm->debug.watch_hit = false;
+    if (vcpu_regs(&vm->vcpu) == NULL) {
+        stop->exit_reason = UINT32_MAX;
+        return debug_stopped(stop, MH_STOP_KVM_ERROR);
+    }
+    look_at_instruction(vm, &mode, &instruction);
+    enum outcome outcome = step_instruction(vm, &mode, &instruction, stop);
+    if (outcome != OUTCOME_STEPPED)
+        return outcome;
+    if (vm->debug.breakpoints.reads_by_step && !vm->debug.watch_hit)
+        note_watched_reads(vm, &instruction);
+    return vm->debug.watch_hit ? debug_stop_at_watch(vm, stop) : OUTCOME_STEPPED;
+}
