@@ -59,8 +59,7 @@ class FaultsTest(GdbCase):
         for letter in b"udpnscgmt":
             with self.subTest(letter=chr(letter)):
                 plain = self.run_vm("-g", guest("faults"), input=bytes([letter]))
-                if plain.code != EXIT_CRASHED:
-                    continue
+                self.assertEqual(plain.code, EXIT_CRASHED)
                 vm, gdb = self.debug(elf("faults"))
                 vm.run.send(bytes([letter]))
                 answer = gdb("continue")
