@@ -63,7 +63,7 @@ class OfferTest(GdbCase):
         self.assertNotIn(f"00000000:{port:04X}", listening)
 
     def test_host_and_port(self):
-        vm = self.offer(elf("gdb_points"), where="localhost:0")
+        vm = self.offer(elf("gdb_points"), where="127.0.0.1:0")
         self.assertIn("exited normally", vm.gdb()("continue"))
 
     def test_everywhere_is_worth_a_warning(self):
