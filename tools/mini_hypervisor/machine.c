@@ -135,7 +135,8 @@ static enum ending run(struct machine *machine, struct mh_vm *vm)
         stop.kind = MH_STOP_IO_ERROR;
         stop.host_errno = -error;
     }
-    bool is_silent = stop.kind == MH_STOP_HALTED || (stop.kind == MH_STOP_INTERRUPTED && !machine->shared->timed_out);
+    bool is_silent =
+        stop.kind == MH_STOP_HALTED || (stop.kind == MH_STOP_INTERRUPTED && !atomic_load(&machine->shared->timed_out));
     if (!is_silent)
         report(machine, &stop);
     return ending_of(&stop);

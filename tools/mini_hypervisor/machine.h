@@ -22,9 +22,9 @@ struct shared {
     struct console console;
     struct terminal terminal;
     struct debugging debugging;
-    atomic_bool ending; /* everything is to end */
-    bool timed_out;     /* why: written before `ending` is set */
-    int ending_fd;      /* an eventfd: readable once `ending` is set */
+    atomic_bool ending;    /* everything is to end */
+    atomic_bool timed_out; /* why: written before `ending` is set */
+    int ending_fd;         /* an eventfd: readable once `ending` is set */
     atomic_size_t running;
     int done_fd; /* an eventfd: written when the last machine has ended */
 };

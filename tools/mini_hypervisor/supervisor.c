@@ -48,7 +48,7 @@ static void end_all(struct supervisor *supervisor, int reason)
 {
     if (supervisor->reason == 0) {
         supervisor->reason = reason;
-        supervisor->shared->timed_out = reason == ETIMEDOUT;
+        atomic_store(&supervisor->shared->timed_out, reason == ETIMEDOUT);
         atomic_store(&supervisor->shared->ending, true);
         const uint64_t one = 1;
         if (write(supervisor->shared->ending_fd, &one, sizeof one) < 0)
