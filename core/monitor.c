@@ -2,33 +2,15 @@
 
 #include "mh/x86_regs.h"
 #include "report.h"
+#include "text.h"
 #include "virtual.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct output {
-    mh_text_sink *sink;
-    void *ctx;
-};
-
-static void say(const struct output *output, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static void say(const struct output *output, const char *format, ...)
-{
-    char text[512];
-    va_list args;
-    va_start(args, format);
-    int length = vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    if (length > 0)
-        output->sink(output->ctx, text, (size_t)length < sizeof text ? (size_t)length : sizeof text - 1);
-}
-
-static enum mh_status show_registers(struct mh_vm *vm, const char *argument, const struct output *output,
+static enum mh_status show_registers(struct mh_vm *vm, const char *argument, const struct text_output *output,
                                      struct mh_error *err)
 {
     (void)argument, (void)err;
@@ -36,7 +18,7 @@ static enum mh_status show_registers(struct mh_vm *vm, const char *argument, con
     return MH_OK;
 }
 
-static enum mh_status show_walk(struct mh_vm *vm, const char *argument, const struct output *output,
+static enum mh_status show_walk(struct mh_vm *vm, const char *argument, const struct text_output *output,
                                 struct mh_error *err)
 {
     char *end;
@@ -53,13 +35,13 @@ struct mapping {
     bool writable, user, executable;
 };
 
-static void say_mapping(const struct output *output, const struct mapping *mapping)
+static void say_mapping(const struct text_output *output, const struct mapping *mapping)
 {
     if (mapping->end == mapping->start)
         return;
-    say(output, "0x%016" PRIx64 "-0x%016" PRIx64 " -> 0x%" PRIx64 "  r%c%c %s\n", mapping->start, mapping->end,
-        mapping->physical, mapping->writable ? 'w' : '-', mapping->executable ? 'x' : '-',
-        mapping->user ? "rings 0-3" : "ring 0");
+    text_say(output, "0x%016" PRIx64 "-0x%016" PRIx64 " -> 0x%" PRIx64 "  r%c%c %s\n", mapping->start, mapping->end,
+             mapping->physical, mapping->writable ? 'w' : '-', mapping->executable ? 'x' : '-',
+             mapping->user ? "rings 0-3" : "ring 0");
 }
 
 static bool continues(const struct mapping *mapping, uint64_t address, const struct paging_walk *walk)
@@ -81,7 +63,7 @@ static uint64_t span_of_end(const struct paging_walk *walk, unsigned levels)
 #define MAP_LINES_MAX 4096u
 #define MAP_WALKS_MAX (1u << 22)
 
-static enum mh_status show_map(struct mh_vm *vm, const char *argument, const struct output *output,
+static enum mh_status show_map(struct mh_vm *vm, const char *argument, const struct text_output *output,
                                struct mh_error *err)
 {
     (void)argument, (void)err;
@@ -91,7 +73,7 @@ static enum mh_status show_map(struct mh_vm *vm, const char *argument, const str
     struct mapping mapping = {0};
     unsigned lines = 0, walks = 0;
     if ((mode.cr0 & MH_CR0_PG) == 0 || (mode.efer & MH_EFER_LMA) == 0) {
-        say(output, "the machine is not in 64-bit mode: there are no tables to follow\n");
+        text_say(output, "the machine is not in 64-bit mode: there are no tables to follow\n");
         return MH_OK;
     }
     for (uint64_t at = 0; lines < MAP_LINES_MAX && walks < MAP_WALKS_MAX; walks++) {
@@ -114,25 +96,25 @@ static enum mh_status show_map(struct mh_vm *vm, const char *argument, const str
     }
     say_mapping(output, &mapping);
     if (lines == MAP_LINES_MAX || walks == MAP_WALKS_MAX)
-        say(output, "(and more)\n");
+        text_say(output, "(and more)\n");
     return MH_OK;
 }
 
 static void say_file(void *ctx, const char *name, int64_t size)
 {
-    const struct output *output = ctx;
-    say(output, "%10" PRId64 "  %s\n", size, name);
+    const struct text_output *output = ctx;
+    text_say(output, "%10" PRId64 "  %s\n", size, name);
 }
 
-static enum mh_status show_files(struct mh_vm *vm, const char *argument, const struct output *output,
+static enum mh_status show_files(struct mh_vm *vm, const char *argument, const struct text_output *output,
                                  struct mh_error *err)
 {
     (void)argument, (void)err;
-    struct output to = *output;
-    say(output, "own files, in %s/%s:\n", vm->config.files_parent, vm->config.files_name);
+    struct text_output to = *output;
+    text_say(output, "own files, in %s/%s:\n", vm->config.files_parent, vm->config.files_name);
     file_store_list(&vm->file.store, say_file, &to);
-    say(output, "%" PRIu64 " of %" PRIu64 " bytes written\n", vm->file.store.written,
-        vm->file.store.limits.bytes_written);
+    text_say(output, "%" PRIu64 " of %" PRIu64 " bytes written\n", vm->file.store.written,
+             vm->file.store.limits.bytes_written);
     return MH_OK;
 }
 
@@ -147,22 +129,22 @@ static const char *const exit_names[VM_EXIT_REASONS] = {
     [KVM_EXIT_INTERNAL_ERROR] = "not emulated by KVM",
 };
 
-static enum mh_status show_stats(struct mh_vm *vm, const char *argument, const struct output *output,
+static enum mh_status show_stats(struct mh_vm *vm, const char *argument, const struct text_output *output,
                                  struct mh_error *err)
 {
     (void)argument, (void)err;
-    say(output, "exits to the hypervisor:\n");
+    text_say(output, "exits to the hypervisor:\n");
     for (unsigned i = 0; i < VM_EXIT_REASONS; i++) {
         if (vm->exits[i] != 0)
-            say(output, "%10" PRIu64 "  %s\n", vm->exits[i], exit_names[i] != NULL ? exit_names[i] : "other");
+            text_say(output, "%10" PRIu64 "  %s\n", vm->exits[i], exit_names[i] != NULL ? exit_names[i] : "other");
     }
-    say(output, "%10" PRIu64 "  bytes into the guest\n", vm->inbound.bytes);
+    text_say(output, "%10" PRIu64 "  bytes into the guest\n", vm->inbound.bytes);
     return MH_OK;
 }
 
 struct command {
     const char *name;
-    enum mh_status (*run)(struct mh_vm *, const char *, const struct output *, struct mh_error *);
+    enum mh_status (*run)(struct mh_vm *, const char *, const struct text_output *, struct mh_error *);
 };
 
 static const struct command commands[] = {
@@ -172,7 +154,7 @@ static const struct command commands[] = {
 enum mh_status monitor_run(struct mh_vm *vm, const char *command, mh_text_sink *sink, void *sink_ctx,
                            struct mh_error *err)
 {
-    const struct output output = {.sink = sink, .ctx = sink_ctx};
+    const struct text_output output = {.sink = sink, .ctx = sink_ctx};
     size_t length = strcspn(command, " ");
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
         if (strlen(commands[i].name) == length && strncmp(command, commands[i].name, length) == 0)

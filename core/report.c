@@ -3,10 +3,10 @@
 
 #include "exceptions.h"
 #include "mh/x86_regs.h"
+#include "text.h"
 #include "virtual.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,22 +16,8 @@ struct report {
     struct kvm_regs regs;
     struct kvm_sregs sregs;
     bool have_registers;
-    void (*write)(void *, const char *, size_t);
-    void *write_ctx;
+    struct text_output output;
 };
-
-static void say(const struct report *report, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static void say(const struct report *report, const char *format, ...)
-{
-    char text[512];
-    va_list args;
-    va_start(args, format);
-    int length = vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    if (length > 0)
-        report->write(report->write_ctx, text, (size_t)length < sizeof text ? (size_t)length : sizeof text - 1);
-}
 
 /* A processor in its reset state: what AMD leaves of the guest after a triple fault. */
 static bool registers_were_reset(const struct report *report)
@@ -44,22 +30,24 @@ static void say_page_walk(const struct report *report, uint64_t address)
     const struct paging_mode mode = virtual_mode_of(&report->sregs);
     struct paging_walk walk;
     paging_walk(&report->vm->memory, &mode, mh_gva_of(address), &walk);
-    say(report, "  page walk of 0x%016" PRIx64 ", cr3 0x%" PRIx64 ":\n", address, (uint64_t)report->sregs.cr3);
+    text_say(&report->output, "  page walk of 0x%016" PRIx64 ", cr3 0x%" PRIx64 ":\n", address,
+             (uint64_t)report->sregs.cr3);
     for (unsigned i = 0; i < walk.steps; i++) {
         const struct paging_step *step = &walk.step[i];
         bool present = (step->entry & PAGING_PRESENT) != 0;
-        say(report, "    %-4s[%3u] at 0x%08" PRIx64 ": 0x%016" PRIx64 "%s%s%s%s\n", step->level, step->index,
-            step->table.v + step->index * sizeof(uint64_t), step->entry, present ? " present" : " not present",
-            (step->entry & PAGING_WRITE) != 0 ? ", writable" : "", (step->entry & PAGING_USER) != 0 ? ", user" : "",
-            present && (step->entry & PAGING_NX) != 0 ? ", no execute" : "");
+        text_say(&report->output, "    %-4s[%3u] at 0x%08" PRIx64 ": 0x%016" PRIx64 "%s%s%s%s\n", step->level,
+                 step->index, step->table.v + step->index * sizeof(uint64_t), step->entry,
+                 present ? " present" : " not present", (step->entry & PAGING_WRITE) != 0 ? ", writable" : "",
+                 (step->entry & PAGING_USER) != 0 ? ", user" : "",
+                 present && (step->entry & PAGING_NX) != 0 ? ", no execute" : "");
     }
     if (walk.end == PAGING_MAPPED)
-        say(report, "    leads to physical 0x%" PRIx64 ", in a page of %" PRIu64 " bytes\n", walk.physical.v,
-            walk.page_size);
+        text_say(&report->output, "    leads to physical 0x%" PRIx64 ", in a page of %" PRIu64 " bytes\n",
+                 walk.physical.v, walk.page_size);
     else if (walk.end == PAGING_NOT_CANONICAL)
-        say(report, "    the address is not canonical: no table is consulted\n");
+        text_say(&report->output, "    the address is not canonical: no table is consulted\n");
     else if (walk.end == PAGING_NO_TABLE)
-        say(report, "    the next table lies where the machine has no memory\n");
+        text_say(&report->output, "    the next table lies where the machine has no memory\n");
 }
 
 static void say_exception(const struct report *report)
@@ -68,30 +56,34 @@ static void say_exception(const struct report *report)
     char meaning[128] = "";
     if (stop->has_error_code)
         exception_explain_error(stop->vector, stop->error_code, meaning, sizeof meaning);
-    say(report, "%s, vector %u, at rip 0x%016" PRIx64, exception_name(stop->vector), stop->vector,
-        (uint64_t)report->regs.rip);
+    text_say(&report->output, "%s, vector %u, at rip 0x%016" PRIx64, exception_name(stop->vector), stop->vector,
+             (uint64_t)report->regs.rip);
     if (stop->vector == EXCEPTION_PAGE_FAULT)
-        say(report, ", address 0x%016" PRIx64, stop->cr2);
-    say(report, "; the guest has no handler for it\n");
+        text_say(&report->output, ", address 0x%016" PRIx64, stop->cr2);
+    text_say(&report->output, "; the guest has no handler for it\n");
     if (stop->has_error_code)
-        say(report, "  error code 0x%x%s%s\n", stop->error_code, meaning[0] != '\0' ? ": " : "", meaning);
+        text_say(&report->output, "  error code 0x%x%s%s\n", stop->error_code, meaning[0] != '\0' ? ": " : "", meaning);
 }
 
 static void say_kvm_error(const struct report *report)
 {
     const struct mh_stop *stop = report->stop;
     if (stop->exit_reason == UINT32_MAX)
-        say(report, "KVM cannot run it: %s, at rip 0x%016" PRIx64 "\n", strerror(stop->host_errno),
-            (uint64_t)report->regs.rip);
+        text_say(&report->output, "KVM cannot run it: %s, at rip 0x%016" PRIx64 "\n", strerror(stop->host_errno),
+                 (uint64_t)report->regs.rip);
     else if (stop->exit_reason == KVM_EXIT_INTERNAL_ERROR && stop->suberror == KVM_INTERNAL_ERROR_EMULATION)
-        say(report, "KVM does not support the instruction at rip 0x%016" PRIx64 "\n", (uint64_t)report->regs.rip);
+        text_say(&report->output, "KVM does not support the instruction at rip 0x%016" PRIx64 "\n",
+                 (uint64_t)report->regs.rip);
     else if (stop->exit_reason == KVM_EXIT_INTERNAL_ERROR)
-        say(report, "KVM internal error %u at rip 0x%016" PRIx64 "\n", stop->suberror, (uint64_t)report->regs.rip);
+        text_say(&report->output, "KVM internal error %u at rip 0x%016" PRIx64 "\n", stop->suberror,
+                 (uint64_t)report->regs.rip);
     else if (stop->exit_reason == KVM_EXIT_FAIL_ENTRY)
-        say(report, "the processor refuses the guest's state (hardware reason 0x%" PRIx64 ")\n", stop->hardware_reason);
+        text_say(&report->output, "the processor refuses the guest's state (hardware reason 0x%" PRIx64 ")\n",
+                 stop->hardware_reason);
     else
-        say(report, "KVM ended it with exit %u (hardware reason 0x%" PRIx64 "), which means nothing here\n",
-            stop->exit_reason, stop->hardware_reason);
+        text_say(&report->output,
+                 "KVM ended it with exit %u (hardware reason 0x%" PRIx64 "), which means nothing here\n",
+                 stop->exit_reason, stop->hardware_reason);
 }
 
 static void say_what_happened(const struct report *report)
@@ -103,40 +95,42 @@ static void say_what_happened(const struct report *report)
         say_exception(report);
         break;
     case MH_STOP_RETURNED:
-        say(report, "the entry point returned; a guest ends with hlt\n");
+        text_say(&report->output, "the entry point returned; a guest ends with hlt\n");
         break;
     case MH_STOP_TRIPLE_FAULT:
-        say(report, "triple fault: an exception came, and the guest's IDT, stack or tables could not take it\n");
+        text_say(&report->output,
+                 "triple fault: an exception came, and the guest's IDT, stack or tables could not take it\n");
         break;
     case MH_STOP_NO_MEMORY:
-        say(report, "%s physical address 0x%" PRIx64 ", where the machine has no memory, near rip 0x%016" PRIx64 "\n",
-            stop->is_write ? "write to" : "read of", stop->physical, rip);
+        text_say(&report->output,
+                 "%s physical address 0x%" PRIx64 ", where the machine has no memory, near rip 0x%016" PRIx64 "\n",
+                 stop->is_write ? "write to" : "read of", stop->physical, rip);
         break;
     case MH_STOP_KVM_ERROR:
         say_kvm_error(report);
         break;
     case MH_STOP_IO_ERROR:
-        say(report, "the host cannot serve its serial port: %s\n", strerror(stop->host_errno));
+        text_say(&report->output, "the host cannot serve its serial port: %s\n", strerror(stop->host_errno));
         break;
     case MH_STOP_HALTED:
-        say(report, "halted at rip 0x%016" PRIx64 "\n", rip);
+        text_say(&report->output, "halted at rip 0x%016" PRIx64 "\n", rip);
         break;
     case MH_STOP_INTERRUPTED:
-        say(report, "was interrupted at rip 0x%016" PRIx64 "\n", rip);
+        text_say(&report->output, "was interrupted at rip 0x%016" PRIx64 "\n", rip);
         break;
     case MH_STOP_BREAKPOINT:
     case MH_STOP_HW_BREAKPOINT:
     case MH_STOP_WATCHPOINT:
     case MH_STOP_STEP:
-        say(report, "stopped for the debugger at rip 0x%016" PRIx64 "\n", rip);
+        text_say(&report->output, "stopped for the debugger at rip 0x%016" PRIx64 "\n", rip);
         break;
     }
 }
 
 static void say_segment(const struct report *report, const char *name, const struct kvm_segment *segment)
 {
-    say(report, "  %s %04x base 0x%016" PRIx64 " limit 0x%08x%s\n", name, segment->selector, (uint64_t)segment->base,
-        segment->limit, segment->unusable != 0 ? " unusable" : "");
+    text_say(&report->output, "  %s %04x base 0x%016" PRIx64 " limit 0x%08x%s\n", name, segment->selector,
+             (uint64_t)segment->base, segment->limit, segment->unusable != 0 ? " unusable" : "");
 }
 
 static void say_registers(const struct report *report)
@@ -148,12 +142,13 @@ static void say_registers(const struct report *report)
     const uint64_t values[] = {r->rax, r->rbx, r->rcx, r->rdx, r->rsi, r->rdi, r->rbp, r->rsp,
                                r->r8,  r->r9,  r->r10, r->r11, r->r12, r->r13, r->r14, r->r15};
     for (unsigned i = 0; i < sizeof values / sizeof values[0]; i++)
-        say(report, "%s%s 0x%016" PRIx64 "%s", i % 4 == 0 ? "  " : " ", names[i], values[i], i % 4 == 3 ? "\n" : "");
-    say(report, "  rip 0x%016" PRIx64 " rflags 0x%08" PRIx64 ", ring %u\n", (uint64_t)r->rip, (uint64_t)r->rflags,
-        s->cs.selector & 3u);
-    say(report,
-        "  cr0 0x%08" PRIx64 " cr2 0x%016" PRIx64 " cr3 0x%08" PRIx64 " cr4 0x%08" PRIx64 " efer 0x%" PRIx64 "\n",
-        (uint64_t)s->cr0, (uint64_t)s->cr2, (uint64_t)s->cr3, (uint64_t)s->cr4, (uint64_t)s->efer);
+        text_say(&report->output, "%s%s 0x%016" PRIx64 "%s", i % 4 == 0 ? "  " : " ", names[i], values[i],
+                 i % 4 == 3 ? "\n" : "");
+    text_say(&report->output, "  rip 0x%016" PRIx64 " rflags 0x%08" PRIx64 ", ring %u\n", (uint64_t)r->rip,
+             (uint64_t)r->rflags, s->cs.selector & 3u);
+    text_say(&report->output,
+             "  cr0 0x%08" PRIx64 " cr2 0x%016" PRIx64 " cr3 0x%08" PRIx64 " cr4 0x%08" PRIx64 " efer 0x%" PRIx64 "\n",
+             (uint64_t)s->cr0, (uint64_t)s->cr2, (uint64_t)s->cr3, (uint64_t)s->cr4, (uint64_t)s->efer);
     say_segment(report, "cs", &s->cs);
     say_segment(report, "ss", &s->ss);
     say_segment(report, "ds", &s->ds);
@@ -161,8 +156,8 @@ static void say_registers(const struct report *report)
     say_segment(report, "fs", &s->fs);
     say_segment(report, "gs", &s->gs);
     say_segment(report, "tr", &s->tr);
-    say(report, "  gdt base 0x%016" PRIx64 " limit 0x%04x, idt base 0x%016" PRIx64 " limit 0x%04x\n",
-        (uint64_t)s->gdt.base, s->gdt.limit, (uint64_t)s->idt.base, s->idt.limit);
+    text_say(&report->output, "  gdt base 0x%016" PRIx64 " limit 0x%04x, idt base 0x%016" PRIx64 " limit 0x%04x\n",
+             (uint64_t)s->gdt.base, s->gdt.limit, (uint64_t)s->idt.base, s->idt.limit);
 }
 
 /* Up to MH_INSTRUCTION_MAX bytes at rip, as far as they are mapped. */
@@ -181,10 +176,10 @@ static void say_code(const struct report *report)
         memcpy(code, report->stop->instruction, length);
     else
         length = read_code(report, code);
-    say(report, "  code at rip:");
+    text_say(&report->output, "  code at rip:");
     for (unsigned i = 0; i < length; i++)
-        say(report, " %02x", code[i]);
-    say(report, "%s\n", length == 0 ? " not mapped" : "");
+        text_say(&report->output, " %02x", code[i]);
+    text_say(&report->output, "%s\n", length == 0 ? " not mapped" : "");
 }
 
 static void say_faulting_walk(const struct report *report)
@@ -196,11 +191,12 @@ static void say_faulting_walk(const struct report *report)
 static void say_state(const struct report *report)
 {
     if (!report->have_registers) {
-        say(report, "  KVM does not give the registers\n");
+        text_say(&report->output, "  KVM does not give the registers\n");
         return;
     }
     if (report->stop->kind == MH_STOP_TRIPLE_FAULT && registers_were_reset(report)) {
-        say(report, "  this processor resets itself after a triple fault: the guest's registers are lost\n");
+        text_say(&report->output,
+                 "  this processor resets itself after a triple fault: the guest's registers are lost\n");
         return;
     }
     say_registers(report);
@@ -211,7 +207,7 @@ static void say_state(const struct report *report)
 static struct report report_of(struct mh_vm *vm, const struct mh_stop *stop,
                                void (*write)(void *, const char *, size_t), void *write_ctx)
 {
-    struct report report = {.vm = vm, .stop = stop, .write = write, .write_ctx = write_ctx};
+    struct report report = {.vm = vm, .stop = stop, .output = {.sink = write, .ctx = write_ctx}};
     const struct kvm_regs *regs = vcpu_regs(&vm->vcpu);
     if (regs != NULL) {
         report.regs = *regs;
@@ -245,7 +241,7 @@ void report_registers(struct mh_vm *vm, void (*write)(void *, const char *, size
     if (report.have_registers)
         say_registers(&report);
     else
-        say(&report, "KVM does not give the registers\n");
+        text_say(&report.output, "KVM does not give the registers\n");
 }
 
 void report_page_walk(struct mh_vm *vm, uint64_t address, void (*write)(void *, const char *, size_t), void *write_ctx)
