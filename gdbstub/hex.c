@@ -106,33 +106,9 @@ int gdb_hex_digit(char c)
     return -1;
 }
 
-#define OCTETS 8u /* bytes encoded at once */
-
-typedef uint8_t octets __attribute__((vector_size(OCTETS)));
-typedef uint16_t pairs __attribute__((vector_size(2 * OCTETS)));
-typedef uint8_t many_digits __attribute__((vector_size(2 * OCTETS)));
-
-/* Each byte becomes a pair of numbers below 16, the high one first in memory; these become digits. */
-static void encode_octets(char *to, const uint8_t *from)
-{
-    octets bytes;
-    pairs halves;
-    many_digits numbers;
-
-    memcpy(&bytes, from, sizeof(bytes));
-    halves = __builtin_convertvector(bytes, pairs);
-    numbers = (many_digits)(halves >> 4 | (halves & 15) << 8);
-    numbers += '0' + ((many_digits)(numbers > 9) & ('a' - '9' - 1));
-    memcpy(to, &numbers, sizeof(numbers));
-}
-
 void gdb_hex_encode(char *to, const uint8_t *from, size_t length)
 {
-    size_t i = 0;
-
-    for (; length - i >= OCTETS; i += OCTETS)
-        encode_octets(to + 2 * i, from + i);
-    for (; i < length; i++)
+    for (size_t i = 0; i < length; i++)
         memcpy(to + 2 * i, hex_pairs + 2 * from[i], 2);
 }
 
