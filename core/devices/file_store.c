@@ -171,7 +171,9 @@ static int64_t make_own(struct file_store *store, const char *name, int original
     if (failed < 0)
         return failed == -ENOENT ? -MH_EIO : guest_error(-failed); /* it is not the guest's file that is missing */
     struct stat info;
-    if (original >= 0 && (fstat(original, &info) != 0 || (uint64_t)info.st_size > may_still_write(store)))
+    if (original >= 0 && fstat(original, &info) != 0)
+        return guest_error(errno);
+    if (original >= 0 && (uint64_t)info.st_size > may_still_write(store))
         return -MH_EDQUOT;
     int fd = own_directory_create(store->directory, name);
     if (fd < 0)

@@ -1,6 +1,7 @@
 """Offering ports, and debuggers that come, go, come again or are lost."""
 
 import os
+import shlex
 import re
 import select
 import socket
@@ -40,6 +41,14 @@ class OfferTest(GdbCase):
         self.assertIn("_start in section .text", done.stdout)
         self.assertIn("exited normally", done.stdout)
         self.assertEqual(vm.run.finish().code, 0)
+
+    def test_the_command_can_be_typed_whatever_the_path(self):
+        os.mkdir(self.path("it's mine"))
+        image = self.write("it's mine/guest.elf", contents(elf("gdb_points")))
+        run = self.start("-g", image, "--gdb", "0")
+        line = run.wait_for(b"\n", "err").decode()
+        words = shlex.split(line.split("type: ")[1])
+        self.assertEqual(words[-1], os.path.realpath(image))
 
     def test_flat_image_without_symbols(self):
         image = self.write("alone.img", contents(guest("spin")))

@@ -23,19 +23,38 @@ static char *elf_for_gdb(const struct mh_image *image)
     return NULL;
 }
 
+/* `path` as a shell takes it for one word, with a space before; "" for NULL. A string to free(), NULL without memory.
+ */
+static char *shell_word(const char *path)
+{
+    char *word = NULL;
+    size_t size = 0;
+    FILE *text = open_memstream(&word, &size);
+    if (text == NULL)
+        return NULL;
+    if (path != NULL)
+        fputs(" '", text);
+    for (const char *c = path; c != NULL && *c != '\0'; c++)
+        fputs(*c == '\'' ? "'\\''" : (const char[]){*c, '\0'}, text);
+    if (path != NULL)
+        fputc('\'', text);
+    return fclose(text) == 0 ? word : NULL;
+}
+
 /* The ready line: what to type. */
 static void tell_command(const char *title, const struct options *options, const struct mh_gdb_listener *listener,
                          const struct mh_image *image)
 {
     char where[MH_GDB_CONNECT_MAX];
     char *elf = elf_for_gdb(image);
+    char *word = shell_word(elf);
     mh_gdb_connect_text(listener, where);
     if (listener->endpoint.transport != MH_GDB_STDIO)
-        message("%s: %s; type: gdb -ex 'target remote %s'%s%s%s", title,
-                options->gdb_waits ? "waits for gdb" : "gdb may connect", where, elf != NULL ? " '" : "",
-                elf != NULL ? elf : "", elf != NULL ? "'" : "");
+        message("%s: %s; type: gdb -ex 'target remote %s'%s", title,
+                options->gdb_waits ? "waits for gdb" : "gdb may connect", where, word != NULL ? word : "");
     if (listener->beyond_host)
         message("%s: warning: whoever reaches %s from another machine is in control", title, where);
+    free(word);
     free(elf);
 }
 
