@@ -1,0 +1,33 @@
+"""
+What the abuse tests share: where chance comes from, and how much of it there is.
+
+MH_SEED, a decimal number, makes a run repeat another; without it the system draws one. MH_ABUSE_FACTOR says how many
+times the share of continuous integration is to be done. Both are printed before anything else, as the line that repeats
+the run: so they are known even of a run that never ended.
+"""
+
+import os
+import random
+import sys
+
+import hypervisor
+
+SEED = int(os.environ.get("MH_SEED") or int.from_bytes(os.urandom(4), "little"))
+FACTOR = int(os.environ.get("MH_ABUSE_FACTOR") or 1)
+
+
+def chance(test):
+    """The random numbers of one test: the same for a seed, whatever other tests took."""
+    return random.Random(f"{SEED} {test.id()}")
+
+
+def done(count, what):
+    """Say what a test did, for tools/soak to add up: done(300, "random images")."""
+    print(f"abuse: done {count} {what}", flush=True)
+
+
+def main():
+    """Run the tests of a file, as hypervisor.main() does."""
+    print(f"abuse: to repeat: MH_SEED={SEED} MH_ABUSE_FACTOR={FACTOR} MH_BUILD={hypervisor.BUILD} "
+          f"python3 -B {os.path.abspath(sys.argv[0])}", flush=True)
+    hypervisor.main()

@@ -1,0 +1,1 @@
+# Modules under random calls. See "Abuse" in CONTRIBUTING.md.
