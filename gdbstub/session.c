@@ -301,21 +301,30 @@ static void look_around(struct gdb_session *session, const struct pollfd *fds, b
     }
 }
 
-/* Look at the descriptors, waiting for the first when `timeout` is -1, and take what they have. */
-static void watch(struct gdb_session *session, int timeout)
+/*
+ * Look at the descriptors, waiting for the first when `timeout` is -1, and heed all but the connection.
+ * Returns true when that is to be read, or gone.
+ */
+static bool look(struct gdb_session *session, int timeout)
 {
     struct pollfd fds[GDB_WATCHED_MAX] = {{0}};
 
     for (unsigned i = 0; i < session->watched_count; i++)
         fds[i] = (struct pollfd){session->watched[i], POLLIN, 0};
     fds[0].events |= POLLRDHUP;
+    session->unwatched = 0;
     if (poll(fds, session->watched_count, timeout) < 0) {
         if (errno != EINTR)
             session->end = GDB_SESSION_LOST;
-        return;
+        return false;
     }
     look_around(session, fds, fds[0].revents & (POLLRDHUP | POLLHUP | POLLERR));
-    if (fds[0].revents && session->end == GDB_SESSION_GOES_ON)
+    return fds[0].revents && session->end == GDB_SESSION_GOES_ON;
+}
+
+static void watch(struct gdb_session *session, int timeout)
+{
+    if (look(session, timeout))
         receive(session);
 }
 
@@ -351,10 +360,17 @@ static void wait_for_something(struct gdb_session *session)
 
 /* --- the session --- */
 
+/* A debugger may send faster than it is served: it must not keep us from hearing that all this is to end. */
+#define UNWATCHED_MAX 16u
+
 static void handle_next(struct gdb_session *session)
 {
     struct gdb_text packet;
 
+    if (++session->unwatched > UNWATCHED_MAX)
+        look(session, 0);
+    if (session->end != GDB_SESSION_GOES_ON)
+        return;
     switch (gdb_packet_next(&session->in, &packet)) {
     case GDB_PACKET_NEED_MORE:
         wait_for_something(session);

@@ -79,6 +79,7 @@ struct gdb_session {
     /* descriptors to watch: the connection, then whatever the server wants to hear of */
     int watched[GDB_WATCHED_MAX];
     unsigned watched_count;
+    unsigned unwatched;         /* events since they were looked at */
     void (*knocked)(void *ctx); /* called when another debugger connects */
     void *knocked_ctx;
 
