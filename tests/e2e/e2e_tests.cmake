@@ -1,4 +1,5 @@
 mh_e2e_test(command_line)
+mh_e2e_test(confinement)
 mh_e2e_test(ends)
 mh_e2e_test(faults)
 mh_e2e_test(files)

@@ -6,7 +6,7 @@ import resource
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from hypervisor import EXIT_HOST, EXIT_IO, PROGRAM, Case, contents, drop_file_capabilities, guest  # noqa: E402
+from hypervisor import EXIT_HOST, EXIT_IO, Case, drop_file_capabilities, guest, is_sanitized  # noqa: E402
 from hypervisor import main, sample  # noqa: E402
 
 CLONE_NEWNS = 0x20000
@@ -79,12 +79,6 @@ class KvmTest(Case):
             mount("tmpfs", "/dev", b"tmpfs")
         for option in ("--help", "--version"):
             self.check(self.run_vm(option, preexec_fn=before_exec), 0, err="")
-
-
-def is_sanitized():
-    """Sanitizers need descriptors and much address space for themselves."""
-    program = contents(PROGRAM)
-    return b"__asan_init" in program or b"__tsan_init" in program
 
 
 class ResourcesTest(Case):

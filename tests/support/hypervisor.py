@@ -53,6 +53,12 @@ def contents(path):
         return file.read()
 
 
+def is_sanitized():
+    """Sanitizers need descriptors, much address space, files and calls for themselves."""
+    program = contents(PROGRAM)
+    return b"__asan_init" in program or b"__tsan_init" in program
+
+
 def drop_file_capabilities():
     """Make of root somebody who may not ignore the permissions of files; it lasts over exec. For preexec_fn."""
     libc = ctypes.CDLL(None, use_errno=True)

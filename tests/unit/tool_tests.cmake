@@ -5,3 +5,6 @@ mh_unit_test(serial_ends unit/serial_ends_test.c support/collector.c support/tem
 mh_unit_test(message unit/message_test.c support/collector.c)
 mh_unit_test(terminal unit/terminal_test.c)
 target_link_libraries(terminal_test PRIVATE util)
+mh_unit_test(files_dir unit/files_dir_test.c support/temp_dir.c)
+mh_unit_test(landlock unit/landlock_test.c support/temp_dir.c)
+mh_unit_test(seccomp unit/seccomp_test.c)

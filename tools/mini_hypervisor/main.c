@@ -1,4 +1,5 @@
 /* mini_hypervisor: puts the command line, the machines and the terminal together. */
+#include "confine.h"
 #include "message.h"
 #include "supervisor.h"
 
@@ -65,6 +66,7 @@ struct session {
     size_t image_count;
     struct machine *machines;
     size_t machine_count; /* how many are initialized */
+    struct files_dir files_dir;
     int signal_fd;
 };
 
@@ -197,7 +199,7 @@ static enum mh_status prepare(struct session *session, struct mh_error *err)
     return status == MH_OK ? prepare_machines(session, err) : status;
 }
 
-/* The debugger of all machines must be there before the first of them. */
+/* The debugger of all machines must be there before the first of them; it is the first thread of all. */
 static enum mh_status start_debugger(struct session *session, struct mh_error *err)
 {
     int error = debugging_start_group(&session->shared);
@@ -210,6 +212,8 @@ static int run(struct session *session)
 {
     struct mh_error err;
     enum mh_status status = prepare(session, &err);
+    if (status == MH_OK && MH_CONFINED)
+        confine(&session->shared, session->machines, session->machine_count, &session->files_dir);
     if (status == MH_OK)
         status = start_debugger(session, &err);
     if (status != MH_OK) {
@@ -230,6 +234,7 @@ static void clean_up(struct session *session)
     for (size_t i = 0; i < session->machine_count; i++)
         machine_destroy(&session->machines[i]);
     debugging_close_group(&session->shared.debugging);
+    files_dir_release(&session->files_dir);
     free(session->machines);
     mh_shared_files_close(session->shared.files);
     free_images(session);
@@ -269,7 +274,7 @@ static void print_version(FILE *to)
 
 int main(int argc, char **argv)
 {
-    struct session session = {.signal_fd = -1};
+    struct session session = {.signal_fd = -1, .files_dir.fd = -1};
     struct mh_error err;
     int code;
     occupy_standard_descriptors();
