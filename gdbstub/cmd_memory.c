@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-#define CHUNK 0x10000u /* bytes looked at in one go */
+/* Bytes looked at in one go. There may be far more: page tables can map every address, to the same few pages. */
+#define CHUNK 0x10000u
 
 struct range {
     uint64_t address, length;
@@ -155,6 +156,8 @@ enum gdb_outcome gdb_cmd_crc(struct gdb_session *session, struct gdb_text args)
         crc = crc_add(crc, session->scratch, done);
         range.address += done;
         range.length -= done;
+        if (range.length > 0 && !gdb_session_goes_on(session))
+            return GDB_SILENT;
     }
     gdb_reply_printf(&session->out, "C%x", crc);
     return GDB_REPLY;
@@ -184,6 +187,8 @@ static enum gdb_outcome search(struct gdb_session *session, struct range range, 
             break;
         range.address += CHUNK;
         range.length -= CHUNK;
+        if (!gdb_session_goes_on(session))
+            return GDB_SILENT;
     }
     gdb_reply_char(&session->out, '0');
     return GDB_REPLY;

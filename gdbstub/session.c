@@ -301,11 +301,13 @@ static void look_around(struct gdb_session *session, const struct pollfd *fds, b
     }
 }
 
+#define HUNG_UP (POLLRDHUP | POLLHUP | POLLERR)
+
 /*
  * Look at the descriptors, waiting for the first when `timeout` is -1, and heed all but the connection.
- * Returns true when that is to be read, or gone.
+ * Returns what poll() says of that; 0 when there is nothing to be taken from it.
  */
-static bool look(struct gdb_session *session, int timeout)
+static int look(struct gdb_session *session, int timeout)
 {
     struct pollfd fds[GDB_WATCHED_MAX] = {{0}};
 
@@ -316,16 +318,23 @@ static bool look(struct gdb_session *session, int timeout)
     if (poll(fds, session->watched_count, timeout) < 0) {
         if (errno != EINTR)
             session->end = GDB_SESSION_LOST;
-        return false;
+        return 0;
     }
-    look_around(session, fds, fds[0].revents & (POLLRDHUP | POLLHUP | POLLERR));
-    return fds[0].revents && session->end == GDB_SESSION_GOES_ON;
+    look_around(session, fds, fds[0].revents & HUNG_UP);
+    return session->end == GDB_SESSION_GOES_ON ? fds[0].revents : 0;
 }
 
 static void watch(struct gdb_session *session, int timeout)
 {
     if (look(session, timeout))
         receive(session);
+}
+
+bool gdb_session_goes_on(struct gdb_session *session)
+{
+    if (look(session, 0) & HUNG_UP)
+        session->end = GDB_SESSION_LOST;
+    return session->end == GDB_SESSION_GOES_ON;
 }
 
 /* Let machines run until one stops or the debugger, or someone else, wants something. */

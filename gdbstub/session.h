@@ -132,6 +132,12 @@ enum mh_space gdb_session_space(const struct gdb_session *session);
 enum gdb_outcome gdb_session_fail(struct gdb_session *session, enum gdb_error_code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/*
+ * Look up from a packet that takes long: false when the debugger has gone, or the session is to end. Nobody waits for a
+ * reply then: return GDB_SILENT.
+ */
+bool gdb_session_goes_on(struct gdb_session *session);
+
 /* The reply to a packet that cannot be read. Returns GDB_REPLY. */
 enum gdb_outcome gdb_session_malformed(struct gdb_session *session);
 
