@@ -27,7 +27,7 @@ static const uint8_t code[] = {
     0xf4, /* int3; hlt */
 };
 
-static uint32_t run_from(struct mh_vm *vm, uint64_t rip, struct kvm_guest_debug *debug)
+uint32_t probe_run(struct mh_vm *vm, uint64_t rip, struct kvm_guest_debug *debug)
 {
     struct kvm_regs *regs = vcpu_regs(&vm->vcpu);
     if (regs == NULL)
@@ -48,13 +48,13 @@ static bool register_fires(struct mh_vm *vm, uint64_t from, uint64_t address, ui
     struct kvm_guest_debug debug = {.control = KVM_GUESTDBG_USE_HW_BP};
     debug.arch.debugreg[0] = address;
     debug.arch.debugreg[7] = dr7;
-    return run_from(vm, from, &debug) == KVM_EXIT_DEBUG && (vm->vcpu.run->debug.arch.dr6 & 1) != 0;
+    return probe_run(vm, from, &debug) == KVM_EXIT_DEBUG && (vm->vcpu.run->debug.arch.dr6 & 1) != 0;
 }
 
 static enum host_int3 try_int3(struct mh_vm *vm)
 {
     struct kvm_guest_debug debug = {.control = KVM_GUESTDBG_USE_SW_BP};
-    switch (run_from(vm, AT_INT3, &debug)) {
+    switch (probe_run(vm, AT_INT3, &debug)) {
     case KVM_EXIT_DEBUG:
         return vm->vcpu.run->debug.arch.exception == EXCEPTION_BREAKPOINT ? HOST_INT3_REPORTED : HOST_INT3_LOST;
     case KVM_EXIT_INTERNAL_ERROR:
@@ -76,11 +76,11 @@ static int no_write(void *ctx, const uint8_t *bytes, size_t length)
     return 0;
 }
 
-enum mh_status probe_host(struct mh_host *host, struct host_debug *found, struct mh_error *err)
+enum mh_status probe_machine(struct mh_host *host, const void *bytes, size_t length, struct mh_vm **vm,
+                             struct mh_error *err)
 {
     struct mh_image *image;
-    struct mh_vm *vm;
-    enum mh_status status = loader_from_bytes(code, sizeof code, &image, err);
+    enum mh_status status = loader_from_bytes(bytes, length, &image, err);
     if (status != MH_OK)
         return status;
     const struct mh_vm_config config = {.name = "probe",
@@ -89,8 +89,15 @@ enum mh_status probe_host(struct mh_host *host, struct host_debug *found, struct
                                         .image = image,
                                         .serial = {.write = no_write, .read = no_read},
                                         .limits = {.open_files = 1, .bytes_written = 1}};
-    status = mh_vm_create(host, &config, &vm, err);
+    status = mh_vm_create(host, &config, vm, err);
     mh_image_free(image);
+    return status;
+}
+
+enum mh_status probe_host(struct mh_host *host, struct host_debug *found, struct mh_error *err)
+{
+    struct mh_vm *vm;
+    enum mh_status status = probe_machine(host, code, sizeof code, &vm, err);
     if (status != MH_OK)
         return status;
     found->execute_registers = register_fires(vm, AT_EXECUTE, AT_EXECUTE + 1, DR7_EXECUTE_0);

@@ -34,6 +34,13 @@ void mh_host_close(struct mh_host *host);
  */
 void mh_host_prepare(struct mh_host *host);
 
+/*
+ * Try what this host's KVM can do, in scratch machines, and write a line "name: value" for each thing tried. Names and
+ * values stay from version to version. Takes some tens of milliseconds. MH_OK, or MH_ERR_HOST when no machine can be
+ * made; some lines may be written then.
+ */
+enum mh_status mh_host_describe(struct mh_host *host, mh_text_sink *sink, void *sink_ctx, struct mh_error *err);
+
 /* ---- images ---- */
 
 struct mh_image;

@@ -9,6 +9,18 @@ from hypervisor import EXIT_IMAGE, EXIT_USAGE, MB, Case, guest, main, sample  # 
 
 HELLO = b"Hello, world!\n"
 
+# What --probe prints, and the values it knows.
+YES_NO, KEPT_LOST = ("yes", "no"), ("kept", "lost")
+PROBED = {
+    "kernel": None, "kvm-api": ("12",), "xcr0": None,
+    "synchronized-registers": YES_NO, "coalesced-ports": YES_NO, "read-only-memory": YES_NO,
+    "int3": ("reported", "error", "lost"), "execute-registers": YES_NO, "data-registers": YES_NO,
+    "hlt-when-stepped": ("reported", "missed"), "rip-at-out": ("at it", "after it"), "step-after-out": KEPT_LOST,
+    "trap-flag-in-pushf": ("shown", "hidden"), "software-interrupts": ("delivered", "error"),
+    "registers-after-triple-fault": KEPT_LOST, "x87-in-ring-0": YES_NO, "sse-in-ring-0": YES_NO,
+    "avx-in-ring-0": YES_NO,
+}
+
 
 class AcceptedTest(Case):
     def setUp(self):
@@ -59,7 +71,7 @@ class AcceptedTest(Case):
             result = self.check(self.run_vm(option), 0, err="")
             text = result.out.decode()
             for word in ("--memory", "--page", "--guest", "--file", "--timeout", "--serial", "--label", "--console",
-                         "--files-dir", "--max-open", "--max-written", "--version", "Exit status",
+                         "--files-dir", "--max-open", "--max-written", "--probe", "--version", "Exit status",
                          "mini_hypervisor --memory 4 --page 2 --guest guest.img",
                          "mini_hypervisor -m 4 -p 2 -g guest1.img guest2.img -f ./flowers.png notes.txt"):
                 self.assertIn(word, text)
@@ -68,6 +80,16 @@ class AcceptedTest(Case):
         for option in ("--version", "-V"):
             result = self.check(self.run_vm(option), 0, err="")
             self.assertRegex(result.out.decode(), r"^mini_hypervisor \d+\.\d+\.\d+\n$")
+
+
+    def test_probe(self):
+        """A line for each thing tried, whatever the host, and none of them unknown."""
+        lines = self.check(self.run_vm("--probe"), 0, err="").out.decode().splitlines()
+        found = dict(line.split(": ", 1) for line in lines)
+        self.assertEqual(list(found), [line.split(": ")[0] for line in lines], "each once")
+        self.assertEqual(set(found), set(PROBED))
+        for name, values in PROBED.items():
+            self.assertTrue(found[name] if values is None else found[name] in values, (name, found[name]))
 
 
 class RefusedTest(Case):

@@ -73,6 +73,10 @@ class KvmTest(Case):
     def test_something_else(self):
         self.refused(lambda: mount("/dev/null", "/dev/kvm", flags=MS_BIND), "does not answer as KVM")
 
+    def test_probe(self):
+        result = self.run_vm("--probe", preexec_fn=lambda: (own_mounts(), mount("tmpfs", "/dev", b"tmpfs")))
+        self.check(result, EXIT_HOST, b"", "/dev/kvm does not exist")
+
     def test_help_needs_no_kvm(self):
         def before_exec():
             own_mounts()

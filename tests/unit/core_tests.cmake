@@ -22,6 +22,7 @@ endfunction()
 
 mh_kvm_test(kvm_sys unit/kvm_sys_test.c)
 mh_kvm_test(host unit/host_test.c)
+mh_kvm_test(capabilities unit/capabilities_test.c)
 mh_kvm_test(slots unit/slots_test.c)
 foreach(name vm report ioport debug_target breakpoints virtual soft_interrupt register_state)
   mh_kvm_test(${name} unit/${name}_test.c support/fake_machine.c support/guest_files.c)

@@ -236,6 +236,7 @@ static void help_and_version_need_nothing_else(void **state)
     assert_true(parse(*state, "--help")->help);
     assert_true(parse(*state, "-h")->help);
     assert_true(parse(*state, "--version")->version);
+    assert_true(parse(*state, "--probe")->probe);
     assert_true(parse(*state, "-V")->version);
     assert_true(parse(*state, "-m 4 --help")->help);
     refused(*state, "--help=me", "--help takes no value");
@@ -380,10 +381,10 @@ static void the_help_names_every_option_and_every_exit_status(void **state)
     assert_non_null(to);
     options_print_help(to);
     assert_int_equal(fclose(to), 0);
-    static const char *const words[] = {"-g, --guest",   "-m, --memory", "-p, --page",    "-f, --file",
-                                        "--timeout",     "--serial",     "--console",     "--label",
-                                        "--files-dir",   "--max-open",   "--max-written", "-h, --help",
-                                        "-V, --version", "124",          "130",           "143"};
+    static const char *const words[] = {"-g, --guest",   "-m, --memory", "-p, --page",    "-f, --file",  "--timeout",
+                                        "--serial",      "--console",    "--label",       "--files-dir", "--max-open",
+                                        "--max-written", "-h, --help",   "-V, --version", "--probe",     "124",
+                                        "130",           "143"};
     for (size_t i = 0; i < COUNT(words); i++)
         assert_text_has(text, words[i]);
     assert_text_has(text, "mini_hypervisor -m 4 -p 2 -g guest1.img guest2.img -f ./flowers.png notes.txt");

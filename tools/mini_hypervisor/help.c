@@ -43,6 +43,7 @@ static const char help[] =
     "      --max-open N        files a guest may have open at once (16)\n"
     "      --max-written MB    how much a guest may write, and how large its files may get (64)\n"
     "\n"
+    "      --probe             print what this host's KVM can do, and end\n"
     "  -h, --help              this text\n"
     "  -V, --version           the version\n"
     "\n"

@@ -272,6 +272,26 @@ static void print_version(FILE *to)
     fprintf(to, "mini_hypervisor %s\n", MH_VERSION);
 }
 
+static void print_text(void *to, const char *text, size_t length)
+{
+    fwrite(text, 1, length, to);
+}
+
+static int probe(void)
+{
+    struct mh_host *host = NULL;
+    struct mh_error err;
+    enum mh_status status = mh_host_open(&host, &err);
+    if (status == MH_OK)
+        status = mh_host_describe(host, print_text, stdout, &err);
+    mh_host_close(host);
+    if (status != MH_OK)
+        message("%s", err.text);
+    if (fflush(stdout) != 0 && status == MH_OK)
+        return EXIT_IO;
+    return code_for_status(status);
+}
+
 int main(int argc, char **argv)
 {
     struct session session = {.signal_fd = -1, .files_dir.fd = -1};
@@ -287,6 +307,8 @@ int main(int argc, char **argv)
         code = print_and_check(options_print_help);
     else if (session.options.version)
         code = print_and_check(print_version);
+    else if (session.options.probe)
+        code = probe();
     else {
         prepare_console(&session);
         code = run(&session);

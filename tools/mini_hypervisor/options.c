@@ -206,6 +206,13 @@ static enum mh_status take_gdb_lost(struct options *options, const char *value, 
     return fail(err, "gdb-lost", value, "give stop, continue or kill");
 }
 
+static enum mh_status take_probe(struct options *options, const char *value, struct mh_error *err)
+{
+    (void)value, (void)err;
+    options->probe = true;
+    return MH_OK;
+}
+
 static enum mh_status take_help(struct options *options, const char *value, struct mh_error *err)
 {
     (void)value, (void)err;
@@ -239,6 +246,7 @@ static const struct option option_table[] = {
     {"gdb-lost", 0, false, true, NULL, take_gdb_lost},
     {"s", 's', false, false, NULL, take_s},
     {"S", 'S', false, false, NULL, take_capital_s},
+    {"probe", 0, false, false, NULL, take_probe},
     {"help", 'h', false, false, NULL, take_help},
     {"version", 'V', false, false, NULL, take_version},
 };
@@ -438,7 +446,8 @@ enum mh_status options_parse(int argc, char *const *argv, struct options *option
         if (status != MH_OK)
             return status;
     }
-    return options->help || options->version ? MH_OK : check_together(&parser);
+    bool runs_guests = !options->help && !options->version && !options->probe;
+    return runs_guests ? check_together(&parser) : MH_OK;
 }
 
 void options_free(struct options *options)

@@ -28,7 +28,7 @@ struct word_list {
 };
 
 struct options {
-    bool help, version;
+    bool help, version, probe;
     uint64_t ram_size;  /* bytes */
     uint32_t page_size; /* bytes */
     struct word_list guests;
