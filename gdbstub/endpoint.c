@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -90,16 +91,24 @@ static uint16_t port_of(int fd)
     return ntohs(port);
 }
 
+static int set_up(int fd, sa_family_t family)
+{
+    const int yes = 1;
+
+    if (family != AF_UNIX)
+        return setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+    /* the mode bind() gives the name, less the umask: whoever may write to it is in control */
+    return fchmod(fd, 0600);
+}
+
 /* A listening socket at one address; -1 with errno. It does not block, for who knocked may be gone again. */
 static int listen_at(const struct sockaddr *address, socklen_t length)
 {
-    int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), yes = 1, saved;
+    int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), saved;
 
     if (fd < 0)
         return -1;
-    if (address->sa_family != AF_UNIX)
-        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
-    if (bind(fd, address, length) == 0 && listen(fd, BACKLOG) == 0)
+    if (set_up(fd, address->sa_family) == 0 && bind(fd, address, length) == 0 && listen(fd, BACKLOG) == 0)
         return fd;
     saved = errno;
     close(fd);

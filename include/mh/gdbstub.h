@@ -44,7 +44,8 @@ struct mh_gdb_listener {
 enum mh_status mh_gdb_parse_endpoint(const char *text, struct mh_gdb_endpoint *to, struct mh_error *err);
 
 /*
- * Begin to listen; the descriptor is closed on exec. A UNIX socket that an ended program left behind is replaced.
+ * Begin to listen; the descriptor is closed on exec. A UNIX socket is for its user alone, and one that an ended program
+ * left behind is replaced.
  * Returns MH_OK, or MH_ERR_HOST with *err saying why not and nothing left open. Close with mh_gdb_close().
  */
 enum mh_status mh_gdb_listen(const struct mh_gdb_endpoint *endpoint, struct mh_gdb_listener *listener,

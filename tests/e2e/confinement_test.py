@@ -16,7 +16,7 @@ from hypervisor import PROGRAM, Case, contents, is_sanitized, main, sample, samp
 
 # numbers of system calls on x86-64
 WRITE, MMAP, MPROTECT, IOCTL, GETPID, SOCKET, CONNECT, BIND = 1, 9, 10, 16, 39, 41, 42, 49
-CLONE, FORK, EXECVE, KILL, RENAME, MKDIR, LINK, UNLINK, SYMLINK = 56, 57, 59, 62, 82, 83, 86, 87, 88
+CLONE, FORK, EXECVE, KILL, RENAME, MKDIR, RMDIR, LINK, UNLINK, SYMLINK = 56, 57, 59, 62, 82, 83, 84, 86, 87, 88
 PTRACE, MKNOD, MOUNT, INIT_MODULE, TGKILL, OPENAT, UNSHARE = 101, 133, 165, 175, 234, 257, 272
 PERF_EVENT_OPEN, PROCESS_VM_READV, SECCOMP, BPF, EXECVEAT, IO_URING_SETUP, CLONE3 = 298, 310, 317, 321, 322, 425, 435
 CREATE_RULESET, RESTRICT_SELF = 444, 446
@@ -130,6 +130,14 @@ class FilesTest(ConfinedCase):
         self.assertEqual(sorted(os.listdir(self.path("vm-files"))), ["directory", "kept"])
         for number in (MKNOD, SYMLINK):
             self.refuses(gdb, errno.ENOSYS, number, "vm-files/x", "vm-files/y", 0)
+
+    def test_empty_directories_beside(self):
+        """What removes the directory of guests' files could remove others that are empty; only when it is to be."""
+        os.mkdir(self.path("empty"))
+        self.assertEqual(self.call(self.break_out(), RMDIR, "empty"), 0)
+        os.mkdir(self.path("empty"))
+        os.makedirs(self.path("vm-files"), exist_ok=True)
+        self.refuses(self.break_out(), errno.EACCES, RMDIR, "empty")
 
     def test_image_for_debuggers(self):
         """The image can be read again when debuggers may ask for it; nothing else beside it."""

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static void endpoints_are_read(void **state)
@@ -98,17 +99,20 @@ static void listening_to_all_is_noticed(void **state)
     mh_gdb_close(&listener);
 }
 
-static void unix_sockets_left_behind_are_replaced(void **state)
+static void unix_sockets_are_private_and_replaced_when_left_behind(void **state)
 {
     struct mh_gdb_endpoint endpoint = {.transport = MH_GDB_UNIX};
     struct mh_gdb_listener listener, other;
     char directory[] = "/tmp/gdb_endpoint_XXXXXX";
     struct mh_error err;
+    struct stat info;
 
     (void)state;
     assert_non_null(mkdtemp(directory));
     snprintf(endpoint.path, sizeof(endpoint.path), "%s/gdb", directory);
     assert_int_equal(mh_gdb_listen(&endpoint, &listener, &err), MH_OK);
+    assert_int_equal(stat(endpoint.path, &info), 0);
+    assert_int_equal(info.st_mode & 07777, 0600);
     assert_int_equal(mh_gdb_listen(&endpoint, &other, &err), MH_ERR_HOST);
     close(listener.fd); /* as a program that ends without cleaning up */
     assert_int_equal(mh_gdb_listen(&endpoint, &listener, &err), MH_OK);
@@ -124,7 +128,7 @@ int main(void)
         cmocka_unit_test(nonsense_is_refused),
         cmocka_unit_test(a_free_port_is_taken_and_told),
         cmocka_unit_test(listening_to_all_is_noticed),
-        cmocka_unit_test(unix_sockets_left_behind_are_replaced),
+        cmocka_unit_test(unix_sockets_are_private_and_replaced_when_left_behind),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

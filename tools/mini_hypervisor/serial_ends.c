@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -132,7 +133,8 @@ static enum mh_status open_pty(struct serial_end *end, struct mh_error *err)
         ptsname_r(end->fd, end->pty_path, sizeof end->pty_path) != 0)
         return mh_fail(err, MH_ERR_HOST, "--serial pty: no pseudo-terminal to be had: %s", strerror(errno));
     end->peer_fd = open(end->pty_path, O_RDWR | O_NOCTTY | O_CLOEXEC);
-    if (end->peer_fd < 0 || make_raw(end->peer_fd) != 0)
+    /* as made, the group tty may write to it, and so may everybody by way of write(1) */
+    if (end->peer_fd < 0 || fchmod(end->peer_fd, 0600) != 0 || make_raw(end->peer_fd) != 0)
         return mh_fail(err, MH_ERR_HOST, "--serial pty: cannot use %s: %s", end->pty_path, strerror(errno));
     return MH_OK;
 }
