@@ -1,35 +1,15 @@
 """Debuggers that send nothing, half a packet, a byte now and then, do not read or ask for what never ends."""
 
 import os
-import signal
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from abuse import done, main  # noqa: E402
-from gdb_driver import GdbCase, Wire, elf  # noqa: E402
-from hostile_debugger import Costs, Hostile, symbols  # noqa: E402
-from hypervisor import EXIT_SIGTERM, EXIT_TIMEOUT  # noqa: E402
+from gdb_driver import Wire, elf  # noqa: E402
+from hostile_debugger import Costs, Hostile, HostileCase  # noqa: E402
+from hypervisor import EXIT_TIMEOUT  # noqa: E402
 
 HALVES = [b"", b"$", b"$m0", b"$m0,10#", b"$X0,1000:abc}", b"+$vCont;c", b"-", b"$" * 5000]
-
-
-class HostileCase(GdbCase):
-    def hostile(self, vm, number=1, **options):
-        client = Hostile(vm.where[number - 1], **options)
-        self.addCleanup(client.close)
-        return client
-
-    def assertServed(self, vm, number=1):
-        """Another machine's debugger finds everything as always."""
-        client = self.hostile(vm, number)
-        self.assertEqual(client.ask("?")[:1], b"T")
-        self.assertEqual(len(client.ask("m0,40")), 128)
-        self.assertTrue(client.ask("vCont;s").startswith(b"T05"))
-        client.reset()
-
-    def assertEnds(self, vm):
-        vm.run.signal(signal.SIGTERM)
-        self.assertEqual(vm.run.finish().code, EXIT_SIGTERM)
 
 
 class SilenceTest(HostileCase):

@@ -4,13 +4,14 @@ Debuggers that mean no good: clients of the stub that keep to no manners, and wh
 
 import os
 import select
+import signal
 import socket
 import struct
 import subprocess
 import time
 
-from gdb_driver import Wire
-from hypervisor import DEADLINE, contents
+from gdb_driver import GdbCase, Wire
+from hypervisor import DEADLINE, EXIT_SIGTERM, contents
 
 
 def symbols(path):
@@ -126,3 +127,22 @@ class Hostile:
 
     def close(self):
         self.socket.close()
+
+
+class HostileCase(GdbCase):
+    def hostile(self, vm, number=1, **options):
+        client = Hostile(vm.where[number - 1], **options)
+        self.addCleanup(client.close)
+        return client
+
+    def assertServed(self, vm, number=1):
+        """Another machine's debugger finds everything as always."""
+        client = self.hostile(vm, number)
+        self.assertEqual(client.ask("?")[:1], b"T")
+        self.assertEqual(len(client.ask("m0,40")), 128)
+        self.assertTrue(client.ask("vCont;s").startswith(b"T05"))
+        client.reset()
+
+    def assertEnds(self, vm):
+        vm.run.signal(signal.SIGTERM)
+        self.assertEqual(vm.run.finish().code, EXIT_SIGTERM)
