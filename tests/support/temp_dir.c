@@ -51,15 +51,22 @@ void temp_text(const struct temp_dir *dir, const char *name, const char *text)
     temp_file(dir, name, text, strlen(text));
 }
 
-bool temp_file_is(const struct temp_dir *dir, const char *name, const char *text)
+long temp_read(const struct temp_dir *dir, const char *name, void *to, size_t length)
 {
-    char path[PATH_MAX], content[4096];
+    char path[PATH_MAX];
     FILE *file = fopen(temp_path(dir, name, path), "rb");
     if (file == NULL)
-        return false;
-    size_t got = fread(content, 1, sizeof content, file);
+        return -1;
+    size_t got = fread(to, 1, length, file);
     fclose(file);
-    return got == strlen(text) && memcmp(content, text, got) == 0;
+    return (long)got;
+}
+
+bool temp_file_is(const struct temp_dir *dir, const char *name, const char *text)
+{
+    char content[4096];
+    long got = temp_read(dir, name, content, sizeof content);
+    return got == (long)strlen(text) && memcmp(content, text, (size_t)got) == 0;
 }
 
 bool temp_exists(const struct temp_dir *dir, const char *name)

@@ -20,6 +20,9 @@ const char *temp_path(const struct temp_dir *dir, const char *name, char *path);
 void temp_file(const struct temp_dir *dir, const char *name, const void *bytes, size_t length);
 void temp_text(const struct temp_dir *dir, const char *name, const char *text);
 
+/* Read a file from its start. Returns how many bytes there were, at most `length`; -1 when there is no such file. */
+long temp_read(const struct temp_dir *dir, const char *name, void *to, size_t length);
+
 /* True when the file holds exactly this text. */
 bool temp_file_is(const struct temp_dir *dir, const char *name, const char *text);
 bool temp_exists(const struct temp_dir *dir, const char *name);
