@@ -23,7 +23,7 @@ GUESTS = ("bytes", "cat", "faults", "gdb_steps", "handlers", "interrupts", "keys
 
 MESSAGE = re.compile(r"mini_hypervisor: VM (\d+) \([^)]*\): (.*)")
 NOTICE = re.compile(r"nothing is connected to port 0x|the (serial|file) port (takes|knows)")
-TIMED_OUT = re.compile(r"still running after [0-9.]+ s, ended; it was interrupted at rip 0x[0-9a-f]{16}")
+TIMED_OUT = re.compile(r"not even started after [0-9.]+ s, ended|still running after [0-9.]+ s, ended; it was interrupted at rip 0x[0-9a-f]{16}")
 CRASHED = re.compile(r"[A-Za-z0-9 -]+( \(#[A-Z]{2}\))?, vector \d+, at rip 0x[0-9a-f]{16}.*; the guest has no handler for it"
                      r"|the entry point returned; "
                      r"|triple fault: "

@@ -76,6 +76,14 @@ class TimeoutTest(Case):
     def test_guest_that_halts_in_time(self):
         self.check(self.run_vm("-g", sample("seed"), "--timeout", "60"), 0, b"Hello, world!\n", "")
 
+    def test_more_than_the_processor_can_start_in_time(self):
+        """None starves those that are to end it, and each is told of, even if it never ran."""
+        result = self.check(self.run_vm("-g", *[guest("spin")] * 500, "--serial", "null", "--timeout", "0.01",
+                                        preexec_fn=lambda: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})),
+                            EXIT_TIMEOUT)
+        lines = [line for line in result.messages.splitlines() if " after 0.01 s, ended" in line]
+        self.assertEqual(len(lines), 500, result)
+
     def test_those_that_halted_are_not_told(self):
         result = self.check(self.run_vm("-g", sample("seed"), guest("spin"), sample("seed"), guest("spin"), "--timeout",
                                         "0.5"), EXIT_TIMEOUT)

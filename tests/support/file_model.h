@@ -51,8 +51,8 @@ struct model_call {
 const char *file_model_name(unsigned index);
 
 /*
- * Begin with the shared file holding `length` bytes of `text`, and no file of the guest's own. `room` is zeroed, and has
- * MODEL_NAMES times `limit` bytes.
+ * Begin with the shared file holding `length` bytes of `text`, and no file of the guest's own. `room` is zeroed, and
+ * has MODEL_NAMES times `limit` bytes.
  */
 void file_model_init(struct file_model *model, uint64_t limit, unsigned open_max, const char *text, uint8_t *room);
 

@@ -242,8 +242,7 @@ static bool play_in_memory(struct file_play *play)
     const uint8_t *data = NULL;
     uint32_t address = address_of(play, &play->in_memory);
     describe(play);
-    play->wanted =
-        one_in(play, 10) ? spoil(play, &address) : file_model_answer(&play->model, &play->call, &data);
+    play->wanted = one_in(play, 10) ? spoil(play, &address) : file_model_answer(&play->model, &play->call, &data);
     play->ops->call(play->ctx, address);
     play->got = play->in_memory.result;
     return play->got == play->wanted && has_data(play, data);

@@ -72,6 +72,12 @@ static void write_to_stream(void *stream, const char *text, size_t length)
     fwrite(text, 1, length, stream);
 }
 
+/* In seconds. */
+static double timeout_of(const struct machine *machine)
+{
+    return (double)machine->shared->options->timeout_ms / 1000;
+}
+
 /* Tell the person about a machine that did not halt. A timeout is told in one line, everything else in full. */
 static void report(struct machine *machine, const struct mh_stop *stop)
 {
@@ -87,8 +93,7 @@ static void report(struct machine *machine, const struct mh_stop *stop)
     text[timed_out ? strcspn(text, "\n") : length - 1] = '\0';
     console_end_line(&machine->shared->console);
     if (timed_out)
-        message("%s: still running after %g s, ended; it %s", machine->title,
-                (double)machine->shared->options->timeout_ms / 1000, text);
+        message("%s: still running after %g s, ended; it %s", machine->title, timeout_of(machine), text);
     else
         message("%s: %s", machine->title, text);
     free(text);
@@ -148,6 +153,8 @@ static enum ending create_and_run(struct machine *machine)
     struct mh_error err;
     const struct mh_vm_config config = config_of(machine);
     if (atomic_load(&machine->shared->ending)) {
+        if (atomic_load(&machine->shared->timed_out))
+            message("%s: not even started after %g s, ended", machine->title, timeout_of(machine));
         debugging_miss(machine);
         return ENDING_STOPPED;
     }
@@ -165,6 +172,8 @@ static enum ending create_and_run(struct machine *machine)
 static void *machine_thread(void *ctx)
 {
     struct machine *machine = ctx;
+    pthread_mutex_lock(&machine->shared->start);
+    pthread_mutex_unlock(&machine->shared->start);
     machine->ending = create_and_run(machine);
     const uint64_t one = 1;
     if (atomic_fetch_sub(&machine->shared->running, 1) == 1 && write(machine->shared->done_fd, &one, sizeof one) < 0)

@@ -25,6 +25,7 @@ struct shared {
     atomic_bool ending;    /* everything is to end */
     atomic_bool timed_out; /* why: written before `ending` is set */
     int ending_fd;         /* an eventfd: readable once `ending` is set */
+    pthread_mutex_t start; /* held until all threads are there: guests that spin would delay those to come */
     atomic_size_t running;
     int done_fd; /* an eventfd: written when the last machine has ended */
 };

@@ -138,11 +138,15 @@ int supervisor_run(struct shared *shared, struct machine *machines, size_t count
     struct supervisor supervisor = {.shared = shared, .machines = machines, .count = count, .signal_fd = signal_fd};
     supervisor.deadline = timeout != 0 ? now_ms() + timeout : 0;
     atomic_init(&shared->running, count);
+    pthread_mutex_init(&shared->start, NULL);
+    pthread_mutex_lock(&shared->start);
     size_t started = start_all(&supervisor);
+    pthread_mutex_unlock(&shared->start);
     mh_host_prepare(shared->host);
     bool some_missing = started < count && atomic_fetch_sub(&shared->running, count - started) == count - started;
     if (started > 0 && !some_missing)
         wait_for_end(&supervisor);
     join_all(&supervisor, started);
+    pthread_mutex_destroy(&shared->start);
     return supervisor.reason;
 }
