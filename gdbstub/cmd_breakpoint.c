@@ -1,26 +1,31 @@
-/* Break- and watchpoints: Z0 to Z4, z0 to z4. The target keeps them; setting twice is setting once. */
+/*
+ * Break- and watchpoints: Z0 to Z4, z0 to z4. The target keeps them, setting twice is setting once; with breakpoints,
+ * conditions and commands may come that are evaluated here (see hits.h), and the last ones count.
+ */
 #include "commands.h"
 
 struct request {
     enum mh_break_kind kind;
     uint64_t address, length;
+    struct gdb_text options; /* conditions and commands; breakpoints only */
 };
 
 /*
  * Reads "KIND,ADDRESS,LENGTH". For breakpoints the third number is not a length but the kind of instruction, of which
- * x86 has one. Conditions and commands behind it were not offered, so they are not taken.
+ * x86 has one, and there may be more behind it.
  */
-static bool read_request(struct gdb_text *args, struct request *request)
+static bool read_request(struct gdb_text args, struct request *request)
 {
     uint64_t kind;
 
-    if (!gdb_text_u64(args, &kind) || !gdb_text_eat(args, ',') || !gdb_text_u64(args, &request->address) ||
-        !gdb_text_eat(args, ',') || !gdb_text_u64(args, &request->length) || !gdb_text_empty(args))
+    if (!gdb_text_u64(&args, &kind) || !gdb_text_eat(&args, ',') || !gdb_text_u64(&args, &request->address) ||
+        !gdb_text_eat(&args, ',') || !gdb_text_u64(&args, &request->length))
         return false;
     request->kind = (enum mh_break_kind)kind;
+    request->options = args;
     if (request->kind <= MH_BREAK_HARDWARE)
         request->length = 1;
-    return request->length > 0;
+    return request->length > 0 && (gdb_text_empty(&args) || request->kind <= MH_BREAK_HARDWARE);
 }
 
 /* Kinds beyond those known today: not an error, but nothing this target has. */
@@ -31,33 +36,67 @@ static bool is_unknown_kind(struct gdb_text args)
     return gdb_text_u64(&args, &kind) && kind > MH_BREAK_WATCH_ACCESS;
 }
 
-typedef enum mh_status change_fn(void *ctx, unsigned vm, enum mh_break_kind kind, uint64_t address, uint64_t length,
-                                 struct mh_error *err);
-
-static enum gdb_outcome change(struct gdb_session *session, struct gdb_text args, change_fn *apply)
+/* Reads a packet about the machine it is meant for. NULL with the reply made when there is nothing to do. */
+static struct gdb_machine *begin(struct gdb_session *session, struct gdb_text args, struct request *request)
 {
-    const struct gdb_machine *machine = gdb_session_machine(session);
-    struct mh_error err = {.text = ""};
-    struct request request;
+    struct gdb_machine *machine = gdb_session_machine(session);
 
     if (!machine)
-        return GDB_REPLY;
+        return NULL;
     if (is_unknown_kind(args))
-        return gdb_cmd_unknown(session, args);
-    if (!read_request(&args, &request))
-        return gdb_session_malformed(session);
-    if (apply(session->machines->target->ctx, machine->vm, request.kind, request.address, request.length, &err) !=
-        MH_OK)
-        return gdb_session_fail(session, GDB_ERROR_FAILED, "%s", err.text);
-    return gdb_session_ok(session);
+        gdb_cmd_unknown(session, args);
+    else if (!read_request(args, request))
+        gdb_session_malformed(session);
+    else
+        return machine;
+    return NULL;
+}
+
+/* Note a breakpoint with what belongs to it. */
+static enum mh_status note(struct gdb_machine *machine, const struct request *request, struct mh_error *err)
+{
+    struct gdb_point point = {.kind = request->kind, .address = request->address};
+    enum mh_status status = gdb_point_read(request->options, &point, err);
+
+    if (status == MH_OK)
+        status = gdb_points_set(&machine->points, &point, err);
+    if (status != MH_OK)
+        gdb_point_free(&point);
+    return status;
 }
 
 enum gdb_outcome gdb_cmd_insert(struct gdb_session *session, struct gdb_text args)
 {
-    return change(session, args, session->machines->target->ops->set_breakpoint);
+    const struct mh_debug_target *target = session->machines->target;
+    struct mh_error err = {.text = ""};
+    struct request request;
+    struct gdb_machine *machine = begin(session, args, &request);
+
+    if (!machine)
+        return GDB_REPLY;
+    if (request.kind <= MH_BREAK_HARDWARE && note(machine, &request, &err) != MH_OK)
+        return gdb_session_fail(session, GDB_ERROR_FORMAT, "%s", err.text);
+    if (target->ops->set_breakpoint(target->ctx, machine->vm, request.kind, request.address, request.length, &err) ==
+        MH_OK)
+        return gdb_session_ok(session);
+    gdb_points_remove(&machine->points, request.kind, request.address);
+    return gdb_session_fail(session, GDB_ERROR_FAILED, "%s", err.text);
 }
 
 enum gdb_outcome gdb_cmd_remove(struct gdb_session *session, struct gdb_text args)
 {
-    return change(session, args, session->machines->target->ops->clear_breakpoint);
+    const struct mh_debug_target *target = session->machines->target;
+    struct mh_error err = {.text = ""};
+    struct request request;
+    struct gdb_machine *machine = begin(session, args, &request);
+
+    if (!machine)
+        return GDB_REPLY;
+    if (!gdb_text_empty(&request.options))
+        return gdb_session_malformed(session);
+    gdb_points_remove(&machine->points, request.kind, request.address);
+    if (target->ops->clear_breakpoint(target->ctx, machine->vm, request.kind, request.address, request.length, &err) !=
+        MH_OK)
+        return gdb_session_fail(session, GDB_ERROR_FAILED, "%s", err.text);
+    return gdb_session_ok(session);
 }

@@ -30,13 +30,17 @@ static struct gdb_machine *read_process(struct gdb_session *session, struct gdb_
 enum gdb_outcome gdb_cmd_attach(struct gdb_session *session, struct gdb_text args)
 {
     struct gdb_machine *machine = read_process(session, &args);
+    bool is_new;
 
     if (!machine)
         return GDB_REPLY;
     if (machine->state == GDB_MACHINE_ENDED)
         return gdb_session_fail(session, GDB_ERROR_NO_THREAD, "VM %u has ended; run starts it again", machine->vm);
+    is_new = !machine->attended;
     gdb_machines_attend(machine);
     gdb_machines_halt(session->machines);
+    if (is_new)
+        gdb_machines_clear(session->machines, machine);
     session->general = machine;
     machine->pending = false;
     gdb_session_put_stop(session, machine);

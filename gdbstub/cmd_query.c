@@ -39,7 +39,7 @@ enum gdb_outcome gdb_cmd_supported(struct gdb_session *session, struct gdb_text 
     gdb_reply_printf(&session->out, "PacketSize=%x", GDB_PACKET_SIZE);
     gdb_reply_text(&session->out, ";QStartNoAckMode+;vContSupported+;swbreak+;hwbreak+;QThreadEvents+;QPassSignals+"
                                   ";QProgramSignals+;qXfer:features:read+;qXfer:threads:read+;qXfer:memory-map:read+"
-                                  ";qXfer:exec-file:read+;binary-upload+");
+                                  ";qXfer:exec-file:read+;binary-upload+;ConditionalBreakpoints+;BreakpointCommands+");
     if (session->multiprocess)
         gdb_reply_text(&session->out, ";multiprocess+");
     if (session->error_message)

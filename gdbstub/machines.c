@@ -1,5 +1,6 @@
 #include "machines.h"
 
+#include "hits.h"
 #include "signals.h"
 
 static const struct mh_resume go_on = {.kind = MH_RESUME_CONTINUE};
@@ -15,6 +16,30 @@ void gdb_machines_init(struct gdb_machines *machines, const struct mh_debug_targ
         if (!target->ops->vm_alive(target->ctx, vm))
             list[i].state = GDB_MACHINE_ENDED;
     }
+}
+
+void gdb_machines_free(struct gdb_machines *machines)
+{
+    for (unsigned i = 0; i < machines->count; i++)
+        gdb_points_free(&machines->list[i].points);
+}
+
+const struct gdb_x86_layout *gdb_machines_layout(struct gdb_machines *machines, const struct gdb_machine *machine)
+{
+    uint64_t xcr0 = machines->target->ops->xcr0_supported(machines->target->ctx, machine->vm);
+
+    if (machines->layout.count == 0 || machines->layout_xcr0 != xcr0) {
+        gdb_x86_layout_init(&machines->layout, xcr0);
+        machines->layout_xcr0 = xcr0;
+    }
+    return &machines->layout;
+}
+
+void gdb_machines_say(const struct gdb_machines *machines, const struct gdb_machine *machine, const char *text,
+                      size_t length)
+{
+    if (machines->say)
+        machines->say(machines->say_ctx, machine, text, length);
 }
 
 struct gdb_machine *gdb_machines_find(const struct gdb_machines *machines, unsigned vm)
@@ -62,7 +87,8 @@ void gdb_machines_resume(struct gdb_machines *machines, struct gdb_machine *mach
 {
     machine->state = GDB_MACHINE_RUNNING;
     machine->started = true;
-    machine->pending = false;
+    machine->pending = machine->interrupted = false;
+    machine->how = *how;
     machines->target->ops->resume(machines->target->ctx, machine->vm, how);
 }
 
@@ -124,6 +150,10 @@ void gdb_machines_stopped(struct gdb_machines *machines, unsigned vm, const stru
         return;
     machine->state = GDB_MACHINE_STOPPED;
     machine->stop = *stop;
+    if (gdb_hit_is_unwanted(machines, machine)) {
+        gdb_machines_resume(machines, machine, &machine->how);
+        return;
+    }
     machine->pending = true;
     if (!machine->attended)
         stopped_unattended(machines, machine);
@@ -134,10 +164,12 @@ void gdb_machines_stopped(struct gdb_machines *machines, unsigned vm, const stru
 void gdb_machines_interrupt(struct gdb_machines *machines)
 {
     for (unsigned i = 0; i < machines->count; i++) {
-        const struct gdb_machine *machine = &machines->list[i];
+        struct gdb_machine *machine = &machines->list[i];
 
-        if (machine->attended && machine->state == GDB_MACHINE_RUNNING)
-            machines->target->ops->interrupt(machines->target->ctx, machine->vm);
+        if (!machine->attended || machine->state != GDB_MACHINE_RUNNING)
+            continue;
+        machine->interrupted = true;
+        machines->target->ops->interrupt(machines->target->ctx, machine->vm);
     }
 }
 
@@ -197,9 +229,25 @@ void gdb_machines_attend(struct gdb_machine *machine)
 
 void gdb_machines_leave(struct gdb_machines *machines, struct gdb_machine *machine)
 {
+    const struct mh_debug_target *target = machines->target;
+
     machine->attended = false;
-    if (machine->state != GDB_MACHINE_ENDED)
-        machines->target->ops->clear_all_breakpoints(machines->target->ctx, machine->vm);
+    if (machine->state == GDB_MACHINE_ENDED)
+        return;
+    target->ops->clear_all_breakpoints(target->ctx, machine->vm);
+    gdb_points_keep_persistent(&machine->points);
+    for (size_t i = 0; i < machine->points.count; i++) {
+        const struct gdb_point *point = &machine->points.list[i];
+
+        /* it was there a moment ago; if it cannot be set now, it is as gone as the others */
+        target->ops->set_breakpoint(target->ctx, machine->vm, point->kind, point->address, 1, NULL);
+    }
+}
+
+void gdb_machines_clear(struct gdb_machines *machines, struct gdb_machine *machine)
+{
+    machines->target->ops->clear_all_breakpoints(machines->target->ctx, machine->vm);
+    gdb_points_free(&machine->points);
 }
 
 void gdb_machines_release(struct gdb_machines *machines, struct gdb_machine *machine)

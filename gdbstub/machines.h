@@ -6,6 +6,9 @@
 #ifndef GDBSTUB_MACHINES_H
 #define GDBSTUB_MACHINES_H
 
+#include "points.h"
+#include "x86_desc.h"
+
 #include "mh/debug_target.h"
 
 #include <stdbool.h>
@@ -28,9 +31,11 @@ struct gdb_machine {
     bool attended;
     bool described;       /* this debugger has read what registers it has */
     bool asked;           /* the debugger has asked it to run, and waits */
-    struct mh_resume how; /* asked: how */
+    bool interrupted;     /* asked to stop since it was resumed */
+    struct mh_resume how; /* how it runs, or is asked to */
     uint8_t signal;       /* asked: GDB's number of the signal to be passed to it first */
     uint8_t end_signal;   /* ENDED: GDB's number of the signal that did it, 0 for a good end */
+    struct gdb_points points;
 };
 
 struct gdb_machines {
@@ -38,11 +43,19 @@ struct gdb_machines {
     struct gdb_machine *list;
     unsigned count;
     bool hold; /* keep machines at their end for a debugger */
+    /* Takes what breakpoints' commands print. NULL: nobody does. */
+    void (*say)(void *ctx, const struct gdb_machine *machine, const char *text, size_t length);
+    void *say_ctx;
+    struct gdb_x86_layout layout; /* see gdb_machines_layout() */
+    uint64_t layout_xcr0;
 };
 
 /* Fill in `list` of `count` entries, count being what the target's vm_count() says. All are unattended. */
 void gdb_machines_init(struct gdb_machines *machines, const struct mh_debug_target *target, struct gdb_machine *list,
                        unsigned count, bool hold);
+
+/* Free what is remembered of the machines. */
+void gdb_machines_free(struct gdb_machines *machines);
 
 /* The machine with that number, NULL when there is none. */
 struct gdb_machine *gdb_machines_find(const struct gdb_machines *machines, unsigned vm);
@@ -58,6 +71,13 @@ bool gdb_machines_running(const struct gdb_machines *machines, bool attended_onl
  */
 struct gdb_machine *gdb_machines_pending(const struct gdb_machines *machines, bool asked_only);
 
+/* The registers a machine has; good until it is asked for another's. */
+const struct gdb_x86_layout *gdb_machines_layout(struct gdb_machines *machines, const struct gdb_machine *machine);
+
+/* Print `length` bytes on behalf of a machine. */
+void gdb_machines_say(const struct gdb_machines *machines, const struct gdb_machine *machine, const char *text,
+                      size_t length);
+
 /* Let a stopped machine run. */
 void gdb_machines_resume(struct gdb_machines *machines, struct gdb_machine *machine, const struct mh_resume *how);
 
@@ -70,7 +90,10 @@ void gdb_machines_finish(struct gdb_machine *machine);
 /* Put a machine back to its start, stopped and without anything to tell. Errors are ops->restart()'s. */
 enum mh_status gdb_machines_restart(struct gdb_machines *machines, struct gdb_machine *machine, struct mh_error *err);
 
-/* Take a stop that ops->wait() reported: for the debugger when it is attended, else as the rules for unattended say. */
+/*
+ * Take a stop that ops->wait() reported: for the debugger when it is attended, else as the rules for unattended say. A
+ * breakpoint whose conditions are false, or whose commands have run, is no stop: the machine is resumed the same way.
+ */
 void gdb_machines_stopped(struct gdb_machines *machines, unsigned vm, const struct mh_stop *stop);
 
 /* Ask all attended running machines to stop. */
@@ -89,8 +112,12 @@ void gdb_machines_idle(struct gdb_machines *machines);
 /* Begin to attend a machine that has not ended; if it runs, gdb_machines_halt() must follow. */
 void gdb_machines_attend(struct gdb_machine *machine);
 
-/* The debugger leaves the machine, stopped as it is: its break- and watchpoints go. It stays stopped. */
+/* The debugger leaves the machine, stopped as it is: its break- and watchpoints go, but for those that are to persist.
+ * It stays stopped. */
 void gdb_machines_leave(struct gdb_machines *machines, struct gdb_machine *machine);
+
+/* A debugger has come to a machine, which is stopped: what the one before it has left there goes. */
+void gdb_machines_clear(struct gdb_machines *machines, struct gdb_machine *machine);
 
 /* Let an unattended machine that is stopped run on; one that was held at its end, or crashed, ends. */
 void gdb_machines_release(struct gdb_machines *machines, struct gdb_machine *machine);

@@ -45,6 +45,26 @@ static void note(const struct server *server, const char *line)
         server->options->note(server->options->note_ctx, line);
 }
 
+/* What breakpoints' commands print while no debugger listens: a note a line. */
+static void say(void *ctx, const struct gdb_machine *machine, const char *text, size_t length)
+{
+    const struct server *server = ctx;
+    const char *end = text + length;
+
+    while (text < end) {
+        const char *newline = memchr(text, '\n', (size_t)(end - text));
+        const char *line_end = newline ? newline : end;
+        char line[AGENT_OUTPUT_MAX + 32];
+
+        if (server->machines.count == 1)
+            snprintf(line, sizeof(line), "%.*s", (int)(line_end - text), text);
+        else
+            snprintf(line, sizeof(line), "VM %u: %.*s", machine->vm, (int)(line_end - text), text);
+        note(server, line);
+        text = line_end + 1;
+    }
+}
+
 /* --- connections --- */
 
 /* The next connection; -1 when there is none after all, or never will be (accept_failed). */
@@ -276,6 +296,7 @@ static void free_server(struct server *server)
     for (unsigned i = 0; i < REFUSED_MAX; i++)
         if (server->refused[i] >= 0)
             close(server->refused[i]);
+    gdb_machines_free(&server->machines);
     free(server->list);
     free(server);
 }
@@ -300,6 +321,8 @@ static struct server *new_server(const struct mh_gdb_listener *listener, const s
     for (unsigned i = 0; i < REFUSED_MAX; i++)
         server->refused[i] = -1;
     gdb_machines_init(&server->machines, target, server->list, count, options->hold_at_exit);
+    server->machines.say = say;
+    server->machines.say_ctx = server;
     return server;
 }
 

@@ -23,14 +23,7 @@ struct gdb_machine *gdb_session_machine(struct gdb_session *session)
 
 const struct gdb_x86_layout *gdb_session_layout(struct gdb_session *session)
 {
-    const struct mh_debug_target *target = session->machines->target;
-    uint64_t xcr0 = target->ops->xcr0_supported(target->ctx, session->general->vm);
-
-    if (session->layout.count == 0 || session->layout_xcr0 != xcr0) {
-        gdb_x86_layout_init(&session->layout, xcr0);
-        session->layout_xcr0 = xcr0;
-    }
-    return &session->layout;
+    return gdb_machines_layout(session->machines, session->general);
 }
 
 enum mh_space gdb_session_space(const struct gdb_session *session)
@@ -410,11 +403,28 @@ static void watch_fd(struct gdb_session *session, int fd)
         session->watched[session->watched_count++] = fd;
 }
 
+/* What commands of breakpoints print: for the debugger's console, while the protocol lets it listen. */
+static void say(void *ctx, const struct gdb_machine *machine, const char *text, size_t length)
+{
+    struct gdb_session *session = ctx;
+
+    if (session->resumed && machine->attended && session->end == GDB_SESSION_GOES_ON) {
+        gdb_session_print(session, text, length);
+        gdb_session_flush_console(session);
+    } else if (session->outer_say) {
+        session->outer_say(session->outer_say_ctx, machine, text, length);
+    }
+}
+
 /* The buffers are large and need no clearing: everything before them is reset. */
 static void start(struct gdb_session *session, struct gdb_machines *machines, const struct gdb_session_options *options)
 {
     memset(session, 0, offsetof(struct gdb_session, console));
     session->machines = machines;
+    session->outer_say = machines->say;
+    session->outer_say_ctx = machines->say_ctx;
+    machines->say = say;
+    machines->say_ctx = session;
     session->knocked = options->knocked;
     session->knocked_ctx = options->knocked_ctx;
     gdb_transport_init(&session->io, options->in_fd, options->out_fd, options->stop_fd);
@@ -437,6 +447,9 @@ static void attend_all(struct gdb_session *session)
         if (machines->list[i].state != GDB_MACHINE_ENDED)
             gdb_machines_attend(&machines->list[i]);
     gdb_machines_halt(machines);
+    for (unsigned i = 0; i < machines->count; i++)
+        if (machines->list[i].attended)
+            gdb_machines_clear(machines, &machines->list[i]);
     session->general = gdb_machines_pending(machines, false);
     if (!session->general)
         session->general = gdb_machines_first_alive(machines, true);
@@ -468,5 +481,7 @@ enum gdb_session_end gdb_session_run(struct gdb_session *session, struct gdb_mac
     if (session->end == GDB_SESSION_STOPPED && session->resumed)
         tell_termination(session);
     gdb_files_close(session);
+    machines->say = session->outer_say;
+    machines->say_ctx = session->outer_say_ctx;
     return session->end;
 }

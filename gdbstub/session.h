@@ -83,12 +83,14 @@ struct gdb_session {
     void (*knocked)(void *ctx); /* called when another debugger connects */
     void *knocked_ctx;
 
+    /* who takes what machines print while this debugger cannot */
+    void (*outer_say)(void *ctx, const struct gdb_machine *machine, const char *text, size_t length);
+    void *outer_say_ctx;
+
     struct gdb_packet_reader in;
     struct gdb_reply out;
     const char *last_sent; /* for the debugger that asks again; in the output buffer */
     size_t last_length;
-    struct gdb_x86_layout layout;
-    uint64_t layout_xcr0;
     struct mh_x86_regs regs, new_regs;
     size_t console_length;
 

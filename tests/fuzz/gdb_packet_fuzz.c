@@ -44,6 +44,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     gdb_session_run(&fuzzed->session, &fuzzed->machines, &options);
     close(options.in_fd);
     close(options.out_fd);
+    gdb_machines_free(&fuzzed->machines);
     free(fuzzed);
     return 0;
 }

@@ -21,6 +21,7 @@ struct fake_debugger *fake_debugger_new(unsigned count)
 
 void fake_debugger_free(struct fake_debugger *debugger)
 {
+    gdb_machines_free(&debugger->machines);
     free(debugger);
 }
 
