@@ -246,8 +246,16 @@ void gdb_machines_leave(struct gdb_machines *machines, struct gdb_machine *machi
 
 void gdb_machines_clear(struct gdb_machines *machines, struct gdb_machine *machine)
 {
-    machines->target->ops->clear_all_breakpoints(machines->target->ctx, machine->vm);
-    gdb_points_free(&machine->points);
+    const struct mh_debug_target *target = machines->target;
+
+    for (size_t i = machine->points.count; i-- > 0;) {
+        const struct gdb_point point = machine->points.list[i];
+
+        if (!point.persists)
+            continue;
+        target->ops->clear_breakpoint(target->ctx, machine->vm, point.kind, point.address, 1, NULL);
+        gdb_points_remove(&machine->points, point.kind, point.address);
+    }
 }
 
 void gdb_machines_release(struct gdb_machines *machines, struct gdb_machine *machine)

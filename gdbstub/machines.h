@@ -116,7 +116,7 @@ void gdb_machines_attend(struct gdb_machine *machine);
  * It stays stopped. */
 void gdb_machines_leave(struct gdb_machines *machines, struct gdb_machine *machine);
 
-/* A debugger has come to a machine, which is stopped: what the one before it has left there goes. */
+/* A debugger has come to a machine, which is stopped: breakpoints the one before it has let persist go. */
 void gdb_machines_clear(struct gdb_machines *machines, struct gdb_machine *machine);
 
 /* Let an unattended machine that is stopped run on; one that was held at its end, or crashed, ends. */
