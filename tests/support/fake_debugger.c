@@ -1,5 +1,12 @@
 #include "fake_debugger.h"
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -145,6 +152,14 @@ const char *fake_debugger_ask(struct fake_debugger *debugger, const char *featur
     fake_debugger_packet(debugger, payload);
     fake_debugger_run(debugger);
     return debugger->reply_count > 1 ? fake_debugger_last(debugger, 0)->text : "";
+}
+
+void fake_debugger_expect(struct fake_debugger *debugger, const char *features, const char *payload, const char *reply)
+{
+    const char *got = fake_debugger_ask(debugger, features, payload);
+
+    if (strcmp(got, reply) != 0)
+        fail_msg("%s: got \"%s\", not \"%s\"", payload, got, reply);
 }
 
 const struct fake_reply *fake_debugger_last(const struct fake_debugger *debugger, unsigned back)

@@ -59,6 +59,9 @@ void fake_debugger_run(struct fake_debugger *debugger);
 /* In a session of its own: qSupported with `features`, then `payload`. Returns the last reply ("" for none). */
 const char *fake_debugger_ask(struct fake_debugger *debugger, const char *features, const char *payload);
 
+/* The same; a last reply other than `reply` fails the test. */
+void fake_debugger_expect(struct fake_debugger *debugger, const char *features, const char *payload, const char *reply);
+
 /* The last reply but `back`. */
 const struct fake_reply *fake_debugger_last(const struct fake_debugger *debugger, unsigned back);
 

@@ -41,30 +41,22 @@ static void place(struct fake_debugger *debugger, unsigned vm, uint64_t address,
     memcpy(fake_machine(&debugger->fake, vm)->memory + address, code, length);
 }
 
-static void expect_ask(struct fake_debugger *debugger, const char *features, const char *packet, const char *reply)
-{
-    const char *got = fake_debugger_ask(debugger, features, packet);
-
-    if (strcmp(got, reply) != 0)
-        fail_msg("%s: got \"%s\", not \"%s\"", packet, got, reply);
-}
-
 static void a_fresh_machine_waits(void **state)
 {
-    expect_ask(*state, RICH, "?", "T05thread:1;" BEFORE_RIP "0010000000000000" AFTER_RIP);
-    expect_ask(*state, RICH, "vCont?", "vCont;c;C;s;S;t;r");
+    fake_debugger_expect(*state, RICH, "?", "T05thread:1;" BEFORE_RIP "0010000000000000" AFTER_RIP);
+    fake_debugger_expect(*state, RICH, "vCont?", "vCont;c;C;s;S;t;r");
 }
 
 static void steps_are_single(void **state)
 {
     struct fake_debugger *debugger = *state;
 
-    expect_ask(debugger, RICH, "vCont;s:1", "T05thread:1;" BEFORE_RIP "0110000000000000" AFTER_RIP);
-    expect_ask(debugger, RICH, "s", "T05thread:1;" BEFORE_RIP "0210000000000000" AFTER_RIP);
-    expect_ask(debugger, RICH, "S00", "T05thread:1;" BEFORE_RIP "0310000000000000" AFTER_RIP);
-    expect_ask(debugger, RICH, "s1800", "T05thread:1;" BEFORE_RIP "0118000000000000" AFTER_RIP);
-    expect_ask(debugger, RICH, "S00;1900", "T05thread:1;" BEFORE_RIP "0119000000000000" AFTER_RIP);
-    expect_ask(debugger, RICH, "vCont;r1900,1910:1", "T05thread:1;" BEFORE_RIP "1019000000000000" AFTER_RIP);
+    fake_debugger_expect(debugger, RICH, "vCont;s:1", "T05thread:1;" BEFORE_RIP "0110000000000000" AFTER_RIP);
+    fake_debugger_expect(debugger, RICH, "s", "T05thread:1;" BEFORE_RIP "0210000000000000" AFTER_RIP);
+    fake_debugger_expect(debugger, RICH, "S00", "T05thread:1;" BEFORE_RIP "0310000000000000" AFTER_RIP);
+    fake_debugger_expect(debugger, RICH, "s1800", "T05thread:1;" BEFORE_RIP "0118000000000000" AFTER_RIP);
+    fake_debugger_expect(debugger, RICH, "S00;1900", "T05thread:1;" BEFORE_RIP "0119000000000000" AFTER_RIP);
+    fake_debugger_expect(debugger, RICH, "vCont;r1900,1910:1", "T05thread:1;" BEFORE_RIP "1019000000000000" AFTER_RIP);
     assert_int_equal(fake_machine(&debugger->fake, 1)->resumes, 6);
 }
 
@@ -73,13 +65,14 @@ static void breakpoints_stop(void **state)
     struct fake_debugger *debugger = *state;
 
     fake_debugger_ask(debugger, RICH, "Z0,1010,1");
-    expect_ask(debugger, RICH, "vCont;c", "T05swbreak:;thread:1;" BEFORE_RIP "1010000000000000" AFTER_RIP);
+    fake_debugger_expect(debugger, RICH, "vCont;c", "T05swbreak:;thread:1;" BEFORE_RIP "1010000000000000" AFTER_RIP);
     fake_debugger_ask(debugger, RICH, "Z1,1020,1");
-    expect_ask(debugger, RICH, "c", "T05hwbreak:;thread:1;" BEFORE_RIP "2010000000000000" AFTER_RIP);
+    fake_debugger_expect(debugger, RICH, "c", "T05hwbreak:;thread:1;" BEFORE_RIP "2010000000000000" AFTER_RIP);
     fake_debugger_ask(debugger, "", "Z1,1030,1");
-    expect_ask(debugger, "", "c", "T05thread:1;" BEFORE_RIP "3010000000000000" AFTER_RIP);
+    fake_debugger_expect(debugger, "", "c", "T05thread:1;" BEFORE_RIP "3010000000000000" AFTER_RIP);
     fake_debugger_ask(debugger, RICH, "Z0,1038,1");
-    expect_ask(debugger, RICH, "vCont;r1030,1040:1", "T05swbreak:;thread:1;" BEFORE_RIP "3810000000000000" AFTER_RIP);
+    fake_debugger_expect(debugger, RICH, "vCont;r1030,1040:1",
+                         "T05swbreak:;thread:1;" BEFORE_RIP "3810000000000000" AFTER_RIP);
 }
 
 static void watchpoints_name_their_address(void **state)
@@ -100,14 +93,14 @@ static void halting_is_the_good_end(void **state)
 {
     struct fake_debugger *debugger = *state;
 
-    expect_ask(debugger, RICH, "vCont;c", "W00");
+    fake_debugger_expect(debugger, RICH, "vCont;c", "W00");
     assert_int_equal(debugger->end, GDB_SESSION_LEFT);
-    expect_ask(debugger, RICH, "?", "W00");
-    expect_ask(debugger, RICH, "g", "E.VM 1 has ended; run or monitor reset starts it again");
-    expect_ask(debugger, RICH, "vCont;c", "E.no such machine, or it has ended");
-    expect_ask(debugger, RICH, "m1000,1", "E.VM 1 has ended; run or monitor reset starts it again");
-    expect_ask(debugger, RICH, "qfThreadInfo", "l");
-    expect_ask(debugger, RICH, "qC", "E.no such thread");
+    fake_debugger_expect(debugger, RICH, "?", "W00");
+    fake_debugger_expect(debugger, RICH, "g", "E.VM 1 has ended; run or monitor reset starts it again");
+    fake_debugger_expect(debugger, RICH, "vCont;c", "E.no such machine, or it has ended");
+    fake_debugger_expect(debugger, RICH, "m1000,1", "E.VM 1 has ended; run or monitor reset starts it again");
+    fake_debugger_expect(debugger, RICH, "qfThreadInfo", "l");
+    fake_debugger_expect(debugger, RICH, "qC", "E.no such thread");
 }
 
 static void a_held_machine_stops_before_its_end(void **state)
@@ -115,10 +108,10 @@ static void a_held_machine_stops_before_its_end(void **state)
     struct fake_debugger *debugger = *state;
 
     debugger->machines.hold = true;
-    expect_ask(debugger, RICH, "vCont;c", "T05thread:1;" BEFORE_RIP "0020000000000000" AFTER_RIP);
+    fake_debugger_expect(debugger, RICH, "vCont;c", "T05thread:1;" BEFORE_RIP "0020000000000000" AFTER_RIP);
     assert_int_equal(fake_debugger_last(debugger, 1)->text[0], 'O');
     assert_int_equal(strlen(fake_debugger_ask(debugger, RICH, "p10")), 16);
-    expect_ask(debugger, RICH, "vCont;s", "W00");
+    fake_debugger_expect(debugger, RICH, "vCont;s", "W00");
     assert_int_equal(fake_machine(&debugger->fake, 1)->resumes, 1);
 }
 
@@ -127,17 +120,17 @@ static void after_the_end_it_starts_again(void **state)
     struct fake_debugger *debugger = *state;
     static const char start[] = "T05thread:1;" BEFORE_RIP "0010000000000000" AFTER_RIP;
 
-    expect_ask(debugger, RICH, "vCont;c", "W00");
-    expect_ask(debugger, RICH, "vAttach;1", "E.VM 1 has ended; run starts it again");
-    expect_ask(debugger, RICH, "vRun;", start);
-    expect_ask(debugger, RICH, "vCont;c", "W00");
-    expect_ask(debugger, RICH, "vRun;68656c6c6f", start);               /* hello */
-    expect_ask(debugger, RICH, "vRun;2f782f68656c6c6f2e656c66", start); /* /x/hello.elf */
-    expect_ask(debugger, RICH, "vRun;61", "E.VM 1 runs its own image, not a");
-    expect_ask(debugger, RICH, "vRun;;61", "E.VM 1 takes no arguments");
-    expect_ask(debugger, RICH, "vRun;6", "E.VM 1 takes no arguments");
+    fake_debugger_expect(debugger, RICH, "vCont;c", "W00");
+    fake_debugger_expect(debugger, RICH, "vAttach;1", "E.VM 1 has ended; run starts it again");
+    fake_debugger_expect(debugger, RICH, "vRun;", start);
+    fake_debugger_expect(debugger, RICH, "vCont;c", "W00");
+    fake_debugger_expect(debugger, RICH, "vRun;68656c6c6f", start);               /* hello */
+    fake_debugger_expect(debugger, RICH, "vRun;2f782f68656c6c6f2e656c66", start); /* /x/hello.elf */
+    fake_debugger_expect(debugger, RICH, "vRun;61", "E.VM 1 runs its own image, not a");
+    fake_debugger_expect(debugger, RICH, "vRun;;61", "E.VM 1 takes no arguments");
+    fake_debugger_expect(debugger, RICH, "vRun;6", "E.VM 1 takes no arguments");
     debugger->fake.refuse_restart = true;
-    expect_ask(debugger, RICH, "vRun;", "E.the image is gone");
+    fake_debugger_expect(debugger, RICH, "vRun;", "E.the image is gone");
     debugger->fake.refuse_restart = false;
     fake_debugger_packet(debugger, "!");
     fake_debugger_packet(debugger, "vCont;c");
@@ -195,9 +188,9 @@ static void a_crash_let_go_is_the_end(void **state)
     place(debugger, 1, FAKE_START, "\x0f\x0b", 2);
     assert_memory_equal(fake_debugger_ask(debugger, RICH, "c"), "T04", 3);
     assert_memory_equal(fake_debugger_ask(debugger, RICH, "vCont;c"), "T04", 3); /* tried again */
-    expect_ask(debugger, RICH, "vCont;C04:1", "X04");
+    fake_debugger_expect(debugger, RICH, "vCont;C04:1", "X04");
     assert_int_equal(fake_machine(&debugger->fake, 1)->kills, 1);
-    expect_ask(debugger, RICH, "?", "X04");
+    fake_debugger_expect(debugger, RICH, "?", "X04");
 }
 
 static void signals_do_what_they_do_to_programs_without_handlers(void **state)
@@ -206,7 +199,7 @@ static void signals_do_what_they_do_to_programs_without_handlers(void **state)
 
     assert_memory_equal(fake_debugger_ask(debugger, RICH, "vCont;S14"), "T05", 3); /* SIGCHLD */
     assert_memory_equal(fake_debugger_ask(debugger, RICH, "S11;1000"), "T05", 3);  /* SIGSTOP */
-    expect_ask(debugger, RICH, "C0f", "X0f");
+    fake_debugger_expect(debugger, RICH, "C0f", "X0f");
 }
 
 static void signals_the_program_may_not_get_are_dropped(void **state)
@@ -281,7 +274,7 @@ static void a_lost_connection_leaves_the_machine_stopped(void **state)
     assert_int_equal(debugger->end, GDB_SESSION_LOST);
     assert_int_equal(debugger->list[0].state, GDB_MACHINE_STOPPED);
     assert_memory_equal(fake_debugger_ask(debugger, "", "?"), "T05", 3);
-    expect_ask(debugger, "", "qAttached", "1");
+    fake_debugger_expect(debugger, "", "qAttached", "1");
 }
 
 static void malformed_resumptions_resume_nothing(void **state)
@@ -314,10 +307,10 @@ static void malformed_resumptions_resume_nothing(void **state)
     };
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-        expect_ask(debugger, RICH, bad[i], "E.malformed packet");
-    expect_ask(debugger, RICH, "vCont;c:2", "E.no such machine, or it has ended");
-    expect_ask(debugger, RICH, "vCont;c:p1.7", "E.no such machine, or it has ended");
-    expect_ask(debugger, RICH, "vCont;t", "E.no such machine, or it has ended");
+        fake_debugger_expect(debugger, RICH, bad[i], "E.malformed packet");
+    fake_debugger_expect(debugger, RICH, "vCont;c:2", "E.no such machine, or it has ended");
+    fake_debugger_expect(debugger, RICH, "vCont;c:p1.7", "E.no such machine, or it has ended");
+    fake_debugger_expect(debugger, RICH, "vCont;t", "E.no such machine, or it has ended");
     assert_int_equal(fake_machine(&debugger->fake, 1)->resumes, 0);
 }
 
@@ -325,12 +318,12 @@ static void killing_kills(void **state)
 {
     struct fake_debugger *debugger = *state;
 
-    expect_ask(debugger, MULTI, "vKill;9", "E.there is no VM 9");
-    expect_ask(debugger, MULTI, "vKill;x", "E.malformed packet");
-    expect_ask(debugger, MULTI, "vKill;1", "OK");
+    fake_debugger_expect(debugger, MULTI, "vKill;9", "E.there is no VM 9");
+    fake_debugger_expect(debugger, MULTI, "vKill;x", "E.malformed packet");
+    fake_debugger_expect(debugger, MULTI, "vKill;1", "OK");
     assert_int_equal(fake_machine(&debugger->fake, 1)->kills, 1);
-    expect_ask(debugger, MULTI, "?", "X09;process:1");
-    expect_ask(debugger, MULTI, "vKill;1", "OK");
+    fake_debugger_expect(debugger, MULTI, "?", "X09;process:1");
+    fake_debugger_expect(debugger, MULTI, "vKill;1", "OK");
     assert_int_equal(fake_machine(&debugger->fake, 1)->kills, 1);
 }
 
@@ -345,7 +338,7 @@ static void k_ends_the_session_or_says_nothing(void **state)
     assert_int_equal(debugger->reply_count, 2);
     assert_int_equal(debugger->end, GDB_SESSION_LOST);
     fake_debugger_ask(debugger, "", "vRun;");
-    expect_ask(debugger, "", "k", "X09");
+    fake_debugger_expect(debugger, "", "k", "X09");
     assert_int_equal(debugger->end, GDB_SESSION_LEFT);
 }
 
@@ -355,15 +348,15 @@ static void detaching_lets_go(void **state)
 
     place(debugger, 1, FAKE_START, "\xeb\xfe", 2);
     fake_debugger_ask(debugger, RICH, "Z0,1800,1");
-    expect_ask(debugger, RICH, "D", "OK");
+    fake_debugger_expect(debugger, RICH, "D", "OK");
     assert_int_equal(debugger->end, GDB_SESSION_LEFT);
     assert_int_equal(fake_target_breaks(&debugger->fake, 1), 0);
     assert_int_equal(debugger->list[0].state, GDB_MACHINE_RUNNING);
     /* the next debugger stops it */
     assert_memory_equal(fake_debugger_ask(debugger, RICH, "?"), "T05", 3);
-    expect_ask(debugger, RICH, "D;7", "E.there is no VM 7");
-    expect_ask(debugger, RICH, "D;1x", "E.malformed packet");
-    expect_ask(debugger, RICH, "D1", "");
+    fake_debugger_expect(debugger, RICH, "D;7", "E.there is no VM 7");
+    fake_debugger_expect(debugger, RICH, "D;1x", "E.malformed packet");
+    fake_debugger_expect(debugger, RICH, "D1", "");
 }
 
 static void detaching_from_a_crash_is_the_end(void **state)
@@ -372,7 +365,7 @@ static void detaching_from_a_crash_is_the_end(void **state)
 
     place(debugger, 1, FAKE_START, "\x0f\x0b", 2);
     assert_memory_equal(fake_debugger_ask(debugger, RICH, "c"), "T04", 3);
-    expect_ask(debugger, RICH, "D", "OK");
+    fake_debugger_expect(debugger, RICH, "D", "OK");
     assert_int_equal(debugger->list[0].state, GDB_MACHINE_ENDED);
     assert_int_equal(fake_machine(&debugger->fake, 1)->resumes, 1);
 }
@@ -399,12 +392,12 @@ static void one_end_is_not_the_end_of_all(void **state)
     struct fake_debugger *debugger = *state;
 
     place(debugger, 2, FAKE_START, "\xeb\xfe", 2);
-    expect_ask(debugger, MULTI, "vCont;c", "W00;process:1");
+    fake_debugger_expect(debugger, MULTI, "vCont;c", "W00;process:1");
     assert_int_equal(debugger->end, GDB_SESSION_LOST);
-    expect_ask(debugger, MULTI, "qfThreadInfo", "mp2.2");
+    fake_debugger_expect(debugger, MULTI, "qfThreadInfo", "mp2.2");
     assert_memory_equal(fake_debugger_ask(debugger, MULTI, "vCont;s"), "T05thread:p2.2;", 15);
-    expect_ask(debugger, MULTI, "vKill;2", "OK");
-    expect_ask(debugger, MULTI, "?", "W00;process:1");
+    fake_debugger_expect(debugger, MULTI, "vKill;2", "OK");
+    fake_debugger_expect(debugger, MULTI, "?", "W00;process:1");
 }
 
 static void a_debugger_of_one_process_does_not_hear_of_one_end(void **state)
@@ -431,7 +424,7 @@ static void what_else_stopped_is_told_next(void **state)
     assert_int_equal(fake_machine(&debugger->fake, 1)->resumes, 1);
     assert_int_equal(fake_machine(&debugger->fake, 2)->resumes, 1);
     /* the step of machine 2 that ends while machine 1 does is not worth telling */
-    expect_ask(debugger, MULTI, "vCont;s:p2.2;c", "W00;process:1");
+    fake_debugger_expect(debugger, MULTI, "vCont;s:p2.2;c", "W00;process:1");
     assert_false(debugger->list[1].pending);
 }
 
