@@ -25,12 +25,17 @@
 #define OFFSET_DATA 0x10000
 #define DATA_MAX 0x10000u
 
+/* A condition that is true once in so many hits: eax counts the breakpoint's instruction. (eax & 0xff) == 0 */
+#define CONDITION ";X8,26000022ff0f0e27"
+#define HITS 256
+
 struct server {
     const char *name;
     int fd;
     uint64_t base;
     char kind;          /* of breakpoints: the digit of Z0 or Z1 */
     size_t packet_size; /* of payload it takes */
+    bool evaluates;     /* conditions of breakpoints */
     char *payload;      /* of the last reply, in `buffer`, ended by a null byte */
     size_t length;
     char buffer[BUFFER_SIZE];
@@ -131,10 +136,15 @@ static void ask_at(struct server *server, const char *command, uint64_t address,
     ask(server, text);
 }
 
-static void ask_breakpoint(struct server *server, char command)
+static void ask_breakpoint_with(struct server *server, char command, const char *rest)
 {
     const char text[] = {command, server->kind, ',', '\0'};
-    ask_at(server, text, server->base + OFFSET_BREAKPOINT, ",1");
+    ask_at(server, text, server->base + OFFSET_BREAKPOINT, rest);
+}
+
+static void ask_breakpoint(struct server *server, char command)
+{
+    ask_breakpoint_with(server, command, ",1");
 }
 
 static bool refused(const struct server *server)
@@ -202,6 +212,7 @@ static void shake_hands(struct server *server)
     send_bytes(server, "+", 1);
     ask(server, "qSupported:multiprocess+;swbreak+;hwbreak+;vContSupported+;xmlRegisters=i386");
     server->packet_size = told_packet_size(server);
+    server->evaluates = strstr(server->payload, "ConditionalBreakpoints+") != NULL;
     send_bytes(server, "+", 1);
     ask(server, "QStartNoAckMode");
     send_bytes(server, "+", 1);
@@ -308,6 +319,18 @@ static size_t go_on(struct server *server)
     return refused(server) ? 0 : 1;
 }
 
+static bool set_condition(struct server *server)
+{
+    if (server->evaluates)
+        ask_breakpoint_with(server, 'Z', ",1" CONDITION);
+    return server->evaluates && !refused(server);
+}
+
+static size_t pass_hits(struct server *server)
+{
+    return go_on(server) > 0 ? HITS : 0;
+}
+
 static void read_piece(struct server *server, const char *command, size_t length)
 {
     char rest[32];
@@ -387,6 +410,7 @@ static const struct measurement measurements[] = {
     {"break_as_gdb", NULL, break_as_gdb, NULL},
     {"go_on", set_breakpoint_to_pass, go_on, clear_breakpoint},
     {"stay", set_breakpoint_to_stay, go_on, clear_breakpoint},
+    {"conditions", set_condition, pass_hits, clear_breakpoint},
     {"read_digits", fill_memory, read_digits, NULL},
     {"read_binary", NULL, read_binary, NULL},
     {"write_binary", make_binary_write, write_binary, NULL},

@@ -23,6 +23,7 @@ struct server {
     int connection;
     struct kvm_guest_debug armed; /* what KVM was told last */
     uint64_t breakpoint;          /* ~0: none */
+    bool has_condition;           /* the one of gdb_client.c, which is not read */
     bool interrupted;             /* a Ctrl-C came along with the packet */
     uint8_t *memory;              /* of the guest, from DATA on */
     char received[BUFFER_SIZE];
@@ -85,12 +86,19 @@ static void step_range(struct server *server, const char *range)
     while (rip >= start && rip < end);
 }
 
+static bool condition_is_false(const struct server *server)
+{
+    return server->has_condition && (server->machine.run->s.regs.regs.rax & 0xff) != 0;
+}
+
 static void go_on(struct server *server)
 {
-    if (server->machine.run->s.regs.regs.rip == server->breakpoint)
-        step(server);
-    arm(server, KVM_GUESTDBG_USE_HW_BP);
-    enter(server);
+    do {
+        if (server->machine.run->s.regs.regs.rip == server->breakpoint)
+            step(server);
+        arm(server, KVM_GUESTDBG_USE_HW_BP);
+        enter(server);
+    } while (condition_is_false(server));
 }
 
 /* Nobody kicks this program out of the guest, so a wait for Ctrl-C is no more than an echo. */
@@ -117,6 +125,7 @@ static void resume(struct server *server, const char *action)
 static void set_breakpoint(struct server *server, const char *address)
 {
     server->breakpoint = address == NULL ? ~0ul : strtoul(address, NULL, 16);
+    server->has_condition = address != NULL && strchr(address, ';') != NULL;
     reply_text(server, "$OK#9a");
 }
 
@@ -164,7 +173,7 @@ static void answer(struct server *server, const char *packet)
     else if (*packet == 'X')
         write_memory(server, packet);
     else if (strncmp(packet, "qSupported", 10) == 0)
-        reply_text(server, "$PacketSize=20000#00");
+        reply_text(server, "$PacketSize=20000;ConditionalBreakpoints+#00");
     else
         reply_text(server, "$OK#9a");
 }
