@@ -26,6 +26,7 @@ struct debug {
     struct breakpoints breakpoints;
     struct kvm_guest_debug control; /* what KVM was told last */
     bool control_is_current;        /* and nothing has happened since that could make it forget */
+    int control_errno;              /* why KVM did not take what it was told last; 0 when it did */
 
     bool running;          /* resumed, and no stop told yet */
     bool has_entered;      /* since the resume, at least one instruction was executed */

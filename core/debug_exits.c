@@ -14,6 +14,12 @@ enum outcome debug_stopped(struct mh_stop *stop, enum mh_stop_kind kind)
     return OUTCOME_STOPPED;
 }
 
+enum outcome debug_cannot_go_on(struct mh_stop *stop, int host_errno)
+{
+    vm_cannot_go_on(stop, host_errno);
+    return OUTCOME_STOPPED;
+}
+
 /* Tell KVM what to stop for, unless it knows. `once` are flags that act one time. */
 void debug_set_control(struct mh_vm *vm, uint32_t control, uint32_t once)
 {
@@ -26,7 +32,8 @@ void debug_set_control(struct mh_vm *vm, uint32_t control, uint32_t once)
         return;
     debug->control = wanted;
     wanted.control |= once != 0 ? once | KVM_GUESTDBG_ENABLE : 0;
-    debug->control_is_current = kvm_sys_set_guest_debug(vm->vcpu.fd, &wanted) == 0;
+    debug->control_errno = -kvm_sys_set_guest_debug(vm->vcpu.fd, &wanted);
+    debug->control_is_current = debug->control_errno == 0;
 }
 
 /* Hand on what was printed. Its reader may take its time, and kicks must be able to end the wait for it. */
@@ -141,6 +148,8 @@ static void undo_input(struct mh_vm *vm)
     bool is_string = vm->vcpu.run->io.count > 1;
     debug_finish_instruction(vm);
     struct kvm_regs *regs = vcpu_regs(&vm->vcpu);
+    if (regs == NULL)
+        return;
     if (!is_string && regs->rdi == before.rdi && regs->rip == before.rip)
         before.rip -= length_of_in_before(vm, before.rip);
     *regs = before;
@@ -193,10 +202,11 @@ static enum outcome step_unprotected(struct mh_vm *vm, struct mh_stop *stop)
     const struct page_list pages = vm->slots.read_only;
     const struct page_list none = {0};
     uint8_t *before = copy_watched(vm);
-    slots_protect(&vm->slots, &none);
+    int lifted = slots_protect(&vm->slots, &none);
     debug_set_control(vm, KVM_GUESTDBG_SINGLESTEP, 0);
-    int result = vcpu_run(&vm->vcpu);
-    slots_protect(&vm->slots, &pages);
+    int result = lifted < 0 ? lifted : vcpu_run(&vm->vcpu);
+    int restored = slots_protect(&vm->slots, &pages);
+    result = result < 0 ? result : restored;
     note_changes(vm, before);
     free(before);
     if (result < 0)
@@ -218,11 +228,15 @@ static enum outcome handle_internal_error(struct mh_vm *vm, struct mh_stop *stop
 
 enum outcome debug_enter(struct mh_vm *vm, struct mh_stop *stop)
 {
+    if (vm->debug.control_errno != 0) /* it would run past what it is to stop for */
+        return debug_cannot_go_on(stop, vm->debug.control_errno);
     int result = vcpu_run(&vm->vcpu);
     vm_drain_coalesced(vm);
     vm_count_exit(vm, result);
     if (result < 0)
         return run_loop_handle_no_exit(vm, -result, stop) ? OUTCOME_STOPPED : OUTCOME_KICKED;
+    if (vcpu_regs(&vm->vcpu) == NULL)
+        return debug_cannot_go_on(stop, vm->vcpu.registers_errno);
     if (vm->vcpu.run->exit_reason == KVM_EXIT_DEBUG) {
         debug_flush_output(vm);
         return handle_debug_exit(vm, stop);

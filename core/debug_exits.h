@@ -16,6 +16,9 @@ enum outcome {
 /* Fill in why the machine stopped. Returns OUTCOME_STOPPED. */
 enum outcome debug_stopped(struct mh_stop *stop, enum mh_stop_kind kind);
 
+/* The same for a failure of KVM itself. */
+enum outcome debug_cannot_go_on(struct mh_stop *stop, int host_errno);
+
 /* Tell KVM what to stop for (KVM_GUESTDBG_*), unless it knows. `once` are flags that act one time. */
 void debug_set_control(struct mh_vm *vm, uint32_t control, uint32_t once);
 

@@ -53,17 +53,17 @@ enum mh_status mh_debug_group_create(unsigned count, struct mh_debug_group **gro
         return mh_fail(err, MH_ERR_HOST, "no memory for debugging %u machines", count);
     made->count = count;
     made->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    bool complete = made->event_fd >= 0;
+    int error = made->event_fd < 0 ? errno : 0;
     for (unsigned i = 0; i < count; i++) {
         made->members[i].group = made;
         made->members[i].wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        complete = complete && made->members[i].wake_fd >= 0;
+        error = made->members[i].wake_fd < 0 ? errno : error;
     }
     pthread_mutex_init(&made->mutex, NULL);
     pthread_cond_init(&made->changed, NULL);
-    if (!complete) {
+    if (error != 0) {
         mh_debug_group_destroy(made);
-        return mh_fail(err, MH_ERR_HOST, "no descriptors for debugging %u machines", count);
+        return mh_fail(err, MH_ERR_HOST, "no descriptors for debugging %u machines: %s", count, strerror(error));
     }
     *group = made;
     return MH_OK;

@@ -68,17 +68,16 @@ static enum outcome run_free(struct mh_vm *vm, struct mh_stop *stop)
 static enum outcome take_turn(struct mh_vm *vm, struct mh_stop *stop)
 {
     const struct breakpoints *breakpoints = &vm->debug.breakpoints;
+    if (vcpu_regs(&vm->vcpu) == NULL)
+        return debug_cannot_go_on(stop, vm->vcpu.registers_errno);
     bool at_breakpoint = !vm->debug.has_entered && breakpoints->count > 0 &&
                          breakpoints_at(breakpoints, vcpu_regs(&vm->vcpu)->rip) != NULL;
     bool one_step = vm->debug.how.kind != MH_RESUME_CONTINUE || at_breakpoint;
     int result = 0;
     if (breakpoints->count > 0 || vm->slots.read_only.count > 0 || breakpoints->register_count > 0)
         result = breakpoints_arm(vm, one_step);
-    if (result < 0) {
-        stop->exit_reason = UINT32_MAX;
-        stop->host_errno = -result;
-        return debug_stopped(stop, MH_STOP_KVM_ERROR);
-    }
+    if (result < 0)
+        return debug_cannot_go_on(stop, -result);
     if (one_step)
         return debug_step_once(vm, stop);
     if (breakpoints->breaks_by_step || breakpoints->reads_by_step) {

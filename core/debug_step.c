@@ -138,6 +138,8 @@ static enum outcome step_over(struct mh_vm *vm, const struct paging_mode *mode, 
         uint32_t reason = vm->vcpu.run->exit_reason;
         if (reason == KVM_EXIT_IO || reason == KVM_EXIT_MMIO) {
             debug_finish_instruction(vm);
+            if (vcpu_regs(&vm->vcpu) == NULL)
+                return debug_cannot_go_on(stop, vm->vcpu.registers_errno);
             return OUTCOME_STEPPED;
         }
         trap_flag = 0;
@@ -230,10 +232,6 @@ enum outcome debug_step_once(struct mh_vm *vm, struct mh_stop *stop)
     const struct paging_mode mode = virtual_mode(vm);
     struct instruction instruction;
     vm->debug.watch_hit = false;
-    if (vcpu_regs(&vm->vcpu) == NULL) {
-        stop->exit_reason = UINT32_MAX;
-        return debug_stopped(stop, MH_STOP_KVM_ERROR);
-    }
     look_at_instruction(vm, &mode, &instruction);
     enum outcome outcome = step_instruction(vm, &mode, &instruction, stop);
     if (outcome != OUTCOME_STEPPED)

@@ -185,7 +185,7 @@ static enum mh_wait_result target_wait(void *ctx, const int *fds, unsigned fd_co
     *number = vm->config.number;
     if (vm->fd < 0) { /* a restart failed: there is no machine any more */
         vm->debug.running = false;
-        *stop = (struct mh_stop){.kind = MH_STOP_KVM_ERROR, .exit_reason = UINT32_MAX, .host_errno = ENODEV};
+        *stop = (struct mh_stop){.kind = MH_STOP_KVM_ERROR, .exit_reason = MH_NO_EXIT, .host_errno = ENODEV};
         return MH_WAIT_STOPPED;
     }
     vm->debug.fds = fds;

@@ -75,7 +75,7 @@ bool faults_take_from_stub(struct mh_vm *vm, struct mh_stop *stop)
     struct exception_frame frame;
     uint64_t rip;
     if (!vcpu_rip(&vm->vcpu, &rip))
-        return false;
+        return vm_cannot_go_on(stop, vm->vcpu.registers_errno);
     int stub = boot_stub_at(rip);
     if (stub < 0)
         return false;
@@ -84,7 +84,9 @@ bool faults_take_from_stub(struct mh_vm *vm, struct mh_stop *stop)
         return true;
     }
     const struct kvm_regs *regs = vcpu_regs(&vm->vcpu);
-    if (regs == NULL || !read_frame(vm, regs->rsp, &frame, stop))
+    if (regs == NULL)
+        return vm_cannot_go_on(stop, vm->vcpu.registers_errno);
+    if (!read_frame(vm, regs->rsp, &frame, stop))
         return false;
     stop->kind = MH_STOP_EXCEPTION;
     stop->vector = (uint8_t)stub;

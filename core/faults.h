@@ -6,7 +6,8 @@
 
 /*
  * The machine left with HLT. When it stands in one of the stubs, fill in *stop (EXCEPTION or RETURNED), put the
- * registers back to what they were at the faulting instruction, and return true; else return false.
+ * registers back to what they were at the faulting instruction, and return true; also true when KVM does not tell where
+ * it stands (KVM_ERROR). Else return false.
  */
 bool faults_take_from_stub(struct mh_vm *vm, struct mh_stop *stop);
 

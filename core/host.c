@@ -2,14 +2,16 @@
 
 #include "mh/x86_regs.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 enum mh_status mh_host_open(struct mh_host **host, struct mh_error *err)
 {
     struct mh_host *opened = calloc(1, sizeof *opened);
     if (opened == NULL)
-        return mh_fail(err, MH_ERR_HOST, "no memory");
+        return mh_fail(err, MH_ERR_HOST, "no memory for using KVM: %s", strerror(ENOMEM));
     enum mh_status status = kvm_sys_open(&opened->fd, err);
     if (status != MH_OK) {
         free(opened);
@@ -19,7 +21,8 @@ enum mh_status mh_host_open(struct mh_host **host, struct mh_error *err)
     if (run_size < (int)sizeof(struct kvm_run)) {
         close(opened->fd);
         free(opened);
-        return mh_fail(err, MH_ERR_HOST, "KVM does not tell how large a processor's run page is");
+        return mh_fail(err, MH_ERR_HOST, "KVM does not tell how large a processor's run page is: %s",
+                       run_size < 0 ? strerror(-run_size) : "it is too small");
     }
     opened->run_size = (size_t)run_size;
     if (kvm_sys_capability(opened->fd, KVM_CAP_COALESCED_PIO) != 0)
@@ -74,15 +77,15 @@ uint32_t host_xsave_offset(const struct mh_host *host, unsigned number)
 
 int host_cpuid(struct mh_host *host)
 {
+    int result = 0;
     pthread_mutex_lock(&host->mutex);
-    if (host->cpuid_state == 0) {
-        int result = kvm_sys_supported_cpuid(host->fd, &host->cpuid);
-        host->cpuid_state = result < 0 ? result : 1;
+    if (!host->has_cpuid) {
+        result = kvm_sys_supported_cpuid(host->fd, &host->cpuid);
+        host->has_cpuid = result == 0;
         host->xcr0 = result < 0 ? 0 : usable_xcr0(&host->cpuid);
     }
-    int state = host->cpuid_state;
     pthread_mutex_unlock(&host->mutex);
-    return state < 0 ? state : 0;
+    return result;
 }
 
 void mh_host_prepare(struct mh_host *host)

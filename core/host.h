@@ -17,8 +17,8 @@ struct mh_host {
     unsigned coalesce_page; /* where the coalesced-I/O ring lies in it, in pages; 0: none */
     bool needs_tss_address;
     bool can_sync;             /* registers can come with every exit */
-    pthread_mutex_t mutex;     /* guards `cpuid_state` while it is 0, and the filling of `cpuid` */
-    int cpuid_state;           /* 0: not asked yet; 1: there; otherwise minus an errno */
+    pthread_mutex_t mutex;     /* guards `has_cpuid` while it is false, and the filling of `cpuid` */
+    bool has_cpuid;            /* KVM was asked, and has answered */
     uint64_t xcr0;             /* what the guest's XCR0 starts with; 0: no XSAVE */
     union kvm_sys_cpuid cpuid; /* last: its entries follow */
 };

@@ -54,7 +54,11 @@ static enum mh_status check_kvm(int fd, struct mh_error *err)
         return mh_fail(err, MH_ERR_HOST, "/dev/kvm speaks API version %d, this program needs %d: update the kernel",
                        version, KVM_API_VERSION);
     for (size_t i = 0; i < sizeof required_capabilities / sizeof required_capabilities[0]; i++) {
-        if (kvm_sys_capability(fd, required_capabilities[i].number) == 0)
+        int value = kvm_ioctl(fd, KVM_CHECK_EXTENSION, (unsigned long)required_capabilities[i].number);
+        if (value < 0)
+            return mh_fail(err, MH_ERR_HOST, "KVM does not say whether it has %s: %s", required_capabilities[i].name,
+                           strerror(-value));
+        if (value == 0)
             return mh_fail(err, MH_ERR_HOST, "this KVM lacks %s: Linux 4.13 or newer has it",
                            required_capabilities[i].name);
     }

@@ -68,7 +68,7 @@ static void say_exception(const struct report *report)
 static void say_kvm_error(const struct report *report)
 {
     const struct mh_stop *stop = report->stop;
-    if (stop->exit_reason == UINT32_MAX)
+    if (stop->exit_reason == MH_NO_EXIT)
         text_say(&report->output, "KVM cannot run it: %s, at rip 0x%016" PRIx64 "\n", strerror(stop->host_errno),
                  (uint64_t)report->regs.rip);
     else if (stop->exit_reason == KVM_EXIT_INTERNAL_ERROR && stop->suberror == KVM_INTERNAL_ERROR_EMULATION)

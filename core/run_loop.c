@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 /* Handles one exit. Returns true when the machine stops, with *stop filled in. */
 typedef bool exit_handler(struct mh_vm *vm, struct mh_stop *stop);
@@ -107,15 +108,27 @@ bool run_loop_handle_exit(struct mh_vm *vm, struct mh_stop *stop)
     return handler != NULL ? handler(vm, stop) : handle_other(vm, stop);
 }
 
+#define REFUSED_ENTRIES_MAX 1000u
+#define REFUSED_ENTRY_PAUSE_NS 1000000
+
+/* KVM wants to be asked again. Give it time, which a kick ends, and a second of patience in all. */
+static bool wait_to_try_again(struct mh_vm *vm)
+{
+    const struct timespec pause = {.tv_nsec = REFUSED_ENTRY_PAUSE_NS};
+    vm->refused_entries++;
+    if (vm->refused_entries > REFUSED_ENTRIES_MAX)
+        return false;
+    nanosleep(&pause, NULL);
+    return true;
+}
+
 /* KVM_RUN came back without an exit: for a kick, or because it cannot go on. */
 bool run_loop_handle_no_exit(struct mh_vm *vm, int error, struct mh_stop *stop)
 {
     serial_flush(&vm->serial);
-    if (error == EINTR || error == EAGAIN)
+    if (error == EINTR || (error == EAGAIN && wait_to_try_again(vm)))
         return false;
-    stop->exit_reason = UINT32_MAX;
-    stop->host_errno = error;
-    return stop_with(stop, MH_STOP_KVM_ERROR);
+    return vm_cannot_go_on(stop, error);
 }
 
 /* One entry into the guest. Returns true when the machine stops. */

@@ -45,7 +45,10 @@ static int lay(struct slots *slots, uint64_t start, uint64_t end)
 static int lay_all(struct slots *slots)
 {
     int result = lay(slots, 0, slots->memory->ram_size);
-    return result == 0 ? lay(slots, MH_SYSTEM_AREA, MH_SYSTEM_AREA + MH_SYSTEM_AREA_SIZE) : result;
+    if (result == 0)
+        result = lay(slots, MH_SYSTEM_AREA, MH_SYSTEM_AREA + MH_SYSTEM_AREA_SIZE);
+    slots->is_whole = result == 0;
+    return result;
 }
 
 int slots_create(struct slots *slots, int vm_fd, const struct guest_memory *memory)
@@ -61,8 +64,9 @@ static bool is_same(const struct page_list *a, const struct page_list *b)
 
 int slots_protect(struct slots *slots, const struct page_list *pages)
 {
-    if (is_same(&slots->read_only, pages))
+    if (slots->is_whole && is_same(&slots->read_only, pages))
         return 0;
+    slots->is_whole = false;
     while (slots->count > 0) {
         int result = set_slot(slots, slots->count - 1, 0, 0, false);
         if (result < 0)

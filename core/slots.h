@@ -24,12 +24,14 @@ struct slots {
     const struct guest_memory *memory;
     unsigned count; /* slots 0 to count - 1 are laid */
     struct page_list read_only;
+    bool is_whole; /* all of it is laid; false after a refusal */
 };
 
 /* Lay RAM and system area, all writable. 0, or minus an errno. */
 int slots_create(struct slots *slots, int vm_fd, const struct guest_memory *memory);
 
-/* Make exactly these pages read-only. 0, or minus an errno: the machine has no usable memory then. */
+/* Make exactly these pages read-only. 0, or minus an errno: the machine has no usable memory
+ * until a later call succeeds. */
 int slots_protect(struct slots *slots, const struct page_list *pages);
 
 /* Add the page of `address` to the list. False when it is full. */

@@ -157,9 +157,13 @@ void vcpu_complete_io(struct vcpu *vcpu)
 
 static bool fetch_registers(struct vcpu *vcpu)
 {
-    if (vcpu->run != NULL && !vcpu->registers_are_current)
-        vcpu->registers_are_current = kvm_sys_get_regs(vcpu->fd, &vcpu->run->s.regs.regs) == 0 &&
-                                      kvm_sys_get_sregs(vcpu->fd, &vcpu->run->s.regs.sregs) == 0;
+    if (vcpu->run == NULL || vcpu->registers_are_current)
+        return vcpu->registers_are_current;
+    int result = kvm_sys_get_regs(vcpu->fd, &vcpu->run->s.regs.regs);
+    if (result == 0)
+        result = kvm_sys_get_sregs(vcpu->fd, &vcpu->run->s.regs.sregs);
+    vcpu->registers_errno = -result;
+    vcpu->registers_are_current = result == 0;
     return vcpu->registers_are_current;
 }
 

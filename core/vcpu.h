@@ -26,6 +26,7 @@ struct vcpu {
     bool can_sync;                        /* KVM can put registers into the run page at every exit */
     bool sync_registers;                  /* let it put the system registers there too, which may cost a little */
     bool registers_are_current;           /* run->s.regs holds what the processor holds */
+    int registers_errno;                  /* why KVM did not tell them when it was asked last */
     bool holds_kicks;                     /* its thread has the kick signal blocked */
 };
 

@@ -52,7 +52,7 @@ enum mh_status mh_vm_create(struct mh_host *host, const struct mh_vm_config *con
 {
     struct mh_vm *created = calloc(1, sizeof *created);
     if (created == NULL)
-        return mh_fail(err, MH_ERR_HOST, "no memory");
+        return mh_fail(err, MH_ERR_HOST, "no memory for a machine: %s", strerror(ENOMEM));
     created->config = *config;
     created->host = host;
     created->fd = -1;
@@ -169,9 +169,19 @@ void vm_drain_coalesced(struct mh_vm *vm)
 
 void vm_count_exit(struct mh_vm *vm, int result)
 {
+    if (result != -EAGAIN)
+        vm->refused_entries = 0;
     /* entries that are broken off at once leave the reason of the exit before them */
     uint32_t reason = result == -EINTR ? KVM_EXIT_INTR : vm->vcpu.run->exit_reason;
     vm->exits[reason < VM_EXIT_REASONS ? reason : VM_EXIT_REASONS - 1]++;
+}
+
+bool vm_cannot_go_on(struct mh_stop *stop, int host_errno)
+{
+    stop->kind = MH_STOP_KVM_ERROR;
+    stop->exit_reason = MH_NO_EXIT;
+    stop->host_errno = host_errno;
+    return true;
 }
 
 void vm_notice(struct mh_vm *vm, enum notice_kind kind, const char *format, ...)

@@ -37,6 +37,7 @@ struct mh_vm {
     atomic_bool stop_wanted; /* set by mh_vm_request_stop() */
     bool noticed[NOTICE_KINDS];
     uint64_t exits[VM_EXIT_REASONS]; /* how often KVM_RUN came back, by exit reason; the last one for all beyond */
+    unsigned refused_entries;        /* in a row, with EAGAIN */
     struct debug debug;
 };
 
@@ -49,6 +50,9 @@ enum mh_status vm_restart(struct mh_vm *vm, struct mh_error *err);
 
 /* Count an exit for statistics; `result` is what vcpu_run() returned. */
 void vm_count_exit(struct mh_vm *vm, int result);
+
+/* Fill in *stop: KVM itself failed with `host_errno`. Returns true, for whoever says so when a machine stops. */
+bool vm_cannot_go_on(struct mh_stop *stop, int host_errno);
 
 /* Tell the person something of this kind, the first time only. */
 void vm_notice(struct mh_vm *vm, enum notice_kind kind, const char *format, ...) __attribute__((format(printf, 3, 4)));

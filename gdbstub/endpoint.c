@@ -101,16 +101,20 @@ static int set_up(int fd, sa_family_t family)
     return fchmod(fd, 0600);
 }
 
-/* A listening socket at one address; -1 with errno. It does not block, for who knocked may be gone again. */
+/* A listening socket at one address; -1 with errno, and nothing left there. It does not block, for who knocked may be
+ * gone again. */
 static int listen_at(const struct sockaddr *address, socklen_t length)
 {
     int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), saved;
 
     if (fd < 0)
         return -1;
-    if (set_up(fd, address->sa_family) == 0 && bind(fd, address, length) == 0 && listen(fd, BACKLOG) == 0)
+    bool is_bound = set_up(fd, address->sa_family) == 0 && bind(fd, address, length) == 0;
+    if (is_bound && listen(fd, BACKLOG) == 0)
         return fd;
     saved = errno;
+    if (is_bound && address->sa_family == AF_UNIX)
+        unlink(((const struct sockaddr_un *)address)->sun_path);
     close(fd);
     errno = saved;
     return -1;
@@ -124,10 +128,11 @@ static enum mh_status listen_tcp(struct mh_gdb_listener *listener, struct mh_err
     char port[PORT_DIGITS + 1];
     int problem;
 
+    const char *host = endpoint->host[0] ? endpoint->host : "127.0.0.1";
     snprintf(port, sizeof(port), "%u", endpoint->port);
-    problem = getaddrinfo(endpoint->host[0] ? endpoint->host : "127.0.0.1", port, &hints, &found);
+    problem = getaddrinfo(host, port, &hints, &found);
     if (problem != 0)
-        return mh_fail(err, MH_ERR_HOST, "cannot listen on %s: %s", endpoint->host, gai_strerror(problem));
+        return mh_fail(err, MH_ERR_HOST, "cannot listen for a debugger on %s: %s", host, gai_strerror(problem));
     errno = EADDRNOTAVAIL;
     for (const struct addrinfo *one = found; one && listener->fd < 0; one = one->ai_next) {
         listener->fd = listen_at(one->ai_addr, one->ai_addrlen);
@@ -136,8 +141,8 @@ static enum mh_status listen_tcp(struct mh_gdb_listener *listener, struct mh_err
     problem = errno;
     freeaddrinfo(found);
     if (listener->fd < 0)
-        return mh_fail(err, MH_ERR_HOST, "cannot listen for a debugger on %s port %s: %s",
-                       endpoint->host[0] ? endpoint->host : "127.0.0.1", port, strerror(problem));
+        return mh_fail(err, MH_ERR_HOST, "cannot listen for a debugger on %s port %s: %s", host, port,
+                       strerror(problem));
     listener->endpoint.port = port_of(listener->fd);
     return MH_OK;
 }

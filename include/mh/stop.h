@@ -28,6 +28,8 @@ enum mh_watch_kind {
 
 #define MH_INSTRUCTION_MAX 15u
 
+#define MH_NO_EXIT UINT32_MAX
+
 struct mh_stop {
     enum mh_stop_kind kind;
 
@@ -46,7 +48,7 @@ struct mh_stop {
     bool is_write;
 
     /* KVM_ERROR */
-    uint32_t exit_reason;                    /* KVM_EXIT_*; -1 when KVM_RUN itself failed */
+    uint32_t exit_reason;                    /* KVM_EXIT_*; MH_NO_EXIT when KVM itself failed */
     uint32_t suberror;                       /* of an internal error */
     uint64_t hardware_reason;                /* of a failed entry or an unknown exit */
     int host_errno;                          /* of KVM_RUN, or of an IO_ERROR */

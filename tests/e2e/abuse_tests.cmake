@@ -5,3 +5,13 @@ mh_e2e_test(abuse_gdb_flood)
 mh_abuse_test(e2e_abuse_gdb_flood)
 mh_e2e_test(abuse_guests)
 mh_abuse_test(e2e_abuse_guests)
+
+# a library that is loaded into the program and makes calls fail; a sanitizer brings its own allocator
+add_library(fail_nth MODULE ${CMAKE_CURRENT_LIST_DIR}/../support/fail_nth.c)
+target_compile_options(fail_nth PRIVATE -fno-sanitize=all)
+if(NOT MH_SANITIZE)
+  target_compile_definitions(fail_nth PRIVATE FAIL_MEMORY)
+endif()
+
+mh_e2e_test(abuse_refusals)
+mh_abuse_test(e2e_abuse_refusals)

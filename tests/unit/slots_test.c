@@ -147,17 +147,21 @@ static void the_same_pages_again_cost_nothing(void **state)
     assert_int_equal(fake_kvm.calls, calls);
 }
 
-static void a_refusal_is_told(void **state)
+static void a_refusal_is_told_and_mended_by_the_next_call(void **state)
 {
     struct fixture *f = *state;
     struct page_list pages = {0};
+    const struct page_list none = {0};
     page_list_add(&pages, mh_gpa_of(0x5000));
     fake_kvm.failing_errno = EINVAL;
     for (unsigned call = 1; call <= 6; call++) {
         fake_kvm.failing_call = fake_kvm.calls + call;
         assert_int_equal(slots_protect(&f->slots, &pages), -EINVAL);
         fake_kvm.failing_call = 0;
-        assert_int_equal(slots_create(&f->slots, f->fd, &f->memory), 0);
+        assert_int_equal(slots_protect(&f->slots, &pages), 0);
+        assert_int_equal(f->slots.count, 4);
+        assert_int_equal(slots_protect(&f->slots, &none), 0);
+        assert_int_equal(f->slots.count, 2);
     }
 }
 
@@ -174,7 +178,7 @@ int main(void)
         TEST(the_system_area_can_be_protected_too),
         TEST(protection_that_ends_leaves_two_slots_again),
         TEST(the_same_pages_again_cost_nothing),
-        TEST(a_refusal_is_told),
+        TEST(a_refusal_is_told_and_mended_by_the_next_call),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 #include "console.h"
 
 #include "output.h"
+#include "text_stream.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -82,7 +83,9 @@ static int emit(struct console_port *port, size_t length)
         fwrite(port->line + at, 1, end - at, text);
         at = end;
     }
-    int result = fclose(text) == 0 ? put(console, composed, size) : -errno;
+    if (!text_stream_close(text, &composed))
+        return -ENOMEM; /* the bytes stay, for there may be memory later */
+    int result = put(console, composed, size);
     free(composed);
     console->open = length > 0 && port->line[length - 1] != '\n' ? port : NULL;
     port->length -= length;

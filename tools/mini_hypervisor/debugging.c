@@ -2,6 +2,7 @@
 
 #include "machine.h"
 #include "message.h"
+#include "text_stream.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -38,7 +39,7 @@ static char *shell_word(const char *path)
         fputs(*c == '\'' ? "'\\''" : (const char[]){*c, '\0'}, text);
     if (path != NULL)
         fputc('\'', text);
-    return fclose(text) == 0 ? word : NULL;
+    return text_stream_close(text, &word) ? word : NULL;
 }
 
 /* The ready line: what to type. */

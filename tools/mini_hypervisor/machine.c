@@ -1,6 +1,7 @@
 #include "machine.h"
 
 #include "message.h"
+#include "text_stream.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -84,11 +85,12 @@ static void report(struct machine *machine, const struct mh_stop *stop)
     char *text = NULL;
     size_t length = 0;
     FILE *stream = open_memstream(&text, &length);
-    if (stream == NULL)
+    if (stream != NULL)
+        mh_vm_describe_stop(machine->vm, stop, write_to_stream, stream);
+    if (!text_stream_close(stream, &text)) {
+        machine_notice(machine, "it was stopped, and there is no memory to tell why");
         return;
-    mh_vm_describe_stop(machine->vm, stop, write_to_stream, stream);
-    if (fclose(stream) != 0)
-        return;
+    }
     bool timed_out = stop->kind == MH_STOP_INTERRUPTED;
     text[timed_out ? strcspn(text, "\n") : length - 1] = '\0';
     console_end_line(&machine->shared->console);
@@ -108,6 +110,8 @@ static enum ending ending_of(const struct mh_stop *stop)
         return ENDING_STOPPED;
     case MH_STOP_IO_ERROR:
         return ENDING_IO;
+    case MH_STOP_KVM_ERROR: /* what KVM itself could not do is no fault of the guest's */
+        return stop->exit_reason == MH_NO_EXIT ? ENDING_HOST : ENDING_CRASHED;
     default:
         return ENDING_CRASHED;
     }
@@ -169,19 +173,25 @@ static enum ending create_and_run(struct machine *machine)
     return ending;
 }
 
+/* The last of all machines wakes who waits for them. */
+static void tell_end(struct machine *machine, enum ending ending)
+{
+    const uint64_t one = 1;
+    machine->ending = ending;
+    if (atomic_fetch_sub(&machine->shared->running, 1) == 1 && write(machine->shared->done_fd, &one, sizeof one) < 0)
+        message("%s: cannot tell that it ended: %s", machine->title, strerror(errno));
+}
+
 static void *machine_thread(void *ctx)
 {
     struct machine *machine = ctx;
     pthread_mutex_lock(&machine->shared->start);
     pthread_mutex_unlock(&machine->shared->start);
-    machine->ending = create_and_run(machine);
-    const uint64_t one = 1;
-    if (atomic_fetch_sub(&machine->shared->running, 1) == 1 && write(machine->shared->done_fd, &one, sizeof one) < 0)
-        message("%s: cannot tell that it ended: %s", machine->title, strerror(errno));
+    tell_end(machine, create_and_run(machine));
     return NULL;
 }
 
-int machine_start(struct machine *machine)
+static int start_thread(struct machine *machine)
 {
     pthread_attr_t attributes;
     int error = pthread_attr_init(&attributes);
@@ -191,6 +201,23 @@ int machine_start(struct machine *machine)
     error = pthread_create(&machine->thread, &attributes, machine_thread, machine);
     pthread_attr_destroy(&attributes);
     return error;
+}
+
+void machine_start(struct machine *machine)
+{
+    int error = start_thread(machine);
+    machine->has_thread = error == 0;
+    if (machine->has_thread)
+        return;
+    message("%s: no thread to run it: %s", machine->title, strerror(error));
+    debugging_miss(machine);
+    tell_end(machine, ENDING_HOST);
+}
+
+void machine_join(struct machine *machine)
+{
+    if (machine->has_thread)
+        pthread_join(machine->thread, NULL);
 }
 
 void machine_stop(struct machine *machine)

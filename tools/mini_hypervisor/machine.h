@@ -8,7 +8,7 @@
 /* How a machine ended, in the order in which one outweighs another for the exit status. */
 enum ending {
     ENDING_HALTED,
-    ENDING_HOST, /* it could not be created */
+    ENDING_HOST, /* it could not be created, or KVM could not go on */
     ENDING_CRASHED,
     ENDING_IO,
     ENDING_STOPPED, /* from outside: timeout or signal */
@@ -40,6 +40,7 @@ struct machine {
     struct serial_end serial;
     struct mh_gdb_listener gdb; /* where a debugger connects, if one may */
     pthread_t thread;
+    bool has_thread;
     enum ending ending;
 
     pthread_mutex_t mutex; /* guards `vm`: it comes and goes while other threads want to kick it */
@@ -54,8 +55,10 @@ void machine_destroy(struct machine *machine);
 /* Tell the person something about the machine; `ctx` is a struct machine, the text one line without newline. */
 void machine_notice(void *ctx, const char *text);
 
-/* Start the thread that creates, runs and destroys the machine. 0, or an errno. Join `thread` afterwards. */
-int machine_start(struct machine *machine);
+/* Start the thread that creates, runs and destroys the machine; wait for its end with machine_join(). A machine for
+ * which there is no thread has ended, and that is told. */
+void machine_start(struct machine *machine);
+void machine_join(struct machine *machine);
 
 /* Ask the machine to end; may be repeated until it has. */
 void machine_stop(struct machine *machine);

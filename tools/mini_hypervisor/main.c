@@ -177,21 +177,31 @@ static void prepare_console(struct session *session)
     terminal_init(&session->shared.terminal, debugger_has_stdio ? -1 : STDIN_FILENO);
 }
 
+static enum mh_status open_events(struct session *session, struct mh_error *err)
+{
+    session->shared.done_fd = eventfd(0, EFD_CLOEXEC);
+    if (session->shared.done_fd >= 0)
+        session->shared.ending_fd = eventfd(0, EFD_CLOEXEC);
+    if (session->shared.done_fd < 0 || session->shared.ending_fd < 0)
+        return mh_fail(err, MH_ERR_HOST, "no descriptor for an event: %s", strerror(errno));
+    session->signal_fd = supervisor_open_signals();
+    if (session->signal_fd < 0)
+        return mh_fail(err, MH_ERR_HOST, "no descriptor for signals: %s", strerror(-session->signal_fd));
+    return MH_OK;
+}
+
 static enum mh_status prepare(struct session *session, struct mh_error *err)
 {
     const struct options *options = &session->options;
     session->shared.options = options;
     session->images = calloc(options->guests.count, sizeof *session->images);
     session->machines = calloc(options->guests.count, sizeof *session->machines);
-    session->shared.done_fd = eventfd(0, EFD_CLOEXEC);
-    session->shared.ending_fd = eventfd(0, EFD_CLOEXEC);
-    session->signal_fd = supervisor_open_signals();
     if (session->images == NULL || session->machines == NULL)
         return mh_fail(err, MH_ERR_HOST, "no memory for %zu machines", options->guests.count);
-    if (session->shared.done_fd < 0 || session->shared.ending_fd < 0 || session->signal_fd < 0)
-        return mh_fail(err, MH_ERR_HOST, "no descriptors for events and signals");
     raise_descriptor_limit();
-    enum mh_status status = mh_host_open(&session->shared.host, err);
+    enum mh_status status = open_events(session, err);
+    if (status == MH_OK)
+        status = mh_host_open(&session->shared.host, err);
     if (status == MH_OK)
         status = load_images(session, err);
     if (status == MH_OK)

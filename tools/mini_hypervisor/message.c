@@ -15,27 +15,44 @@ static bool is_control(char c)
     return byte < 0x20 || byte == 0x7f;
 }
 
+#define PREFIX "mini_hypervisor: "
+#define BRIEF 512u /* bytes of a message that can be said without memory */
+
+/* Paths and words of the command line may hold anything. */
+static void hide_controls(char *line, size_t length)
+{
+    for (size_t i = 0; i < length; i++) {
+        if (is_control(line[i]) && line[i] != '\n')
+            line[i] = '?';
+    }
+}
+
+static void say(char *line, size_t length)
+{
+    line[length++] = '\n';
+    hide_controls(line, length);
+    output_write(STDERR_FILENO, line, length, NULL);
+}
+
 void message(const char *format, ...)
 {
-    char *line = NULL;
-    size_t length = 0;
-    FILE *text = open_memstream(&line, &length);
-    if (text == NULL)
-        return;
-    fputs("mini_hypervisor: ", text);
-    va_list args;
+    const size_t prefix = sizeof PREFIX - 1;
+    char brief[BRIEF + 1] = PREFIX;
+    va_list args, again;
     va_start(args, format);
-    vfprintf(text, format, args);
+    va_copy(again, args);
+    int more = vsnprintf(brief + prefix, BRIEF - prefix, format, args);
+    size_t length = prefix + (more < 0 ? 0 : (size_t)more);
+    char *whole = length < BRIEF ? NULL : malloc(length + 2);
+    if (whole != NULL) {
+        memcpy(whole, PREFIX, prefix);
+        vsnprintf(whole + prefix, length + 1 - prefix, format, again);
+        say(whole, length);
+    } else
+        say(brief, strlen(brief));
+    va_end(again);
     va_end(args);
-    fputc('\n', text);
-    if (fclose(text) == 0) {
-        for (size_t i = 0; i < length; i++) { /* paths and words of the command line may hold anything */
-            if (is_control(line[i]) && line[i] != '\n')
-                line[i] = '?';
-        }
-        output_write(STDERR_FILENO, line, length, NULL);
-    }
-    free(line);
+    free(whole);
 }
 
 void message_printable(const char *text, char *to, size_t size)

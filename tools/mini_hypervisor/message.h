@@ -4,7 +4,8 @@
 
 #include <stddef.h>
 
-/* "mini_hypervisor: " and a printf-formatted line, or several; other control bytes than newlines come out as '?'. */
+/* "mini_hypervisor: " and a printf-formatted line, or several; other control bytes than newlines come out as '?'.
+ * Without memory a long one is cut. */
 void message(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Copy `text` with control bytes as '?', so that names cannot steer the terminal. Always ends in a NUL. */

@@ -1,6 +1,7 @@
 #include "serial_ends.h"
 
 #include "output.h"
+#include "text_stream.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -96,14 +97,14 @@ static char *expand_path(const char *pattern, size_t number)
         } else
             fputc(*c, text);
     }
-    return fclose(text) == 0 ? path : NULL;
+    return text_stream_close(text, &path) ? path : NULL;
 }
 
 static enum mh_status open_file(struct serial_end *end, const char *pattern, size_t number, struct mh_error *err)
 {
     char *path = expand_path(pattern, number);
     if (path == NULL)
-        return mh_fail(err, MH_ERR_HOST, "no memory");
+        return mh_fail(err, MH_ERR_HOST, "--serial file:%s: no memory for its path", pattern);
     /* a FIFO nobody reads must not keep us here, where no signal is answered */
     end->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0666);
     enum mh_status status = MH_OK;

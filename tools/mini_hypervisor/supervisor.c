@@ -82,6 +82,7 @@ static void answer_signals(struct supervisor *supervisor)
 
 static void tick(struct supervisor *supervisor)
 {
+    answer_signals(supervisor);
     if (supervisor->reason == 0 && supervisor->deadline != 0 && now_ms() >= supervisor->deadline)
         end_all(supervisor, ETIMEDOUT);
     for (size_t i = 0; i < supervisor->count; i++) {
@@ -97,39 +98,9 @@ static void wait_for_end(struct supervisor *supervisor)
     struct pollfd poll_fds[] = {{.fd = supervisor->shared->done_fd, .events = POLLIN},
                                 {.fd = supervisor->signal_fd, .events = POLLIN}};
     while ((poll_fds[0].revents & POLLIN) == 0) {
-        int ready = poll(poll_fds, 2, TICK_MS);
-        if (ready > 0 && (poll_fds[1].revents & POLLIN) != 0)
-            answer_signals(supervisor);
+        poll(poll_fds, 2, TICK_MS);
         tick(supervisor);
     }
-}
-
-/* The first `started` machines have a thread each; wait for these. */
-static void join_all(struct supervisor *supervisor, size_t started)
-{
-    for (size_t i = 0; i < started; i++)
-        pthread_join(supervisor->machines[i].thread, NULL);
-}
-
-static void give_up_from(struct supervisor *supervisor, size_t first, int error)
-{
-    for (size_t i = first; i < supervisor->count; i++) {
-        message("%s: no thread to run it: %s", supervisor->machines[i].title, strerror(error));
-        supervisor->machines[i].ending = ENDING_HOST;
-        debugging_miss(&supervisor->machines[i]);
-    }
-}
-
-static size_t start_all(struct supervisor *supervisor)
-{
-    for (size_t i = 0; i < supervisor->count; i++) {
-        int error = machine_start(&supervisor->machines[i]);
-        if (error != 0) {
-            give_up_from(supervisor, i, error);
-            return i;
-        }
-    }
-    return supervisor->count;
 }
 
 int supervisor_run(struct shared *shared, struct machine *machines, size_t count, int signal_fd)
@@ -140,13 +111,13 @@ int supervisor_run(struct shared *shared, struct machine *machines, size_t count
     atomic_init(&shared->running, count);
     pthread_mutex_init(&shared->start, NULL);
     pthread_mutex_lock(&shared->start);
-    size_t started = start_all(&supervisor);
+    for (size_t i = 0; i < count; i++)
+        machine_start(&machines[i]);
     pthread_mutex_unlock(&shared->start);
     mh_host_prepare(shared->host);
-    bool some_missing = started < count && atomic_fetch_sub(&shared->running, count - started) == count - started;
-    if (started > 0 && !some_missing)
-        wait_for_end(&supervisor);
-    join_all(&supervisor, started);
+    wait_for_end(&supervisor);
+    for (size_t i = 0; i < count; i++)
+        machine_join(&machines[i]);
     pthread_mutex_destroy(&shared->start);
     return supervisor.reason;
 }
