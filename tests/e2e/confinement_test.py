@@ -146,6 +146,9 @@ class FilesTest(ConfinedCase):
         gdb = self.break_out("-g", image, "--gdb", "0")
         self.opens(gdb, image, os.O_RDONLY)
         self.refuses(gdb, errno.EACCES, OPENAT, AT_FDCWD, image, os.O_WRONLY)
+        os.unlink(image)
+        self.write("guest.elf", b"what has been built since")
+        self.refuses(gdb, errno.EACCES, OPENAT, AT_FDCWD, image, os.O_RDONLY)
 
     def test_directory_of_the_socket(self):
         """The socket's name can be removed, as anything beside it; nothing can be read or made there."""
