@@ -15,3 +15,5 @@ endif()
 
 mh_e2e_test(abuse_refusals)
 mh_abuse_test(e2e_abuse_refusals)
+mh_e2e_test(abuse_gdb_fifty)
+mh_abuse_test(e2e_abuse_gdb_fifty)
