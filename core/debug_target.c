@@ -5,6 +5,7 @@
 #include "devices/own_directory.h"
 #include "exceptions.h"
 #include "loader.h"
+#include "maps_file.h"
 #include "monitor.h"
 #include "probe.h"
 #include "register_state.h"
@@ -238,6 +239,8 @@ static int target_open_file(void *ctx, unsigned number, const char *name)
 {
     struct mh_vm *vm = ctx;
     const char *image = target_exec_file(ctx, number);
+    if (maps_file_is(name))
+        return maps_file_open(vm);
     if (image != NULL && strcmp(name, image) == 0) {
         int fd = open(image, O_RDONLY | O_CLOEXEC);
         return fd < 0 ? -errno : fd;
@@ -273,8 +276,7 @@ static const struct mh_debug_target_ops ops = {
 bool mh_vm_last_stop(const struct mh_vm *vm, struct mh_stop *stop)
 {
     *stop = vm->debug.last_stop;
-    bool crashed = stop->kind >= MH_STOP_EXCEPTION && stop->kind != MH_STOP_INTERRUPTED;
-    if (vm->debug.killed && !crashed)
+    if (vm->debug.killed && !mh_stop_is_crash(stop))
         stop->kind = MH_STOP_HALTED;
     return vm->debug.killed || stop->kind == MH_STOP_HALTED;
 }

@@ -1,5 +1,7 @@
 #include "monitor.h"
 
+#include "core_file.h"
+#include "mappings.h"
 #include "mh/x86_regs.h"
 #include "report.h"
 #include "text.h"
@@ -29,73 +31,23 @@ static enum mh_status show_walk(struct mh_vm *vm, const char *argument, const st
     return MH_OK;
 }
 
-/* A run of pages with the same rights whose physical addresses follow each other. */
-struct mapping {
-    uint64_t start, end, physical;
-    bool writable, user, executable;
-};
-
-static void say_mapping(const struct text_output *output, const struct mapping *mapping)
+static void say_mapping(void *ctx, const struct mapping *mapping)
 {
-    if (mapping->end == mapping->start)
-        return;
+    const struct text_output *output = ctx;
     text_say(output, "0x%016" PRIx64 "-0x%016" PRIx64 " -> 0x%" PRIx64 "  r%c%c %s\n", mapping->start, mapping->end,
              mapping->physical, mapping->writable ? 'w' : '-', mapping->executable ? 'x' : '-',
              mapping->user ? "rings 0-3" : "ring 0");
 }
-
-static bool continues(const struct mapping *mapping, uint64_t address, const struct paging_walk *walk)
-{
-    uint64_t base = walk->physical.v;
-    return mapping->end != mapping->start && address == mapping->end &&
-           base == mapping->physical + (mapping->end - mapping->start) && walk->writable == mapping->writable &&
-           walk->user == mapping->user && walk->executable == mapping->executable;
-}
-
-/* How far to go on after a walk that found nothing: past everything the missing entry would have mapped. */
-static uint64_t span_of_end(const struct paging_walk *walk, unsigned levels)
-{
-    return 1ull << (12 + 9 * (levels - walk->steps));
-}
-
-/* Walk all of the lower half, then the upper; entries that are missing high up skip most of it. Tables that lead to
- * themselves, or to the same empty ones over and over, could keep a walker busy for hours. */
-#define MAP_LINES_MAX 4096u
-#define MAP_WALKS_MAX (1u << 22)
 
 static enum mh_status show_map(struct mh_vm *vm, const char *argument, const struct text_output *output,
                                struct mh_error *err)
 {
     (void)argument, (void)err;
     const struct paging_mode mode = virtual_mode(vm);
-    const unsigned levels = (mode.cr4 & MH_CR4_LA57) != 0 ? 5 : 4;
-    const uint64_t half = 1ull << (11 + 9 * levels), upper = -half;
-    struct mapping mapping = {0};
-    unsigned lines = 0, walks = 0;
-    if ((mode.cr0 & MH_CR0_PG) == 0 || (mode.efer & MH_EFER_LMA) == 0) {
+    struct text_output to = *output;
+    if ((mode.cr0 & MH_CR0_PG) == 0 || (mode.efer & MH_EFER_LMA) == 0)
         text_say(output, "the machine is not in 64-bit mode: there are no tables to follow\n");
-        return MH_OK;
-    }
-    for (uint64_t at = 0; lines < MAP_LINES_MAX && walks < MAP_WALKS_MAX; walks++) {
-        struct paging_walk walk;
-        bool mapped = paging_walk(&vm->memory, &mode, mh_gva_of(at), &walk);
-        if (mapped && continues(&mapping, at, &walk))
-            mapping.end += walk.page_size;
-        else if (mapped) {
-            say_mapping(output, &mapping);
-            lines++;
-            mapping =
-                (struct mapping){at, at + walk.page_size, walk.physical.v, walk.writable, walk.user, walk.executable};
-        }
-        uint64_t span = mapped ? walk.page_size : span_of_end(&walk, levels);
-        at = (at & ~(span - 1)) + span;
-        if (at == 0)
-            break;
-        if (at == half)
-            at = upper;
-    }
-    say_mapping(output, &mapping);
-    if (lines == MAP_LINES_MAX || walks == MAP_WALKS_MAX)
+    else if (!mappings_each(vm, say_mapping, &to))
         text_say(output, "(and more)\n");
     return MH_OK;
 }
@@ -142,13 +94,24 @@ static enum mh_status show_stats(struct mh_vm *vm, const char *argument, const s
     return MH_OK;
 }
 
+static enum mh_status write_core(struct mh_vm *vm, const char *argument, const struct text_output *output,
+                                 struct mh_error *err)
+{
+    const char *name = *argument != '\0' ? argument : "core";
+    enum mh_status status = core_file_write(vm, &vm->debug.last_stop, name, err);
+    if (status == MH_OK)
+        text_say(output, "saved %s/%s\n", vm->config.core_dir, name);
+    return status;
+}
+
 struct command {
     const char *name;
     enum mh_status (*run)(struct mh_vm *, const char *, const struct text_output *, struct mh_error *);
 };
 
 static const struct command commands[] = {
-    {"regs", show_registers}, {"pt", show_walk}, {"map", show_map}, {"files", show_files}, {"stats", show_stats},
+    {"regs", show_registers}, {"pt", show_walk},     {"map", show_map},
+    {"files", show_files},    {"stats", show_stats}, {"core", write_core},
 };
 
 enum mh_status monitor_run(struct mh_vm *vm, const char *command, mh_text_sink *sink, void *sink_ctx,
@@ -160,6 +123,6 @@ enum mh_status monitor_run(struct mh_vm *vm, const char *command, mh_text_sink *
         if (strlen(commands[i].name) == length && strncmp(command, commands[i].name, length) == 0)
             return commands[i].run(vm, command + length + strspn(command + length, " "), &output, err);
     }
-    return mh_fail(err, MH_ERR_USAGE, "there is no command '%.*s': regs, pt ADDR, map, files, stats", (int)length,
-                   command);
+    return mh_fail(err, MH_ERR_USAGE, "there is no command '%.*s': regs, pt ADDR, map, files, stats, core NAME",
+                   (int)length, command);
 }

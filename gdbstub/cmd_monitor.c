@@ -15,7 +15,8 @@ static const char help_text[] =
     "pt ADDR       how the page tables translate ADDR, level by level\n"
     "map           which addresses are mapped, and what may be done there\n"
     "files         the machine's files\n"
-    "stats         how often the machine left the processor, and why\n";
+    "stats         how often the machine left the processor, and why\n"
+    "core [NAME]   write a core file NAME (core) into the directory of --core\n";
 
 static void say(struct gdb_session *session, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -136,7 +136,7 @@ static void stopped_unattended(struct gdb_machines *machines, struct gdb_machine
 {
     if (machine->stop.kind == MH_STOP_HALTED)
         halted(machines, machine);
-    else if (!gdb_stop_is_crash(&machine->stop))
+    else if (!mh_stop_is_crash(&machine->stop))
         gdb_machines_resume(machines, machine, &go_on);
     else if (!machines->hold)
         gdb_machines_kill(machines, machine, gdb_stop_signal(&machine->stop));
@@ -264,7 +264,7 @@ void gdb_machines_release(struct gdb_machines *machines, struct gdb_machine *mac
         return;
     if (machine->held)
         gdb_machines_finish(machine);
-    else if (gdb_stop_is_crash(&machine->stop))
+    else if (mh_stop_is_crash(&machine->stop))
         gdb_machines_kill(machines, machine, gdb_stop_signal(&machine->stop));
     else
         gdb_machines_resume(machines, machine, &go_on);

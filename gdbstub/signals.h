@@ -29,11 +29,8 @@ enum gdb_signal {
     GDB_SIGNAL_WINCH = 28,
 };
 
-/* The signal a native program would have got for this stop; 0 for MH_STOP_HALTED. */
+/* mh_stop_signal() in those numbers. */
 uint8_t gdb_stop_signal(const struct mh_stop *stop);
-
-/* True when the machine cannot go on after this stop unless someone repairs it. */
-bool gdb_stop_is_crash(const struct mh_stop *stop);
 
 /* True when a program without handlers dies of that signal. */
 bool gdb_signal_is_deadly(uint8_t signal);

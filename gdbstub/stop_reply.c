@@ -86,7 +86,7 @@ static void describe(struct gdb_session *session, const struct gdb_machine *mach
 
     if (machine->held)
         gdb_session_print(session, halted, sizeof(halted) - 1);
-    else if (machine->state == GDB_MACHINE_STOPPED && gdb_stop_is_crash(&machine->stop))
+    else if (machine->state == GDB_MACHINE_STOPPED && mh_stop_is_crash(&machine->stop))
         target->ops->describe_stop(target->ctx, machine->vm, &machine->stop, gdb_session_print, session);
     gdb_session_flush_console(session);
 }
@@ -96,7 +96,7 @@ static void pass_unheard(struct gdb_session *session, struct gdb_machine *machin
 {
     uint8_t signal = gdb_stop_signal(&machine->stop);
 
-    if (machine->state != GDB_MACHINE_STOPPED || !gdb_stop_is_crash(&machine->stop) || !session->pass_signal[signal])
+    if (machine->state != GDB_MACHINE_STOPPED || !mh_stop_is_crash(&machine->stop) || !session->pass_signal[signal])
         return;
     describe(session, machine);
     gdb_machines_kill(session->machines, machine, signal);

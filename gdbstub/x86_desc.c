@@ -49,13 +49,13 @@ unsigned gdb_x86_undescribed(const struct gdb_x86_layout *layout)
 void gdb_x86_get(const struct gdb_x86_reg *reg, const struct mh_x86_regs *regs, uint8_t *to)
 {
     memcpy(to, (const uint8_t *)regs + reg->offset, reg->stored);
-    memset(to + reg->stored, 0, (size_t)(reg->size - reg->stored));
+    memset(to + reg->stored, reg->stored == 0 ? 0xff : 0, (size_t)(reg->size - reg->stored));
 }
 
 bool gdb_x86_set(const struct gdb_x86_reg *reg, struct mh_x86_regs *regs, const uint8_t *from)
 {
     for (size_t i = reg->stored; i < reg->size; i++)
-        if (from[i] != 0)
+        if (reg->stored != 0 && from[i] != 0)
             return false;
     memcpy((uint8_t *)regs + reg->offset, from, reg->stored);
     return true;

@@ -20,6 +20,7 @@ enum gdb_x86_feature {
     GDB_X86_AVX,
     GDB_X86_AVX512,
     GDB_X86_SYSTEM,
+    GDB_X86_LINUX,
     GDB_X86_FEATURE_COUNT,
 };
 
@@ -28,7 +29,7 @@ struct gdb_x86_reg {
     const char *type;  /* of the target description */
     const char *group; /* NULL: gdb works it out from the type */
     uint16_t offset;   /* in struct mh_x86_regs */
-    uint8_t stored;    /* bytes there */
+    uint8_t stored;    /* bytes there; 0: the machine has no such register, it reads as all ones and takes anything */
     uint8_t size;      /* bytes in packets: more than `stored` means zeros above */
     uint8_t feature;   /* enum gdb_x86_feature */
     uint8_t regs;      /* the MH_REGS_* it is part of */
@@ -72,7 +73,11 @@ bool gdb_x86_set(const struct gdb_x86_reg *reg, struct mh_x86_regs *regs, const 
 /* True when the register has the same value in both. */
 bool gdb_x86_equal(const struct gdb_x86_reg *reg, const struct mh_x86_regs *a, const struct mh_x86_regs *b);
 
-/* Add the target description of a machine with these registers, an XML document, as text. */
+/*
+ * Add the target description of a machine with these registers, an XML document, as text. Its
+ * system is none; but with orig_rax in it the debugger can be told that it is Linux ("set osabi GNU/Linux"), and gdb's
+ * gcore writes core files for systems it knows only.
+ */
 void gdb_x86_describe(const struct gdb_x86_layout *layout, struct gdb_reply *to);
 
 #endif

@@ -193,6 +193,8 @@ static const struct gdb_x86_reg table[] = {
     {"gdt_limit", "uint32", "system", AT(system.gdt.limit), 2, 4, GDB_X86_SYSTEM, MH_REGS_SYSTEM},
     {"idt_base", "data_ptr", "system", AT(system.idt.base), 8, 8, GDB_X86_SYSTEM, MH_REGS_SYSTEM},
     {"idt_limit", "uint32", "system", AT(system.idt.limit), 2, 4, GDB_X86_SYSTEM, MH_REGS_SYSTEM},
+    /* the system call a Linux program is in; see gdb_x86_describe() */
+    {"orig_rax", "int64", "system", 0, 0, 8, GDB_X86_LINUX, MH_REGS_GENERAL},
 };
 
 const struct gdb_x86_reg *gdb_x86_table(size_t *count)

@@ -91,6 +91,7 @@ static const struct {
     [GDB_X86_AVX] = {"org.gnu.gdb.i386.avx", NULL, {NULL, NULL}},
     [GDB_X86_AVX512] = {"org.gnu.gdb.i386.avx512", NULL, {vec128_types, v2ui128_type}},
     [GDB_X86_SYSTEM] = {"mini-hypervisor.x86.system", system_flags, {NULL, NULL}},
+    [GDB_X86_LINUX] = {"org.gnu.gdb.i386.linux", NULL, {NULL, NULL}},
 };
 
 static void add_field(const struct field *field, struct gdb_reply *to)

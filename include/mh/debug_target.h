@@ -118,7 +118,8 @@ struct mh_debug_target_ops {
                               struct mh_error *err);
 
     /* The VM's own files, read only: a host descriptor the caller closes, or minus an errno. The path vm_exec_file()
-     * gives is asked for too, by debuggers that look for the symbols. */
+     * gives is asked for too, by debuggers that look for the symbols; and "/proc/N/maps", by those that want to save
+     * all memory: what the page tables map, in the form of proc(5), whatever N is. */
     int (*open_file)(void *ctx, unsigned vm, const char *name);
 };
 

@@ -56,4 +56,10 @@ struct mh_stop {
     uint8_t instruction_length;              /* 0: not known */
 };
 
+/* True when the machine cannot go on after this stop unless someone repairs it. */
+bool mh_stop_is_crash(const struct mh_stop *stop);
+
+/* The signal (of <signal.h>) that Linux would have sent a program for this stop; 0 for MH_STOP_HALTED. */
+int mh_stop_signal(const struct mh_stop *stop);
+
 #endif

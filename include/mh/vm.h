@@ -100,6 +100,7 @@ struct mh_vm_config {
     const char *files_parent;             /* directory of the VMs' own directories; made when a guest first writes */
     const char *files_name;               /* name of this VM's directory in it */
     struct mh_file_limits limits;
+    const char *core_dir; /* directory for core files; NULL: none may be written */
     /* Told once for each kind of thing a guest does that has no effect; may be NULL. One line, no newline. */
     void (*notice)(void *ctx, const char *text);
     void *notice_ctx;
@@ -158,6 +159,13 @@ bool mh_vm_last_stop(const struct mh_vm *vm, struct mh_stop *stop);
  */
 void mh_vm_describe_stop(struct mh_vm *vm, const struct mh_stop *stop, void (*write)(void *, const char *, size_t),
                          void *write_ctx);
+
+/*
+ * Write an ELF core file called `name`, a single component, into config.core_dir, over what has that name: the machine
+ * as it is now, after `stop`. To be called when mh_vm_describe_stop() may be. Returns MH_OK, or MH_ERR_IO with the
+ * reason; on error nothing is left of the file, and what had its name before is untouched.
+ */
+enum mh_status mh_vm_write_core(struct mh_vm *vm, const struct mh_stop *stop, const char *name, struct mh_error *err);
 
 /* The signal that takes a machine's thread out of the guest, or out of a wait; mh_kick_install() gives it a handler. */
 #define MH_KICK_SIGNAL SIGUSR1

@@ -3,4 +3,5 @@ foreach(behaviour all breakpoints conditions connect debuggers ends fallbacks fa
     watchpoints)
   mh_e2e_test(gdb_${behaviour})
 endforeach()
+mh_e2e_test(core_file)
 mh_e2e_test(gdbtest)

@@ -9,6 +9,7 @@ mh_unit_test(serial unit/serial_test.c)
 mh_unit_test(loader unit/loader_test.c support/temp_dir.c)
 mh_unit_test(shared_files unit/shared_files_test.c support/temp_dir.c)
 mh_unit_test(own_directory unit/own_directory_test.c support/temp_dir.c)
+mh_unit_test(whole_file unit/whole_file_test.c support/temp_dir.c)
 
 mh_unit_test(file_store unit/file_store_test.c support/temp_dir.c support/guest_files.c support/wrapped_io.c)
 target_link_options(file_store_test PRIVATE -Wl,--wrap=pread,--wrap=pwrite,--wrap=ftruncate,--wrap=copy_file_range)

@@ -124,6 +124,10 @@ static void values_go_in_and_out(void **state)
         uint8_t value[64] = {0};
 
         gdb_x86_get(layout.reg[i], &regs, value);
+        if (layout.reg[i]->stored == 0) {
+            assert_int_equal(value[0], 0xff); /* orig_rax: in no system call */
+            continue;
+        }
         assert_int_equal(value[layout.reg[i]->stored - 1], 0x5a);
         if (layout.reg[i]->size > layout.reg[i]->stored)
             assert_int_equal(value[layout.reg[i]->size - 1], 0);

@@ -42,6 +42,7 @@ static const char help[] =
     "      --files-dir DIR     guest number N called NAME keeps what it writes in DIR/N-NAME (vm-files)\n"
     "      --max-open N        files a guest may have open at once (16)\n"
     "      --max-written MB    how much a guest may write, and how large its files may get (64)\n"
+    "      --core DIR          write DIR/N-NAME.core, for gdb, when a guest crashes or is still running at --timeout\n"
     "\n"
     "      --probe             print what this host's KVM can do, and end\n"
     "  -h, --help              this text\n"

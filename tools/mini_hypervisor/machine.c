@@ -56,6 +56,7 @@ static struct mh_vm_config config_of(struct machine *machine)
         .files_parent = options->files_dir,
         .files_name = machine->files_name,
         .limits = options->limits,
+        .core_dir = options->core_dir,
         .notice = machine_notice,
         .notice_ctx = machine,
     };
@@ -99,6 +100,18 @@ static void report(struct machine *machine, const struct mh_stop *stop)
     else
         message("%s: %s", machine->title, text);
     free(text);
+}
+
+/* Leave the machine's state to a debugger that comes later, where --core said. */
+static void save_core(struct machine *machine, const struct mh_stop *stop)
+{
+    struct mh_error err;
+    char name[sizeof machine->files_name + 8];
+    snprintf(name, sizeof name, "%s.core", machine->files_name);
+    if (mh_vm_write_core(machine->vm, stop, name, &err) == MH_OK)
+        message("%s: core file %s/%s", machine->title, machine->shared->options->core_dir, name);
+    else
+        message("%s: %s", machine->title, err.text);
 }
 
 static enum ending ending_of(const struct mh_stop *stop)
@@ -148,6 +161,8 @@ static enum ending run(struct machine *machine, struct mh_vm *vm)
         stop.kind == MH_STOP_HALTED || (stop.kind == MH_STOP_INTERRUPTED && !atomic_load(&machine->shared->timed_out));
     if (!is_silent)
         report(machine, &stop);
+    if (!is_silent && machine->shared->options->core_dir != NULL)
+        save_core(machine, &stop);
     return ending_of(&stop);
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum exit_code {
@@ -190,6 +191,13 @@ static enum mh_status open_events(struct session *session, struct mh_error *err)
     return MH_OK;
 }
 
+static enum mh_status make_core_directory(const char *path, struct mh_error *err)
+{
+    if (path != NULL && mkdir(path, 0777) != 0 && errno != EEXIST)
+        return mh_fail(err, MH_ERR_IO, "no directory %s for core files: %s", path, strerror(errno));
+    return MH_OK;
+}
+
 static enum mh_status prepare(struct session *session, struct mh_error *err)
 {
     const struct options *options = &session->options;
@@ -202,6 +210,8 @@ static enum mh_status prepare(struct session *session, struct mh_error *err)
     enum mh_status status = open_events(session, err);
     if (status == MH_OK)
         status = mh_host_open(&session->shared.host, err);
+    if (status == MH_OK)
+        status = make_core_directory(options->core_dir, err);
     if (status == MH_OK)
         status = load_images(session, err);
     if (status == MH_OK)

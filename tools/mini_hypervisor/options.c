@@ -134,6 +134,14 @@ static enum mh_status take_files_dir(struct options *options, const char *value,
     return MH_OK;
 }
 
+static enum mh_status take_core(struct options *options, const char *value, struct mh_error *err)
+{
+    if (*value == '\0')
+        return fail(err, "core", "''", "give a directory");
+    options->core_dir = value;
+    return MH_OK;
+}
+
 static enum mh_status take_max_open(struct options *options, const char *value, struct mh_error *err)
 {
     options->limits.open_files = (unsigned)number_up_to(value, OPEN_FILES_MAX);
@@ -239,6 +247,7 @@ static const struct option option_table[] = {
     {"files-dir", 0, false, true, NULL, take_files_dir},
     {"max-open", 0, false, true, NULL, take_max_open},
     {"max-written", 0, false, true, NULL, take_max_written},
+    {"core", 0, false, true, NULL, take_core},
     {"gdb", 0, false, true, GDB_PORT, take_gdb},
     {"gdb-all", 0, false, true, GDB_PORT, take_gdb_all},
     {"gdb-run", 0, false, false, NULL, take_gdb_run},

@@ -47,6 +47,7 @@ struct options {
     enum mh_gdb_lost gdb_lost;
     struct mh_gdb_endpoint gdb_endpoint; /* of machine 1; options_gdb_endpoint() tells the others' */
     const char *files_dir;
+    const char *core_dir; /* NULL: no core files */
     struct mh_file_limits limits;
 };
 

@@ -43,7 +43,7 @@ static const int calls[] = {
     SYS_read, SYS_write, SYS_readv, SYS_writev, SYS_pread64, SYS_pwrite64, SYS_lseek, SYS_close, SYS_copy_file_range,
     SYS_openat, SYS_openat2, SYS_open, SYS_fstat, SYS_stat, SYS_lstat, SYS_newfstatat, SYS_statx, SYS_ftruncate,
     SYS_fallocate, SYS_fsync, SYS_fdatasync, SYS_flock, SYS_mkdir, SYS_mkdirat, SYS_unlink, SYS_unlinkat, SYS_rmdir,
-    SYS_rename, SYS_renameat, SYS_renameat2, SYS_linkat, SYS_fcntl, SYS_dup, SYS_getdents64,
+    SYS_rename, SYS_renameat, SYS_renameat2, SYS_linkat, SYS_fcntl, SYS_dup, SYS_getdents64, SYS_memfd_create,
     /* debuggers that connect, and their packets; no new sockets */
     SYS_accept4, SYS_recvfrom, SYS_sendto, SYS_shutdown, SYS_setsockopt, SYS_getsockopt,
     /* waiting, time, signals */

@@ -1,0 +1,39 @@
+#include "whole_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+int whole_file_begin(struct whole_file *file, int directory, const char *name)
+{
+    int length = snprintf(file->part, sizeof file->part, ".%s.part", name);
+    if (*name == '\0' || strchr(name, '/') != NULL || length < 0 || (size_t)length >= sizeof file->part)
+        return -EINVAL;
+    snprintf(file->name, sizeof file->name, "%s", name);
+    if (unlinkat(directory, file->part, 0) != 0 && errno != ENOENT)
+        return -errno;
+    file->directory = directory;
+    file->fd = openat(directory, file->part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    return file->fd < 0 ? -errno : 0;
+}
+
+static int remove_part(const struct whole_file *file, int error)
+{
+    unlinkat(file->directory, file->part, 0);
+    return -error;
+}
+
+int whole_file_finish(struct whole_file *file)
+{
+    if (close(file->fd) != 0 || renameat(file->directory, file->part, file->directory, file->name) != 0)
+        return remove_part(file, errno);
+    return 0;
+}
+
+void whole_file_abandon(struct whole_file *file)
+{
+    close(file->fd);
+    remove_part(file, 0);
+}
