@@ -297,13 +297,14 @@ enum mh_status core_file_write(struct mh_vm *vm, const struct mh_stop *stop, con
     const char *parent = vm->config.core_dir;
     if (parent == NULL)
         return mh_fail(err, MH_ERR_IO, "start with --core DIR to say where core files may be written");
-    struct core_file core = {.vm = vm, .stop = stop};
     int directory = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int result = directory < 0 ? -errno : collect(&core);
+    if (directory < 0)
+        return failed(parent, name, errno, err);
+    struct core_file core = {.vm = vm, .stop = stop};
+    int result = collect(&core);
     if (result == 0)
         result = write_whole(&core, directory, name);
-    if (directory >= 0)
-        close(directory);
+    close(directory);
     free(core.segments);
     free(core.notes);
     return result == 0 ? MH_OK : failed(parent, name, -result, err);
