@@ -124,6 +124,11 @@ class OfferTest(GdbCase):
         self.check(self.run_vm("-g", *[elf("gdb_points")] * 2, "--gdb", "stdio"), EXIT_USAGE)
         self.check(self.run_vm("-g", elf("gdb_points"), "--gdb-hold"), EXIT_USAGE, err="--gdb")
 
+    def test_unix_path_that_numbers_make_too_long(self):
+        fits = "unix:/nowhere/" + "x" * 96 + "%n"
+        self.check(self.run_vm("-g", *[elf("gdb_points")] * 100, "--gdb", fits), EXIT_USAGE, b"", "too long")
+        self.check(self.run_vm("-g", *[elf("gdb_points")] * 9, "--gdb", fits), EXIT_HOST, b"", "cannot listen")
+
     def test_run_without_waiting(self):
         vm = self.offer(guest("spin"), "--gdb-run")
         self.assertEqual(vm.ready[0][3], "gdb may connect")

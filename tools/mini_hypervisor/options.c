@@ -405,6 +405,10 @@ static enum mh_status check_gdb(const struct parser *parser, struct options *opt
     if (endpoint->transport == MH_GDB_UNIX && strstr(endpoint->path, "%n") == NULL)
         return mh_fail(err, MH_ERR_USAGE, "--gdb unix:%s: several machines need a socket each; put %%n into its name",
                        endpoint->path);
+    if (endpoint->transport == MH_GDB_UNIX &&
+        snprintf(NULL, 0, "%s%zu", endpoint->path, count) - 2 >= (int)MH_GDB_PATH_MAX)
+        return mh_fail(err, MH_ERR_USAGE, "--gdb unix:%s: too long for a UNIX socket when %%n is %zu", endpoint->path,
+                       count);
     if (endpoint->transport == MH_GDB_TCP && endpoint->port != 0 && endpoint->port + count - 1 > UINT16_MAX)
         return mh_fail(err, MH_ERR_USAGE, "--gdb %u: there are no %zu ports from there on", endpoint->port, count);
     return MH_OK;
