@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define INT3 0xcc
+#define HLT 0xf4
 #define WATCH_LENGTH_MAX (SLOTS_PROTECTED_MAX / 2 * PAGE_4K)
 
 static bool is_watch(const struct breakpoint *breakpoint)
@@ -146,29 +147,31 @@ static int reserve_patch(struct breakpoints *breakpoints)
     return 0;
 }
 
-static bool is_patched(const struct breakpoints *breakpoints, const uint8_t *at)
+/* The patch at a place, as long as the guest has not written over it. */
+static const struct patch *find_patch(const struct breakpoints *breakpoints, const uint8_t *at)
 {
     for (size_t i = 0; i < breakpoints->patch_count; i++) {
-        if (breakpoints->patches[i].at == at)
-            return true;
+        if (breakpoints->patches[i].at == at && *at == breakpoints->patches[i].opcode)
+            return &breakpoints->patches[i];
     }
-    return false;
+    return NULL;
 }
 
 void breakpoints_patch(struct mh_vm *vm, const struct paging_mode *mode, uint64_t address)
 {
     struct breakpoints *breakpoints = &vm->debug.breakpoints;
     uint8_t *at = virtual_at(vm, mode, mh_gva_of(address));
-    if (at == NULL || (*at == INT3 && is_patched(breakpoints, at)) || reserve_patch(breakpoints) < 0)
+    if (at == NULL || find_patch(breakpoints, at) != NULL || reserve_patch(breakpoints) < 0)
         return;
-    breakpoints->patches[breakpoints->patch_count++] = (struct patch){.at = at, .original = *at};
-    *at = INT3;
+    uint8_t opcode = vm->debug.host.int3 == HOST_INT3_LOST ? HLT : INT3;
+    breakpoints->patches[breakpoints->patch_count++] = (struct patch){.at = at, .original = *at, .opcode = opcode};
+    *at = opcode;
 }
 
 void breakpoints_unpatch(struct breakpoints *breakpoints)
 {
     for (size_t i = 0; i < breakpoints->patch_count; i++) {
-        if (*breakpoints->patches[i].at == INT3)
+        if (*breakpoints->patches[i].at == breakpoints->patches[i].opcode)
             *breakpoints->patches[i].at = breakpoints->patches[i].original;
     }
     breakpoints->patch_count = 0;
@@ -178,9 +181,9 @@ void breakpoints_refresh(struct breakpoints *breakpoints)
 {
     for (size_t i = 0; i < breakpoints->patch_count; i++) {
         struct patch *patch = &breakpoints->patches[i];
-        if (*patch->at != INT3) {
+        if (*patch->at != patch->opcode) {
             patch->original = *patch->at;
-            *patch->at = INT3;
+            *patch->at = patch->opcode;
         }
     }
 }
@@ -289,7 +292,7 @@ bool breakpoints_patched_at(struct mh_vm *vm, uint64_t rip)
 {
     const struct paging_mode mode = virtual_mode(vm);
     const uint8_t *at = virtual_at(vm, &mode, mh_gva_of(rip));
-    return at != NULL && *at == INT3 && is_patched(&vm->debug.breakpoints, at);
+    return at != NULL && find_patch(&vm->debug.breakpoints, at) != NULL;
 }
 
 /* DR7's condition bits for a register: execute 0, write 1, read or write 3; and its length bits. */

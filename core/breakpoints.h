@@ -24,10 +24,10 @@ struct breakpoint {
     uint64_t length; /* bytes; 1 for breakpoints */
 };
 
-/* An INT3 in guest memory. */
+/* An instruction of ours in guest memory: an INT3, or a HLT where KVM does not report those. */
 struct patch {
     uint8_t *at;
-    uint8_t original;
+    uint8_t original, opcode;
 };
 
 struct breakpoints {
@@ -53,20 +53,23 @@ void breakpoints_remove(struct breakpoints *breakpoints, const struct breakpoint
 void breakpoints_clear(struct breakpoints *breakpoints);
 void breakpoints_destroy(struct breakpoints *breakpoints);
 
-/* Put an INT3 at a guest-virtual address, remembering what was there; nothing when the address is not mapped. */
+/*
+ * Put an INT3 at a guest-virtual address, remembering what was there; nothing when the address is not mapped. Where the
+ * host does not report INT3 it is a HLT, which ends a run in ring 0 only.
+ */
 void breakpoints_patch(struct mh_vm *vm, const struct paging_mode *mode, uint64_t address);
 
 /* Make all of them effective, or, for a single step, the watchpoints alone: fills in the members above and patches
  * memory. 0, or minus an errno. */
 int breakpoints_arm(struct mh_vm *vm, bool watches_only);
-/* Take the INT3s out again. A byte the guest has written over one stays. */
+/* Take the patches out again. A byte the guest has written over one stays. */
 void breakpoints_unpatch(struct breakpoints *breakpoints);
-/* The guest or a device may have written over an INT3: take that as what is there, and put the INT3 back. */
+/* The guest or a device may have written over a patch: take that as what is there, and put the patch back. */
 void breakpoints_refresh(struct breakpoints *breakpoints);
 
 /* The breakpoint (not watchpoint) at `rip`, NULL when there is none. */
 const struct breakpoint *breakpoints_at(const struct breakpoints *breakpoints, uint64_t rip);
-/* True when the guest stands on an INT3 of ours. */
+/* True when a patch of ours is at `rip`. */
 bool breakpoints_patched_at(struct mh_vm *vm, uint64_t rip);
 
 /* The debug registers that go with the armed state, in KVM's form. */

@@ -226,6 +226,16 @@ static enum outcome handle_internal_error(struct mh_vm *vm, struct mh_stop *stop
     return vm->slots.read_only.count > 0 ? step_unprotected(vm, stop) : OUTCOME_STOPPED;
 }
 
+/* A HLT of ours, in the place of an INT3, was executed: back to it. */
+static bool return_to_patch(struct mh_vm *vm)
+{
+    struct kvm_regs *regs = vcpu_regs(&vm->vcpu);
+    if (regs == NULL || !breakpoints_patched_at(vm, regs->rip - 1))
+        return false;
+    regs->rip--;
+    return vcpu_write_regs(&vm->vcpu) == 0;
+}
+
 enum outcome debug_enter(struct mh_vm *vm, struct mh_stop *stop)
 {
     if (vm->debug.control_errno != 0) /* it would run past what it is to stop for */
@@ -251,6 +261,10 @@ enum outcome debug_enter(struct mh_vm *vm, struct mh_stop *stop)
         break;
     case KVM_EXIT_INTERNAL_ERROR:
         return handle_internal_error(vm, stop);
+    case KVM_EXIT_HLT:
+        if (vm->debug.breakpoints.patch_count > 0 && return_to_patch(vm))
+            return OUTCOME_PATCH;
+        break;
     }
     return run_loop_handle_exit(vm, stop) ? OUTCOME_STOPPED : OUTCOME_SERVED;
 }

@@ -9,7 +9,7 @@ enum outcome {
     OUTCOME_SERVED,  /* an exit was served; the guest may go on */
     OUTCOME_KICKED,  /* taken out before anything was executed */
     OUTCOME_STEPPED, /* KVM says that the single step is done */
-    OUTCOME_PATCH,   /* the guest stands on an INT3 of ours */
+    OUTCOME_PATCH,   /* the guest stands on a patch of ours */
     OUTCOME_STOPPED, /* *stop says why */
 };
 

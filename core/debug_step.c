@@ -16,19 +16,20 @@
 #define OPCODE_POPF 0x9d
 #define OPCODE_IRET 0xcf
 #define OPCODE_HLT 0xf4
+#define OPCODE_STI 0xfb
 #define OPCODE_ESCAPE 0x0f
 
 #define GATE_SIZE 16u
 
 /*
  * An exception taken during a single step goes on inside the guest's handler on some hosts (the gate clears TF), or one
- * instruction too far on others. INT3s at the entries of the guest's own handlers end the step where it should end.
+ * instruction too far on others. Patches at the entries of the guest's own handlers end the step where it should end.
  */
 static void patch_handlers(struct mh_vm *vm, const struct paging_mode *mode, uint64_t rip)
 {
     const struct kvm_dtable idt = vcpu_sregs(&vm->vcpu)->idt;
     uint8_t gates[256 * GATE_SIZE];
-    if (idt.base == MH_SYSTEM_AREA + BOOT_IDT || vm->debug.host.int3 == HOST_INT3_LOST)
+    if (idt.base == MH_SYSTEM_AREA + BOOT_IDT)
         return;
     size_t length = idt.limit + 1u < sizeof gates ? idt.limit + 1u : sizeof gates;
     length = virtual_read(vm, mode, mh_gva_of(idt.base), gates, length);
@@ -118,10 +119,9 @@ static void hide_trap_flag_in_frame(struct mh_vm *vm, const struct paging_mode *
 
 /*
  * Enter with the trap flag until the instruction is behind us, or is not going to be. A software interrupt that had to
- * be injected goes without the flag: it leads to a handler, where an INT3 of ours or the stub's HLT ends the step.
+ * be injected goes without the flag: it leads to a handler, where a patch of ours or the stub's HLT ends the step.
  */
-static enum outcome step_over(struct mh_vm *vm, const struct paging_mode *mode, uint64_t returns_to,
-                              struct mh_stop *stop)
+static enum outcome step_over(struct mh_vm *vm, const struct paging_mode *mode, uint64_t end, struct mh_stop *stop)
 {
     uint16_t cs = vcpu_sregs(&vm->vcpu)->cs.selector;
     uint32_t trap_flag = KVM_GUESTDBG_SINGLESTEP;
@@ -129,7 +129,7 @@ static enum outcome step_over(struct mh_vm *vm, const struct paging_mode *mode, 
         debug_set_control(vm, trap_flag | KVM_GUESTDBG_USE_SW_BP, 0);
         enum outcome outcome = debug_enter(vm, stop);
         if (outcome == OUTCOME_PATCH) {
-            if (vcpu_regs(&vm->vcpu)->rip != returns_to)
+            if (vcpu_regs(&vm->vcpu)->rip != end)
                 hide_trap_flag_in_frame(vm, mode, cs);
             return OUTCOME_STEPPED;
         }
@@ -147,25 +147,38 @@ static enum outcome step_over(struct mh_vm *vm, const struct paging_mode *mode, 
     return OUTCOME_STEPPED;
 }
 
-/*
- * IRET loads flags without our trap flag, and some hosts then execute one instruction more. An INT3 where it leads ends
- * the step there. Returns the address, or NOWHERE when the instruction is not one.
- */
 #define NOWHERE UINT64_MAX
 
-static uint64_t patch_return(struct mh_vm *vm, const struct paging_mode *mode, const struct instruction *instruction)
+/* Where an IRET leads; NOWHERE when that is another ring, in which not every patch works. */
+static uint64_t end_of_iret(struct mh_vm *vm, const struct paging_mode *mode, const struct instruction *instruction)
 {
+    uint64_t rsp = vcpu_regs(&vm->vcpu)->rsp, target = 0;
+    uint16_t cs;
     size_t width = 4;
-    uint64_t target = 0;
-    if (instruction->opcode != OPCODE_IRET || vm->debug.host.int3 == HOST_INT3_LOST)
-        return NOWHERE;
     for (size_t i = 0; i < instruction->length && instruction->code[i] != OPCODE_IRET; i++)
         width = (instruction->code[i] & 0xf8) == 0x48 ? 8 : instruction->code[i] == 0x66 ? 2 : width;
-    if (virtual_read(vm, mode, mh_gva_of(vcpu_regs(&vm->vcpu)->rsp), &target, width) != width ||
-        target == instruction->rip)
+    if (virtual_read(vm, mode, mh_gva_of(rsp), &target, width) != width ||
+        virtual_read(vm, mode, mh_gva_of(rsp + width), &cs, sizeof cs) != sizeof cs)
         return NOWHERE;
-    breakpoints_patch(vm, mode, target);
-    return target;
+    bool same_ring = (cs & 3) == (vcpu_sregs(&vm->vcpu)->cs.selector & 3);
+    return same_ring || vm->debug.host.int3 != HOST_INT3_LOST ? target : NOWHERE;
+}
+
+/*
+ * IRET loads flags without our trap flag, and some hosts then execute one instruction more; STI holds the trap back on
+ * some. A patch where they lead ends the step there. Returns the address, or NOWHERE when the instruction is neither.
+ */
+static uint64_t patch_end(struct mh_vm *vm, const struct paging_mode *mode, const struct instruction *instruction)
+{
+    uint64_t end = NOWHERE;
+    if (instruction->opcode == OPCODE_IRET)
+        end = end_of_iret(vm, mode, instruction);
+    else if (instruction->opcode == OPCODE_STI)
+        end = instruction->rip + 1; /* nobody writes prefixes before it */
+    if (end == NOWHERE || end == instruction->rip)
+        return NOWHERE;
+    breakpoints_patch(vm, mode, end);
+    return end;
 }
 
 /*
@@ -214,8 +227,8 @@ static enum outcome step_instruction(struct mh_vm *vm, const struct paging_mode 
         return OUTCOME_KICKED;
     uint16_t cs = vcpu_sregs(&vm->vcpu)->cs.selector;
     patch_handlers(vm, mode, instruction->rip);
-    uint64_t returns_to = patch_return(vm, mode, instruction);
-    enum outcome outcome = step_over(vm, mode, returns_to, stop);
+    uint64_t end = patch_end(vm, mode, instruction);
+    enum outcome outcome = step_over(vm, mode, end, stop);
     breakpoints_unpatch(&vm->debug.breakpoints);
     if (outcome != OUTCOME_STEPPED)
         return outcome;

@@ -2,6 +2,7 @@
 
 #include "fake_machine.h"
 #include "unit.h"
+#include "virtual.h"
 
 #include <string.h>
 
@@ -231,6 +232,22 @@ static void what_the_guest_writes_over_an_int3_stays(void **state)
     assert_memory_equal(ram(m), "\x90\x40\x42\x90\xf4", 5);
 }
 
+static void where_no_int3_is_reported_patches_are_hlts(void **state)
+{
+    struct fake_machine *m = *state;
+    const struct paging_mode mode = virtual_mode(m->vm);
+    m->vm->debug.host.int3 = HOST_INT3_LOST;
+    breakpoints_patch(m->vm, &mode, 1);
+    breakpoints_patch(m->vm, &mode, 2);
+    assert_memory_equal(ram(m), "\x90\xf4\xf4\x90\xf4", 5);
+    assert_true(breakpoints_patched_at(m->vm, 1));
+    assert_false(breakpoints_patched_at(m->vm, 4));
+    ram(m)[2] = INT3; /* the guest's own */
+    assert_false(breakpoints_patched_at(m->vm, 2));
+    breakpoints_unpatch(of(m));
+    assert_memory_equal(ram(m), "\x90\x90\xcc\x90\xf4", 5);
+}
+
 static void two_addresses_of_one_byte_are_patched_once(void **state)
 {
     struct fake_machine *m = *state;
@@ -316,6 +333,7 @@ int main(void)
         TEST(for_a_single_step_only_watches_are_armed),
         TEST(an_int3_of_ours_is_told_from_one_of_the_guest),
         TEST(what_the_guest_writes_over_an_int3_stays),
+        TEST(where_no_int3_is_reported_patches_are_hlts),
         TEST(two_addresses_of_one_byte_are_patched_once),
         TEST(a_breakpoint_whose_page_is_gone_waits_for_it),
         TEST(writes_are_found_by_their_physical_addresses),
