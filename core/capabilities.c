@@ -1,5 +1,6 @@
 /* What this host's KVM can do, for people, bug reports and tests: tried, each in a machine of its own. */
 #include "exceptions.h"
+#include "faults.h"
 #include "mh/x86_regs.h"
 #include "probe.h"
 #include "text.h"
@@ -9,13 +10,15 @@
 #include <string.h>
 #include <sys/utsname.h>
 
-#define CODE_MAX 16u
+#define CODE_MAX 24u
 #define MARK 0x5au
 
 struct trial {
     const char *name;
     uint8_t code[CODE_MAX]; /* the machine's memory from 0 on, where it is entered */
     uint8_t length;         /* of the instructions before the hlt */
+    uint8_t vector;         /* of the fault that is due, */
+    uint32_t error_code;    /* and its error code */
     uint32_t control;       /* KVM_GUESTDBG_* */
     /* The value to print, from what the first entry came to. */
     const char *(*judge)(struct mh_vm *vm, const struct trial *trial);
@@ -43,6 +46,13 @@ static const char *judge_interrupt(struct mh_vm *vm, const struct trial *trial)
 {
     (void)trial;
     return vm->vcpu.run->exit_reason == KVM_EXIT_HLT ? "delivered" : "error";
+}
+
+static const char *judge_fault(struct mh_vm *vm, const struct trial *trial)
+{
+    struct mh_stop stop = {0};
+    bool came = vm->vcpu.run->exit_reason == KVM_EXIT_HLT && faults_take_from_stub(vm, &stop);
+    return yes_or_no(came && stop.vector == trial->vector && stop.error_code == trial->error_code);
 }
 
 static const char *judge_stepped_hlt(struct mh_vm *vm, const struct trial *trial)
@@ -86,21 +96,32 @@ static const char *judge_triple_fault(struct mh_vm *vm, const struct trial *tria
     return regs->rbx == MARK ? "kept" : "lost";
 }
 
+#define STEP KVM_GUESTDBG_SINGLESTEP
+
 static const struct trial trials[] = {
-    {"hlt-when-stepped", {0xf4, 0x90, 0xf4}, 0, KVM_GUESTDBG_SINGLESTEP, judge_stepped_hlt},
-    {"rip-at-out", {0xe6, 0x80, 0x90, 0xf4}, 2, 0, judge_rip_at_out},
-    {"step-after-out", {0xe6, 0x80, 0x90, 0x90, 0xf4}, 4, KVM_GUESTDBG_SINGLESTEP, judge_step_after_out},
-    {"trap-flag-in-pushf", {0x9c, 0x90, 0xf4}, 2, KVM_GUESTDBG_SINGLESTEP, judge_pushed_flags},
-    {"software-interrupts", {0xcd, EXCEPTION_BREAKPOINT, 0xf4}, 2, 0, judge_interrupt},
+    {"hlt-when-stepped", {0xf4, 0x90, 0xf4}, .control = STEP, .judge = judge_stepped_hlt},
+    {"rip-at-out", {0xe6, 0x80, 0x90, 0xf4}, .length = 2, .judge = judge_rip_at_out},
+    {"step-after-out", {0xe6, 0x80, 0x90, 0x90, 0xf4}, .control = STEP, .judge = judge_step_after_out},
+    {"trap-flag-in-pushf", {0x9c, 0x90, 0xf4}, .control = STEP, .judge = judge_pushed_flags},
+    {"software-interrupts", {0xcd, EXCEPTION_BREAKPOINT, 0xf4}, .judge = judge_interrupt},
     /* mov $MARK, %ebx; push $0; push $0; lidt (%rsp); ud2 */
     {"registers-after-triple-fault",
      {0xbb, MARK, 0, 0, 0, 0x6a, 0, 0x6a, 0, 0x0f, 0x01, 0x1c, 0x24, 0x0f, 0x0b},
-     15,
-     0,
-     judge_triple_fault},
-    {"x87-in-ring-0", {0xd9, 0xe8, 0xf4}, 2, 0, judge_executed},             /* fld1 */
-    {"sse-in-ring-0", {0x0f, 0x58, 0xc1, 0xf4}, 3, 0, judge_executed},       /* addps %xmm1, %xmm0 */
-    {"avx-in-ring-0", {0xc5, 0xfc, 0x57, 0xc1, 0xf4}, 4, 0, judge_executed}, /* vxorps %ymm1, %ymm0, %ymm0 */
+     .judge = judge_triple_fault},
+    /* movabs $0x8000000000001000, %rsp; push %rax: an address that is none, for the stack */
+    {"stack-faults",
+     {0x48, 0xbc, 0x00, 0x10, 0, 0, 0, 0, 0, 0x80, 0x50, 0xf4},
+     .vector = EXCEPTION_STACK_FAULT,
+     .judge = judge_fault},
+    /* movl $0x2083, the second entry of the page directory; mov 0x200000, %eax: a large page at an odd place */
+    {"reserved-bit-faults",
+     {0xc7, 0x04, 0x25, 0x08, 0x20, 0x00, 0x01, 0x83, 0x20, 0, 0, 0x8b, 0x04, 0x25, 0x00, 0x00, 0x20, 0x00, 0xf4},
+     .vector = EXCEPTION_PAGE_FAULT,
+     .error_code = 9, /* present, reserved */
+     .judge = judge_fault},
+    {"x87-in-ring-0", {0xd9, 0xe8, 0xf4}, .length = 2, .judge = judge_executed},             /* fld1 */
+    {"sse-in-ring-0", {0x0f, 0x58, 0xc1, 0xf4}, .length = 3, .judge = judge_executed},       /* addps %xmm1, %xmm0 */
+    {"avx-in-ring-0", {0xc5, 0xfc, 0x57, 0xc1, 0xf4}, .length = 4, .judge = judge_executed}, /* vxorps %ymm1, %ymm0 */
 };
 
 static enum mh_status try_one(struct mh_host *host, const struct trial *trial, const struct text_output *to,

@@ -17,8 +17,8 @@ PROBED = {
     "int3": ("reported", "error", "lost"), "execute-registers": YES_NO, "data-registers": YES_NO,
     "hlt-when-stepped": ("reported", "missed"), "rip-at-out": ("at it", "after it"), "step-after-out": KEPT_LOST,
     "trap-flag-in-pushf": ("shown", "hidden"), "software-interrupts": ("delivered", "error"),
-    "registers-after-triple-fault": KEPT_LOST, "x87-in-ring-0": YES_NO, "sse-in-ring-0": YES_NO,
-    "avx-in-ring-0": YES_NO,
+    "registers-after-triple-fault": KEPT_LOST, "stack-faults": YES_NO, "reserved-bit-faults": YES_NO,
+    "x87-in-ring-0": YES_NO, "sse-in-ring-0": YES_NO, "avx-in-ring-0": YES_NO,
 }
 
 

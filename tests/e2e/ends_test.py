@@ -67,7 +67,7 @@ class TimeoutTest(Case):
         """What a full pipe does not take must not keep the program alive."""
         read_end, write_end = os.pipe()
         try:
-            run = self.start("-g", guest("megabyte"), "--timeout", "0.5", stdout=write_end)
+            run = self.start("-g", guest("bulk"), "--timeout", "0.5", stdout=write_end)
             self.assertEqual(self.finish_without_closing(run).code, EXIT_TIMEOUT)
         finally:
             os.close(read_end)
@@ -145,7 +145,7 @@ class SignalTest(Case):
         for signals in (1, 2):
             read_end, write_end = os.pipe()
             try:
-                run = self.start("-g", guest("megabyte"), guest("spin"), "--serial", "stdio", stdout=write_end)
+                run = self.start("-g", guest("bulk"), guest("spin"), "--serial", "stdio", stdout=write_end)
                 while not os.read(read_end, 1):
                     pass
                 for _ in range(signals):

@@ -10,7 +10,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from gdb_driver import SETTINGS, Gdb, GdbCase, elf  # noqa: E402
-from hypervisor import EXIT_HOST, EXIT_USAGE, PROGRAM, contents, guest, main, sample  # noqa: E402
+from hypervisor import DEADLINE, EXIT_HOST, EXIT_USAGE, PROGRAM, contents, guest, main, sample  # noqa: E402
 
 
 def free_ports(count):
@@ -36,7 +36,7 @@ class OfferTest(GdbCase):
         vm = self.offer(elf("gdb_points"))
         self.assertEqual(vm.elf[0], elf("gdb_points"))
         command = re.search(r"type: (gdb .*)", vm.run.output.bytes["err"].decode())[1]
-        done = subprocess.run(command + " -nx -batch -ex 'info symbol $pc' -ex continue", shell=True, timeout=30,
+        done = subprocess.run(command + " -nx -batch -ex 'info symbol $pc' -ex continue", shell=True, timeout=DEADLINE,
                               stdin=subprocess.DEVNULL, capture_output=True, text=True)
         self.assertIn("_start in section .text", done.stdout)
         self.assertIn("exited normally", done.stdout)
@@ -98,7 +98,7 @@ class OfferTest(GdbCase):
         done = subprocess.run(["gdb", "-nx", "-q", "-batch", *arguments, elf("gdb_points"),
                                "-ex", f"target remote | exec {PROGRAM} -g {elf('gdb_points')} --gdb stdio",
                                "-ex", "break place_9", "-ex", "continue", "-ex", "delete", "-ex", "continue"],
-                              cwd=self.dir, timeout=30, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+                              cwd=self.dir, timeout=DEADLINE, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         self.assertIn("place_9", done.stdout, done)
         self.assertIn("exited normally", done.stdout, done)
 

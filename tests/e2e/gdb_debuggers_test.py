@@ -6,7 +6,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from gdb_driver import GdbCase, elf  # noqa: E402
-from hypervisor import main  # noqa: E402
+from hypervisor import DEADLINE, main  # noqa: E402
 
 
 class MonitorTest(GdbCase):
@@ -40,7 +40,7 @@ class OtherDebuggersTest(GdbCase):
                                "-o", f"gdb-remote {where}", "-o", "breakpoint set --name place_3", "-o", "continue",
                                "-o", "register read rip", "-o", "stepi", "-o", "register read rip",
                                "-o", "memory read --size 8 --format x --count 1 &count", "-o", "kill", vm.elf[0]],
-                              cwd=self.dir, timeout=40, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+                              cwd=self.dir, timeout=DEADLINE, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         self.assertIn("stop reason = breakpoint", done.stdout, done)
         self.assertIn("place_3", done.stdout, done)
         self.assertIn("place_4", done.stdout, done)

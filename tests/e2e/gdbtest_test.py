@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from hypervisor import PROGRAM, Case, guest, main, sample, sample_source  # noqa: E402
+from hypervisor import DEADLINE, PROGRAM, Case, guest, main, sample, sample_source  # noqa: E402
 
 GDBTEST = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools", "gdbtest")
 
@@ -14,7 +14,7 @@ class GdbtestTest(Case):
     def gdbtest(self, *arguments, code=0):
         done = subprocess.run([sys.executable, "-B", GDBTEST, "--hypervisor", PROGRAM, *arguments],
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                              timeout=60, check=False)
+                              timeout=DEADLINE, check=False)
         self.assertEqual(done.returncode, code, done.stdout + done.stderr)
         return done
 

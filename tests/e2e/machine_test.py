@@ -1,31 +1,17 @@
 """The machine a guest finds: registers, memory, what is mapped and what is not."""
 
-import fcntl
 import os
 import struct
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from hypervisor import EXIT_CRASHED, MB, SYSTEM_AREA, Case, guest, main  # noqa: E402
+from hypervisor import EXIT_CRASHED, MB, SYSTEM_AREA, Case, guest, main, probe  # noqa: E402
 
 SYSTEM_AREA_SIZE = 0xa000
 PAGE = 0x1000
 PRESENT, WRITABLE, USER, LARGE, NO_EXECUTE = 1, 2, 4, 0x80, 1 << 63
 ADDRESS = 0x000ffffffffff000
 MACHINES = [(memory, page) for memory in (2, 4, 8) for page in (2, 4)]
-
-
-def kvm_supports_xsave():
-    """What KVM_GET_SUPPORTED_CPUID says of bit 26 of ecx, leaf 1."""
-    count = 256
-    request = bytearray(struct.pack("<II", count, 0) + bytes(40 * count))
-    with open("/dev/kvm", "rb", buffering=0) as kvm:
-        fcntl.ioctl(kvm, 0xc008ae05, request)
-    for i in range(struct.unpack_from("<I", request)[0]):
-        function, _, _, _, _, ecx, _ = struct.unpack_from("<7I", request, 8 + 40 * i)
-        if function == 1:
-            return bool(ecx & 1 << 26)
-    return False
 
 
 class StateTest(Case):
@@ -50,7 +36,7 @@ class StateTest(Case):
         self.assertEqual(state["cr3"], SYSTEM_AREA)
         self.assertEqual(state["efer"], 1 << 0 | 1 << 8 | 1 << 10 | 1 << 11)  # SCE LME LMA NXE
         cr4 = 1 << 5 | 1 << 9 | 1 << 10  # PAE OSFXSR OSXMMEXCPT
-        osxsave = 1 << 18 if kvm_supports_xsave() else 0
+        osxsave = 1 << 18 if int(probe()["xcr0"], 16) else 0
         self.assertEqual(state["cr4"], cr4 | osxsave)
 
     def test_segments(self):

@@ -13,7 +13,7 @@ COUNT = 500
 class ManyMachinesTest(Case):
     def test_all_end_well(self):
         for page in (2, 4):
-            result = self.run_vm("-p", page, "-g", *[sample("seed")] * COUNT, "--label", "always", deadline=60)
+            result = self.run_vm("-p", page, "-g", *[sample("seed")] * COUNT, "--label", "always")
             self.check(result, 0, err="")
             labels = {"seed"} | {f"seed#{number}" for number in range(2, COUNT + 1)}
             self.assertEqual(sorted(result.out.decode().splitlines()),
@@ -21,7 +21,7 @@ class ManyMachinesTest(Case):
 
     def test_each_has_its_own_memory_and_output(self):
         """None finds a byte of another in its memory."""
-        result = self.run_vm("-g", *[guest("zeroed")] * 30, "--serial", "file:%n", deadline=60)
+        result = self.run_vm("-g", *[guest("zeroed")] * 30, "--serial", "file:%n")
         self.check(result, 0, b"", "")
         for number in range(1, 31):
             with open(self.path(str(number)), "rb") as file:
@@ -38,7 +38,7 @@ class ManyMachinesTest(Case):
 
     def test_crashes_among_many(self):
         images = [sample("crash") if number % 10 == 0 else sample("seed") for number in range(1, COUNT + 1)]
-        result = self.check(self.run_vm("-g", *images, deadline=60), EXIT_CRASHED)
+        result = self.check(self.run_vm("-g", *images), EXIT_CRASHED)
         self.assertEqual(result.out.count(b"Hello, world!\n"), COUNT * 9 // 10)
         self.assertEqual(result.messages.count("page fault (#PF)"), COUNT // 10)
 

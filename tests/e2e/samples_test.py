@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from hypervisor import EXIT_CRASHED, Case, contents, main, sample, sample_source  # noqa: E402
+from hypervisor import DEADLINE, EXIT_CRASHED, Case, contents, main, sample, sample_source  # noqa: E402
 
 SAMPLES = ["hello", "echo", "files", "primes", "fibonacci", "paging", "crash", "compute", "usermode", "seed"]
 
@@ -49,7 +49,7 @@ class MakeTest(Case):
 
     def make(self, directory, *targets):
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-        done = subprocess.run(["make", "-C", directory, *targets], env=environment, capture_output=True, timeout=60,
+        done = subprocess.run(["make", "-C", directory, *targets], env=environment, capture_output=True, timeout=DEADLINE,
                               check=False)
         self.assertEqual(done.returncode, 0, done)
 

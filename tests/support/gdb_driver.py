@@ -58,7 +58,8 @@ from hypervisor import DEADLINE, Case, Output  # noqa: E402
 READY = re.compile(r"VM (\d+) \((.*)\): (waits for gdb|gdb may connect) *; type: "
                    r"gdb -ex 'target remote (\S+)'(?: '(.*)')?")
 SETTINGS = ["set confirm off", "set pagination off", "set width 0", "set height 0", "set style enabled off",
-            "set debuginfod enabled off", "set print thread-events off", "set tcp connect-timeout 10"]
+            "set debuginfod enabled off", "set print thread-events off", "set tcp connect-timeout 10",
+            f"set remotetimeout {DEADLINE // 2}"]
 
 
 def elf(name):

@@ -6,6 +6,7 @@ which the program runs, and whatever a test started has ended when the test has.
 """
 
 import ctypes
+import functools
 import os
 import pty
 import select
@@ -23,8 +24,10 @@ SOURCE = os.environ.get("MH_SOURCE") or os.path.realpath(os.path.join(os.path.di
 BUILD = os.environ.get("MH_BUILD") or os.path.join(SOURCE, "build", "default")
 PROGRAM = os.environ.get("MH_PROGRAM") or os.path.join(BUILD, "tools", "mini_hypervisor", "mini_hypervisor")
 
+# How many times slower than others this host may be: some are emulated.
+PATIENCE = int(os.environ.get("MH_PATIENCE", "1"))
 # For one thing to happen. Far more than any takes: the machine may be busy with other things.
-DEADLINE = 60
+DEADLINE = 60 * PATIENCE
 
 EXIT_USAGE, EXIT_HOST, EXIT_IMAGE, EXIT_CRASHED, EXIT_IO, EXIT_TIMEOUT = 2, 3, 4, 5, 6, 124
 EXIT_SIGINT, EXIT_SIGTERM = 130, 143
@@ -71,6 +74,25 @@ def drop_file_capabilities():
         for i in range(3):
             words[i] &= ~(1 << capability)
     libc.capset(ctypes.c_char_p(header), ctypes.c_char_p(struct.pack("<6I", *words)))
+
+
+@functools.cache
+def probe():
+    """What the program says of this host's KVM: name -> value, as --probe prints it."""
+    text = subprocess.run([PROGRAM, "--probe"], stdout=subprocess.PIPE, timeout=DEADLINE, check=True).stdout.decode()
+    return dict(line.split(": ", 1) for line in text.splitlines())
+
+
+def needs(capability, value="yes"):
+    """For a test of what not every KVM, or not every processor, can do: it is skipped where --probe says otherwise."""
+    def decorate(test):
+        @functools.wraps(test)
+        def run(case, *arguments):
+            if probe()[capability] != value:
+                case.skipTest(f"this host has {capability}: {probe()[capability]}, not {value}")
+            return test(case, *arguments)
+        return run
+    return decorate
 
 
 class Result:

@@ -67,7 +67,8 @@ static void all_is_tried_whatever_comes_of_it(void **state)
                           "xcr0: 0x7\nint3: lost\nexecute-registers: no\ndata-registers: no\n");
     assert_text_has(text, "\nhlt-when-stepped: missed\nrip-at-out: unknown\nstep-after-out: unknown\n"
                           "trap-flag-in-pushf: unknown\nsoftware-interrupts: error\n"
-                          "registers-after-triple-fault: unknown\nx87-in-ring-0: no\nsse-in-ring-0: no\n"
+                          "registers-after-triple-fault: unknown\nstack-faults: no\nreserved-bit-faults: "
+                          "no\nx87-in-ring-0: no\nsse-in-ring-0: no\n"
                           "avx-in-ring-0: no\n");
 }
 
