@@ -162,6 +162,27 @@ static int64_t copy_contents(struct file_store *store, int from, int to)
     }
 }
 
+static int64_t guest_result(int result)
+{
+    return result < 0 ? guest_error(-result) : result;
+}
+
+/* A copy that has its name only when it is whole: this process may be killed at any time. Returns a host descriptor. */
+static int64_t copy_own(struct file_store *store, const char *name, int original)
+{
+    int fd = own_directory_begin(store->directory);
+    if (fd < 0)
+        return guest_error(-fd);
+    int64_t result = copy_contents(store, original, fd);
+    if (result == 0)
+        result = guest_result(own_directory_name(store->directory, fd, name));
+    if (result == 0)
+        return fd;
+    own_directory_forget(store->directory);
+    close(fd);
+    return result;
+}
+
 /* Make the guest's own file `name`, empty or as a copy of `original` (-1: none). Returns a host descriptor. */
 static int64_t make_own(struct file_store *store, const char *name, int original)
 {
@@ -175,15 +196,14 @@ static int64_t make_own(struct file_store *store, const char *name, int original
         return guest_error(errno);
     if (original >= 0 && (uint64_t)info.st_size > may_still_write(store))
         return -MH_EDQUOT;
-    int fd = own_directory_create(store->directory, name);
+    int64_t fd =
+        original < 0 ? guest_result(own_directory_create(store->directory, name)) : copy_own(store, name, original);
     if (fd < 0)
-        return guest_error(-fd);
-    int64_t result = original < 0 ? 0 : copy_contents(store, original, fd);
-    if (result == 0)
-        result = remember_own(store, name);
+        return fd;
+    int64_t result = remember_own(store, name);
     if (result < 0) {
         unlinkat(store->directory, name, 0);
-        close(fd);
+        close((int)fd);
         return result;
     }
     return fd;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -22,6 +23,42 @@ static int open_beneath(int directory, const char *name, int flags, unsigned mod
     return fd < 0 ? -errno : (int)fd;
 }
 
+#define UNFINISHED "unfinished\n" /* no guest can say a name with a control character */
+
+void own_directory_forget(int directory)
+{
+    unlinkat(directory, UNFINISHED, 0);
+}
+
+int own_directory_begin(int directory)
+{
+    int fd = open_beneath(directory, ".", O_TMPFILE | O_RDWR, 0666);
+    if (fd != -EOPNOTSUPP && fd != -EISDIR && fd != -EINVAL) /* a file system, or a kernel, without such files */
+        return fd;
+    own_directory_forget(directory);
+    return open_beneath(directory, UNFINISHED, O_RDWR | O_CREAT | O_EXCL, 0666);
+}
+
+/* Give a name to a file that has none. Only the former way needs no /proc, and older kernels allow it to root only. */
+static int link_nameless(int directory, int fd, const char *name)
+{
+    char path[32];
+    if (linkat(fd, "", directory, name, AT_EMPTY_PATH) == 0)
+        return 0;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    return linkat(AT_FDCWD, path, directory, name, AT_SYMLINK_FOLLOW) == 0 ? 0 : -errno;
+}
+
+int own_directory_name(int directory, int fd, const char *name)
+{
+    struct stat info;
+    if (fstat(fd, &info) != 0 || (unlinkat(directory, name, 0) != 0 && errno != ENOENT))
+        return -errno;
+    if (info.st_nlink == 0)
+        return link_nameless(directory, fd, name);
+    return renameat(directory, UNFINISHED, directory, name) == 0 ? 0 : -errno;
+}
+
 static int open_and_lock(int parent, const char *name)
 {
     if (mkdirat(parent, name, 0777) != 0 && errno != EEXIST)
@@ -34,6 +71,7 @@ static int open_and_lock(int parent, const char *name)
         close(directory);
         return -error;
     }
+    own_directory_forget(directory);
     return directory;
 }
 

@@ -230,6 +230,52 @@ static void creating_does_not_replace_a_directory(void **state)
     assert_true(temp_exists(&f->dir, "vm-files/1-guest/directory"));
 }
 
+static void a_file_has_its_name_when_it_is_whole(void **state)
+{
+    struct fixture *f = *state;
+    temp_text(&f->dir, "vm-files/1-guest/mine", "old");
+    int fd = own_directory_begin(f->vm);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, "whole", 5), 5);
+    assert_true(temp_file_is(&f->dir, "vm-files/1-guest/mine", "old"));
+    assert_int_equal(own_directory_name(f->vm, fd, "mine"), 0);
+    assert_true(temp_file_is(&f->dir, "vm-files/1-guest/mine", "whole"));
+    assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+    close(fd);
+}
+
+/* The way of file systems without nameless files: a file with a name that no guest can say. */
+static void a_file_begun_under_another_name_gets_its_own(void **state)
+{
+    struct fixture *f = *state;
+    int fd = openat(f->vm, "unfinished\n", O_CREAT | O_RDWR, 0666);
+    assert_int_equal(write(fd, "whole", 5), 5);
+    assert_int_equal(own_directory_name(f->vm, fd, "mine"), 0);
+    assert_true(temp_file_is(&f->dir, "vm-files/1-guest/mine", "whole"));
+    assert_false(temp_exists(&f->dir, "vm-files/1-guest/unfinished\n"));
+    close(fd);
+}
+
+static void what_was_never_finished_is_removed_at_the_next_start(void **state)
+{
+    struct fixture *f = *state;
+    temp_text(&f->dir, "vm-files/1-guest/unfinished\n", "half");
+    temp_text(&f->dir, "vm-files/1-guest/mine", "whole");
+    close(f->vm);
+    f->vm = own_directory_open(f->parent, "1-guest");
+    assert_false(temp_exists(&f->dir, "vm-files/1-guest/unfinished\n"));
+    assert_true(temp_exists(&f->dir, "vm-files/1-guest/mine"));
+}
+
+static void a_directory_is_not_replaced_by_a_file(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(mkdirat(f->vm, "directory", 0777), 0);
+    int fd = own_directory_begin(f->vm);
+    assert_int_equal(own_directory_name(f->vm, fd, "directory"), -EISDIR);
+    close(fd);
+}
+
 static void descriptors_are_not_inherited(void **state)
 {
     struct fixture *f = *state;
@@ -260,6 +306,10 @@ int main(void)
         TEST(reopening_for_reading_does_not_allow_writing),
         TEST(creating_replaces_what_had_the_name_and_leaves_its_other_ends_alone),
         TEST(creating_does_not_replace_a_directory),
+        TEST(a_file_has_its_name_when_it_is_whole),
+        TEST(a_file_begun_under_another_name_gets_its_own),
+        TEST(what_was_never_finished_is_removed_at_the_next_start),
+        TEST(a_directory_is_not_replaced_by_a_file),
         TEST(descriptors_are_not_inherited),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
