@@ -111,6 +111,7 @@ static void failures_are_told_at_the_end(void **state)
     landlock_allow(&landlock, f->dir.path, LANDLOCK_ACCESS_FS_READ_FILE); /* with no ruleset to go to */
     assert_int_not_equal(landlock.error, 0);
     const int first = landlock.error;
+    landlock_allow(&landlock, "/nonexistent", 0);
     assert_int_equal(landlock_enforce(&landlock), first);
     assert_int_equal(opening(f, "outside", O_RDONLY), 0);
 }

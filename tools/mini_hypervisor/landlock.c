@@ -2,7 +2,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -50,13 +52,22 @@ void landlock_begin(struct landlock *landlock, int abi)
         note_error(landlock);
 }
 
+/* What a path answers that no later use could do anything with either. */
+static bool cannot_be_used(int error)
+{
+    return error == ENOENT || error == ENOTDIR || error == EACCES || error == ELOOP || error == ENAMETOOLONG;
+}
+
 void landlock_allow(struct landlock *landlock, const char *path, uint64_t rights)
 {
     /* the kernel refuses rules about what the ruleset does not handle */
     struct landlock_path_beneath_attr rule = {.allowed_access = rights & landlock->handled.fs};
     rule.parent_fd = open(path, O_PATH | O_CLOEXEC);
-    if (rule.parent_fd < 0)
+    if (rule.parent_fd < 0) {
+        if (!cannot_be_used(errno))
+            note_error(landlock);
         return;
+    }
     if (syscall(SYS_landlock_add_rule, landlock->fd, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) != 0)
         note_error(landlock);
     close(rule.parent_fd);
@@ -69,11 +80,12 @@ void landlock_allow_parent(struct landlock *landlock, const char *path, uint64_t
         length--;
     while (length > 0 && path[length - 1] != '/')
         length--;
-    char *parent = length == 0 ? strdup(".") : strndup(path, length);
-    if (parent == NULL)
+    char parent[PATH_MAX] = ".";
+    if (length >= sizeof parent) /* which the kernel does not take either */
         return;
+    if (length > 0)
+        snprintf(parent, sizeof parent, "%.*s", (int)length, path);
     landlock_allow(landlock, parent, rights);
-    free(parent);
 }
 
 int landlock_enforce(struct landlock *landlock)
