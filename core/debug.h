@@ -30,7 +30,7 @@ struct debug {
 
     bool running;          /* resumed, and no stop told yet */
     bool has_entered;      /* since the resume, at least one instruction was executed */
-    bool killed;           /* by the debugger: it does not run again, but may be restarted */
+    bool killed;           /* by the debugger, or half put back: it does not run again, but may be restarted */
     bool interrupt_wanted; /* stop as soon as possible */
     bool heeds_kicks;      /* see debug_heed_kicks() */
     struct mh_resume how;
@@ -49,6 +49,9 @@ enum debug_end {
     DEBUG_STOPPED, /* the machine stopped; *stop says why */
     DEBUG_INPUT,   /* a descriptor is readable, or everything is to end; the machine counts as running */
 };
+
+/* The machine is somewhere else than where it stopped: forget how it came there. Breakpoints stay. */
+void debug_forget_run(struct debug *debug);
 
 /* Let a resumed machine run. */
 enum debug_end debug_run(struct mh_vm *vm, struct mh_stop *stop);

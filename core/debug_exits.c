@@ -73,7 +73,7 @@ static bool apply_store(struct mh_vm *vm)
     uint8_t *to = memory_at(&vm->memory, address, run->mmio.len);
     if (to == NULL || !page_list_has(&vm->slots.read_only, address))
         return false;
-    memcpy(to, run->mmio.data, run->mmio.len);
+    memory_put(&vm->memory, to, run->mmio.data, run->mmio.len);
     debug_note_watch(vm, breakpoints_watching_write(vm, address, run->mmio.len));
     return true;
 }
@@ -84,8 +84,7 @@ static bool apply_store(struct mh_vm *vm)
 void debug_finish_instruction(struct mh_vm *vm)
 {
     for (unsigned i = 0; i < FRAGMENTS_MAX; i++) {
-        __atomic_store_n(&vm->vcpu.run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-        if (vcpu_run(&vm->vcpu) < 0 || !apply_store(vm))
+        if (vcpu_complete_io(&vm->vcpu) < 0 || !apply_store(vm))
             return;
     }
 }

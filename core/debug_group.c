@@ -366,6 +366,12 @@ static enum mh_status group_restart(void *ctx, unsigned vm, struct mh_error *err
     return status;
 }
 
+static enum mh_status group_restore(void *ctx, unsigned vm, const char *name, struct mh_error *err)
+{
+    const struct mh_debug_target *one = &find(ctx, vm)->target;
+    return one->ops->restore(one->ctx, vm, name, err);
+}
+
 static void group_kill(void *ctx, unsigned vm)
 {
     const struct mh_debug_target *one = &find(ctx, vm)->target;
@@ -410,6 +416,7 @@ static const struct mh_debug_target_ops ops = {
     .interrupt = group_interrupt,
     .wait = group_wait,
     .restart = group_restart,
+    .restore = group_restore,
     .kill = group_kill,
     .describe_stop = group_describe_stop,
     .monitor = group_monitor,

@@ -4,6 +4,13 @@
  */
 #include "debug_step.h"
 
+void debug_forget_run(struct debug *debug)
+{
+    debug->running = debug->killed = debug->interrupt_wanted = debug->watch_hit = false;
+    debug->control_is_current = false;
+    debug->last_stop = (struct mh_stop){.kind = MH_STOP_INTERRUPTED};
+}
+
 /* Why a machine should not go on before anything else happens: *end is set when this returns true. */
 static bool must_come_back(struct mh_vm *vm, struct mh_stop *stop, enum debug_end *end)
 {

@@ -116,7 +116,7 @@ static enum mh_status target_write_memory(void *ctx, unsigned number, enum mh_sp
         size_t piece = length;
         uint8_t *to = physical_piece(vm, address, &piece);
         if (to != NULL) {
-            memcpy(to, from, piece);
+            memory_put(&vm->memory, to, from, piece);
             *done = piece;
         }
     } else {
@@ -213,6 +213,12 @@ static enum mh_status target_restart(void *ctx, unsigned number, struct mh_error
     return vm_restart(ctx, err);
 }
 
+static enum mh_status target_restore(void *ctx, unsigned number, const char *name, struct mh_error *err)
+{
+    (void)number;
+    return snapshot_list_put_back(ctx, name, err);
+}
+
 static void target_kill(void *ctx, unsigned number)
 {
     (void)number;
@@ -267,6 +273,7 @@ static const struct mh_debug_target_ops ops = {
     .interrupt = target_interrupt,
     .wait = target_wait,
     .restart = target_restart,
+    .restore = target_restore,
     .kill = target_kill,
     .describe_stop = target_describe_stop,
     .monitor = target_monitor,

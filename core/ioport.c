@@ -70,10 +70,11 @@ static int serve_serial(struct mh_vm *vm, const struct access *access)
         coalesce_when_it_pays(vm);
         return 0;
     }
+    inbound_begin(&vm->inbound);
     for (uint32_t i = 0; i < access->count; i++) {
         int result = read_serial_byte(vm, access->data + i);
         if (result < 0) {
-            serial_unget(&vm->serial, access->data, i);
+            inbound_take_back(&vm->inbound, i);
             return result;
         }
     }

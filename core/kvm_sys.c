@@ -96,6 +96,12 @@ int kvm_sys_supported_cpuid(int fd, union kvm_sys_cpuid *cpuid)
     return kvm_ioctl(fd, KVM_GET_SUPPORTED_CPUID, (unsigned long)cpuid);
 }
 
+int kvm_sys_msr_list(int fd, union kvm_sys_msr_list *list)
+{
+    list->head.nmsrs = KVM_SYS_MSRS_MAX;
+    return kvm_ioctl(fd, KVM_GET_MSR_INDEX_LIST, (unsigned long)list);
+}
+
 int kvm_sys_create_vm(int fd)
 {
     int result;
@@ -118,6 +124,12 @@ int kvm_sys_set_tss_address(int vm_fd, unsigned long address)
 int kvm_sys_set_memory(int vm_fd, const struct kvm_userspace_memory_region *region)
 {
     return kvm_ioctl(vm_fd, KVM_SET_USER_MEMORY_REGION, (unsigned long)region);
+}
+
+int kvm_sys_get_dirty_log(int vm_fd, unsigned slot, uint64_t *bitmap)
+{
+    const struct kvm_dirty_log log = {.slot = slot, .dirty_bitmap = bitmap};
+    return kvm_ioctl(vm_fd, KVM_GET_DIRTY_LOG, (unsigned long)&log);
 }
 
 int kvm_sys_coalesce_port(int vm_fd, unsigned port)
@@ -151,6 +163,11 @@ int kvm_sys_set_sregs(int vcpu_fd, const struct kvm_sregs *sregs)
     return kvm_ioctl(vcpu_fd, KVM_SET_SREGS, (unsigned long)sregs);
 }
 
+int kvm_sys_get_xcrs(int vcpu_fd, struct kvm_xcrs *xcrs)
+{
+    return kvm_ioctl(vcpu_fd, KVM_GET_XCRS, (unsigned long)xcrs);
+}
+
 int kvm_sys_set_xcrs(int vcpu_fd, const struct kvm_xcrs *xcrs)
 {
     return kvm_ioctl(vcpu_fd, KVM_SET_XCRS, (unsigned long)xcrs);
@@ -169,6 +186,31 @@ int kvm_sys_set_xsave(int vcpu_fd, const struct kvm_xsave *xsave)
 int kvm_sys_get_debugregs(int vcpu_fd, struct kvm_debugregs *debugregs)
 {
     return kvm_ioctl(vcpu_fd, KVM_GET_DEBUGREGS, (unsigned long)debugregs);
+}
+
+int kvm_sys_set_debugregs(int vcpu_fd, const struct kvm_debugregs *debugregs)
+{
+    return kvm_ioctl(vcpu_fd, KVM_SET_DEBUGREGS, (unsigned long)debugregs);
+}
+
+int kvm_sys_get_mp_state(int vcpu_fd, struct kvm_mp_state *state)
+{
+    return kvm_ioctl(vcpu_fd, KVM_GET_MP_STATE, (unsigned long)state);
+}
+
+int kvm_sys_set_mp_state(int vcpu_fd, const struct kvm_mp_state *state)
+{
+    return kvm_ioctl(vcpu_fd, KVM_SET_MP_STATE, (unsigned long)state);
+}
+
+int kvm_sys_get_msrs(int vcpu_fd, union kvm_sys_msrs *msrs)
+{
+    return kvm_ioctl(vcpu_fd, KVM_GET_MSRS, (unsigned long)msrs);
+}
+
+int kvm_sys_set_msrs(int vcpu_fd, const union kvm_sys_msrs *msrs)
+{
+    return kvm_ioctl(vcpu_fd, KVM_SET_MSRS, (unsigned long)msrs);
 }
 
 int kvm_sys_get_events(int vcpu_fd, struct kvm_vcpu_events *events)

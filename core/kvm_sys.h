@@ -19,6 +19,20 @@ union kvm_sys_cpuid {
     uint8_t room[sizeof(struct kvm_cpuid2) + KVM_SYS_CPUID_MAX * sizeof(struct kvm_cpuid_entry2)];
 };
 
+#define KVM_SYS_MSRS_MAX 512u
+
+/* kvm_msrs with room for its entries. */
+union kvm_sys_msrs {
+    struct kvm_msrs head;
+    uint8_t room[sizeof(struct kvm_msrs) + KVM_SYS_MSRS_MAX * sizeof(struct kvm_msr_entry)];
+};
+
+/* kvm_msr_list with room for its indices. */
+union kvm_sys_msr_list {
+    struct kvm_msr_list head;
+    uint8_t room[sizeof(struct kvm_msr_list) + KVM_SYS_MSRS_MAX * sizeof(uint32_t)];
+};
+
 /*
  * Open /dev/kvm and make sure it is a KVM this program can work with.
  * Returns MH_OK with *fd set, or MH_ERR_HOST with the missing thing and its remedy in *err.
@@ -32,12 +46,18 @@ int kvm_sys_run_size(int fd);
 /* KVM_GET_SUPPORTED_CPUID. About 0.8 ms where CPUID itself traps. */
 int kvm_sys_supported_cpuid(int fd, union kvm_sys_cpuid *cpuid);
 
+/* KVM_GET_MSR_INDEX_LIST; -E2BIG when there are more than KVM_SYS_MSRS_MAX. */
+int kvm_sys_msr_list(int fd, union kvm_sys_msr_list *list);
+
 /* KVM_CREATE_VM and KVM_CREATE_VCPU: a descriptor the caller closes. */
 int kvm_sys_create_vm(int fd);
 int kvm_sys_create_vcpu(int vm_fd);
 /* KVM_SET_TSS_ADDR, where the host's KVM wants one. */
 int kvm_sys_set_tss_address(int vm_fd, unsigned long address);
 int kvm_sys_set_memory(int vm_fd, const struct kvm_userspace_memory_region *region);
+/* KVM_GET_DIRTY_LOG: a bit for each page of the slot, set when the guest wrote it since the last call. `bitmap` has
+ * room for the slot's pages, rounded up to 64. */
+int kvm_sys_get_dirty_log(int vm_fd, unsigned slot, uint64_t *bitmap);
 /* KVM_REGISTER_COALESCED_MMIO for one byte-wide port. */
 int kvm_sys_coalesce_port(int vm_fd, unsigned port);
 
@@ -46,10 +66,17 @@ int kvm_sys_get_regs(int vcpu_fd, struct kvm_regs *regs);
 int kvm_sys_set_regs(int vcpu_fd, const struct kvm_regs *regs);
 int kvm_sys_get_sregs(int vcpu_fd, struct kvm_sregs *sregs);
 int kvm_sys_set_sregs(int vcpu_fd, const struct kvm_sregs *sregs);
+int kvm_sys_get_xcrs(int vcpu_fd, struct kvm_xcrs *xcrs);
 int kvm_sys_set_xcrs(int vcpu_fd, const struct kvm_xcrs *xcrs);
 int kvm_sys_get_xsave(int vcpu_fd, struct kvm_xsave *xsave);
 int kvm_sys_set_xsave(int vcpu_fd, const struct kvm_xsave *xsave);
 int kvm_sys_get_debugregs(int vcpu_fd, struct kvm_debugregs *debugregs);
+int kvm_sys_set_debugregs(int vcpu_fd, const struct kvm_debugregs *debugregs);
+int kvm_sys_get_mp_state(int vcpu_fd, struct kvm_mp_state *state);
+int kvm_sys_set_mp_state(int vcpu_fd, const struct kvm_mp_state *state);
+/* KVM_GET_MSRS and KVM_SET_MSRS: how many of the entries were done, from the first; the one behind them was refused. */
+int kvm_sys_get_msrs(int vcpu_fd, union kvm_sys_msrs *msrs);
+int kvm_sys_set_msrs(int vcpu_fd, const union kvm_sys_msrs *msrs);
 int kvm_sys_get_events(int vcpu_fd, struct kvm_vcpu_events *events);
 int kvm_sys_set_events(int vcpu_fd, const struct kvm_vcpu_events *events);
 int kvm_sys_set_guest_debug(int vcpu_fd, const struct kvm_guest_debug *debug);

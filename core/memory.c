@@ -1,21 +1,17 @@
 #include "memory.h"
 
-#include "mh/guest_abi.h"
-
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 
 enum mh_status memory_create(struct guest_memory *memory, uint64_t ram_size, struct mh_error *err)
 {
-    memory->ram_size = ram_size;
+    *memory = (struct guest_memory){.ram_size = ram_size};
     void *host = mmap(NULL, ram_size + MH_SYSTEM_AREA_SIZE, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (host == MAP_FAILED) {
-        memory->host = NULL;
+    if (host == MAP_FAILED)
         return mh_fail(err, MH_ERR_HOST, "no memory for %llu MB of guest RAM: %s", (unsigned long long)(ram_size >> 20),
                        strerror(errno));
-    }
     /* a huge page would make a guest that touches one byte cost 2 MB; failure only means there are none */
     madvise(host, ram_size + MH_SYSTEM_AREA_SIZE, MADV_NOHUGEPAGE);
     memory->host = host;
@@ -49,4 +45,24 @@ void *memory_at(const struct guest_memory *memory, mh_gpa start, uint64_t length
     if (memory->host == NULL || offset > MH_SYSTEM_AREA_SIZE || length > MH_SYSTEM_AREA_SIZE - offset)
         return NULL;
     return memory_system_area(memory) + offset;
+}
+
+void memory_note_written(struct guest_memory *memory, const void *at, size_t length)
+{
+    size_t offset = (size_t)((const uint8_t *)at - memory->host);
+    if (length == 0)
+        return;
+    for (size_t page = offset / PAGE_4K; page <= (offset + length - 1) / PAGE_4K; page++)
+        memory->changed[page / 64] |= 1ull << page % 64;
+}
+
+void memory_put(struct guest_memory *memory, void *to, const void *from, size_t length)
+{
+    memcpy(to, from, length);
+    memory_note_written(memory, to, length);
+}
+
+size_t memory_pages(const struct guest_memory *memory)
+{
+    return (memory->ram_size + MH_SYSTEM_AREA_SIZE) / PAGE_4K;
 }

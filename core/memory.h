@@ -2,15 +2,21 @@
 #ifndef MH_CORE_MEMORY_H
 #define MH_CORE_MEMORY_H
 
+#include "mh/guest_abi.h"
 #include "mh/status.h"
 #include "mh/types.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
+#define PAGE_4K 0x1000u
+#define MEMORY_PAGES_MAX ((MH_SYSTEM_AREA + MH_SYSTEM_AREA_SIZE) / PAGE_4K) /* RAM ends where the area begins */
+
 struct guest_memory {
     uint8_t *host;     /* RAM, followed directly by the system area; NULL: none */
     uint64_t ram_size; /* bytes */
+    /* one bit a page, in the order of `host`: written since whoever keeps copies cleared it; see memory_image.h */
+    uint64_t changed[(MEMORY_PAGES_MAX + 63) / 64];
 };
 
 /*
@@ -31,5 +37,15 @@ void *memory_at(const struct guest_memory *memory, mh_gpa start, uint64_t length
 
 /* The same for RAM only: what a guest may name as a buffer. */
 void *memory_ram_at(const struct guest_memory *memory, mh_gpa start, uint64_t length);
+
+/*
+ * KVM logs what the guest writes, and nothing else. So whoever writes to a running machine's memory does it by
+ * memory_put(), or says afterwards what was written; `at` and `to` are of memory_at()'s.
+ */
+void memory_put(struct guest_memory *memory, void *to, const void *from, size_t length);
+void memory_note_written(struct guest_memory *memory, const void *at, size_t length);
+
+/* RAM and system area, in pages. */
+size_t memory_pages(const struct guest_memory *memory);
 
 #endif

@@ -104,14 +104,30 @@ static enum mh_status write_core(struct mh_vm *vm, const char *argument, const s
     return status;
 }
 
+static enum mh_status take_snapshot(struct mh_vm *vm, const char *argument, const struct text_output *output,
+                                    struct mh_error *err)
+{
+    (void)output;
+    return snapshot_list_take(vm, argument, err);
+}
+
+static enum mh_status show_snapshots(struct mh_vm *vm, const char *argument, const struct text_output *output,
+                                     struct mh_error *err)
+{
+    (void)argument, (void)err;
+    snapshot_list_show(&vm->snapshots, output);
+    return MH_OK;
+}
+
 struct command {
     const char *name;
     enum mh_status (*run)(struct mh_vm *, const char *, const struct text_output *, struct mh_error *);
 };
 
 static const struct command commands[] = {
-    {"regs", show_registers}, {"pt", show_walk},     {"map", show_map},
-    {"files", show_files},    {"stats", show_stats}, {"core", write_core},
+    {"regs", show_registers},      {"pt", show_walk},     {"map", show_map},
+    {"files", show_files},         {"stats", show_stats}, {"snapshot", take_snapshot},
+    {"snapshots", show_snapshots}, {"core", write_core},
 };
 
 enum mh_status monitor_run(struct mh_vm *vm, const char *command, mh_text_sink *sink, void *sink_ctx,
@@ -123,6 +139,7 @@ enum mh_status monitor_run(struct mh_vm *vm, const char *command, mh_text_sink *
         if (strlen(commands[i].name) == length && strncmp(command, commands[i].name, length) == 0)
             return commands[i].run(vm, command + length + strspn(command + length, " "), &output, err);
     }
-    return mh_fail(err, MH_ERR_USAGE, "there is no command '%.*s': regs, pt ADDR, map, files, stats, core NAME",
+    return mh_fail(err, MH_ERR_USAGE,
+                   "there is no command '%.*s': regs, pt ADDR, map, files, stats, snapshot NAME, snapshots, core NAME",
                    (int)length, command);
 }

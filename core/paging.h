@@ -15,7 +15,6 @@
 #define PAGING_LARGE 0x080u
 #define PAGING_NX (1ull << 63)
 
-#define PAGE_4K 0x1000u
 #define PAGE_2M 0x200000u
 
 /* Write the tables into the system area: RAM identity-mapped with pages of `page_size` bytes, the system area itself

@@ -5,23 +5,28 @@
 
 #include <string.h>
 
-static int set_slot(const struct slots *slots, unsigned number, uint64_t start, uint64_t size, bool read_only)
+/* Make slot `number` this; a size of 0 takes it away. */
+static int set_slot(const struct slots *slots, unsigned number, const struct slot *slot)
 {
+    /* the guest cannot write to pages that are read-only, so there is nothing to note */
     const struct kvm_userspace_memory_region region = {
         .slot = number,
-        .flags = read_only ? KVM_MEM_READONLY : 0,
-        .guest_phys_addr = start,
-        .memory_size = size,
-        .userspace_addr = size == 0 ? 0 : (uintptr_t)memory_at(slots->memory, mh_gpa_of(start), size),
+        .flags = slot->read_only ? KVM_MEM_READONLY
+                 : slots->logs   ? KVM_MEM_LOG_DIRTY_PAGES
+                                 : 0,
+        .guest_phys_addr = slot->start,
+        .memory_size = slot->size,
+        .userspace_addr = slot->size == 0 ? 0 : (uintptr_t)memory_at(slots->memory, mh_gpa_of(slot->start), slot->size),
     };
     return kvm_sys_set_memory(slots->vm_fd, &region);
 }
 
 static int add_slot(struct slots *slots, uint64_t start, uint64_t size, bool read_only)
 {
-    int result = size == 0 ? 0 : set_slot(slots, slots->count, start, size, read_only);
+    const struct slot slot = {.start = start, .size = size, .read_only = read_only};
+    int result = size == 0 ? 0 : set_slot(slots, slots->count, &slot);
     if (result == 0 && size != 0)
-        slots->count++;
+        slots->laid[slots->count++] = slot;
     return result;
 }
 
@@ -51,7 +56,7 @@ static int lay_all(struct slots *slots)
     return result;
 }
 
-int slots_create(struct slots *slots, int vm_fd, const struct guest_memory *memory)
+int slots_create(struct slots *slots, int vm_fd, struct guest_memory *memory)
 {
     *slots = (struct slots){.vm_fd = vm_fd, .memory = memory};
     return lay_all(slots);
@@ -62,19 +67,69 @@ static bool is_same(const struct page_list *a, const struct page_list *b)
     return a->count == b->count && memcmp(a->page, b->page, a->count * sizeof a->page[0]) == 0;
 }
 
+/* With a slot goes what KVM has noted of it: collect that before. */
+static int take_all(struct slots *slots)
+{
+    const struct slot none = {0};
+    int result = slots_collect_writes(slots);
+    slots->is_whole = slots->is_whole && result < 0;
+    for (; slots->count > 0 && result == 0; slots->count -= result == 0)
+        result = set_slot(slots, slots->count - 1, &none);
+    return result;
+}
+
 int slots_protect(struct slots *slots, const struct page_list *pages)
 {
     if (slots->is_whole && is_same(&slots->read_only, pages))
         return 0;
-    slots->is_whole = false;
-    while (slots->count > 0) {
-        int result = set_slot(slots, slots->count - 1, 0, 0, false);
-        if (result < 0)
-            return result;
-        slots->count--;
-    }
+    int result = take_all(slots);
+    if (result < 0)
+        return result;
     slots->read_only = *pages;
     return lay_all(slots);
+}
+
+int slots_lay_again(struct slots *slots)
+{
+    int result = take_all(slots);
+    return result < 0 ? result : lay_all(slots);
+}
+
+int slots_log_writes(struct slots *slots)
+{
+    int result = 0;
+    slots->logs = true;
+    for (unsigned i = 0; i < slots->count && result == 0; i++) {
+        if (!slots->laid[i].read_only)
+            result = set_slot(slots, i, &slots->laid[i]);
+    }
+    slots->logs = result == 0;
+    return result;
+}
+
+static void note_writes(const struct slots *slots, const struct slot *slot, const uint64_t *bitmap)
+{
+    for (uint64_t page = 0; page < slot->size / PAGE_4K; page++) {
+        if (bitmap[page / 64] == 0)
+            page |= 63; /* on to the next word */
+        else if ((bitmap[page / 64] >> page % 64 & 1) != 0)
+            memory_note_written(slots->memory,
+                                memory_at(slots->memory, mh_gpa_of(slot->start + page * PAGE_4K), PAGE_4K), PAGE_4K);
+    }
+}
+
+int slots_collect_writes(struct slots *slots)
+{
+    int result = 0;
+    for (unsigned i = 0; i < slots->count && slots->logs && result == 0; i++) {
+        uint64_t bitmap[(MEMORY_PAGES_MAX + 63) / 64] = {0};
+        if (slots->laid[i].read_only)
+            continue;
+        result = kvm_sys_get_dirty_log(slots->vm_fd, i, bitmap);
+        if (result == 0)
+            note_writes(slots, &slots->laid[i], bitmap);
+    }
+    return result;
 }
 
 bool page_list_has(const struct page_list *list, mh_gpa address)

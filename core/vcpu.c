@@ -149,10 +149,10 @@ void vcpu_release_kicks(struct vcpu *vcpu)
     vcpu->holds_kicks = false;
 }
 
-void vcpu_complete_io(struct vcpu *vcpu)
+int vcpu_complete_io(struct vcpu *vcpu)
 {
     __atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-    vcpu_run(vcpu); /* ends with EINTR by design */
+    return vcpu_run(vcpu); /* ends with EINTR by design */
 }
 
 static bool fetch_registers(struct vcpu *vcpu)

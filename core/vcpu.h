@@ -54,9 +54,10 @@ void vcpu_release_kicks(struct vcpu *vcpu);
 
 /*
  * Some KVMs finish an IN or OUT only at the next KVM_RUN, and until then registers read or written are not yet, or no
- * longer, what counts. Let it finish without executing another instruction.
+ * longer, what counts. Let it finish without executing another instruction. Returns minus an errno when there is no
+ * more to it, 0 when the instruction has left the guest again.
  */
-void vcpu_complete_io(struct vcpu *vcpu);
+int vcpu_complete_io(struct vcpu *vcpu);
 
 /*
  * The registers as they are now; the pointers are good until the processor runs or is written again. The caller may

@@ -57,7 +57,7 @@ size_t virtual_write(struct mh_vm *vm, const struct paging_mode *mode, mh_gva ad
         uint8_t *host = first_piece(vm, mode, mh_gva_of(address.v + done), length - done, &piece);
         if (piece == 0)
             break;
-        memcpy(host, (const uint8_t *)from + done, piece);
+        memory_put(&vm->memory, host, (const uint8_t *)from + done, piece);
         done += piece;
     }
     return done;

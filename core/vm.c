@@ -85,6 +85,9 @@ void mh_vm_destroy(struct mh_vm *vm)
     if (vm == NULL)
         return;
     tear_down(vm);
+    snapshot_list_free(&vm->snapshots);
+    memory_image_free(vm->memory_base);
+    inbound_free(&vm->inbound);
     breakpoints_destroy(&vm->debug.breakpoints);
     pthread_mutex_destroy(&vm->restart_mutex);
     free(vm);
@@ -99,9 +102,7 @@ enum mh_status vm_restart(struct mh_vm *vm, struct mh_error *err)
     file_port_init(&vm->file, &vm->config, &vm->stop_wanted);
     vm->coalescing = false;
     vm->serial_exits = 0;
-    vm->debug.running = vm->debug.killed = vm->debug.interrupt_wanted = false;
-    vm->debug.control_is_current = false;
-    vm->debug.last_stop = (struct mh_stop){.kind = MH_STOP_INTERRUPTED};
+    debug_forget_run(&vm->debug);
     enum mh_status status = build(vm, err);
     if (status != MH_OK)
         tear_down(vm);

@@ -6,9 +6,10 @@
 #include "devices/file.h"
 #include "devices/serial.h"
 #include "inbound.h"
-#include "memory.h"
+#include "memory_image.h"
 #include "mh/vm.h"
 #include "slots.h"
+#include "snapshot_list.h"
 #include "vcpu.h"
 
 /* Things told once to the person who runs the machine. */
@@ -39,6 +40,9 @@ struct mh_vm {
     uint64_t exits[VM_EXIT_REASONS]; /* how often KVM_RUN came back, by exit reason; the last one for all beyond */
     unsigned refused_entries;        /* in a row, with EAGAIN */
     struct debug debug;
+    struct memory_image *memory_base; /* see memory_image.h; NULL before the first snapshot */
+    union kvm_sys_msrs msrs;          /* which a snapshot has; none before the first */
+    struct snapshot_list snapshots;
 };
 
 /* Hand the serial bytes KVM has gathered to the serial device; to be called at every exit, before anything else. */

@@ -16,6 +16,9 @@ static const char help_text[] =
     "map           which addresses are mapped, and what may be done there\n"
     "files         the machine's files\n"
     "stats         how often the machine left the processor, and why\n"
+    "snapshot NAME remember the machine as it is, all of it\n"
+    "restore NAME  put it back to how it was at that moment; break- and watchpoints stay\n"
+    "snapshots     what is remembered\n"
     "core [NAME]   write a core file NAME (core) into the directory of --core\n";
 
 static void say(struct gdb_session *session, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -66,6 +69,22 @@ static enum gdb_outcome reset(struct gdb_session *session)
     gdb_machines_attend(machine);
     say(session, "VM %u is at its start. Now type: %s\n", machine->vm,
         had_ended ? "attach and its number" : "maintenance flush register-cache");
+    return done(session);
+}
+
+static enum gdb_outcome restore(struct gdb_session *session, const char *name)
+{
+    struct gdb_machine *machine = gdb_session_machine(session);
+    struct mh_error err = {.text = ""};
+
+    if (!machine)
+        return GDB_REPLY;
+    if (gdb_machines_restore(session->machines, machine, name, &err) != MH_OK)
+        return failed(session, err.text);
+    say(session,
+        "VM %u is where it was. Now type: maintenance flush register-cache\n"
+        "and: maintenance flush dcache\n",
+        machine->vm);
     return done(session);
 }
 
@@ -120,6 +139,8 @@ static enum gdb_outcome run_command(struct gdb_session *session, char *command)
         return help(session);
     if (strcmp(command, "reset") == 0)
         return reset(session);
+    if (argument_of(command, "restore"))
+        return restore(session, argument_of(command, "restore"));
     if (argument_of(command, "phys"))
         return phys(session, argument_of(command, "phys"));
     return forward(session, command);

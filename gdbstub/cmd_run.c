@@ -53,7 +53,10 @@ static void ask(struct gdb_machine *machine, const struct action *action)
     machine->signal = action->signal;
 }
 
-/* Is what a machine is asked the end of it, rather than running on? */
+/*
+ * Is what a machine is asked the end of it, rather than running on? The signal a debugger passes on is that of the last
+ * stop it knows of, which a machine put somewhere else has nothing to do with.
+ */
 static void end_if_asked(struct gdb_session *session, struct gdb_machine *machine)
 {
     if (!machine->asked || machine->pending)
@@ -61,7 +64,7 @@ static void end_if_asked(struct gdb_session *session, struct gdb_machine *machin
     if (machine->held) {
         gdb_machines_finish(machine);
         machine->pending = true;
-    } else if (dies_of(session, machine->signal)) {
+    } else if (!machine->moved && dies_of(session, machine->signal)) {
         gdb_machines_kill(session->machines, machine, machine->signal);
         machine->pending = true;
     }

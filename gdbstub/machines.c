@@ -87,7 +87,7 @@ void gdb_machines_resume(struct gdb_machines *machines, struct gdb_machine *mach
 {
     machine->state = GDB_MACHINE_RUNNING;
     machine->started = true;
-    machine->pending = machine->interrupted = false;
+    machine->pending = machine->interrupted = machine->moved = false;
     machine->how = *how;
     machines->target->ops->resume(machines->target->ctx, machine->vm, how);
 }
@@ -116,7 +116,25 @@ enum mh_status gdb_machines_restart(struct gdb_machines *machines, struct gdb_ma
     machine->state = GDB_MACHINE_STOPPED;
     machine->stop = (struct mh_stop){.kind = MH_STOP_STEP};
     machine->pending = machine->held = machine->started = false;
+    machine->moved = true;
     return MH_OK;
+}
+
+enum mh_status gdb_machines_restore(struct gdb_machines *machines, struct gdb_machine *machine, const char *name,
+                                    struct mh_error *err)
+{
+    const struct mh_debug_target *target = machines->target;
+    enum mh_status status = target->ops->restore(target->ctx, machine->vm, name, err);
+
+    if (status == MH_OK)
+        machine->moved = true;
+    else if (!target->ops->vm_alive(target->ctx, machine->vm))
+        gdb_machines_kill(machines, machine, GDB_SIGNAL_KILL);
+    else
+        return status;
+    machine->stop = (struct mh_stop){.kind = MH_STOP_STEP};
+    machine->pending = machine->held = false;
+    return status;
 }
 
 /* HLT: the end, unless machines are to be held there. */

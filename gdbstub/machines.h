@@ -26,6 +26,7 @@ struct gdb_machine {
     struct mh_stop stop; /* why it does not run; MH_STOP_STEP for "no reason worth telling" */
     bool pending;        /* `stop`, or the end, has not been told to a debugger */
     bool held;           /* it halted and is kept for the debugger; the next resume is its end */
+    bool moved;          /* to its start or a snapshot since it stopped; debuggers still think of the stop */
     bool started;        /* has executed something since its start */
     bool attached;       /* the debugger came to it, rather than having been there from its start */
     bool attended;
@@ -89,6 +90,11 @@ void gdb_machines_finish(struct gdb_machine *machine);
 
 /* Put a machine back to its start, stopped and without anything to tell. Errors are ops->restart()'s. */
 enum mh_status gdb_machines_restart(struct gdb_machines *machines, struct gdb_machine *machine, struct mh_error *err);
+
+/* Put a machine that is stopped back to a snapshot, without anything to tell. Errors are ops->restore()'s; a machine
+ * that is no longer alive after one has ended. */
+enum mh_status gdb_machines_restore(struct gdb_machines *machines, struct gdb_machine *machine, const char *name,
+                                    struct mh_error *err);
 
 /*
  * Take a stop that ops->wait() reported: for the debugger when it is attended, else as the rules for unattended say. A

@@ -11,7 +11,7 @@ static const uint8_t head_length[] = {
 void file_port_init(struct file_port *port, const struct mh_vm_config *config, const atomic_bool *stop)
 {
     file_store_init(&port->store, config, stop);
-    port->state = FILE_PORT_IDLE;
+    port->request.state = FILE_PORT_IDLE;
 }
 
 void file_port_destroy(struct file_port *port)
@@ -35,10 +35,10 @@ static int64_t get64(const uint8_t *from)
 
 static void answer(struct file_port *port, int64_t result, uint32_t data_length)
 {
-    memcpy(port->result, &result, sizeof result);
-    port->answer_length = (uint32_t)sizeof result + data_length;
-    port->answer_read = 0;
-    port->state = FILE_PORT_ANSWER;
+    memcpy(port->request.result, &result, sizeof result);
+    port->request.answer_length = (uint32_t)sizeof result + data_length;
+    port->request.answer_read = 0;
+    port->request.state = FILE_PORT_ANSWER;
 }
 
 static uint32_t at_most(uint32_t length, uint32_t limit)
@@ -49,25 +49,27 @@ static uint32_t at_most(uint32_t length, uint32_t limit)
 static void run_request(struct file_port *port)
 {
     struct file_store *store = &port->store;
-    int32_t fd = (int32_t)get32(port->head);
+    int32_t fd = (int32_t)get32(port->request.head);
     int64_t result = -MH_ENOSYS;
     uint32_t data_length = 0;
-    switch ((enum mh_file_op)port->op) {
+    switch ((enum mh_file_op)port->request.op) {
     case MH_FILE_OPEN:
-        result = file_store_open(store, (const char *)port->data, port->length, get32(port->head));
+        result =
+            file_store_open(store, (const char *)port->request.data, port->request.length, get32(port->request.head));
         break;
     case MH_FILE_CLOSE:
         result = file_store_close(store, fd);
         break;
     case MH_FILE_READ:
-        result = file_store_read(store, fd, port->data, at_most(get32(port->head + 4), MH_FILE_STREAM_MAX), NULL);
+        result = file_store_read(store, fd, port->request.data,
+                                 at_most(get32(port->request.head + 4), MH_FILE_STREAM_MAX), NULL);
         data_length = result > 0 ? (uint32_t)result : 0;
         break;
     case MH_FILE_WRITE:
-        result = file_store_write(store, fd, port->data, at_most(port->length, MH_FILE_STREAM_MAX));
+        result = file_store_write(store, fd, port->request.data, at_most(port->request.length, MH_FILE_STREAM_MAX));
         break;
     case MH_FILE_SEEK:
-        result = file_store_seek(store, fd, get32(port->head + 4), get64(port->head + 8));
+        result = file_store_seek(store, fd, get32(port->request.head + 4), get64(port->request.head + 8));
         break;
     case MH_FILE_SIZE:
         result = file_store_size(store, fd);
@@ -79,44 +81,44 @@ static void run_request(struct file_port *port)
 /* The fixed arguments are here: is there a payload to wait for? */
 static void head_is_whole(struct file_port *port)
 {
-    port->length = 0;
-    if (port->op == MH_FILE_OPEN)
-        port->length = port->head[4] | (uint32_t)port->head[5] << 8;
-    else if (port->op == MH_FILE_WRITE)
-        port->length = get32(port->head + 4);
-    port->got = 0;
-    if (port->length == 0)
+    port->request.length = 0;
+    if (port->request.op == MH_FILE_OPEN)
+        port->request.length = port->request.head[4] | (uint32_t)port->request.head[5] << 8;
+    else if (port->request.op == MH_FILE_WRITE)
+        port->request.length = get32(port->request.head + 4);
+    port->request.got = 0;
+    if (port->request.length == 0)
         run_request(port);
     else
-        port->state = FILE_PORT_PAYLOAD;
+        port->request.state = FILE_PORT_PAYLOAD;
 }
 
 static void start_request(struct file_port *port, uint8_t op)
 {
-    port->op = op;
-    port->got = 0;
+    port->request.op = op;
+    port->request.got = 0;
     if (op >= sizeof head_length || head_length[op] == 0)
         answer(port, -MH_ENOSYS, 0);
     else
-        port->state = FILE_PORT_HEAD;
+        port->request.state = FILE_PORT_HEAD;
 }
 
 void file_port_out(struct file_port *port, uint8_t byte)
 {
-    switch (port->state) {
+    switch (port->request.state) {
     case FILE_PORT_IDLE:
     case FILE_PORT_ANSWER: /* what was not read of the last answer is dropped */
         start_request(port, byte);
         break;
     case FILE_PORT_HEAD:
-        port->head[port->got++] = byte;
-        if (port->got == head_length[port->op])
+        port->request.head[port->request.got++] = byte;
+        if (port->request.got == head_length[port->request.op])
             head_is_whole(port);
         break;
     case FILE_PORT_PAYLOAD:
-        if (port->got < MH_FILE_STREAM_MAX)
-            port->data[port->got] = byte;
-        if (++port->got == port->length)
+        if (port->request.got < MH_FILE_STREAM_MAX)
+            port->request.data[port->request.got] = byte;
+        if (++port->request.got == port->request.length)
             run_request(port);
         break;
     }
@@ -125,19 +127,29 @@ void file_port_out(struct file_port *port, uint8_t byte)
 void file_port_in(struct file_port *port, struct inbound *inbound, uint8_t *to)
 {
     static const uint8_t nothing = 0xff;
-    if (port->state == FILE_PORT_HEAD || port->state == FILE_PORT_PAYLOAD)
+    if (port->request.state == FILE_PORT_HEAD || port->request.state == FILE_PORT_PAYLOAD)
         answer(port, -MH_EPROTO, 0);
     const uint8_t *from = &nothing;
-    if (port->state == FILE_PORT_ANSWER) {
-        uint32_t at = port->answer_read++;
-        from = at < sizeof port->result ? &port->result[at] : &port->data[at - sizeof port->result];
-        if (port->answer_read == port->answer_length)
-            port->state = FILE_PORT_IDLE;
+    if (port->request.state == FILE_PORT_ANSWER) {
+        uint32_t at = port->request.answer_read++;
+        from = at < sizeof port->request.result ? &port->request.result[at]
+                                                : &port->request.data[at - sizeof port->request.result];
+        if (port->request.answer_read == port->request.answer_length)
+            port->request.state = FILE_PORT_IDLE;
     }
     inbound_copy(inbound, to, from, 1);
 }
 
-static int64_t make_call(struct file_port *port, const struct guest_memory *memory, struct inbound *inbound,
+static int64_t read_into_memory(struct file_port *port, struct guest_memory *memory, struct inbound *inbound,
+                                const struct mh_file_call *call, void *buffer)
+{
+    int64_t got = file_store_read(&port->store, call->fd, buffer, call->length, inbound);
+    if (got > 0)
+        memory_note_written(memory, buffer, (size_t)got);
+    return got;
+}
+
+static int64_t make_call(struct file_port *port, struct guest_memory *memory, struct inbound *inbound,
                          const struct mh_file_call *call)
 {
     struct file_store *store = &port->store;
@@ -153,7 +165,7 @@ static int64_t make_call(struct file_port *port, const struct guest_memory *memo
     case MH_FILE_CLOSE:
         return file_store_close(store, call->fd);
     case MH_FILE_READ:
-        return file_store_read(store, call->fd, buffer, call->length, inbound);
+        return read_into_memory(port, memory, inbound, call, buffer);
     case MH_FILE_WRITE:
         return file_store_write(store, call->fd, buffer, call->length);
     case MH_FILE_SEEK:
@@ -164,7 +176,7 @@ static int64_t make_call(struct file_port *port, const struct guest_memory *memo
     return -MH_ENOSYS;
 }
 
-void file_port_call(struct file_port *port, const struct guest_memory *memory, struct inbound *inbound, mh_gpa address)
+void file_port_call(struct file_port *port, struct guest_memory *memory, struct inbound *inbound, mh_gpa address)
 {
     struct mh_file_call call;
     uint8_t *at = memory_ram_at(memory, address, sizeof call);
@@ -172,5 +184,7 @@ void file_port_call(struct file_port *port, const struct guest_memory *memory, s
         return;
     memcpy(&call, at, sizeof call);
     int64_t result = make_call(port, memory, inbound, &call);
-    inbound_copy(inbound, at + offsetof(struct mh_file_call, result), &result, sizeof result);
+    at += offsetof(struct mh_file_call, result);
+    inbound_copy(inbound, at, &result, sizeof result);
+    memory_note_written(memory, at, sizeof result);
 }

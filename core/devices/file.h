@@ -15,8 +15,8 @@ enum file_port_state {
     FILE_PORT_ANSWER,  /* the guest reads result and data */
 };
 
-struct file_port {
-    struct file_store store;
+/* How far a call has come that is made byte by byte. */
+struct file_request {
     enum file_port_state state;
     uint8_t op;
     uint8_t head[FILE_HEAD_MAX];
@@ -27,6 +27,11 @@ struct file_port {
     uint8_t data[MH_FILE_STREAM_MAX]; /* name or data coming, data going; what exceeds it is dropped */
 };
 
+struct file_port {
+    struct file_store store;
+    struct file_request request;
+};
+
 void file_port_init(struct file_port *port, const struct mh_vm_config *config, const atomic_bool *stop);
 void file_port_destroy(struct file_port *port);
 
@@ -35,6 +40,6 @@ void file_port_out(struct file_port *port, uint8_t byte);
 void file_port_in(struct file_port *port, struct inbound *inbound, uint8_t *to);
 
 /* A 32-bit OUT: make the call that lies at `address`. A call outside RAM is not made and nothing is written. */
-void file_port_call(struct file_port *port, const struct guest_memory *memory, struct inbound *inbound, mh_gpa address);
+void file_port_call(struct file_port *port, struct guest_memory *memory, struct inbound *inbound, mh_gpa address);
 
 #endif

@@ -12,13 +12,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-struct open_file {
-    int fd;         /* on the host; -1: free */
-    bool is_shared; /* the descriptor belongs to the shared set */
-    uint32_t flags;
-    uint64_t position;
-};
-
 #define COPY_CHUNK (1u << 20)
 
 void file_store_init(struct file_store *store, const struct mh_vm_config *config, const atomic_bool *stop)
@@ -37,17 +30,25 @@ void file_store_init(struct file_store *store, const struct mh_vm_config *config
 
 static void release(struct open_file *file)
 {
-    if (file->fd >= 0 && !file->is_shared)
+    if (file->fd >= 0 && file->own != NULL)
         close(file->fd);
     file->fd = -1;
 }
 
-void file_store_destroy(struct file_store *store)
+void file_store_clear(struct file_store *store)
 {
     for (size_t i = 0; store->open != NULL && i < store->limits.open_files; i++)
         release(&store->open[i]);
-    for (size_t i = 0; i < store->own_count; i++)
-        free(store->own[i]);
+    for (size_t i = 0; i < store->own_count; i++) {
+        free(store->own[i].name);
+        file_copy_release(store->own[i].copy);
+    }
+    store->own_count = 0;
+}
+
+void file_store_destroy(struct file_store *store)
+{
+    file_store_clear(store);
     free(store->open);
     free(store->own);
     if (store->directory >= 0)
@@ -92,7 +93,7 @@ static void notice_once(struct file_store *store, const char *what, int error)
     store->notice(store->notice_ctx, text);
 }
 
-static int need_directory(struct file_store *store)
+int file_store_need_directory(struct file_store *store)
 {
     if (store->directory >= 0)
         return 0;
@@ -105,26 +106,33 @@ static int need_directory(struct file_store *store)
     return 0;
 }
 
-static bool is_own(const struct file_store *store, const char *name)
+static struct own_file *find_own(const struct file_store *store, const char *name)
 {
     for (size_t i = 0; i < store->own_count; i++) {
-        if (strcmp(store->own[i], name) == 0)
-            return true;
+        if (strcmp(store->own[i].name, name) == 0)
+            return &store->own[i];
     }
-    return false;
+    return NULL;
 }
 
-static int64_t remember_own(struct file_store *store, const char *name)
+struct own_file *file_store_add_own(struct file_store *store, const char *name)
 {
     if (store->own == NULL)
         store->own = calloc(FILE_STORE_NAMES_MAX, sizeof *store->own);
     char *copy = strdup(name);
     if (store->own == NULL || copy == NULL) {
         free(copy);
-        return -MH_EIO;
+        return NULL;
     }
-    store->own[store->own_count++] = copy;
-    return 0;
+    store->own[store->own_count] = (struct own_file){.name = copy};
+    return &store->own[store->own_count++];
+}
+
+/* A file is about to be changed: what was copied of it is no longer what it holds. */
+static void forget_copy(struct own_file *own)
+{
+    file_copy_release(own->copy);
+    own->copy = NULL;
 }
 
 static uint64_t may_still_write(const struct file_store *store)
@@ -188,7 +196,7 @@ static int64_t make_own(struct file_store *store, const char *name, int original
 {
     if (store->own_count == FILE_STORE_NAMES_MAX)
         return -MH_EDQUOT;
-    int failed = need_directory(store);
+    int failed = file_store_need_directory(store);
     if (failed < 0)
         return failed == -ENOENT ? -MH_EIO : guest_error(-failed); /* it is not the guest's file that is missing */
     struct stat info;
@@ -200,7 +208,7 @@ static int64_t make_own(struct file_store *store, const char *name, int original
         original < 0 ? guest_result(own_directory_create(store->directory, name)) : copy_own(store, name, original);
     if (fd < 0)
         return fd;
-    int64_t result = remember_own(store, name);
+    int64_t result = file_store_add_own(store, name) != NULL ? 0 : -MH_EIO;
     if (result < 0) {
         unlinkat(store->directory, name, 0);
         close((int)fd);
@@ -209,12 +217,15 @@ static int64_t make_own(struct file_store *store, const char *name, int original
     return fd;
 }
 
-static int64_t open_own(struct file_store *store, const char *name, uint32_t flags)
+static int64_t open_own(struct file_store *store, struct own_file *own, uint32_t flags)
 {
-    int fd = own_directory_reopen(store->directory, name, (flags & MH_O_WRITE) != 0);
+    int fd = own_directory_reopen(store->directory, own->name, (flags & MH_O_WRITE) != 0);
     if (fd < 0)
         return guest_error(-fd);
-    if ((flags & MH_O_TRUNCATE) != 0 && ftruncate(fd, 0) != 0) {
+    if ((flags & MH_O_TRUNCATE) == 0)
+        return fd;
+    forget_copy(own);
+    if (ftruncate(fd, 0) != 0) {
         int error = errno;
         close(fd);
         return guest_error(error);
@@ -222,33 +233,35 @@ static int64_t open_own(struct file_store *store, const char *name, uint32_t fla
     return fd;
 }
 
-static int64_t open_on_host(struct file_store *store, const char *name, uint32_t flags, bool *is_shared)
+/* Returns a host descriptor, or minus an enum mh_file_error; *own is the guest's own file, NULL when it is shared. */
+static int64_t open_on_host(struct file_store *store, const char *name, uint32_t flags, struct own_file **own)
 {
-    *is_shared = false;
-    if (is_own(store, name))
-        return open_own(store, name, flags);
+    *own = find_own(store, name);
+    if (*own != NULL)
+        return open_own(store, *own, flags);
     int shared = shared_files_find(store->shared, name);
-    if (shared >= 0 && (flags & MH_O_WRITE) == 0) {
-        *is_shared = true;
+    if (shared >= 0 && (flags & MH_O_WRITE) == 0)
         return shared;
-    }
     if ((flags & (MH_O_WRITE | MH_O_CREATE)) == 0)
         return -MH_ENOENT;
-    return make_own(store, name, (flags & MH_O_TRUNCATE) != 0 ? -1 : shared);
+    int64_t fd = make_own(store, name, (flags & MH_O_TRUNCATE) != 0 ? -1 : shared);
+    if (fd >= 0)
+        *own = &store->own[store->own_count - 1];
+    return fd;
 }
 
 void file_store_list(const struct file_store *store, void (*told)(void *ctx, const char *name, int64_t size), void *ctx)
 {
     for (size_t i = 0; i < store->own_count; i++) {
         struct stat info;
-        int result = fstatat(store->directory, store->own[i], &info, AT_SYMLINK_NOFOLLOW);
-        told(ctx, store->own[i], result == 0 ? info.st_size : -1);
+        int result = fstatat(store->directory, store->own[i].name, &info, AT_SYMLINK_NOFOLLOW);
+        told(ctx, store->own[i].name, result == 0 ? info.st_size : -1);
     }
 }
 
 int file_store_open_on_host(const struct file_store *store, const char *name)
 {
-    if (is_own(store, name))
+    if (find_own(store, name) != NULL)
         return own_directory_reopen(store->directory, name, false);
     int shared = shared_files_find(store->shared, name);
     if (shared < 0)
@@ -257,14 +270,21 @@ int file_store_open_on_host(const struct file_store *store, const char *name)
     return copy < 0 ? -errno : copy;
 }
 
+int file_store_need_open(struct file_store *store)
+{
+    if (store->open != NULL)
+        return 0;
+    store->open = calloc(store->limits.open_files, sizeof *store->open);
+    if (store->open == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < store->limits.open_files; i++)
+        store->open[i].fd = -1;
+    return 0;
+}
+
 static struct open_file *free_slot(struct file_store *store)
 {
-    if (store->open == NULL) {
-        store->open = calloc(store->limits.open_files, sizeof *store->open);
-        for (size_t i = 0; store->open != NULL && i < store->limits.open_files; i++)
-            store->open[i].fd = -1;
-    }
-    for (size_t i = 0; store->open != NULL && i < store->limits.open_files; i++) {
+    for (size_t i = 0; file_store_need_open(store) == 0 && i < store->limits.open_files; i++) {
         if (store->open[i].fd < 0)
             return &store->open[i];
     }
@@ -298,11 +318,11 @@ int64_t file_store_open(struct file_store *store, const char *name, size_t lengt
     struct open_file *file = free_slot(store);
     if (file == NULL)
         return -MH_EMFILE;
-    bool is_shared;
-    int64_t fd = open_on_host(store, text, flags, &is_shared);
+    struct own_file *own;
+    int64_t fd = open_on_host(store, text, flags, &own);
     if (fd < 0)
         return fd;
-    *file = (struct open_file){.fd = (int)fd, .is_shared = is_shared, .flags = flags};
+    *file = (struct open_file){.fd = (int)fd, .own = own, .flags = flags};
     return file - store->open;
 }
 
@@ -371,6 +391,7 @@ int64_t file_store_write(struct file_store *store, int32_t fd, const void *from,
     uint64_t room = store->limits.bytes_written - file->position;
     uint64_t allowed = room < may_still_write(store) ? room : may_still_write(store);
     ssize_t put;
+    forget_copy(file->own);
     do {
         put = pwrite(file->fd, from, length < allowed ? length : (size_t)allowed, (off_t)file->position);
     } while (put < 0 && errno == EINTR);

@@ -11,6 +11,7 @@
 #define MH_CORE_DEVICES_FILE_STORE_H
 
 #include "../inbound.h"
+#include "file_copy.h"
 #include "mh/vm.h"
 
 #include <stdatomic.h>
@@ -18,7 +19,18 @@
 #define FILE_STORE_OPEN_MAX 1024u
 #define FILE_STORE_NAMES_MAX 1024u /* own files a guest may make */
 
-struct open_file;
+/* A file the guest made. */
+struct own_file {
+    char *name;
+    struct file_copy *copy; /* what it holds, for snapshots; NULL when it was changed since, or never copied */
+};
+
+struct open_file {
+    int fd;               /* on the host; -1: free */
+    struct own_file *own; /* NULL: a shared one, whose descriptor belongs to the set */
+    uint32_t flags;
+    uint64_t position;
+};
 
 struct file_store {
     const struct mh_shared_files *shared;
@@ -28,7 +40,7 @@ struct file_store {
     struct mh_file_limits limits;
     uint64_t written;       /* bytes written or copied so far */
     struct open_file *open; /* limits.open_files of them, NULL until the first is opened */
-    char **own;             /* names of the guest's own files, NULL until there is one */
+    struct own_file *own;   /* FILE_STORE_NAMES_MAX of them, NULL until there is one */
     size_t own_count;
     const atomic_bool *stop; /* breaks off long copies */
     void (*notice)(void *ctx, const char *text);
@@ -38,6 +50,18 @@ struct file_store {
 
 void file_store_init(struct file_store *store, const struct mh_vm_config *config, const atomic_bool *stop);
 void file_store_destroy(struct file_store *store);
+
+/* Close all the guest has open, and forget its own files; what is in its directory stays. */
+void file_store_clear(struct file_store *store);
+
+/* Have the directory opened, and made if need be: 0, or minus an errno. */
+int file_store_need_directory(struct file_store *store);
+
+/* Have `open` there, all free: 0 or -ENOMEM. */
+int file_store_need_open(struct file_store *store);
+
+/* Put one more on the list of own files, which has room; its name is copied. NULL without memory. */
+struct own_file *file_store_add_own(struct file_store *store, const char *name);
 
 /* Call `told` for each of the guest's own files, with its size in bytes, -1 when that is not known. */
 void file_store_list(const struct file_store *store, void (*told)(void *ctx, const char *name, int64_t size),

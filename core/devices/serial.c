@@ -10,7 +10,6 @@ void serial_init(struct serial *serial, struct mh_serial_end end)
     serial->end = end;
     serial->error = 0;
     atomic_init(&serial->pending, 0);
-    serial->unread_count = serial->unread_at = 0;
 }
 
 void serial_flush(struct serial *serial)
@@ -40,18 +39,11 @@ void serial_put(struct serial *serial, const uint8_t *bytes, size_t length)
     }
 }
 
-static int read_end(struct serial *serial)
-{
-    if (serial->unread_at < serial->unread_count)
-        return serial->unread[serial->unread_at++];
-    return serial->end.read(serial->end.ctx);
-}
-
 static int64_t byte_source(void *source_ctx, void *to, size_t length)
 {
     (void)length; /* one byte an operation */
     struct serial *serial = source_ctx;
-    int result = read_end(serial);
+    int result = serial->end.read(serial->end.ctx);
     if (result == MH_SERIAL_INTERRUPTED)
         return -EINTR;
     if (result < MH_SERIAL_INTERRUPTED)
@@ -64,18 +56,6 @@ static int64_t byte_source(void *source_ctx, void *to, size_t length)
 int serial_get(struct serial *serial, struct inbound *inbound, uint8_t *to)
 {
     serial_flush(serial);
-    int64_t result = inbound_fill(inbound, to, 1, byte_source, serial);
+    int64_t result = inbound_take(inbound, to, byte_source, serial);
     return result < 0 ? (int)result : 0;
-}
-
-void serial_unget(struct serial *serial, const uint8_t *bytes, size_t length)
-{
-    if (length > serial->unread_at) { /* they came from the other end, or mostly so: what is left unread moves up */
-        size_t left = serial->unread_count - serial->unread_at;
-        memmove(serial->unread + length, serial->unread + serial->unread_at, left);
-        serial->unread_count = (unsigned)(length + left);
-        serial->unread_at = (unsigned)length;
-    }
-    serial->unread_at -= (unsigned)length;
-    memcpy(serial->unread + serial->unread_at, bytes, length);
 }

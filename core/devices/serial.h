@@ -14,8 +14,6 @@ struct serial {
     int error;           /* errno of the first failed write; what is printed after it is dropped */
     atomic_uint pending; /* bytes in `buffer`; other threads read it to see whether a kick is worth it */
     uint8_t buffer[SERIAL_BUFFER];
-    unsigned unread_count, unread_at; /* bytes of `unread` that are to be read again */
-    uint8_t unread[SERIAL_BUFFER];
 };
 
 void serial_init(struct serial *serial, struct mh_serial_end end);
@@ -31,8 +29,5 @@ void serial_flush(struct serial *serial);
  * Returns 0, -EINTR when the wait was broken off (nothing was taken), or minus an errno.
  */
 int serial_get(struct serial *serial, struct inbound *inbound, uint8_t *to);
-
-/* Take back the last `length` bytes the guest read, at most SERIAL_BUFFER: an IN that got them was undone. */
-void serial_unget(struct serial *serial, const uint8_t *bytes, size_t length);
 
 #endif

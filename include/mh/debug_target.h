@@ -107,13 +107,18 @@ struct mh_debug_target_ops {
     /* Put the machine back to its start: image, memory, registers, files. It is stopped before its first
      * instruction; break- and watchpoints stay. */
     enum mh_status (*restart)(void *ctx, unsigned vm, struct mh_error *err);
+    /* Put the machine back to where it was when monitor()'s "snapshot NAME" was run; break- and watchpoints stay, and
+     * so do all snapshots. MH_ERR_USAGE (no such name) and MH_ERR_RANGE leave everything as it is; after MH_ERR_HOST
+     * the machine is not alive. */
+    enum mh_status (*restore)(void *ctx, unsigned vm, const char *name, struct mh_error *err);
     /* End the machine; it is not alive afterwards. After a crash this lets the crash be its end. */
     void (*kill)(void *ctx, unsigned vm);
 
     /* The text about a stop for people (the crash report); several lines. */
     void (*describe_stop)(void *ctx, unsigned vm, const struct mh_stop *stop, mh_text_sink *sink, void *sink_ctx);
-    /* `monitor` commands that look at the machine: "regs", "pt ADDR", "map", "files", "stats". Returns MH_ERR_USAGE
-     * for a command it does not know, with *err naming those it does. */
+    /* `monitor` commands that look at the machine: "regs", "pt ADDR", "map", "files", "stats", "snapshots"; and
+     * "snapshot NAME", which remembers all of it. Returns MH_ERR_USAGE for a command it does not know, with *err naming
+     * those it does. */
     enum mh_status (*monitor)(void *ctx, unsigned vm, const char *command, mh_text_sink *sink, void *sink_ctx,
                               struct mh_error *err);
 

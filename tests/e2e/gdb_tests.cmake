@@ -1,6 +1,6 @@
 # End-to-end tests with a real gdb, one file a behaviour.
-foreach(behaviour all breakpoints conditions connect debuggers ends fallbacks faults files interrupt memory registers restart steps
-    watchpoints)
+foreach(behaviour all breakpoints conditions connect debuggers ends fallbacks faults files interrupt memory registers
+    restart snapshots steps watchpoints)
   mh_e2e_test(gdb_${behaviour})
 endforeach()
 mh_e2e_test(core_file)

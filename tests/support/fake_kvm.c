@@ -93,6 +93,56 @@ static int set_region(const struct kvm_userspace_memory_region *region)
     return 0;
 }
 
+static int get_dirty_log(const struct kvm_dirty_log *log)
+{
+    uint64_t *bitmap = log->dirty_bitmap;
+    bitmap[0] = log->slot < sizeof fake_kvm.dirty / sizeof fake_kvm.dirty[0] ? fake_kvm.dirty[log->slot] : 0;
+    if (bitmap[0] != 0)
+        fake_kvm.dirty[log->slot] = 0;
+    return 0;
+}
+
+const uint32_t fake_kvm_msr[FAKE_KVM_MSRS] = {0x10, 0x174, 0xc0000082, 0x2ff};
+
+static int list_msrs(struct kvm_msr_list *list)
+{
+    list->nmsrs = FAKE_KVM_MSRS; /* one more than there are: not all that are listed can be read */
+    memcpy(list->indices, fake_kvm_msr, sizeof fake_kvm_msr);
+    list->indices[FAKE_KVM_MSRS - 1] = 0x175;
+    return 0;
+}
+
+static uint64_t *find_msr(uint32_t index)
+{
+    for (unsigned i = 0; i < FAKE_KVM_MSRS; i++) {
+        if (fake_kvm_msr[i] == index)
+            return &fake_kvm.msrs[i];
+    }
+    return NULL;
+}
+
+static int get_msrs(struct kvm_msrs *msrs)
+{
+    for (uint32_t i = 0; i < msrs->nmsrs; i++) {
+        const uint64_t *msr = find_msr(msrs->entries[i].index);
+        if (msr == NULL)
+            return (int)i;
+        msrs->entries[i].data = *msr;
+    }
+    return (int)msrs->nmsrs;
+}
+
+static int set_msrs(const struct kvm_msrs *msrs)
+{
+    for (uint32_t i = 0; i < msrs->nmsrs; i++) {
+        uint64_t *msr = find_msr(msrs->entries[i].index);
+        if (msr == NULL || msr == &fake_kvm.msrs[0])
+            return (int)i;
+        *msr = msrs->entries[i].data;
+    }
+    return (int)msrs->nmsrs;
+}
+
 static void sync_registers(struct kvm_run *run)
 {
     if ((run->kvm_valid_regs & KVM_SYNC_X86_REGS) != 0)
@@ -151,6 +201,22 @@ static int answer(unsigned long request, void *argument)
         return GET(sregs);
     case KVM_SET_SREGS:
         return SET(sregs);
+    case KVM_GET_DIRTY_LOG:
+        return get_dirty_log(argument);
+    case KVM_GET_MSR_INDEX_LIST:
+        return list_msrs(argument);
+    case KVM_GET_MSRS:
+        return get_msrs(argument);
+    case KVM_SET_MSRS:
+        return set_msrs(argument);
+    case KVM_GET_MP_STATE:
+        return GET(mp_state);
+    case KVM_SET_MP_STATE:
+        return SET(mp_state);
+    case KVM_SET_DEBUGREGS:
+        return SET(debugregs);
+    case KVM_GET_XCRS:
+        return GET(xcrs);
     case KVM_SET_XCRS:
         return SET(xcrs);
     case KVM_GET_XSAVE:

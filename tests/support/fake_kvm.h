@@ -15,6 +15,7 @@
 #define FAKE_KVM_DATA FAKE_KVM_PAGE /* offset of the bytes of an IN or OUT in the run page's mapping */
 #define FAKE_KVM_LOG_MAX 256u
 #define FAKE_KVM_CPUID_ENTRIES 4u
+#define FAKE_KVM_MSRS 4u
 #define FAKE_KVM_YMM_AT 576u /* where the upper halves of the ymm registers lie in the XSAVE area */
 
 struct fake_kvm {
@@ -48,14 +49,20 @@ struct fake_kvm {
     struct kvm_vcpu_events events;
     struct kvm_xsave xsave;
     struct kvm_debugregs debugregs;
+    struct kvm_mp_state mp_state;
+    uint64_t msrs[FAKE_KVM_MSRS]; /* see fake_kvm_msr[] */
     struct kvm_guest_debug guest_debug;
     struct kvm_userspace_memory_region region[8];
+    uint64_t dirty[8];      /* what the log of a slot's first 64 pages says; asking clears it */
     uint32_t cpuid_entries; /* how many the processor was given */
 };
 
 /* Of this test program. fake_kvm_reset() makes it a KVM in good health. */
 extern struct fake_kvm fake_kvm;
 void fake_kvm_reset(void);
+
+/* Which MSRs there are: the first can be read only, the last is not listed. */
+extern const uint32_t fake_kvm_msr[FAKE_KVM_MSRS];
 
 /* How often an ioctl was made. */
 unsigned fake_kvm_count(unsigned long request);

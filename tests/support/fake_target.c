@@ -395,6 +395,19 @@ static enum mh_status restart(void *ctx, unsigned vm, struct mh_error *err)
     return MH_OK;
 }
 
+/* The one snapshot there is, "start", is how it begins; putting "broken" back goes wrong half way. */
+static enum mh_status restore(void *ctx, unsigned vm, const char *name, struct mh_error *err)
+{
+    if (strcmp(name, "broken") == 0) {
+        fake_machine(ctx, vm)->alive = false;
+        return mh_fail(err, MH_ERR_HOST, "half of it is missing");
+    }
+    if (strcmp(name, "start") != 0)
+        return mh_fail(err, MH_ERR_USAGE, "there is no snapshot '%s'", name);
+    set_start(fake_machine(ctx, vm));
+    return MH_OK;
+}
+
 static void kill_machine(void *ctx, unsigned vm)
 {
     fake_machine(ctx, vm)->alive = fake_machine(ctx, vm)->running = false;
@@ -470,6 +483,7 @@ static const struct mh_debug_target_ops fake_ops = {
     .interrupt = interrupt,
     .wait = wait_target,
     .restart = restart,
+    .restore = restore,
     .kill = kill_machine,
     .describe_stop = describe_stop,
     .monitor = monitor,

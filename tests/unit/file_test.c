@@ -329,7 +329,7 @@ static void the_longest_write_ends_after_its_last_byte(void **state)
     out_number(f, UINT32_MAX, 4);
     for (unsigned i = 0; i < MH_FILE_STREAM_MAX; i++)
         out(f, "x", 1);
-    f->port[0]->got = UINT32_MAX - 1; /* as if all but one had come: four billion calls take too long here */
+    f->port[0]->request.got = UINT32_MAX - 1; /* as if all but one had come: four billion calls take too long here */
     out(f, "y", 1);
     assert_int_equal(result(f), MH_FILE_STREAM_MAX);
     assert_int_equal(ask(f, plain_request(MH_FILE_SIZE, 0)), MH_FILE_STREAM_MAX);

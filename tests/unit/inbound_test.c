@@ -2,6 +2,7 @@
 
 #include "unit.h"
 
+#include <errno.h>
 #include <string.h>
 
 /* A source that gives what the test wants and remembers what it was asked for. */
@@ -56,12 +57,123 @@ static void copies_come_in_whole(void **state)
     assert_int_equal(inbound.bytes, 4);
 }
 
+/* ---- the stream ---- */
+
+/* Gives 0, 1, 2, ... */
+static int64_t count_up(void *ctx, void *to, size_t length)
+{
+    uint8_t *next = ctx;
+    assert_int_equal(length, 1);
+    *(uint8_t *)to = (*next)++;
+    return 1;
+}
+
+static void takes(struct inbound *inbound, uint8_t *next, unsigned from, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        uint8_t got = 0;
+        assert_int_equal(inbound_take(inbound, &got, count_up, next), 1);
+        assert_int_equal(got, (uint8_t)(from + i));
+    }
+}
+
+static void bytes_taken_back_are_taken_again(void **state)
+{
+    (void)state;
+    struct inbound inbound = {0};
+    uint8_t next = 0;
+    inbound_begin(&inbound);
+    takes(&inbound, &next, 0, 5);
+    inbound_take_back(&inbound, 3);
+    assert_int_equal(inbound.bytes, 2);
+    inbound_begin(&inbound);
+    takes(&inbound, &next, 2, 2);
+    inbound_take_back(&inbound, 2);
+    inbound_begin(&inbound);
+    takes(&inbound, &next, 2, 6);
+    assert_int_equal(inbound.bytes, 8);
+    inbound_free(&inbound);
+}
+
+static void what_no_snapshot_needs_is_not_kept(void **state)
+{
+    (void)state;
+    struct inbound inbound = {0};
+    uint8_t next = 0;
+    for (unsigned i = 0; i < 100000; i++) {
+        inbound_begin(&inbound);
+        takes(&inbound, &next, i, 1);
+    }
+    assert_true(inbound.capacity <= 2 * INBOUND_TAKE_BACK_MAX);
+    inbound_free(&inbound);
+}
+
+static void the_stream_is_the_same_from_each_place_kept(void **state)
+{
+    (void)state;
+    struct inbound inbound = {0};
+    uint8_t next = 0;
+    takes(&inbound, &next, 0, 10);
+    uint64_t ten = inbound_keep(&inbound);
+    takes(&inbound, &next, 10, 20);
+    uint64_t thirty = inbound_keep(&inbound);
+    inbound_begin(&inbound);
+    takes(&inbound, &next, 30, 5);
+    assert_true(inbound_reaches(&inbound, ten));
+    inbound_rewind(&inbound, ten);
+    takes(&inbound, &next, 10, 3);
+    assert_true(inbound_reaches(&inbound, thirty));
+    inbound_rewind(&inbound, thirty);
+    takes(&inbound, &next, 30, 40);
+    inbound_rewind(&inbound, ten);
+    takes(&inbound, &next, 10, 100);
+    assert_false(inbound_reaches(&inbound, 1000));
+    inbound_free(&inbound);
+}
+
+static void a_source_that_fails_takes_nothing(void **state)
+{
+    (void)state;
+    struct inbound inbound = {0};
+    struct source source = {.result = -EINTR};
+    uint8_t got = 0x55, next = 7;
+    uint64_t place = inbound_keep(&inbound);
+    assert_int_equal(inbound_take(&inbound, &got, give, &source), -EINTR);
+    assert_int_equal(inbound_keep(&inbound), place);
+    takes(&inbound, &next, 7, 1);
+    inbound_free(&inbound);
+}
+
+static void more_than_is_kept_forgets_the_oldest(void **state)
+{
+    (void)state;
+    struct inbound inbound = {0};
+    uint8_t next = 0;
+    uint64_t start = inbound_keep(&inbound);
+    takes(&inbound, &next, 0, INBOUND_LOG_MAX);
+    assert_true(inbound_reaches(&inbound, start));
+    uint64_t late = inbound_keep(&inbound);
+    takes(&inbound, &next, INBOUND_LOG_MAX, 1);
+    assert_false(inbound_reaches(&inbound, start));
+    assert_true(inbound_reaches(&inbound, late));
+    assert_true(inbound_reaches(&inbound, INBOUND_LOG_MAX / 2));
+    assert_int_equal(inbound.capacity, INBOUND_LOG_MAX);
+    inbound_rewind(&inbound, INBOUND_LOG_MAX - 1);
+    takes(&inbound, &next, INBOUND_LOG_MAX - 1, 1000);
+    inbound_free(&inbound);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_the_source_gives_comes_in_and_is_counted),
         cmocka_unit_test(nothing_and_failures_are_passed_on_and_not_counted),
         cmocka_unit_test(copies_come_in_whole),
+        cmocka_unit_test(bytes_taken_back_are_taken_again),
+        cmocka_unit_test(what_no_snapshot_needs_is_not_kept),
+        cmocka_unit_test(the_stream_is_the_same_from_each_place_kept),
+        cmocka_unit_test(a_source_that_fails_takes_nothing),
+        cmocka_unit_test(more_than_is_kept_forgets_the_oldest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

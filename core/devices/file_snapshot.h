@@ -1,0 +1,23 @@
+/* The files of one guest at one moment: those it made, with what they hold, and those it has open. */
+#ifndef MH_CORE_DEVICES_FILE_SNAPSHOT_H
+#define MH_CORE_DEVICES_FILE_SNAPSHOT_H
+
+#include "file_store.h"
+
+struct file_snapshot;
+
+/*
+ * Take it; only files that changed since they were last taken are copied. Returns 0 with *snapshot set, -EFBIG when the
+ * files hold more than the limit of written bytes, or minus another errno.
+ */
+int file_snapshot_take(struct file_store *store, struct file_snapshot **snapshot);
+
+/*
+ * Put it back, also on the host: files that changed are written anew, those that were not there are removed. Returns 0,
+ * or minus an errno: some are back, and others not.
+ */
+int file_snapshot_put_back(struct file_store *store, const struct file_snapshot *snapshot);
+
+void file_snapshot_free(struct file_snapshot *snapshot);
+
+#endif

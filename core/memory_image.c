@@ -1,0 +1,144 @@
+#include "memory_image.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct page {
+    unsigned users; /* images that have it */
+    uint8_t bytes[PAGE_4K];
+};
+
+struct memory_image {
+    size_t count;
+    struct page *pages[]; /* in the order of guest_memory.host; NULL: all zeros */
+};
+
+static struct memory_image *make_image(size_t count)
+{
+    struct memory_image *image = calloc(1, sizeof *image + count * sizeof(struct page *));
+    if (image != NULL)
+        image->count = count;
+    return image;
+}
+
+static struct page *share(struct page *page)
+{
+    if (page != NULL)
+        page->users++;
+    return page;
+}
+
+static void release(struct page *page)
+{
+    if (page != NULL && --page->users == 0)
+        free(page);
+}
+
+void memory_image_free(struct memory_image *image)
+{
+    for (size_t i = 0; image != NULL && i < image->count; i++)
+        release(image->pages[i]);
+    free(image);
+}
+
+static bool is_changed(const struct guest_memory *memory, size_t number)
+{
+    return (memory->changed[number / 64] >> number % 64 & 1) != 0;
+}
+
+static void forget_change(struct guest_memory *memory, size_t number)
+{
+    memory->changed[number / 64] &= ~(1ull << number % 64);
+}
+
+static bool is_zero(const uint8_t *bytes)
+{
+    return bytes[0] == 0 && memcmp(bytes, bytes + 1, PAGE_4K - 1) == 0;
+}
+
+static bool holds(const struct page *page, const uint8_t *bytes)
+{
+    return page == NULL ? is_zero(bytes) : memcmp(page->bytes, bytes, PAGE_4K) == 0;
+}
+
+/* A page that was marked may hold what it held: some hosts mark too many. */
+static int copy_page(struct memory_image *base, const struct guest_memory *memory, size_t number)
+{
+    const uint8_t *bytes = memory->host + number * PAGE_4K;
+    struct page *page = NULL;
+    if (holds(base->pages[number], bytes))
+        return 0;
+    if (!is_zero(bytes)) {
+        page = malloc(sizeof *page);
+        if (page == NULL)
+            return -ENOMEM;
+        page->users = 1;
+        memcpy(page->bytes, bytes, PAGE_4K);
+    }
+    release(base->pages[number]);
+    base->pages[number] = page;
+    return 0;
+}
+
+static int bring_up_to_date(struct memory_image *base, struct guest_memory *memory)
+{
+    for (size_t i = 0; i < base->count; i++) {
+        if (!is_changed(memory, i))
+            continue;
+        int result = copy_page(base, memory, i);
+        if (result < 0)
+            return result;
+        forget_change(memory, i);
+    }
+    return 0;
+}
+
+int memory_image_take(struct memory_image **base, struct guest_memory *memory, struct memory_image **image)
+{
+    struct memory_image *made = make_image(memory_pages(memory));
+    if (*base == NULL) {
+        *base = make_image(memory_pages(memory));
+        memory_note_written(memory, memory->host, memory_pages(memory) * PAGE_4K);
+    }
+    int result = made == NULL || *base == NULL ? -ENOMEM : bring_up_to_date(*base, memory);
+    if (result < 0) {
+        memory_image_free(made);
+        return result;
+    }
+    for (size_t i = 0; i < made->count; i++)
+        made->pages[i] = share((*base)->pages[i]);
+    *image = made;
+    return 0;
+}
+
+static void put_page_back(const struct guest_memory *memory, size_t number, const struct page *page)
+{
+    uint8_t *to = memory->host + number * PAGE_4K;
+    if (page != NULL)
+        memcpy(to, page->bytes, PAGE_4K);
+    else
+        memset(to, 0, PAGE_4K);
+}
+
+void memory_image_put_back(struct memory_image *base, struct guest_memory *memory, const struct memory_image *image)
+{
+    for (size_t i = 0; i < image->count; i++) {
+        if (!is_changed(memory, i) && base->pages[i] == image->pages[i])
+            continue;
+        put_page_back(memory, i, image->pages[i]);
+        forget_change(memory, i);
+        struct page *before = base->pages[i];
+        base->pages[i] = share(image->pages[i]);
+        release(before);
+    }
+}
+
+size_t memory_image_pages(const struct memory_image *image)
+{
+    size_t pages = 0;
+    for (size_t i = 0; i < image->count; i++)
+        pages += image->pages[i] != NULL;
+    return pages;
+}
