@@ -39,8 +39,8 @@ struct landlock {
  * landlock_enforce(). */
 void landlock_begin(struct landlock *landlock, int abi);
 
-/* Allow `rights`, LANDLOCK_ACCESS_FS_* and LANDLOCK_FS_*, to `path` and what is beneath. One that does not exist is
- * left out: whoever uses it later is refused. */
+/* Allow `rights`, LANDLOCK_ACCESS_FS_* and LANDLOCK_FS_*, to `path` and what is beneath. One that does not exist or may
+ * not be reached is left out: whoever uses it later is refused. */
 void landlock_allow(struct landlock *landlock, const char *path, uint64_t rights);
 
 /* The same for the directory `path` is in. */
