@@ -216,11 +216,18 @@ static int arm_watch(struct mh_vm *vm, const struct paging_mode *mode, const str
 
 #define DR7_ENABLES 0xffu
 
-/* True when the guest has breakpoints of its own in the debug registers. */
-static bool guest_uses_registers(const struct mh_vm *vm)
+/*
+ * True when the guest has breakpoints of its own in the debug registers. Going on from a stop that no debugger was told
+ * of is no moment to look anew: to everybody else the guest has just run, and looking costs as much as entering it.
+ */
+static bool guest_uses_registers(struct mh_vm *vm)
 {
     struct kvm_debugregs registers;
-    return kvm_sys_get_debugregs(vm->vcpu.fd, &registers) < 0 || (registers.dr7 & DR7_ENABLES) != 0;
+    if (!vm->debug.knows_registers)
+        vm->debug.guest_has_registers =
+            kvm_sys_get_debugregs(vm->vcpu.fd, &registers) < 0 || (registers.dr7 & DR7_ENABLES) != 0;
+    vm->debug.knows_registers = true;
+    return vm->debug.guest_has_registers;
 }
 
 static void arm_software(struct mh_vm *vm, const struct paging_mode *mode, const struct breakpoint *breakpoint,

@@ -34,6 +34,12 @@ struct debug {
     bool interrupt_wanted; /* stop as soon as possible */
     bool heeds_kicks;      /* see debug_heed_kicks() */
     struct mh_resume how;
+
+    /* since a resume after a stop that a debugger was told of: */
+    bool input_kicks;         /* kicks on input are arranged for */
+    bool knows_registers;     /* looked whether ... */
+    bool guest_has_registers; /* ... the guest has breakpoints of its own in the debug registers */
+
     const int *fds; /* descriptors whose input ends a wait */
     unsigned fd_count;
 

@@ -11,18 +11,6 @@ void debug_forget_run(struct debug *debug)
     debug->last_stop = (struct mh_stop){.kind = MH_STOP_INTERRUPTED};
 }
 
-/* Why a machine should not go on before anything else happens: *end is set when this returns true. */
-static bool must_come_back(struct mh_vm *vm, struct mh_stop *stop, enum debug_end *end)
-{
-    if (vm->debug.interrupt_wanted) {
-        stop->kind = MH_STOP_INTERRUPTED;
-        *end = DEBUG_STOPPED;
-        return true;
-    }
-    *end = DEBUG_INPUT;
-    return atomic_load(&vm->stop_wanted) || debug_has_input(&vm->debug);
-}
-
 static bool stop_at_breakpoint(struct mh_vm *vm, struct mh_stop *stop)
 {
     const struct breakpoint *breakpoint = breakpoints_at(&vm->debug.breakpoints, vcpu_regs(&vm->vcpu)->rip);
@@ -30,6 +18,24 @@ static bool stop_at_breakpoint(struct mh_vm *vm, struct mh_stop *stop)
         return false;
     stop->kind = breakpoint->kind == MH_BREAK_SOFTWARE ? MH_STOP_BREAKPOINT : MH_STOP_HW_BREAKPOINT;
     return true;
+}
+
+/*
+ * Why a machine should not go on before anything else happens: *end is set when this returns true. An interrupt that
+ * comes when the guest has got to a breakpoint, but not been stopped by it, is the later of the two: the next resume
+ * would step over that breakpoint.
+ */
+static bool must_come_back(struct mh_vm *vm, struct mh_stop *stop, enum debug_end *end)
+{
+    if (vm->debug.interrupt_wanted) {
+        bool can_have_arrived = vm->debug.has_entered && vcpu_regs(&vm->vcpu) != NULL;
+        if (!can_have_arrived || !stop_at_breakpoint(vm, stop))
+            stop->kind = MH_STOP_INTERRUPTED;
+        *end = DEBUG_STOPPED;
+        return true;
+    }
+    *end = DEBUG_INPUT;
+    return atomic_load(&vm->stop_wanted) || debug_has_input(&vm->debug);
 }
 
 static bool range_is_left(struct mh_vm *vm)

@@ -168,6 +168,8 @@ static void target_resume(void *ctx, unsigned number, const struct mh_resume *ho
     vm->debug.how = *how;
     vm->debug.running = true;
     vm->debug.has_entered = false;
+    if (!how->again)
+        vm->debug.input_kicks = vm->debug.knows_registers = false;
 }
 
 static void target_interrupt(void *ctx, unsigned number)

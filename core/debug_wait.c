@@ -40,9 +40,9 @@ bool debug_heed_kicks(struct mh_vm *vm)
 {
     if (!vm->debug.active || vm->debug.heeds_kicks)
         return false;
-    pid_t thread = gettid();
-    for (unsigned i = 0; i < vm->debug.fd_count; i++)
-        kick_on_input(vm->debug.fds[i], thread);
+    for (unsigned i = 0; i < vm->debug.fd_count && !vm->debug.input_kicks; i++)
+        kick_on_input(vm->debug.fds[i], gettid());
+    vm->debug.input_kicks = vm->debug.fd_count > 0;
     vcpu_release_kicks(&vm->vcpu);
     vm->debug.heeds_kicks = true;
     return true;

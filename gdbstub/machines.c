@@ -169,6 +169,7 @@ void gdb_machines_stopped(struct gdb_machines *machines, unsigned vm, const stru
     machine->state = GDB_MACHINE_STOPPED;
     machine->stop = *stop;
     if (gdb_hit_is_unwanted(machines, machine)) {
+        machine->how.again = true;
         gdb_machines_resume(machines, machine, &machine->how);
         return;
     }

@@ -41,6 +41,7 @@ enum mh_resume_kind {
 struct mh_resume {
     enum mh_resume_kind kind;
     uint64_t start, end; /* RANGE */
+    bool again;          /* as before, from a stop no debugger was told of: nothing was changed meanwhile */
 };
 
 enum mh_wait_result {

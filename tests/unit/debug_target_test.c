@@ -55,15 +55,20 @@ static const char *monitor(struct fixture *f, const char *command)
 
 /* ---- a machine that cannot be made again ---- */
 
-static struct mh_stop resume_and_wait(struct fixture *f)
+static struct mh_stop resume_as(struct fixture *f, const struct mh_resume *how)
 {
-    const struct mh_resume how = {.kind = MH_RESUME_CONTINUE};
     struct mh_stop stop = {.kind = MH_STOP_STEP};
     unsigned number = 0;
-    f->target.ops->resume(f->target.ctx, 1, &how);
+    f->target.ops->resume(f->target.ctx, 1, how);
     assert_int_equal(f->target.ops->wait(f->target.ctx, NULL, 0, &number, &stop), MH_WAIT_STOPPED);
     assert_int_equal(number, 1);
     return stop;
+}
+
+static struct mh_stop resume_and_wait(struct fixture *f)
+{
+    const struct mh_resume how = {.kind = MH_RESUME_CONTINUE};
+    return resume_as(f, &how);
 }
 
 static void can_do_nothing(struct fixture *f)
@@ -129,6 +134,49 @@ static void a_crash_before_a_restart_is_forgotten(void **state)
     assert_int_equal(last.kind, MH_STOP_HALTED);
 }
 
+/* ---- going on ---- */
+
+static void debug_registers_are_looked_at_once_a_told_stop(void **state)
+{
+    struct fixture *f = *state;
+    const struct mh_resume again = {.kind = MH_RESUME_CONTINUE, .again = true};
+    f->machine->vm->debug.host.execute_registers = true;
+    assert_int_equal(f->target.ops->set_breakpoint(f->target.ctx, 1, MH_BREAK_SOFTWARE, 2, 1, &f->err), MH_OK);
+    unsigned before = fake_kvm_count(KVM_GET_DEBUGREGS);
+    resume_as(f, &again); /* nobody has looked yet */
+    assert_int_equal(fake_kvm_count(KVM_GET_DEBUGREGS), before + 1);
+    fake_kvm.debugregs.dr7 = 0x401;
+    resume_as(f, &again);
+    resume_as(f, &again);
+    assert_int_equal(fake_kvm_count(KVM_GET_DEBUGREGS), before + 1);
+    assert_int_equal(f->machine->vm->debug.breakpoints.register_count, 1);
+    resume_and_wait(f);
+    assert_int_equal(fake_kvm_count(KVM_GET_DEBUGREGS), before + 2);
+    assert_int_equal(f->machine->vm->debug.breakpoints.register_count, 0);
+}
+
+static void get_to_2_and_ask_for_a_stop(struct kvm_run *run)
+{
+    struct fake_machine *machine = fake_kvm.on_run_ctx;
+    (void)run;
+    fake_kvm.regs.rip = 2;
+    machine->vm->debug.interrupt_wanted = true;
+}
+
+static void a_breakpoint_reached_before_an_interrupt_comes_first(void **state)
+{
+    struct fixture *f = *state;
+    f->machine->vm->debug.host.execute_registers = true;
+    for (uint64_t address = 1; address <= 2; address++) {
+        struct fake_exit *exit = will_exit(f->machine, get_to_2_and_ask_for_a_stop);
+        exit->error = EINTR;
+        f->target.ops->set_breakpoint(f->target.ctx, 1, MH_BREAK_SOFTWARE, address, 1, &f->err);
+        fake_kvm.regs.rip = 0;
+        f->machine->vm->vcpu.registers_are_current = false;
+        assert_int_equal(resume_and_wait(f).kind, address == 2 ? MH_STOP_BREAKPOINT : MH_STOP_INTERRUPTED);
+    }
+}
+
 /* ---- monitor map ---- */
 
 static uint64_t *table(const struct fixture *f, uint32_t offset)
@@ -171,6 +219,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_restart_that_fails_leaves_no_machine_and_may_be_tried_again),
         TEST(a_crash_before_a_restart_is_forgotten),
+        TEST(debug_registers_are_looked_at_once_a_told_stop),
+        TEST(a_breakpoint_reached_before_an_interrupt_comes_first),
         TEST(the_map_shows_ram_and_system_area),
         TEST(a_map_of_tables_that_lead_to_empty_ones_comes_to_an_end),
         TEST(without_tables_there_is_no_map),

@@ -61,6 +61,19 @@ static void false_conditions_are_no_stop(void **state)
     set(debugger, "Z1,1020,1;" FALSE RAX_IS_5);
     fake_debugger_expect(debugger, RICH, "vCont;c", "W00");
     assert_int_equal(machine_of(debugger)->resumes, 3);
+    assert_true(machine_of(debugger)->how.again);
+}
+
+static void what_a_debugger_resumes_is_not_again(void **state)
+{
+    struct fake_debugger *debugger = *state;
+
+    set(debugger, "Z0,1010,1;" FALSE);
+    set(debugger, "Z0,1020,1");
+    stops(debugger, "c", "T05swbreak:;", 0x1020);
+    assert_true(machine_of(debugger)->how.again);
+    stops(debugger, "s", "T05thread", 0x1021);
+    assert_false(machine_of(debugger)->how.again);
 }
 
 static void one_true_condition_is_enough(void **state)
@@ -306,6 +319,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(false_conditions_are_no_stop),
+        TEST(what_a_debugger_resumes_is_not_again),
         TEST(one_true_condition_is_enough),
         TEST(the_last_conditions_count),
         TEST(what_cannot_be_evaluated_stops),
