@@ -326,8 +326,10 @@ static bool set_condition(struct server *server)
     return server->evaluates && !refused(server);
 }
 
+/* Some servers tell of the breakpoint they stand on again, so that is stepped over. */
 static size_t pass_hits(struct server *server)
 {
+    ask(server, "vCont;s");
     return go_on(server) > 0 ? HITS : 0;
 }
 
