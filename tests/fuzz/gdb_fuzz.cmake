@@ -2,7 +2,7 @@
 #   gdb_packet_fuzz -max_total_time=60 NEW_INPUTS tests/fuzz/corpus/gdb_packet
 if(CMAKE_C_COMPILER_ID MATCHES Clang)
   file(GLOB gdbstub_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/gdbstub/*.c)
-  foreach(name packet server)
+  foreach(name agent packet server)
     add_executable(gdb_${name}_fuzz EXCLUDE_FROM_ALL
       ${CMAKE_CURRENT_LIST_DIR}/gdb_${name}_fuzz.c
       ${CMAKE_CURRENT_LIST_DIR}/../support/fake_target.c
