@@ -220,9 +220,13 @@ static int64_t make_own(struct file_store *store, const char *name, int original
 static int64_t open_own(struct file_store *store, struct own_file *own, uint32_t flags)
 {
     int fd = own_directory_reopen(store->directory, own->name, (flags & MH_O_WRITE) != 0);
+    /* somebody removed it: made again, as any that is missing */
+    bool is_made_again = fd == -ENOENT && (flags & (MH_O_WRITE | MH_O_CREATE)) != 0;
+    if (is_made_again)
+        fd = own_directory_create(store->directory, own->name);
     if (fd < 0)
         return guest_error(-fd);
-    if ((flags & MH_O_TRUNCATE) == 0)
+    if ((flags & MH_O_TRUNCATE) == 0 && !is_made_again)
         return fd;
     forget_copy(own);
     if (ftruncate(fd, 0) != 0) {

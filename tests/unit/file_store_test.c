@@ -428,6 +428,20 @@ static void leftovers_nobody_asks_for_stay(void **state)
     assert_true(on_host(f, "vm-files/1-one/old", "of an earlier run"));
 }
 
+static void an_own_file_somebody_removed_is_made_again_when_written(void **state)
+{
+    struct fixture *f = *state;
+    char path[PATH_MAX];
+    make(f, "notes.txt", "mine");
+    int32_t before = opened(f, "notes.txt", MH_O_READ);
+    assert_int_equal(unlink(temp_path(&f->files->dir, "vm-files/1-one/notes.txt", path)), 0);
+    assert_int_equal(open_named(f, "notes.txt", MH_O_READ), -MH_ENOENT);
+    int32_t fd = opened(f, "notes.txt", MH_O_READ | MH_O_WRITE);
+    assert_int_equal(put(f, fd, "new"), 3);
+    assert_true(on_host(f, "vm-files/1-one/notes.txt", "new"));
+    reads(f, before, "mine");
+}
+
 static void an_own_file_replaced_by_something_else_is_refused(void **state)
 {
     struct fixture *f = *state;
@@ -904,6 +918,7 @@ int main(void)
         TEST(what_lies_in_the_directory_is_replaced_and_not_written),
         TEST(a_directory_of_the_name_is_refused),
         TEST(leftovers_nobody_asks_for_stay),
+        TEST(an_own_file_somebody_removed_is_made_again_when_written),
         TEST(an_own_file_replaced_by_something_else_is_refused),
         TEST(a_directory_in_use_by_another_run_is_refused_with_advice),
         TEST(a_parent_in_no_directory_is_an_error_and_told),
