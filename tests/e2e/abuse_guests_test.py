@@ -1,12 +1,12 @@
 """Whatever an image holds, the program comes to its end and says what became of each guest."""
 
-import concurrent.futures
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import abuse  # noqa: E402
@@ -54,7 +54,8 @@ class GuestsTest(Case):
         wanted = EXIT_TIMEOUT if TIMED_OUT in kinds else EXIT_CRASHED if CRASHED in kinds else 0
         self.assertEqual(code, wanted)
 
-    def run_batch(self, number, images):
+    def run_batch(self, batch):
+        number, images = batch
         directory = self.path(str(number))
         os.mkdir(directory)
         names = [f"{i}.img" for i in range(len(images))]
@@ -78,14 +79,33 @@ class GuestsTest(Case):
     def abuse(self, what, make):
         """Run as many images as are due, several processes at once."""
         chance = abuse.chance(self)
-        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            batches = range(SHARE * abuse.FACTOR // BATCH)
-            while batches:
-                for run in [pool.submit(self.run_batch, number, [make(chance) for _ in range(BATCH)])
-                            for number in batches[:os.cpu_count()]]:
-                    run.result()
-                batches = batches[os.cpu_count():]
+        abuse.each(((number, [make(chance) for _ in range(BATCH)]) for number in range(SHARE * abuse.FACTOR // BATCH)),
+                   self.run_batch)
         abuse.done(SHARE * abuse.FACTOR, what)
+
+    def test_every_port_at_every_width(self):
+        result = self.check(self.run_vm("-g", guest("ports")), 0, b"all ports\n")
+        self.assertEqual(self.endings(result.messages), {})
+
+    def held_by(self, run):
+        """How many descriptors and threads the process has."""
+        return [len(os.listdir(f"/proc/{run.process.pid}/{what}")) for what in ("fd", "task")]
+
+    def test_what_ended_leaves_nothing_behind(self):
+        """While one machine goes on, the process holds no more than if it were alone."""
+        notes = ("-f", sample_source("files", "notes.txt"))
+        endings = [sample("files"), sample("crash"), self.write("returns.img", b"\xc3"),
+                   self.write("triple.img", b"\x0f\x01\x1c\x25\x20\0\0\0\x0f\x0b")]  # lidt 0x20; ud2
+        alone = self.start("-g", guest("spin"), *notes)
+        alone.wait_for(b"a line")
+        wanted = self.held_by(alone)
+        alone.close()
+        run = self.start("-g", guest("spin"), *endings * 50, *notes, "--serial", "null")
+        run.wait_for(lambda got: got.count(b"; the guest has no handler") == 50, "err")
+        end = time.monotonic() + DEADLINE
+        while self.held_by(run) != wanted:
+            self.assertLess(time.monotonic(), end, f"{self.held_by(run)} descriptors and threads, not {wanted}")
+            run.output.pump(0)
 
     def test_random_images(self):
         self.abuse("random images", evil.random_bytes)

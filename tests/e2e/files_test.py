@@ -6,13 +6,14 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from hypervisor import EXIT_CRASHED, MB, Case, contents, main, sample  # noqa: E402
+from mounts import may_mount, mount, own_mounts  # noqa: E402
 
 PORT = 0x278
 OPEN, CLOSE, READ, WRITE, SEEK, SIZE = range(1, 7)
 O_READ, O_WRITE, O_CREATE, O_TRUNCATE, O_APPEND = 1, 2, 4, 8, 16
 SEEK_SET, SEEK_CUR, SEEK_END = 0, 1, 2
 ENOENT, EIO, EBADF, EACCES, EFAULT, EINVAL, EMFILE, EFBIG = -2, -5, -9, -13, -14, -22, -24, -27
-ENAMETOOLONG, ENOSYS, EPROTO, EDQUOT = -36, -38, -71, -122
+ENOSPC, ENAMETOOLONG, ENOSYS, EPROTO, EDQUOT = -28, -36, -38, -71, -122
 STREAM_MAX = 4096
 
 CALL, BUFFER = 0x20000, 0x40000  # where the tests put things in a guest's memory
@@ -94,9 +95,9 @@ class FilesCase(Case):
         self.notes = b"first line\nsecond line\n"
         self.write("notes.txt", self.notes)
 
-    def start_files(self, *arguments):
+    def start_files(self, *arguments, **options):
         """A guest with notes.txt shared; its run and its file calls."""
-        run, monitor = self.start_monitor("-f", "notes.txt", *arguments)
+        run, monitor = self.start_monitor("-f", "notes.txt", *arguments, **options)
         return run, self.WAY(monitor)
 
     def own(self, name, number=1):
@@ -601,6 +602,36 @@ class DirectoryTest(FilesCase):
         self.assertEqual(files.open(b"sub/inner", O_WRITE), EACCES)
         self.halt(run, files)
         self.assertTrue(os.path.isdir(self.own("sub")))
+
+    def test_full_disk(self):
+        """What fits is written and told; the rest is an error, and a copy that does not fit leaves nothing behind."""
+        if not may_mount():
+            self.skipTest("this user may not mount a small disk")
+        os.mkdir(self.path("vm-files"))
+
+        def on_small_disk():
+            own_mounts()
+            mount("none", self.path("vm-files"), b"tmpfs", options=b"size=64k")
+        self.write("large.txt", bytes(100000))
+        run, files = self.start_files("large.txt", preexec_fn=on_small_disk)
+        self.assertEqual(files.open(b"large.txt", O_WRITE), ENOSPC)
+        fd = files.open(b"own", O_READ | O_WRITE)
+        self.assertEqual(files.call(WRITE, fd, buffer=BUFFER, length=MB), 65536)
+        self.assertEqual(files.call(WRITE, fd, buffer=BUFFER, length=MB), ENOSPC)
+        self.assertEqual(files.size(fd), 65536)
+        again = files.open(b"own", O_READ | O_WRITE | O_TRUNCATE)
+        self.assertEqual(files.write(again, b"there is room again"), 19)
+        self.halt(run, files)
+
+    def test_removed_while_it_runs(self):
+        """As any file that is not there, it is made when it is opened for writing."""
+        run, files = self.start_files()
+        self.assertEqual(files.close(files.open(b"a", O_WRITE)), 0)
+        os.unlink(self.own("a"))
+        self.assertEqual(files.open(b"a", O_READ), ENOENT)
+        self.assertEqual(files.write(files.open(b"a", O_WRITE), b"new"), 3)
+        self.halt(run, files)
+        self.assertEqual(contents(self.own("a")), b"new")
 
     def test_planted_while_it_runs(self):
         """A file of the guest's that somebody replaces by a link or a pipe is not followed."""

@@ -1,6 +1,5 @@
 """What is said when the host cannot run guests, and how it is said."""
 
-import ctypes
 import os
 import resource
 import sys
@@ -8,36 +7,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from hypervisor import EXIT_HOST, EXIT_IO, Case, drop_file_capabilities, guest, is_sanitized  # noqa: E402
 from hypervisor import main, sample  # noqa: E402
-
-CLONE_NEWNS = 0x20000
-MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 1 << 18
-
-libc = ctypes.CDLL(None, use_errno=True)
-
-
-def mount(source, target, kind=None, flags=0):
-    if libc.mount(source.encode(), target.encode(), kind, flags, None) != 0:
-        raise OSError(ctypes.get_errno(), "mount")
-
-
-def own_mounts():
-    """Give this process mounts of its own."""
-    if libc.unshare(CLONE_NEWNS) != 0:
-        raise OSError(ctypes.get_errno(), "unshare")
-    mount("none", "/", flags=MS_REC | MS_PRIVATE)
-
-
-def may_mount():
-    """Whether this user may do what these tests need, tried in a child."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            own_mounts()
-            mount("tmpfs", "/dev", b"tmpfs")
-            os._exit(0)
-        except OSError:
-            os._exit(1)
-    return os.waitpid(pid, 0)[1] == 0
+from mounts import MS_BIND, may_mount, mount, own_mounts  # noqa: E402
 
 
 class KvmTest(Case):

@@ -6,6 +6,8 @@ times the share of continuous integration is to be done. Both are printed before
 the run: so they are known even of a run that never ended.
 """
 
+import concurrent.futures
+import itertools
 import os
 import random
 import sys
@@ -19,6 +21,15 @@ FACTOR = int(os.environ.get("MH_ABUSE_FACTOR") or 1)
 def chance(test):
     """The random numbers of one test: the same for a seed, whatever other tests took."""
     return random.Random(f"{SEED} {test.id()}")
+
+
+def each(arguments, run):
+    """Call run() with each of the arguments, which may be made up on the way; as many at once as there are processors."""
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        arguments = iter(arguments)
+        while runs := [pool.submit(run, argument) for argument in itertools.islice(arguments, os.cpu_count())]:
+            for one in runs:
+                one.result()
 
 
 def done(count, what):

@@ -49,7 +49,7 @@ static void make_name(struct file_play *play)
 static uint64_t make_length(struct file_play *play)
 {
     static const uint16_t lengths[] = {0, 1, 2, 100, 4095, 4096, 4097, PLAY_BUFFER};
-    return one_in(play, 2) ? below(play, 300) : lengths[below(play, COUNT(lengths))];
+    return !one_in(play, 16) ? below(play, 300) : lengths[below(play, COUNT(lengths))];
 }
 
 static int64_t make_offset(struct file_play *play)
@@ -57,7 +57,7 @@ static int64_t make_offset(struct file_play *play)
     static const int64_t edges[] = {0, -1, 1, INT64_MAX, INT64_MAX - 1, INT64_MIN, INT32_MAX, (int64_t)1 << 40};
     if (one_in(play, 4))
         return edges[below(play, COUNT(edges))];
-    return (int64_t)below(play, play->model.limit + 100) - (one_in(play, 2) ? (int64_t)play->model.limit / 2 : 0);
+    return (int64_t)below(play, play->reach + 100) - (one_in(play, 2) ? (int64_t)play->reach / 2 : 0);
 }
 
 static uint32_t make_flags(struct file_play *play, bool opens)

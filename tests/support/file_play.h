@@ -24,6 +24,7 @@ struct file_play {
     void *ctx;
     uintptr_t ram;     /* where the guest's address 0 is for us */
     uint64_t ram_size; /* bytes */
+    uint64_t reach;    /* how far into files positions go, but for a few wild ones */
     struct model_call call;
     struct mh_file_call in_memory;
     int64_t wanted, got; /* results of the last call; the same also when it was its data that was wrong */

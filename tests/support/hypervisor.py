@@ -395,8 +395,8 @@ class Case(unittest.TestCase):
         self.addCleanup(run.close)
         return run
 
-    def start_monitor(self, *arguments):
-        run = self.start("-g", guest("monitor"), *arguments)
+    def start_monitor(self, *arguments, **options):
+        run = self.start("-g", guest("monitor"), *arguments, **options)
         return run, monitor_on_pipes(run)
 
     def start_monitors(self, count, *arguments):

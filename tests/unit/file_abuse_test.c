@@ -10,8 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define GAMES 300u
-#define STEPS 400u
+#define GAMES 100u
+#define STEPS 1000u
 #define RAM (2 * MB)
 #define PLAY_AT 0x10000u
 
@@ -70,6 +70,7 @@ static void begin_game(struct fixture *f)
     f->play->ctx = f;
     f->play->ram = (uintptr_t)f->memory.host;
     f->play->ram_size = RAM;
+    f->play->reach = GUEST_BYTES;
 }
 
 static void end_game(struct fixture *f)
