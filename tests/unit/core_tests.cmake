@@ -14,6 +14,7 @@ mh_unit_test(whole_file unit/whole_file_test.c support/temp_dir.c)
 
 mh_unit_test(file_store unit/file_store_test.c support/temp_dir.c support/guest_files.c support/wrapped_io.c)
 target_link_options(file_store_test PRIVATE -Wl,--wrap=pread,--wrap=pwrite,--wrap=ftruncate,--wrap=copy_file_range)
+mh_unit_test(file_snapshot unit/file_snapshot_test.c support/temp_dir.c support/guest_files.c)
 mh_unit_test(file unit/file_test.c support/temp_dir.c support/guest_files.c)
 
 # mh_kvm_test(name sources...): a unit test with a fake KVM in the place of the kernel's.
@@ -26,6 +27,6 @@ mh_kvm_test(kvm_sys unit/kvm_sys_test.c)
 mh_kvm_test(host unit/host_test.c)
 mh_kvm_test(capabilities unit/capabilities_test.c)
 mh_kvm_test(slots unit/slots_test.c)
-foreach(name vm report ioport debug_target debug_step breakpoints virtual soft_interrupt register_state)
+foreach(name vm snapshot report ioport debug_target debug_step breakpoints virtual soft_interrupt register_state)
   mh_kvm_test(${name} unit/${name}_test.c support/fake_machine.c support/guest_files.c)
 endforeach()

@@ -697,6 +697,26 @@ static void reset_starts_over(void **state)
     assert_string_equal(monitor(debugger, TEXTS, "reset"), "E.the image is gone");
 }
 
+static void restore_puts_back_and_gdb_is_told_what_to_forget(void **state)
+{
+    struct fake_debugger *debugger = *state;
+    struct fake_machine *machine = fake_machine(&debugger->fake, 1);
+
+    machine->regs.general.rip = 0x1800;
+    assert_string_equal(monitor(debugger, TEXTS, "restore nothing"), "E.there is no snapshot 'nothing'");
+    assert_true(machine->regs.general.rip == 0x1800);
+    assert_string_equal(monitor(debugger, TEXTS, "restore start"), "OK");
+    assert_true(machine->regs.general.rip == FAKE_START);
+}
+
+static void a_machine_half_put_back_has_ended(void **state)
+{
+    struct fake_debugger *debugger = *state;
+
+    assert_string_equal(monitor(debugger, TEXTS, "restore broken"), "E.half of it is missing");
+    assert_int_equal(debugger->machines.list[0].state, GDB_MACHINE_ENDED);
+}
+
 /* --- all of them --- */
 
 /* Whatever is cut off a packet, there is exactly one reply, well formed. */
@@ -820,6 +840,8 @@ int main(void)
         TEST(unknown_monitor_commands_are_errors_with_help),
         TEST(long_output_comes_in_several_packets),
         TEST(reset_starts_over),
+        TEST(restore_puts_back_and_gdb_is_told_what_to_forget),
+        TEST(a_machine_half_put_back_has_ended),
         cmocka_unit_test(every_prefix_of_every_packet_is_answered),
         TEST(packets_with_all_bytes_do_no_harm),
     };
