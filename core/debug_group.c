@@ -334,6 +334,9 @@ static enum mh_wait_result group_wait(void *ctx, const int *fds, unsigned fd_cou
     unsigned count = fd_count < FDS_MAX ? fd_count : FDS_MAX;
     for (unsigned i = 0; i < count; i++)
         poll_fds[i + 1] = (struct pollfd){.fd = fds[i], .events = POLLIN};
+    /* there may be no end of stops that nobody wants to hear of, and the debugger must get through all the same */
+    if (count > 0 && poll(poll_fds + 1, count, 0) > 0)
+        return MH_WAIT_INPUT;
     for (;;) {
         bool running;
         clear_events(group->event_fd);
