@@ -14,7 +14,7 @@ import evil  # noqa: E402
 from hypervisor import DEADLINE, EXIT_CRASHED, EXIT_TIMEOUT, PROGRAM, Case, contents, guest  # noqa: E402
 from hypervisor import sample, sample_source  # noqa: E402
 
-SHARE = 800  # images of each kind
+SHARE = 400  # images of each kind
 BATCH = 40   # of them in one process
 TIMEOUT = "0.25"
 
