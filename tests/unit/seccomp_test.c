@@ -60,6 +60,7 @@ static void what_machines_need_is_allowed(void **state)
         {.nr = SYS_ioctl,
          .args = {5, 0xc008ae05}}, /* KVM_GET_SUPPORTED_CPUID: what else is in the number is no matter */
         {.nr = SYS_ioctl, .args = {0, TCGETS}},
+        {.nr = SYS_ioctl, .args = {0, TIOCGPGRP}},
         {.nr = SYS_ioctl, .args = {0, FIONREAD}},
         {.nr = SYS_clone, .args = {CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD}},
         {.nr = SYS_mmap, .args = {0, 4096, PROT_READ | PROT_WRITE}},

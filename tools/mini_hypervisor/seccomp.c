@@ -32,6 +32,7 @@ static const struct condition conditions[] = {
     {SYS_ioctl, 1, ALL_BITS, TCSETS},
     {SYS_ioctl, 1, ALL_BITS, TERMIOS2_GET},
     {SYS_ioctl, 1, ALL_BITS, TERMIOS2_SET},
+    {SYS_ioctl, 1, ALL_BITS, TIOCGPGRP}, /* whose terminal it is */
     {SYS_ioctl, 1, ALL_BITS, FIONREAD},
     {SYS_clone, 0, THREAD, THREAD}, /* threads, not processes; of clone3 the filter would not see the flags */
     {SYS_mmap, 2, PROT_EXEC, 0},    /* no code but what is there */
@@ -49,7 +50,7 @@ static const int calls[] = {
     /* waiting, time, signals */
     SYS_poll, SYS_ppoll, SYS_select, SYS_pselect6, SYS_eventfd2, SYS_futex, SYS_restart_syscall, SYS_nanosleep,
     SYS_clock_nanosleep, SYS_clock_gettime, SYS_gettimeofday, SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn,
-    SYS_getpid, SYS_gettid,
+    SYS_getpid, SYS_gettid, SYS_getpgrp,
     /* memory and threads */
     SYS_munmap, SYS_mremap, SYS_madvise, SYS_brk, SYS_set_robust_list, SYS_rseq, SYS_sched_yield, SYS_sched_getaffinity,
     SYS_getrandom, SYS_membarrier, SYS_exit, SYS_exit_group};
