@@ -50,7 +50,9 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-    test_free(*state);
+    struct fixture *f = *state;
+    inbound_free(&f->inbound);
+    test_free(f);
     return 0;
 }
 
