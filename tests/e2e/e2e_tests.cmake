@@ -1,3 +1,4 @@
+mh_e2e_test(anywhere)
 mh_e2e_test(command_line)
 mh_e2e_test(confinement)
 mh_e2e_test(ends)

@@ -427,6 +427,11 @@ def main():
     if not os.path.exists("/dev/kvm"):
         print("SKIP: the whole file: /dev/kvm is missing")
         sys.exit(77)
+    run_tests()
+
+
+def run_tests():
+    """Run the tests of a file, and say which were skipped."""
     program = unittest.main(module="__main__", exit=False)
     for test, reason in program.result.skipped:  # unittest prints a letter only; tools/test counts these lines
         print(f"SKIP: {test.id()}: {reason}")

@@ -1,4 +1,5 @@
 /* mini_hypervisor: puts the command line, the machines and the terminal together. */
+#include "anywhere.h"
 #include "confine.h"
 #include "message.h"
 #include "supervisor.h"
@@ -198,6 +199,17 @@ static enum mh_status make_core_directory(const char *path, struct mh_error *err
     return MH_OK;
 }
 
+/* KVM, or what is wrong with it and how to do without. */
+static enum mh_status open_host(struct mh_host **host, struct mh_error *err)
+{
+    enum mh_status status = mh_host_open(host, err);
+    size_t length = status == MH_OK ? 0 : strlen(err->text);
+    if (status == MH_ERR_HOST)
+        snprintf(err->text + length, sizeof err->text - length,
+                 "; or add --anywhere, which is slower and needs no KVM");
+    return status;
+}
+
 static enum mh_status prepare(struct session *session, struct mh_error *err)
 {
     const struct options *options = &session->options;
@@ -209,7 +221,7 @@ static enum mh_status prepare(struct session *session, struct mh_error *err)
     raise_descriptor_limit();
     enum mh_status status = open_events(session, err);
     if (status == MH_OK)
-        status = mh_host_open(&session->shared.host, err);
+        status = open_host(&session->shared.host, err);
     if (status == MH_OK)
         status = make_core_directory(options->core_dir, err);
     if (status == MH_OK)
@@ -247,6 +259,18 @@ static int run(struct session *session)
         message("ended by %s", strsignal(-reason));
     }
     return code_for_run(reason, session->machines, session->machine_count);
+}
+
+/* The whole run elsewhere: nothing of a session is needed but signals. */
+static int run_anywhere(char *const *argv, const struct options *options)
+{
+    struct mh_error err;
+    int code;
+    enum mh_status status = anywhere_run(argv, options, supervisor_open_signals(), &code, &err);
+    if (status == MH_OK)
+        return code;
+    message("%s", err.text);
+    return code_for_status(status);
 }
 
 static void clean_up(struct session *session)
@@ -327,6 +351,8 @@ int main(int argc, char **argv)
         code = print_and_check(options_print_help);
     else if (session.options.version)
         code = print_and_check(print_version);
+    else if (session.options.anywhere)
+        code = run_anywhere(argv, &session.options);
     else if (session.options.probe)
         code = probe();
     else {

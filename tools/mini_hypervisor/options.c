@@ -221,6 +221,13 @@ static enum mh_status take_probe(struct options *options, const char *value, str
     return MH_OK;
 }
 
+static enum mh_status take_anywhere(struct options *options, const char *value, struct mh_error *err)
+{
+    (void)value, (void)err;
+    options->anywhere = true;
+    return MH_OK;
+}
+
 static enum mh_status take_help(struct options *options, const char *value, struct mh_error *err)
 {
     (void)value, (void)err;
@@ -256,6 +263,7 @@ static const struct option option_table[] = {
     {"s", 's', false, false, NULL, take_s},
     {"S", 'S', false, false, NULL, take_capital_s},
     {"probe", 0, false, false, NULL, take_probe},
+    {"anywhere", 0, false, false, NULL, take_anywhere},
     {"help", 'h', false, false, NULL, take_help},
     {"version", 'V', false, false, NULL, take_version},
 };
@@ -441,6 +449,10 @@ static enum mh_status check_together(const struct parser *parser)
     if (options->serial == SERIAL_FILE && options->guests.count > 1 && strstr(options->serial_path, "%n") == NULL)
         return mh_fail(err, MH_ERR_USAGE, "--serial file:%s: several machines need a file each; put %%n into its name",
                        options->serial_path);
+    if (options->anywhere && options->serial == SERIAL_PTY)
+        return mh_fail(err, MH_ERR_USAGE,
+                       "--serial pty: with --anywhere the pseudo-terminal would be in the emulated "
+                       "machine; use stdio, file:PATH or null");
     return check_gdb(parser, options, err);
 }
 
