@@ -37,6 +37,7 @@ int mh_stop_signal(const struct mh_stop *stop)
     case MH_STOP_BREAKPOINT:
     case MH_STOP_HW_BREAKPOINT:
     case MH_STOP_WATCHPOINT:
+    case MH_STOP_CAUGHT:
     case MH_STOP_STEP:
         return SIGTRAP;
     case MH_STOP_INTERRUPTED:

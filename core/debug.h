@@ -3,6 +3,7 @@
 #define MH_CORE_DEBUG_H
 
 #include "breakpoints.h"
+#include "catches.h"
 
 #include <stdatomic.h>
 
@@ -24,6 +25,7 @@ struct debug {
     bool active;
     struct host_debug host;
     struct breakpoints breakpoints;
+    struct catches catches;
     struct kvm_guest_debug control; /* what KVM was told last */
     bool control_is_current;        /* and nothing has happened since that could make it forget */
     int control_errno;              /* why KVM did not take what it was told last; 0 when it did */

@@ -156,10 +156,20 @@ static void undo_input(struct mh_vm *vm)
     virtual_write(vm, &mode, mh_gva_of(before.rdi), memory, length);
 }
 
+enum outcome debug_stop_at_catch(struct mh_vm *vm, struct mh_stop *stop)
+{
+    vm->debug.catches.hit = false;
+    return debug_stopped(stop, MH_STOP_CAUGHT);
+}
+
 static enum outcome handle_port(struct mh_vm *vm, struct mh_stop *stop)
 {
-    if (!run_loop_handle_exit(vm, stop))
-        return OUTCOME_SERVED;
+    if (!run_loop_handle_exit(vm, stop)) {
+        if (!vm->debug.catches.hit)
+            return OUTCOME_SERVED;
+        debug_finish_instruction(vm);
+        return debug_stop_at_catch(vm, stop);
+    }
     if (stop->kind == MH_STOP_INTERRUPTED)
         undo_input(vm);
     return OUTCOME_STOPPED;

@@ -36,4 +36,7 @@ void debug_finish_instruction(struct mh_vm *vm);
 /* KVM_RUN once, and serve the exit. */
 enum outcome debug_enter(struct mh_vm *vm, struct mh_stop *stop);
 
+/* A catchpoint has been hit. */
+enum outcome debug_stop_at_catch(struct mh_vm *vm, struct mh_stop *stop);
+
 #endif

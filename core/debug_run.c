@@ -93,7 +93,7 @@ static enum outcome take_turn(struct mh_vm *vm, struct mh_stop *stop)
         return debug_cannot_go_on(stop, -result);
     if (one_step)
         return debug_step_once(vm, stop);
-    if (breakpoints->breaks_by_step || breakpoints->reads_by_step) {
+    if (breakpoints->breaks_by_step || breakpoints->reads_by_step || vm->debug.catches.by_step) {
         breakpoints_unpatch(&vm->debug.breakpoints);
         return debug_step_once(vm, stop);
     }

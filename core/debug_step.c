@@ -20,6 +20,28 @@
 #define OPCODE_ESCAPE 0x0f
 
 #define GATE_SIZE 16u
+#define GATES_MAX 256u
+#define EXCEPTIONS 32u
+
+/* The gates of the guest's own IDT, as far as it is mapped; returns how many. The one a machine starts with is ours. */
+static unsigned read_gates(struct mh_vm *vm, const struct paging_mode *mode, uint8_t gates[GATES_MAX * GATE_SIZE])
+{
+    const struct kvm_dtable idt = vcpu_sregs(&vm->vcpu)->idt;
+    if (idt.base == MH_SYSTEM_AREA + BOOT_IDT)
+        return 0;
+    size_t length = idt.limit + 1u < GATES_MAX * GATE_SIZE ? idt.limit + 1u : GATES_MAX * GATE_SIZE;
+    return (unsigned)(virtual_read(vm, mode, mh_gva_of(idt.base), gates, length) / GATE_SIZE);
+}
+
+/* Where a gate leads (Intel SDM volume 3, 6.14.1). False when it is not present. */
+static bool gate_target(const uint8_t gate[GATE_SIZE], uint64_t *target)
+{
+    uint64_t low, high;
+    memcpy(&low, gate, sizeof low);
+    memcpy(&high, gate + 8, sizeof high);
+    *target = (low & 0xffff) | (low >> 32 & 0xffff0000) | high << 32;
+    return (low >> 47 & 1) != 0;
+}
 
 /*
  * An exception taken during a single step goes on inside the guest's handler on some hosts (the gate clears TF), or one
@@ -27,18 +49,11 @@
  */
 static void patch_handlers(struct mh_vm *vm, const struct paging_mode *mode, uint64_t rip)
 {
-    const struct kvm_dtable idt = vcpu_sregs(&vm->vcpu)->idt;
-    uint8_t gates[256 * GATE_SIZE];
-    if (idt.base == MH_SYSTEM_AREA + BOOT_IDT)
-        return;
-    size_t length = idt.limit + 1u < sizeof gates ? idt.limit + 1u : sizeof gates;
-    length = virtual_read(vm, mode, mh_gva_of(idt.base), gates, length);
-    for (size_t at = 0; at + GATE_SIZE <= length; at += GATE_SIZE) {
-        uint64_t low, high;
-        memcpy(&low, gates + at, sizeof low);
-        memcpy(&high, gates + at + 8, sizeof high);
-        uint64_t target = (low & 0xffff) | (low >> 32 & 0xffff0000) | high << 32;
-        if ((low >> 47 & 1) != 0 && target != rip)
+    uint8_t gates[GATES_MAX * GATE_SIZE];
+    unsigned count = read_gates(vm, mode, gates);
+    for (unsigned i = 0; i < count; i++) {
+        uint64_t target;
+        if (gate_target(gates + (size_t)i * GATE_SIZE, &target) && target != rip)
             breakpoints_patch(vm, mode, target);
     }
 }
@@ -239,10 +254,60 @@ static enum outcome step_instruction(struct mh_vm *vm, const struct paging_mode 
     return stub_was_reached(vm, mode, cs, stop) ? OUTCOME_STOPPED : OUTCOME_STEPPED;
 }
 
+/* The exception whose gate in the guest's IDT leads to `handler`, -1 for none; of several, the lowest. */
+static int vector_of(struct mh_vm *vm, const struct paging_mode *mode, uint64_t handler)
+{
+    uint8_t gates[GATES_MAX * GATE_SIZE];
+    unsigned count = read_gates(vm, mode, gates);
+    for (unsigned i = 0; i < EXCEPTIONS && i < count; i++) {
+        uint64_t target;
+        if (gate_target(gates + (size_t)i * GATE_SIZE, &target) && target == handler)
+            return (int)i;
+    }
+    return -1;
+}
+
+/* Is there a frame on the stack, below an error code or not, that leads back to before the instruction? Then rip did
+ * not get where it is by a jump. */
+static bool was_delivered(struct mh_vm *vm, const struct paging_mode *mode, uint64_t old_rsp)
+{
+    uint64_t words[5] = {0};
+    virtual_read(vm, mode, mh_gva_of(vcpu_regs(&vm->vcpu)->rsp), words, sizeof words);
+    return words[3] == old_rsp || words[4] == old_rsp;
+}
+
+/* MOV to CR3 (Intel SDM volume 2, "MOV—Move to/from Control Registers"), with any prefix but the one that makes it
+ * CR11. */
+static bool writes_cr3(const struct instruction *instruction)
+{
+    const uint8_t *code = instruction->code;
+    size_t at = 0;
+    while (at < instruction->length && (code[at] & 0xf0) == 0x40 && (code[at] & 0x04) == 0)
+        at++;
+    return at + 3 <= instruction->length && code[at] == OPCODE_ESCAPE && code[at + 1] == 0x22 &&
+           (code[at + 2] >> 3 & 7) == 3;
+}
+
+/* What no exit tells of. */
+static void note_events(struct mh_vm *vm, const struct instruction *instruction, const struct paging_mode *old,
+                        uint64_t old_rsp)
+{
+    const struct paging_mode mode = virtual_mode(vm);
+    const uint64_t rip = vcpu_regs(&vm->vcpu)->rip;
+    const int vector = was_delivered(vm, &mode, old_rsp) ? vector_of(vm, &mode, rip) : -1;
+    const struct mh_event fault = {.kind = MH_EVENT_FAULT, .vector = (uint8_t)vector, .handler = rip};
+    const struct mh_event new_cr3 = {.kind = MH_EVENT_CR3, .old = old->cr3, .now = mode.cr3};
+    if (vector >= 0)
+        catches_note(&vm->debug.catches, &fault);
+    else if (writes_cr3(instruction))
+        catches_note(&vm->debug.catches, &new_cr3);
+}
+
 /* Execute one instruction, and exactly one. Never OUTCOME_SERVED or OUTCOME_PATCH. */
 enum outcome debug_step_once(struct mh_vm *vm, struct mh_stop *stop)
 {
     const struct paging_mode mode = virtual_mode(vm);
+    const uint64_t old_rsp = vcpu_regs(&vm->vcpu)->rsp;
     struct instruction instruction;
     vm->debug.watch_hit = false;
     look_at_instruction(vm, &mode, &instruction);
@@ -251,5 +316,9 @@ enum outcome debug_step_once(struct mh_vm *vm, struct mh_stop *stop)
         return outcome;
     if (vm->debug.breakpoints.reads_by_step && !vm->debug.watch_hit)
         note_watched_reads(vm, &instruction);
+    if (vm->debug.catches.by_step)
+        note_events(vm, &instruction, &mode, old_rsp);
+    if (vm->debug.catches.hit)
+        return debug_stop_at_catch(vm, stop);
     return vm->debug.watch_hit ? debug_stop_at_watch(vm, stop) : OUTCOME_STEPPED;
 }

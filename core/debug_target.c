@@ -159,6 +159,7 @@ static void target_clear_all(void *ctx, unsigned number)
     (void)number;
     struct mh_vm *vm = ctx;
     breakpoints_clear(&vm->debug.breakpoints);
+    catches_remove(&vm->debug.catches, 0);
 }
 
 static void target_resume(void *ctx, unsigned number, const struct mh_resume *how)

@@ -37,7 +37,8 @@ static void answer_all_ones(const struct access *access)
 
 static void coalesce_when_it_pays(struct mh_vm *vm)
 {
-    if (vm->vcpu.ring == NULL || vm->coalescing || ++vm->serial_exits < EXITS_BEFORE_COALESCING)
+    if (vm->vcpu.ring == NULL || vm->coalescing || ++vm->serial_exits < EXITS_BEFORE_COALESCING ||
+        catches_port(&vm->debug.catches, MH_PORT_SERIAL))
         return;
     vm->coalescing = true; /* a refusal is final too: it goes on with exits */
     kvm_sys_coalesce_port(vm->fd, MH_PORT_SERIAL);
@@ -55,6 +56,18 @@ static int read_serial_byte(struct mh_vm *vm, uint8_t *to)
     }
     atomic_store_explicit(&vm->debug.waits_for_input, false, memory_order_relaxed);
     return result;
+}
+
+/* Tell what an access did, once it is served. */
+static void tell(struct mh_vm *vm, const struct access *access)
+{
+    struct mh_event event = {.kind = MH_EVENT_PORT,
+                             .port = access->port,
+                             .width = access->width,
+                             .is_in = access->is_in,
+                             .count = access->count};
+    memcpy(&event.value, access->data, access->width);
+    catches_note(&vm->debug.catches, &event);
 }
 
 static int serve_serial(struct mh_vm *vm, const struct access *access)
@@ -108,18 +121,27 @@ static int serve_file(struct mh_vm *vm, const struct access *access)
     return 0;
 }
 
+static int serve_nothing(struct mh_vm *vm, const struct access *access)
+{
+    vm_notice(vm, NOTICE_OTHER_PORT, "nothing is connected to port 0x%x: writes have no effect, reads give all ones",
+              access->port);
+    answer_all_ones(access);
+    return 0;
+}
+
 int ioport_serve(struct mh_vm *vm)
 {
     const struct access access = access_of(vm->vcpu.run);
-    switch (access.port) {
-    case MH_PORT_SERIAL:
-        return serve_serial(vm, &access);
-    case MH_PORT_FILE:
-        return serve_file(vm, &access);
-    default:
-        vm_notice(vm, NOTICE_OTHER_PORT,
-                  "nothing is connected to port 0x%x: writes have no effect, reads give all ones", access.port);
-        answer_all_ones(&access);
-        return 0;
-    }
+    int result = access.port == MH_PORT_SERIAL ? serve_serial(vm, &access)
+                 : access.port == MH_PORT_FILE ? serve_file(vm, &access)
+                                               : serve_nothing(vm, &access);
+    if (result == 0)
+        tell(vm, &access);
+    return result;
+}
+
+void ioport_see_each_access(struct mh_vm *vm, uint16_t port)
+{
+    if (port == MH_PORT_SERIAL && vm->coalescing && kvm_sys_uncoalesce_port(vm->fd, port) == 0)
+        vm->coalescing = false;
 }

@@ -10,4 +10,7 @@
  */
 int ioport_serve(struct mh_vm *vm);
 
+/* From here on no access to the port may go unseen: KVM gathers those to the serial port otherwise. */
+void ioport_see_each_access(struct mh_vm *vm, uint16_t port);
+
 #endif

@@ -138,6 +138,12 @@ int kvm_sys_coalesce_port(int vm_fd, unsigned port)
     return kvm_ioctl(vm_fd, KVM_REGISTER_COALESCED_MMIO, (unsigned long)&zone);
 }
 
+int kvm_sys_uncoalesce_port(int vm_fd, unsigned port)
+{
+    const struct kvm_coalesced_mmio_zone zone = {.addr = port, .size = 1, .pio = 1};
+    return kvm_ioctl(vm_fd, KVM_UNREGISTER_COALESCED_MMIO, (unsigned long)&zone);
+}
+
 int kvm_sys_set_cpuid(int vcpu_fd, const union kvm_sys_cpuid *cpuid)
 {
     return kvm_ioctl(vcpu_fd, KVM_SET_CPUID2, (unsigned long)cpuid);

@@ -60,6 +60,8 @@ int kvm_sys_set_memory(int vm_fd, const struct kvm_userspace_memory_region *regi
 int kvm_sys_get_dirty_log(int vm_fd, unsigned slot, uint64_t *bitmap);
 /* KVM_REGISTER_COALESCED_MMIO for one byte-wide port. */
 int kvm_sys_coalesce_port(int vm_fd, unsigned port);
+/* KVM_UNREGISTER_COALESCED_MMIO for the same. */
+int kvm_sys_uncoalesce_port(int vm_fd, unsigned port);
 
 int kvm_sys_set_cpuid(int vcpu_fd, const union kvm_sys_cpuid *cpuid);
 int kvm_sys_get_regs(int vcpu_fd, struct kvm_regs *regs);

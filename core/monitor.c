@@ -1,6 +1,7 @@
 #include "monitor.h"
 
 #include "core_file.h"
+#include "ioport.h"
 #include "mappings.h"
 #include "mh/x86_regs.h"
 #include "report.h"
@@ -8,6 +9,7 @@
 #include "virtual.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -119,15 +121,46 @@ static enum mh_status show_snapshots(struct mh_vm *vm, const char *argument, con
     return MH_OK;
 }
 
+static enum mh_status catch_event(struct mh_vm *vm, const char *argument, const struct text_output *output,
+                                  struct mh_error *err)
+{
+    struct catches *catches = &vm->debug.catches;
+    if (*argument == '\0') {
+        catches_list(catches, output);
+        return MH_OK;
+    }
+    enum mh_status status = catches_add(catches, argument, err);
+    if (status == MH_OK) {
+        text_say(output, "catchpoint %u%s\n", catches->last_number,
+                 catches->by_step ? "; the guest is stepped, and slow, while it is there" : "");
+        if (catches_port(catches, MH_PORT_SERIAL))
+            ioport_see_each_access(vm, MH_PORT_SERIAL);
+    }
+    return status;
+}
+
+static enum mh_status forget_catch(struct mh_vm *vm, const char *argument, const struct text_output *output,
+                                   struct mh_error *err)
+{
+    char *end;
+    unsigned long number = strtoul(argument, &end, 10);
+    bool is_number = *argument == '\0' || (*end == '\0' && number > 0 && number <= UINT_MAX);
+    if (!is_number || (!catches_remove(&vm->debug.catches, (unsigned)number) && number != 0))
+        return mh_fail(err, MH_ERR_RANGE, "uncatch: there is no catchpoint '%s'; \"catch\" lists them", argument);
+    catches_list(&vm->debug.catches, output);
+    return MH_OK;
+}
+
 struct command {
     const char *name;
     enum mh_status (*run)(struct mh_vm *, const char *, const struct text_output *, struct mh_error *);
 };
 
 static const struct command commands[] = {
-    {"regs", show_registers},      {"pt", show_walk},     {"map", show_map},
-    {"files", show_files},         {"stats", show_stats}, {"snapshot", take_snapshot},
-    {"snapshots", show_snapshots}, {"core", write_core},
+    {"regs", show_registers},      {"pt", show_walk},      {"map", show_map},
+    {"files", show_files},         {"stats", show_stats},  {"snapshot", take_snapshot},
+    {"snapshots", show_snapshots}, {"catch", catch_event}, {"uncatch", forget_catch},
+    {"core", write_core},
 };
 
 enum mh_status monitor_run(struct mh_vm *vm, const char *command, mh_text_sink *sink, void *sink_ctx,
@@ -140,6 +173,7 @@ enum mh_status monitor_run(struct mh_vm *vm, const char *command, mh_text_sink *
             return commands[i].run(vm, command + length + strspn(command + length, " "), &output, err);
     }
     return mh_fail(err, MH_ERR_USAGE,
-                   "there is no command '%.*s': regs, pt ADDR, map, files, stats, snapshot NAME, snapshots, core NAME",
+                   "there is no command '%.*s': regs, pt ADDR, map, files, stats, snapshot NAME, snapshots, catch "
+                   "EVENT, uncatch N, core NAME",
                    (int)length, command);
 }

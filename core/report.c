@@ -118,6 +118,9 @@ static void say_what_happened(const struct report *report)
     case MH_STOP_INTERRUPTED:
         text_say(&report->output, "was interrupted at rip 0x%016" PRIx64 "\n", rip);
         break;
+    case MH_STOP_CAUGHT:
+        text_say(&report->output, "%s\n", report->vm->debug.catches.text);
+        break;
     case MH_STOP_BREAKPOINT:
     case MH_STOP_HW_BREAKPOINT:
     case MH_STOP_WATCHPOINT:

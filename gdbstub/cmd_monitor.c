@@ -19,6 +19,9 @@ static const char help_text[] =
     "snapshot NAME remember the machine as it is, all of it\n"
     "restore NAME  put it back to how it was at that moment; break- and watchpoints stay\n"
     "snapshots     what is remembered\n"
+    "catch EVENT   stop right after: out PORT [VALUE], in PORT [VALUE], file open|close|read|write [NAME],\n"
+    "              fault [VECTOR] (one the guest has a handler for), cr3 (it is written)\n"
+    "catch         the catchpoints there are; uncatch [N] deletes one, or all\n"
     "core [NAME]   write a core file NAME (core) into the directory of --core\n";
 
 static void say(struct gdb_session *session, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -60,6 +60,9 @@ static void put_end(struct gdb_session *session, const struct gdb_machine *machi
 
 static uint8_t signal_of(const struct gdb_machine *machine)
 {
+    /* gdb takes SIGTRAP after a step for its end, and goes on where the step was its own, off a breakpoint */
+    if (machine->stop.kind == MH_STOP_CAUGHT && machine->how.kind != MH_RESUME_CONTINUE)
+        return GDB_SIGNAL_INT;
     return machine->held ? GDB_SIGNAL_TRAP : gdb_stop_signal(&machine->stop);
 }
 
@@ -78,6 +81,12 @@ void gdb_session_put_stop(struct gdb_session *session, const struct gdb_machine 
     put_expedited(session, machine);
 }
 
+/* The protocol has no reasons for these. */
+static bool deserves_words(const struct mh_stop *stop)
+{
+    return stop->kind == MH_STOP_CAUGHT || mh_stop_is_crash(stop);
+}
+
 /* What people should read about the stop, on the debugger's console. */
 static void describe(struct gdb_session *session, const struct gdb_machine *machine)
 {
@@ -86,7 +95,7 @@ static void describe(struct gdb_session *session, const struct gdb_machine *mach
 
     if (machine->held)
         gdb_session_print(session, halted, sizeof(halted) - 1);
-    else if (machine->state == GDB_MACHINE_STOPPED && mh_stop_is_crash(&machine->stop))
+    else if (machine->state == GDB_MACHINE_STOPPED && deserves_words(&machine->stop))
         target->ops->describe_stop(target->ctx, machine->vm, &machine->stop, gdb_session_print, session);
     gdb_session_flush_console(session);
 }

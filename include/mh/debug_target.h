@@ -95,7 +95,8 @@ struct mh_debug_target_ops {
                                      struct mh_error *err);
     enum mh_status (*clear_breakpoint)(void *ctx, unsigned vm, enum mh_break_kind kind, uint64_t address,
                                        uint64_t length, struct mh_error *err);
-    /* Forget every break- and watchpoint of the machine; used when a debugger leaves. */
+    /* Forget every break- and watchpoint of the machine, and what a `monitor` command caught; used when a debugger
+     * leaves. */
     void (*clear_all_breakpoints)(void *ctx, unsigned vm);
 
     void (*resume)(void *ctx, unsigned vm, const struct mh_resume *how);

@@ -11,6 +11,7 @@ enum mh_stop_kind {
     MH_STOP_HW_BREAKPOINT, /* an execute breakpoint in a debug register the debugger set, rip at it */
     MH_STOP_WATCHPOINT,    /* a watched access was made, rip after it */
     MH_STOP_STEP,          /* the one instruction, or the range, is done */
+    MH_STOP_CAUGHT,        /* an event the debugger wants to be stopped for has happened, rip after it */
     MH_STOP_EXCEPTION,     /* a fault the guest has no handler for, rip at the faulting instruction */
     MH_STOP_RETURNED,      /* the guest's entry point returned to its caller, which does not exist */
     MH_STOP_TRIPLE_FAULT,  /* a fault while a fault was being delivered to the guest's own broken handlers */

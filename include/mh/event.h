@@ -1,0 +1,45 @@
+/* What happens in a virtual machine, as it is told to those who want to know: catchpoints, and a trace. */
+#ifndef MH_EVENT_H
+#define MH_EVENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum mh_event_kind {
+    MH_EVENT_PORT,  /* an access to a port was served */
+    MH_EVENT_FILE,  /* a file call was made */
+    MH_EVENT_FAULT, /* an exception was delivered to a handler of the guest's */
+    MH_EVENT_CR3,   /* CR3 was written */
+};
+
+struct mh_event {
+    enum mh_event_kind kind;
+
+    /* PORT */
+    uint16_t port;
+    uint8_t width; /* bytes of one access */
+    bool is_in;
+    uint32_t count; /* accesses; more than one of a string instruction */
+    uint32_t value; /* of the first */
+
+    /* FILE */
+    uint8_t op;       /* enum mh_file_op */
+    const char *name; /* of the file, as the guest knows it; "" when there is none. For the time of the call only */
+    int64_t result;   /* what the guest was told */
+
+    /* FAULT */
+    uint8_t vector;
+    uint64_t handler; /* guest-virtual address of its first instruction */
+
+    /* CR3 */
+    uint64_t old, now;
+};
+
+/* Write one line about the event, without a newline, at most `size` bytes with its NUL. */
+void mh_event_text(const struct mh_event *event, char *text, size_t size);
+
+/* What a file call is called: "open" to "size"; "unknown call" for what is none. */
+const char *mh_file_op_name(uint8_t op);
+
+#endif
