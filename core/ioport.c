@@ -101,6 +101,16 @@ static uint32_t word_at(const uint8_t *data)
     return word;
 }
 
+/* The same of a file call, where the access was the last byte of one. */
+static void tell_file(struct mh_vm *vm)
+{
+    const struct mh_event event = {
+        .kind = MH_EVENT_FILE, .op = vm->file.made_op, .name = vm->file.made_name, .result = vm->file.made_result};
+    if (vm->file.made_op != 0)
+        catches_note(&vm->debug.catches, &event);
+    vm->file.made_op = 0;
+}
+
 static int serve_file(struct mh_vm *vm, const struct access *access)
 {
     for (uint32_t i = 0; i < access->count; i++) {
@@ -117,6 +127,7 @@ static int serve_file(struct mh_vm *vm, const struct access *access)
             answer_all_ones(access);
             break;
         }
+        tell_file(vm);
     }
     return 0;
 }

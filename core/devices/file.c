@@ -46,36 +46,54 @@ static uint32_t at_most(uint32_t length, uint32_t limit)
     return length < limit ? length : limit;
 }
 
+static int64_t perform(struct file_store *store, const struct mh_file_call *call, void *buffer, struct inbound *inbound)
+{
+    switch ((enum mh_file_op)call->op) {
+    case MH_FILE_OPEN:
+        return file_store_open(store, buffer, call->length, call->flags);
+    case MH_FILE_CLOSE:
+        return file_store_close(store, call->fd);
+    case MH_FILE_READ:
+        return file_store_read(store, call->fd, buffer, call->length, inbound);
+    case MH_FILE_WRITE:
+        return file_store_write(store, call->fd, buffer, call->length);
+    case MH_FILE_SEEK:
+        return file_store_seek(store, call->fd, call->flags, call->offset);
+    case MH_FILE_SIZE:
+        return file_store_size(store, call->fd);
+    }
+    return -MH_ENOSYS;
+}
+
+/* Make a call, and leave word of it for who asks what happened. */
+static int64_t make(struct file_port *port, const struct mh_file_call *call, void *buffer, struct inbound *inbound)
+{
+    const char *name = call->op == MH_FILE_OPEN ? buffer : file_store_name(&port->store, call->fd);
+    size_t length = call->op == MH_FILE_OPEN ? call->length : strlen(name);
+    length = length < MH_FILE_NAME_MAX ? length : MH_FILE_NAME_MAX;
+    memcpy(port->made_name, name, length);
+    port->made_name[length] = '\0';
+    port->made_op = call->op <= MH_FILE_SIZE ? (uint8_t)call->op : 0;
+    port->made_result = perform(&port->store, call, buffer, inbound);
+    return port->made_result;
+}
+
 static void run_request(struct file_port *port)
 {
-    struct file_store *store = &port->store;
-    int32_t fd = (int32_t)get32(port->request.head);
-    int64_t result = -MH_ENOSYS;
-    uint32_t data_length = 0;
-    switch ((enum mh_file_op)port->request.op) {
-    case MH_FILE_OPEN:
-        result =
-            file_store_open(store, (const char *)port->request.data, port->request.length, get32(port->request.head));
-        break;
-    case MH_FILE_CLOSE:
-        result = file_store_close(store, fd);
-        break;
-    case MH_FILE_READ:
-        result = file_store_read(store, fd, port->request.data,
-                                 at_most(get32(port->request.head + 4), MH_FILE_STREAM_MAX), NULL);
-        data_length = result > 0 ? (uint32_t)result : 0;
-        break;
-    case MH_FILE_WRITE:
-        result = file_store_write(store, fd, port->request.data, at_most(port->request.length, MH_FILE_STREAM_MAX));
-        break;
-    case MH_FILE_SEEK:
-        result = file_store_seek(store, fd, get32(port->request.head + 4), get64(port->request.head + 8));
-        break;
-    case MH_FILE_SIZE:
-        result = file_store_size(store, fd);
-        break;
+    struct file_request *request = &port->request;
+    struct mh_file_call call = {.op = request->op, .length = request->length};
+    if (request->op == MH_FILE_OPEN)
+        call.flags = get32(request->head);
+    else
+        call.fd = (int32_t)get32(request->head);
+    if (request->op == MH_FILE_READ || request->op == MH_FILE_WRITE)
+        call.length = at_most(get32(request->head + 4), MH_FILE_STREAM_MAX);
+    if (request->op == MH_FILE_SEEK) {
+        call.flags = get32(request->head + 4);
+        call.offset = get64(request->head + 8);
     }
-    answer(port, result, data_length);
+    int64_t result = make(port, &call, request->data, NULL);
+    answer(port, result, request->op == MH_FILE_READ && result > 0 ? (uint32_t)result : 0);
 }
 
 /* The fixed arguments are here: is there a payload to wait for? */
@@ -140,40 +158,19 @@ void file_port_in(struct file_port *port, struct inbound *inbound, uint8_t *to)
     inbound_copy(inbound, to, from, 1);
 }
 
-static int64_t read_into_memory(struct file_port *port, struct guest_memory *memory, struct inbound *inbound,
-                                const struct mh_file_call *call, void *buffer)
-{
-    int64_t got = file_store_read(&port->store, call->fd, buffer, call->length, inbound);
-    if (got > 0)
-        memory_note_written(memory, buffer, (size_t)got);
-    return got;
-}
-
 static int64_t make_call(struct file_port *port, struct guest_memory *memory, struct inbound *inbound,
                          const struct mh_file_call *call)
 {
-    struct file_store *store = &port->store;
     bool has_buffer = call->op == MH_FILE_OPEN || call->op == MH_FILE_READ || call->op == MH_FILE_WRITE;
     void *buffer = has_buffer ? memory_ram_at(memory, mh_gpa_of(call->buffer), call->length) : NULL;
     if (has_buffer && buffer == NULL)
         return -MH_EFAULT;
     if (call->zero != 0)
         return -MH_EINVAL;
-    switch ((enum mh_file_op)call->op) {
-    case MH_FILE_OPEN:
-        return file_store_open(store, buffer, call->length, call->flags);
-    case MH_FILE_CLOSE:
-        return file_store_close(store, call->fd);
-    case MH_FILE_READ:
-        return read_into_memory(port, memory, inbound, call, buffer);
-    case MH_FILE_WRITE:
-        return file_store_write(store, call->fd, buffer, call->length);
-    case MH_FILE_SEEK:
-        return file_store_seek(store, call->fd, call->flags, call->offset);
-    case MH_FILE_SIZE:
-        return file_store_size(store, call->fd);
-    }
-    return -MH_ENOSYS;
+    int64_t result = make(port, call, buffer, inbound);
+    if (call->op == MH_FILE_READ && result > 0)
+        memory_note_written(memory, buffer, (size_t)result);
+    return result;
 }
 
 void file_port_call(struct file_port *port, struct guest_memory *memory, struct inbound *inbound, mh_gpa address)

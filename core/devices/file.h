@@ -30,6 +30,10 @@ struct file_request {
 struct file_port {
     struct file_store store;
     struct file_request request;
+    /* the last call that was made: */
+    uint8_t made_op; /* 0: none since this was last set to 0 */
+    int64_t made_result;
+    char made_name[MH_FILE_NAME_MAX + 1]; /* of its file, "" when there is none */
 };
 
 void file_port_init(struct file_port *port, const struct mh_vm_config *config, const atomic_bool *stop);

@@ -330,11 +330,19 @@ int64_t file_store_open(struct file_store *store, const char *name, size_t lengt
     return file - store->open;
 }
 
-static struct open_file *find_open(struct file_store *store, int32_t fd)
+static struct open_file *find_open(const struct file_store *store, int32_t fd)
 {
     if (store->open == NULL || fd < 0 || (uint32_t)fd >= store->limits.open_files || store->open[fd].fd < 0)
         return NULL;
     return &store->open[fd];
+}
+
+const char *file_store_name(const struct file_store *store, int32_t fd)
+{
+    const struct open_file *file = find_open(store, fd);
+    if (file == NULL)
+        return "";
+    return file->own != NULL ? file->own->name : shared_files_name(store->shared, file->fd);
 }
 
 int64_t file_store_close(struct file_store *store, int32_t fd)

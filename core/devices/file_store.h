@@ -70,6 +70,9 @@ void file_store_list(const struct file_store *store, void (*told)(void *ctx, con
 /* For a debugger: a host descriptor for reading what the guest finds under `name`, or minus an errno. */
 int file_store_open_on_host(const struct file_store *store, const char *name);
 
+/* What the guest calls the file it has open as `fd`; "" when it has none. Lives until the file store is cleared. */
+const char *file_store_name(const struct file_store *store, int32_t fd);
+
 /* `name` need not end in a NUL and may hold any bytes. Returns a descriptor, the lowest that is free. */
 int64_t file_store_open(struct file_store *store, const char *name, size_t length, uint32_t flags);
 int64_t file_store_close(struct file_store *store, int32_t fd);

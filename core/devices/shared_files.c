@@ -87,3 +87,12 @@ int shared_files_find(const struct mh_shared_files *files, const char *name)
     }
     return -1;
 }
+
+const char *shared_files_name(const struct mh_shared_files *files, int fd)
+{
+    for (size_t i = 0; files != NULL && i < files->count; i++) {
+        if (files->file[i].fd == fd)
+            return files->file[i].name;
+    }
+    return "";
+}

@@ -122,6 +122,20 @@ class MoreTest(GdbCase):
             self.assertIn("out port 0xe9", gdb("continue"))
         vm.run.wait_for(lambda got: len(got) >= before + 1)
 
+    def test_file_calls(self):
+        notes = self.write("notes.txt", b"water the flowers\n")
+        vm, gdb = self.debug(sample("files", "elf"), "-f", notes)
+        gdb("monitor catch file open notes.txt")
+        self.assertIn("catchpoint 1: file open notes.txt: 0", gdb("continue"))
+        gdb("monitor catch file read")
+        self.assertRegex(gdb("continue"), r"catchpoint [12]: file (read|open) notes.txt: ")
+        gdb("monitor uncatch")
+        gdb("monitor catch file close")
+        self.assertRegex(gdb("continue"), r"catchpoint 3: file close [a-z.]+: 0")
+        gdb("monitor uncatch")
+        gdb("monitor catch file open missing")
+        self.assertIn("exited normally", gdb("continue"))
+
     def test_faults_the_guest_handles(self):
         vm, gdb = self.debug(elf("interrupts"))
         gdb("monitor catch fault")
