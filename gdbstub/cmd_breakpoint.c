@@ -85,7 +85,6 @@ enum gdb_outcome gdb_cmd_insert(struct gdb_session *session, struct gdb_text arg
 
 enum gdb_outcome gdb_cmd_remove(struct gdb_session *session, struct gdb_text args)
 {
-    const struct mh_debug_target *target = session->machines->target;
     struct mh_error err = {.text = ""};
     struct request request;
     struct gdb_machine *machine = begin(session, args, &request);
@@ -94,9 +93,7 @@ enum gdb_outcome gdb_cmd_remove(struct gdb_session *session, struct gdb_text arg
         return GDB_REPLY;
     if (!gdb_text_empty(&request.options))
         return gdb_session_malformed(session);
-    gdb_points_remove(&machine->points, request.kind, request.address);
-    if (target->ops->clear_breakpoint(target->ctx, machine->vm, request.kind, request.address, request.length, &err) !=
-        MH_OK)
+    if (gdb_machines_unset(session->machines, machine, request.kind, request.address, request.length, &err) != MH_OK)
         return gdb_session_fail(session, GDB_ERROR_FAILED, "%s", err.text);
     return gdb_session_ok(session);
 }

@@ -29,6 +29,9 @@ static size_t clip(const struct range *range, size_t most)
 
 static enum gdb_outcome no_access(struct gdb_session *session, uint64_t address)
 {
+    if (session->looking)
+        return gdb_session_fail(session, GDB_ERROR_FAILED, "nothing was collected at address 0x%llx",
+                                (unsigned long long)address);
     return gdb_session_fail(session, GDB_ERROR_MEMORY, "no memory at %s address 0x%llx",
                             session->physical ? "physical" : "virtual", (unsigned long long)address);
 }
@@ -38,6 +41,8 @@ static bool read_guest(struct gdb_session *session, uint64_t address, void *to, 
 {
     const struct mh_debug_target *target = session->machines->target;
 
+    if (session->looking)
+        return gdb_frame_read_memory(session, address, to, length, done);
     *done = 0;
     return target->ops->read_memory(target->ctx, session->general->vm, gdb_session_space(session), address, to, length,
                                     done) == MH_OK;
@@ -85,9 +90,12 @@ static enum gdb_outcome write_guest(struct gdb_session *session, const struct ra
 {
     const struct mh_debug_target *target = session->machines->target;
     size_t length = clip(range, (size_t)range->length), done = 0;
-    enum mh_status status = target->ops->write_memory(target->ctx, session->general->vm, gdb_session_space(session),
-                                                      range->address, from, length, &done);
+    enum mh_status status;
 
+    if (session->looking)
+        return gdb_frame_unchangeable(session);
+    status = target->ops->write_memory(target->ctx, session->general->vm, gdb_session_space(session), range->address,
+                                       from, length, &done);
     if (status != MH_OK || done < range->length)
         return no_access(session, range->address + done);
     return gdb_session_ok(session);

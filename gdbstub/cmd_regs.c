@@ -35,9 +35,13 @@ enum gdb_outcome gdb_cmd_read_all_regs(struct gdb_session *session, struct gdb_t
     if (!machine)
         return GDB_REPLY;
     layout = gdb_session_layout(session);
+    count = carried(machine, layout);
+    if (session->looking) {
+        gdb_frame_put_regs(session, 0, count);
+        return GDB_REPLY;
+    }
     if (read_regs(session, machine, layout->regs, &err) != MH_OK)
         return refused(session, &err);
-    count = carried(machine, layout);
     for (unsigned i = 0; i < count; i++) {
         gdb_x86_get(layout->reg[i], &session->regs, to);
         to += layout->reg[i]->size;
@@ -78,6 +82,8 @@ static enum gdb_outcome write_changes(struct gdb_session *session, const struct 
     const struct mh_debug_target *target = session->machines->target;
     struct mh_error err = {.text = ""};
 
+    if (session->looking)
+        return gdb_frame_unchangeable(session);
     if (groups && target->ops->write_regs(target->ctx, machine->vm, groups, &session->new_regs, &err) != MH_OK)
         return refused(session, &err);
     return gdb_session_ok(session);
@@ -119,32 +125,38 @@ enum gdb_outcome gdb_cmd_write_all_regs(struct gdb_session *session, struct gdb_
 }
 
 /* The register a number at the cursor names; NULL, with the error reply made, when there is none. */
-static const struct gdb_x86_reg *numbered(struct gdb_session *session, struct gdb_text *args)
+static const struct gdb_x86_reg *numbered(struct gdb_session *session, struct gdb_text *args, unsigned *number)
 {
     const struct gdb_x86_layout *layout = gdb_session_layout(session);
-    uint64_t number;
+    uint64_t read;
 
-    if (!gdb_text_u64(args, &number)) {
+    if (!gdb_text_u64(args, &read)) {
         gdb_session_malformed(session);
         return NULL;
     }
-    if (number >= layout->count) {
-        gdb_session_fail(session, GDB_ERROR_FAILED, "no register has number %llu", (unsigned long long)number);
+    if (read >= layout->count) {
+        gdb_session_fail(session, GDB_ERROR_FAILED, "no register has number %llu", (unsigned long long)read);
         return NULL;
     }
-    return layout->reg[number];
+    *number = (unsigned)read;
+    return layout->reg[read];
 }
 
 enum gdb_outcome gdb_cmd_read_reg(struct gdb_session *session, struct gdb_text args)
 {
+    unsigned number;
     const struct gdb_machine *machine = gdb_session_machine(session);
-    const struct gdb_x86_reg *reg = machine ? numbered(session, &args) : NULL;
+    const struct gdb_x86_reg *reg = machine ? numbered(session, &args, &number) : NULL;
     struct mh_error err;
 
     if (!reg)
         return GDB_REPLY;
     if (!gdb_text_empty(&args))
         return gdb_session_malformed(session);
+    if (session->looking) {
+        gdb_frame_put_regs(session, number, 1);
+        return GDB_REPLY;
+    }
     if (read_regs(session, machine, reg->regs, &err) != MH_OK)
         return refused(session, &err);
     gdb_x86_get(reg, &session->regs, session->scratch);
@@ -154,8 +166,9 @@ enum gdb_outcome gdb_cmd_read_reg(struct gdb_session *session, struct gdb_text a
 
 enum gdb_outcome gdb_cmd_write_reg(struct gdb_session *session, struct gdb_text args)
 {
+    unsigned number;
     const struct gdb_machine *machine = gdb_session_machine(session);
-    const struct gdb_x86_reg *reg = machine ? numbered(session, &args) : NULL;
+    const struct gdb_x86_reg *reg = machine ? numbered(session, &args, &number) : NULL;
     struct mh_error err;
 
     if (!reg)

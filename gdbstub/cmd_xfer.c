@@ -166,3 +166,48 @@ enum gdb_outcome gdb_cmd_xfer_exec_file(struct gdb_session *session, struct gdb_
     gdb_reply_text(&document, file);
     return send_slice(session, &document, &slice);
 }
+
+static void add_collected(struct gdb_reply *to, uint64_t start, uint64_t length)
+{
+    if (length > 0)
+        gdb_reply_printf(to, "<memory start=\"0x%llx\" length=\"0x%llx\"/>", (unsigned long long)start,
+                         (unsigned long long)length);
+}
+
+/* What the frame has, memory recorded piece by piece put together again. */
+static void add_blocks(struct gdb_reply *to, const struct gdb_traceframes *frames, const struct gdb_traceframe *frame)
+{
+    struct gdb_traceblock block;
+    size_t cursor = 0;
+    uint64_t start = 0, length = 0;
+
+    while (gdb_traceframes_block(frames, frame, &cursor, &block)) {
+        if (block.kind == 'V')
+            gdb_reply_printf(to, "<tvar id=\"%u\"/>", block.variable);
+        if (block.kind != 'M')
+            continue;
+        if (block.address != start + length) {
+            add_collected(to, start, length);
+            start = block.address;
+            length = 0;
+        }
+        length += block.length;
+    }
+    add_collected(to, start, length);
+}
+
+enum gdb_outcome gdb_cmd_xfer_traceframe(struct gdb_session *session, struct gdb_text args)
+{
+    struct gdb_reply document = new_document(session);
+    struct gdb_traceframe frame;
+    struct slice slice;
+
+    if (!read_slice(args, &slice))
+        return gdb_session_malformed(session);
+    if (!gdb_frame_get(session, &frame))
+        return no_document(session);
+    gdb_reply_text(&document, "<traceframe-info>");
+    add_blocks(&document, &session->machines->trace.frames, &frame);
+    gdb_reply_text(&document, "</traceframe-info>");
+    return send_slice(session, &document, &slice);
+}

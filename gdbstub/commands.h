@@ -68,6 +68,7 @@ gdb_command_fn gdb_cmd_xfer_features;   /* qXfer:features:read */
 gdb_command_fn gdb_cmd_xfer_threads;    /* qXfer:threads:read */
 gdb_command_fn gdb_cmd_xfer_memory_map; /* qXfer:memory-map:read */
 gdb_command_fn gdb_cmd_xfer_exec_file;  /* qXfer:exec-file:read */
+gdb_command_fn gdb_cmd_xfer_traceframe; /* qXfer:traceframe-info:read */
 
 /* cmd_file.c */
 gdb_command_fn gdb_cmd_file_setfs;    /* vFile:setfs */
@@ -80,6 +81,46 @@ gdb_command_fn gdb_cmd_file_readlink; /* vFile:readlink */
 
 /* Close what the debugger left open. */
 void gdb_files_close(struct gdb_session *session);
+
+/* cmd_trace.c */
+gdb_command_fn gdb_cmd_trace_init;         /* QTinit */
+gdb_command_fn gdb_cmd_trace_define;       /* QTDP */
+gdb_command_fn gdb_cmd_trace_source;       /* QTDPsrc */
+gdb_command_fn gdb_cmd_trace_enable;       /* QTEnable */
+gdb_command_fn gdb_cmd_trace_disable;      /* QTDisable */
+gdb_command_fn gdb_cmd_trace_point_status; /* qTP */
+gdb_command_fn gdb_cmd_trace_variable;     /* QTDV */
+gdb_command_fn gdb_cmd_trace_readonly;     /* QTro */
+gdb_command_fn gdb_cmd_trace_start;        /* QTStart */
+gdb_command_fn gdb_cmd_trace_stop;         /* QTStop */
+gdb_command_fn gdb_cmd_trace_disconnected; /* QTDisconnected */
+gdb_command_fn gdb_cmd_trace_circular;     /* QTBuffer:circular */
+gdb_command_fn gdb_cmd_trace_size;         /* QTBuffer:size */
+gdb_command_fn gdb_cmd_trace_notes;        /* QTNotes */
+
+/* cmd_trace_status.c */
+gdb_command_fn gdb_cmd_trace_status;          /* qTStatus */
+gdb_command_fn gdb_cmd_trace_first_points;    /* qTfP */
+gdb_command_fn gdb_cmd_trace_more_points;     /* qTsP */
+gdb_command_fn gdb_cmd_trace_first_variables; /* qTfV */
+gdb_command_fn gdb_cmd_trace_more_variables;  /* qTsV */
+gdb_command_fn gdb_cmd_trace_buffer;          /* qTBuffer */
+
+/* cmd_traceframe.c */
+gdb_command_fn gdb_cmd_select_frame; /* QTFrame */
+gdb_command_fn gdb_cmd_trace_value;  /* qTV */
+
+/* Is a trace frame selected? It is put into *frame. */
+bool gdb_frame_get(const struct gdb_session *session, struct gdb_traceframe *frame);
+
+/* Reply with `count` registers of the selected frame, from number `first` on. */
+void gdb_frame_put_regs(struct gdb_session *session, unsigned first, unsigned count);
+
+/* As ops->read_memory(), from the selected frame; false when it has nothing there, and *done is 0 then. */
+bool gdb_frame_read_memory(struct gdb_session *session, uint64_t address, void *to, size_t length, size_t *done);
+
+/* The reply to what would change a trace frame. Returns GDB_REPLY. */
+enum gdb_outcome gdb_frame_unchangeable(struct gdb_session *session);
 
 /* cmd_monitor.c */
 gdb_command_fn gdb_cmd_monitor; /* qRcmd */

@@ -1,71 +1,11 @@
 #include "hits.h"
 
+#include "view.h"
+
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
-/* A machine as expressions see it. */
-struct view {
-    struct gdb_machines *machines;
-    struct gdb_machine *machine;
-    unsigned groups; /* MH_REGS_* that `regs` has */
-    struct mh_x86_regs regs;
-};
-
-static bool fetch(struct view *view, unsigned groups)
-{
-    const struct mh_debug_target *target = view->machines->target;
-
-    if (!(groups & ~view->groups))
-        return true;
-    if (target->ops->read_regs(target->ctx, view->machine->vm, groups, &view->regs, NULL) != MH_OK)
-        return false;
-    view->groups |= groups;
-    return true;
-}
-
-static bool read_register(void *ctx, unsigned number, uint64_t *value)
-{
-    struct view *view = ctx;
-    const struct gdb_x86_layout *layout = gdb_machines_layout(view->machines, view->machine);
-    uint8_t bytes[sizeof(*value)] = {0};
-
-    if (number >= layout->count || layout->reg[number]->size > sizeof(bytes) || !fetch(view, layout->reg[number]->regs))
-        return false;
-    gdb_x86_get(layout->reg[number], &view->regs, bytes);
-    memcpy(value, bytes, sizeof(bytes));
-    return true;
-}
-
-static bool read_memory(void *ctx, uint64_t address, void *to, size_t length)
-{
-    const struct view *view = ctx;
-    const struct mh_debug_target *target = view->machines->target;
-    size_t done;
-
-    return target->ops->read_memory(target->ctx, view->machine->vm, MH_SPACE_VIRTUAL, address, to, length, &done) ==
-               MH_OK &&
-           done == length;
-}
-
-static void print(void *ctx, const char *text, size_t length)
-{
-    const struct view *view = ctx;
-
-    gdb_machines_say(view->machines, view->machine, text, length);
-}
-
-static struct agent_world world_of(struct view *view)
-{
-    return (struct agent_world){
-        .ctx = view,
-        .read_register = read_register,
-        .read_memory = read_memory,
-        .print = print,
-    };
-}
-
-static void complain(struct view *view, const struct gdb_point *point, const char *what, const struct mh_error *err)
+static void complain(struct gdb_view *view, const struct gdb_point *point, const char *what, const struct mh_error *err)
 {
     char text[sizeof(err->text) + 96];
     int length =
@@ -76,9 +16,9 @@ static void complain(struct view *view, const struct gdb_point *point, const cha
 }
 
 /* Does it matter that the machine is here? An expression that cannot be evaluated matters. */
-static bool holds(struct view *view, const struct gdb_point *point)
+static bool holds(struct gdb_view *view, const struct gdb_point *point)
 {
-    const struct agent_world world = world_of(view);
+    const struct agent_world world = gdb_view_world(view);
     bool holds = point->condition_count == 0;
 
     for (unsigned i = 0; i < point->condition_count && !holds; i++) {
@@ -95,9 +35,9 @@ static bool holds(struct view *view, const struct gdb_point *point)
 }
 
 /* False when one of them fails; those behind it are not run then. */
-static bool run_commands(struct view *view, const struct gdb_point *point)
+static bool run_commands(struct gdb_view *view, const struct gdb_point *point)
 {
-    const struct agent_world world = world_of(view);
+    const struct agent_world world = gdb_view_world(view);
 
     for (unsigned i = 0; i < point->command_count; i++) {
         struct mh_error err;
@@ -111,7 +51,7 @@ static bool run_commands(struct view *view, const struct gdb_point *point)
 }
 
 /* Is the stop at this breakpoint wanted? Commands run instead of stopping. */
-static bool meet(struct view *view, const struct gdb_point *point)
+static bool meet(struct gdb_view *view, const struct gdb_point *point)
 {
     return holds(view, point) && (point->command_count == 0 || !run_commands(view, point));
 }
@@ -128,26 +68,22 @@ static bool has_arrived(const struct mh_stop *stop)
 }
 
 /* Nobody is there to stop for, so what cannot be evaluated would only be complained about again and again. */
-static void drop(struct view *view, enum mh_break_kind kind)
+static void drop(struct gdb_view *view, enum mh_break_kind kind)
 {
-    const struct mh_debug_target *target = view->machines->target;
-    uint64_t address = view->regs.general.rip;
-
-    gdb_points_remove(&view->machine->points, kind, address);
-    target->ops->clear_breakpoint(target->ctx, view->machine->vm, kind, address, 1, NULL);
+    gdb_machines_unset(view->machines, view->machine, kind, view->regs.general.rip, 1, NULL);
 }
 
 /*
  * Meet all that lie where the machine stands; when it stops there anyway, those with commands. True when one of them
- * wants the stop, which *kind is then, or when none is known here.
+ * wants the stop, which *kind is then, or when none is known here, not even a tracepoint.
  */
-static bool meet_all(struct view *view, enum mh_stop_kind *kind)
+static bool meet_all(struct gdb_view *view, bool known, enum mh_stop_kind *kind)
 {
     static const enum mh_stop_kind kinds[] = {
         [MH_BREAK_SOFTWARE] = MH_STOP_BREAKPOINT,
         [MH_BREAK_HARDWARE] = MH_STOP_HW_BREAKPOINT,
     };
-    bool stops_anyway = !is_breakpoint(&view->machine->stop), wanted = false, known = false;
+    bool stops_anyway = !is_breakpoint(&view->machine->stop), wanted = false;
 
     for (unsigned i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
         const struct gdb_point *point =
@@ -167,7 +103,7 @@ static bool meet_all(struct view *view, enum mh_stop_kind *kind)
     return wanted || !known;
 }
 
-static bool step_is_done(const struct view *view)
+static bool step_is_done(const struct gdb_view *view)
 {
     const struct mh_resume *how = &view->machine->how;
     uint64_t rip = view->regs.general.rip;
@@ -175,18 +111,30 @@ static bool step_is_done(const struct view *view)
     return how->kind == MH_RESUME_STEP || (how->kind == MH_RESUME_RANGE && (rip < how->start || rip >= how->end));
 }
 
+/* Is the stop the end of a step that a tracepoint wanted, and nobody else? */
+static bool is_steps_of_trace(const struct gdb_view *view)
+{
+    return view->machine->detour && view->machine->stop.kind == MH_STOP_STEP && !step_is_done(view);
+}
+
 bool gdb_hit_is_unwanted(struct gdb_machines *machines, struct gdb_machine *machine)
 {
-    struct view view;
-    enum mh_stop_kind kind = machine->stop.kind;
+    struct gdb_view view;
+    enum mh_stop_kind kind;
+    bool known;
 
-    /* the registers are large, and most of them are never asked for */
-    view.machines = machines;
-    view.machine = machine;
-    view.groups = 0;
-    if (machine->points.count == 0 || !has_arrived(&machine->stop) || !fetch(&view, MH_REGS_GENERAL))
+    gdb_view_init(&view, machines, machine);
+    if ((machine->points.count == 0 && !machines->trace.running && !machine->detour) || !has_arrived(&machine->stop) ||
+        !gdb_view_fetch(&view, MH_REGS_GENERAL))
         return false;
-    if (meet_all(&view, &kind) || !is_breakpoint(&machine->stop)) {
+    known = gdb_trace_arrive(&view);
+    if (is_steps_of_trace(&view)) {
+        /* breakpoints there would have been met, had the machine run */
+        machine->stop.kind = MH_STOP_BREAKPOINT;
+        known = true;
+    }
+    kind = machine->stop.kind;
+    if (meet_all(&view, known, &kind) || !is_breakpoint(&machine->stop)) {
         if (is_breakpoint(&machine->stop))
             machine->stop.kind = kind;
         return false;

@@ -6,7 +6,8 @@
 
 /*
  * Look at a stop that has just come from the target, machine->stop. At the breakpoints where the machine has arrived,
- * conditions are evaluated and, where one holds, commands run: once an arrival, whatever the stop is for. A stop for a
+ * conditions are evaluated and, where one holds, commands run: once an arrival, whatever the stop is for; tracepoints
+ * record. A stop for a
  * breakpoint is wanted when one of those there has no commands and a condition that holds, or none, or when something
  * cannot be evaluated.
  * Returns true when nobody wants the stop, so that the machine should go on as it did. Otherwise machine->stop is what

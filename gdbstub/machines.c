@@ -4,6 +4,7 @@
 #include "signals.h"
 
 static const struct mh_resume go_on = {.kind = MH_RESUME_CONTINUE};
+static const struct mh_resume one_step = {.kind = MH_RESUME_STEP};
 
 void gdb_machines_init(struct gdb_machines *machines, const struct mh_debug_target *target, struct gdb_machine *list,
                        unsigned count, bool hold)
@@ -22,6 +23,7 @@ void gdb_machines_free(struct gdb_machines *machines)
 {
     for (unsigned i = 0; i < machines->count; i++)
         gdb_points_free(&machines->list[i].points);
+    gdb_trace_free(&machines->trace);
 }
 
 const struct gdb_x86_layout *gdb_machines_layout(struct gdb_machines *machines, const struct gdb_machine *machine)
@@ -83,13 +85,25 @@ struct gdb_machine *gdb_machines_pending(const struct gdb_machines *machines, bo
     return NULL;
 }
 
+enum mh_status gdb_machines_unset(struct gdb_machines *machines, struct gdb_machine *machine, enum mh_break_kind kind,
+                                  uint64_t address, uint64_t length, struct mh_error *err)
+{
+    const struct mh_debug_target *target = machines->target;
+
+    gdb_points_remove(&machine->points, kind, address);
+    if (kind == MH_BREAK_SOFTWARE && gdb_trace_needs(machines, address))
+        return MH_OK;
+    return target->ops->clear_breakpoint(target->ctx, machine->vm, kind, address, length, err);
+}
+
 void gdb_machines_resume(struct gdb_machines *machines, struct gdb_machine *machine, const struct mh_resume *how)
 {
     machine->state = GDB_MACHINE_RUNNING;
     machine->started = true;
     machine->pending = machine->interrupted = machine->moved = false;
     machine->how = *how;
-    machines->target->ops->resume(machines->target->ctx, machine->vm, how);
+    machine->detour = how->kind != MH_RESUME_STEP && gdb_trace_is_stepping(machines);
+    machines->target->ops->resume(machines->target->ctx, machine->vm, machine->detour ? &one_step : how);
 }
 
 void gdb_machines_kill(struct gdb_machines *machines, struct gdb_machine *machine, uint8_t signal)
@@ -117,6 +131,7 @@ enum mh_status gdb_machines_restart(struct gdb_machines *machines, struct gdb_ma
     machine->stop = (struct mh_stop){.kind = MH_STOP_STEP};
     machine->pending = machine->held = machine->started = false;
     machine->moved = true;
+    gdb_trace_forget_steps(machines);
     return MH_OK;
 }
 
@@ -126,6 +141,7 @@ enum mh_status gdb_machines_restore(struct gdb_machines *machines, struct gdb_ma
     const struct mh_debug_target *target = machines->target;
     enum mh_status status = target->ops->restore(target->ctx, machine->vm, name, err);
 
+    gdb_trace_forget_steps(machines);
     if (status == MH_OK)
         machine->moved = true;
     else if (!target->ops->vm_alive(target->ctx, machine->vm))
@@ -163,13 +179,16 @@ static void stopped_unattended(struct gdb_machines *machines, struct gdb_machine
 void gdb_machines_stopped(struct gdb_machines *machines, unsigned vm, const struct mh_stop *stop)
 {
     struct gdb_machine *machine = gdb_machines_find(machines, vm);
+    bool tracing, detour;
 
     if (!machine)
         return;
     machine->state = GDB_MACHINE_STOPPED;
     machine->stop = *stop;
+    tracing = machines->trace.running;
+    detour = machine->detour;
     if (gdb_hit_is_unwanted(machines, machine)) {
-        machine->how.again = true;
+        machine->how.again = !detour && tracing == machines->trace.running;
         gdb_machines_resume(machines, machine, &machine->how);
         return;
     }
@@ -254,6 +273,7 @@ void gdb_machines_leave(struct gdb_machines *machines, struct gdb_machine *machi
     if (machine->state == GDB_MACHINE_ENDED)
         return;
     target->ops->clear_all_breakpoints(target->ctx, machine->vm);
+    gdb_trace_left(machines);
     gdb_points_keep_persistent(&machine->points);
     for (size_t i = 0; i < machine->points.count; i++) {
         const struct gdb_point *point = &machine->points.list[i];
@@ -265,15 +285,11 @@ void gdb_machines_leave(struct gdb_machines *machines, struct gdb_machine *machi
 
 void gdb_machines_clear(struct gdb_machines *machines, struct gdb_machine *machine)
 {
-    const struct mh_debug_target *target = machines->target;
-
     for (size_t i = machine->points.count; i-- > 0;) {
         const struct gdb_point point = machine->points.list[i];
 
-        if (!point.persists)
-            continue;
-        target->ops->clear_breakpoint(target->ctx, machine->vm, point.kind, point.address, 1, NULL);
-        gdb_points_remove(&machine->points, point.kind, point.address);
+        if (point.persists)
+            gdb_machines_unset(machines, machine, point.kind, point.address, 1, NULL);
     }
 }
 

@@ -7,6 +7,7 @@
 #define GDBSTUB_MACHINES_H
 
 #include "points.h"
+#include "trace.h"
 #include "x86_desc.h"
 
 #include "mh/debug_target.h"
@@ -33,6 +34,7 @@ struct gdb_machine {
     bool described;       /* this debugger has read what registers it has */
     bool asked;           /* the debugger has asked it to run, and waits */
     bool interrupted;     /* asked to stop since it was resumed */
+    bool detour;          /* runs one step instead, for a tracepoint that records steps */
     struct mh_resume how; /* how it runs, or is asked to */
     uint8_t signal;       /* asked: GDB's number of the signal to be passed to it first */
     uint8_t end_signal;   /* ENDED: GDB's number of the signal that did it, 0 for a good end */
@@ -47,6 +49,7 @@ struct gdb_machines {
     /* Takes what breakpoints' commands print. NULL: nobody does. */
     void (*say)(void *ctx, const struct gdb_machine *machine, const char *text, size_t length);
     void *say_ctx;
+    struct gdb_trace trace;
     struct gdb_x86_layout layout; /* see gdb_machines_layout() */
     uint64_t layout_xcr0;
 };
@@ -78,6 +81,11 @@ const struct gdb_x86_layout *gdb_machines_layout(struct gdb_machines *machines, 
 /* Print `length` bytes on behalf of a machine. */
 void gdb_machines_say(const struct gdb_machines *machines, const struct gdb_machine *machine, const char *text,
                       size_t length);
+
+/* Forget a break- or watchpoint of the debugger's. The target keeps it where a tracepoint needs it. Errors are
+ * ops->clear_breakpoint()'s. */
+enum mh_status gdb_machines_unset(struct gdb_machines *machines, struct gdb_machine *machine, enum mh_break_kind kind,
+                                  uint64_t address, uint64_t length, struct mh_error *err);
 
 /* Let a stopped machine run. */
 void gdb_machines_resume(struct gdb_machines *machines, struct gdb_machine *machine, const struct mh_resume *how);

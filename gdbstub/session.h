@@ -52,6 +52,13 @@ enum gdb_session_end {
     GDB_SESSION_STOPPED, /* the stop descriptor was readable */
 };
 
+/* How far a debugger has been told of the tracepoints and variables there are. */
+struct gdb_trace_upload {
+    size_t point, line; /* `line` counts bytes of the tracepoint's lines */
+    bool defined;       /* its definition has been told */
+    size_t variable;
+};
+
 struct gdb_session {
     struct gdb_machines *machines;
     struct gdb_transport io;
@@ -74,7 +81,10 @@ struct gdb_session {
     bool physical;                 /* memory packets name guest-physical addresses */
     struct gdb_machine *general;   /* Hg: whose registers and memory; never NULL */
     struct gdb_machine *to_resume; /* Hc: NULL for all */
-    int files[GDB_FILES_MAX];      /* vFile: host descriptors, -1 free */
+    bool looking;                  /* at a trace frame instead of the machine */
+    size_t frame;                  /* which */
+    struct gdb_trace_upload upload;
+    int files[GDB_FILES_MAX]; /* vFile: host descriptors, -1 free */
 
     /* descriptors to watch: the connection, then whatever the server wants to hear of */
     int watched[GDB_WATCHED_MAX];
