@@ -1,4 +1,5 @@
-/* The target description as XML (GDB manual, "Target Description Format"). */
+/* The target description as XML (GDB manual, "Target Description Format"). Its lines are short, for gdb puts them into
+ * trace files, and cannot read longer ones there. */
 #include "x86_desc.h"
 
 #define BITS 8u
@@ -62,23 +63,23 @@ static const struct flags system_flags[] = {
 };
 
 /* How 128 bits can be looked at. */
-static const char vec128_types[] = "<vector id=\"v4f\" type=\"ieee_single\" count=\"4\"/>"
-                                   "<vector id=\"v2d\" type=\"ieee_double\" count=\"2\"/>"
-                                   "<vector id=\"v16i8\" type=\"int8\" count=\"16\"/>"
-                                   "<vector id=\"v8i16\" type=\"int16\" count=\"8\"/>"
-                                   "<vector id=\"v4i32\" type=\"int32\" count=\"4\"/>"
-                                   "<vector id=\"v2i64\" type=\"int64\" count=\"2\"/>"
-                                   "<union id=\"vec128\">"
-                                   "<field name=\"v4_float\" type=\"v4f\"/>"
-                                   "<field name=\"v2_double\" type=\"v2d\"/>"
-                                   "<field name=\"v16_int8\" type=\"v16i8\"/>"
-                                   "<field name=\"v8_int16\" type=\"v8i16\"/>"
-                                   "<field name=\"v4_int32\" type=\"v4i32\"/>"
-                                   "<field name=\"v2_int64\" type=\"v2i64\"/>"
-                                   "<field name=\"uint128\" type=\"uint128\"/>"
-                                   "</union>";
+static const char vec128_types[] = "<vector id=\"v4f\" type=\"ieee_single\" count=\"4\"/>\n"
+                                   "<vector id=\"v2d\" type=\"ieee_double\" count=\"2\"/>\n"
+                                   "<vector id=\"v16i8\" type=\"int8\" count=\"16\"/>\n"
+                                   "<vector id=\"v8i16\" type=\"int16\" count=\"8\"/>\n"
+                                   "<vector id=\"v4i32\" type=\"int32\" count=\"4\"/>\n"
+                                   "<vector id=\"v2i64\" type=\"int64\" count=\"2\"/>\n"
+                                   "<union id=\"vec128\">\n"
+                                   "<field name=\"v4_float\" type=\"v4f\"/>\n"
+                                   "<field name=\"v2_double\" type=\"v2d\"/>\n"
+                                   "<field name=\"v16_int8\" type=\"v16i8\"/>\n"
+                                   "<field name=\"v8_int16\" type=\"v8i16\"/>\n"
+                                   "<field name=\"v4_int32\" type=\"v4i32\"/>\n"
+                                   "<field name=\"v2_int64\" type=\"v2i64\"/>\n"
+                                   "<field name=\"uint128\" type=\"uint128\"/>\n"
+                                   "</union>\n";
 
-static const char v2ui128_type[] = "<vector id=\"v2ui128\" type=\"uint128\" count=\"2\"/>";
+static const char v2ui128_type[] = "<vector id=\"v2ui128\" type=\"uint128\" count=\"2\"/>\n";
 
 static const struct {
     const char *name;
@@ -97,22 +98,22 @@ static const struct {
 static void add_field(const struct field *field, struct gdb_reply *to)
 {
     gdb_reply_printf(to, "<field name=\"%s\" start=\"%u\" end=\"%u\"", field->name, field->first, field->last);
-    gdb_reply_text(to, field->first == field->last ? "/>" : " type=\"uint32\"/>");
+    gdb_reply_text(to, field->first == field->last ? "/>\n" : " type=\"uint32\"/>\n");
 }
 
 static void add_flags(const struct flags *flags, struct gdb_reply *to)
 {
     for (; flags && flags->id; flags++) {
-        gdb_reply_printf(to, "<flags id=\"%s\" size=\"%u\">", flags->id, flags->size);
+        gdb_reply_printf(to, "<flags id=\"%s\" size=\"%u\">\n", flags->id, flags->size);
         for (const struct field *field = flags->fields; field->name; field++)
             add_field(field, to);
-        gdb_reply_text(to, "</flags>");
+        gdb_reply_text(to, "</flags>\n");
     }
 }
 
 static void open_feature(unsigned feature, struct gdb_reply *to)
 {
-    gdb_reply_printf(to, "<feature name=\"%s\">", features[feature].name);
+    gdb_reply_printf(to, "<feature name=\"%s\">\n", features[feature].name);
     for (unsigned i = 0; i < 2 && features[feature].types[i]; i++)
         gdb_reply_text(to, features[feature].types[i]);
     add_flags(features[feature].flags, to);
@@ -127,7 +128,7 @@ static void add_reg(const struct gdb_x86_reg *reg, unsigned number, struct gdb_r
     /* a function called from the debugger shall not have all system state written back after it */
     if (reg->feature == GDB_X86_SYSTEM)
         gdb_reply_text(to, " save-restore=\"no\"");
-    gdb_reply_text(to, "/>");
+    gdb_reply_text(to, "/>\n");
 }
 
 void gdb_x86_describe(const struct gdb_x86_layout *layout, struct gdb_reply *to)
@@ -135,16 +136,16 @@ void gdb_x86_describe(const struct gdb_x86_layout *layout, struct gdb_reply *to)
     unsigned feature = GDB_X86_FEATURE_COUNT;
 
     gdb_reply_text(to, "<?xml version=\"1.0\"?><!DOCTYPE target SYSTEM \"gdb-target.dtd\"><target>"
-                       "<architecture>i386:x86-64</architecture><osabi>none</osabi>");
+                       "<architecture>i386:x86-64</architecture><osabi>none</osabi>\n");
     for (unsigned i = 0; i < layout->count; i++) {
         const struct gdb_x86_reg *reg = layout->reg[i];
 
         if (reg->feature != feature) {
-            gdb_reply_text(to, feature == GDB_X86_FEATURE_COUNT ? "" : "</feature>");
+            gdb_reply_text(to, feature == GDB_X86_FEATURE_COUNT ? "" : "</feature>\n");
             feature = reg->feature;
             open_feature(feature, to);
         }
         add_reg(reg, i, to);
     }
-    gdb_reply_text(to, "</feature></target>");
+    gdb_reply_text(to, "</feature></target>\n");
 }

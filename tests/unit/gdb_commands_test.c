@@ -781,6 +781,16 @@ static void every_prefix_of_every_packet_is_answered(void **state)
 }
 
 /* An empty error text would be no text at all, and a long one must not break the frame. */
+/* Replies to packets: without what refusals say on the console. */
+static unsigned answers(const struct fake_debugger *debugger)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < debugger->reply_count; i++)
+        count += debugger->replies[i].text[0] != 'O' || strcmp(debugger->replies[i].text, "OK") == 0;
+    return count;
+}
+
 static void packets_with_all_bytes_do_no_harm(void **state)
 {
     struct fake_debugger *debugger = *state;
@@ -801,7 +811,7 @@ static void packets_with_all_bytes_do_no_harm(void **state)
     }
     fake_debugger_packet(debugger, "qC");
     fake_debugger_run(debugger);
-    assert_int_equal(debugger->reply_count, count);
+    assert_int_equal(answers(debugger), count);
     assert_string_equal(fake_debugger_last(debugger, 0)->text, "QC1");
 }
 

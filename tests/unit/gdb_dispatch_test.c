@@ -69,7 +69,11 @@ static void what_only_looks_like_a_command_is_none(void **state)
         "qRcmd",
         "\x01",
         "QNonStop:1",
-        "qTStatus",
+        "qTStatusx",
+        "qTBuffer",
+        "QTBuffer",
+        "QTDPx",
+        "QTSave:00",
         "jThreadsInfo",
     };
 
