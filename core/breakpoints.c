@@ -230,6 +230,12 @@ static bool guest_uses_registers(struct mh_vm *vm)
     return vm->debug.guest_has_registers;
 }
 
+/* Debug registers that mean nothing in ring 3 serve only where INT3s can help out there: debug_user_guard(). */
+static bool registers_serve(const struct host_debug *host)
+{
+    return host->execute_registers && (host->user_registers || host->int3 != HOST_INT3_LOST);
+}
+
 static void arm_software(struct mh_vm *vm, const struct paging_mode *mode, const struct breakpoint *breakpoint,
                          bool registers_are_free)
 {
@@ -245,7 +251,7 @@ static void arm_software(struct mh_vm *vm, const struct paging_mode *mode, const
 static void arm_breaks(struct mh_vm *vm, const struct paging_mode *mode)
 {
     struct breakpoints *breakpoints = &vm->debug.breakpoints;
-    bool registers_are_free = vm->debug.host.execute_registers && breakpoints->register_count < DEBUG_REGISTERS &&
+    bool registers_are_free = registers_serve(&vm->debug.host) && breakpoints->register_count < DEBUG_REGISTERS &&
                               count_kind(breakpoints, MH_BREAK_SOFTWARE) > 0 && !guest_uses_registers(vm);
     for (size_t i = 0; i < breakpoints->count; i++) {
         if (breakpoints->list[i].kind == MH_BREAK_SOFTWARE)
@@ -258,7 +264,7 @@ static void arm_hardware(struct breakpoints *breakpoints, const struct host_debu
     for (size_t i = 0; i < breakpoints->count; i++) {
         if (breakpoints->list[i].kind == MH_BREAK_HARDWARE)
             breakpoints->breaks_by_step |=
-                !host->execute_registers || !take_register(breakpoints, &breakpoints->list[i]);
+                !registers_serve(host) || !take_register(breakpoints, &breakpoints->list[i]);
     }
 }
 

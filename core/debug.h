@@ -19,37 +19,37 @@ struct host_debug {
     enum host_int3 int3;
     bool execute_registers; /* execute breakpoints in debug registers fire */
     bool data_registers;    /* data breakpoints do */
+    bool user_registers;    /* execute breakpoints do in ring 3, too */
+    bool user_int3;         /* an INT3 in ring 3 is reported, whatever becomes of one in ring 0 */
 };
 
 struct debug {
-    bool active;
     struct host_debug host;
     struct breakpoints breakpoints;
     struct catches catches;
     struct kvm_guest_debug control; /* what KVM was told last */
-    bool control_is_current;        /* and nothing has happened since that could make it forget */
-    int control_errno;              /* why KVM did not take what it was told last; 0 when it did */
-
-    bool running;          /* resumed, and no stop told yet */
-    bool has_entered;      /* since the resume, at least one instruction was executed */
-    bool killed;           /* by the debugger, or half put back: it does not run again, but may be restarted */
-    bool interrupt_wanted; /* stop as soon as possible */
-    bool heeds_kicks;      /* see debug_heed_kicks() */
     struct mh_resume how;
+    struct mh_stop last_stop;
+    struct breakpoint hit; /* see watch_hit */
+    const int *fds;        /* descriptors whose input ends a wait */
+    unsigned fd_count;
+
+    int control_errno;       /* why KVM did not take what it was told last; 0 when it did */
+    bool control_is_current; /* it did, and nothing has happened since that could make it forget */
+
+    bool active;
+    bool running;                /* resumed, and no stop told yet */
+    bool has_entered;            /* since the resume, at least one instruction was executed */
+    bool killed;                 /* by the debugger, or half put back: it does not run again, but may be restarted */
+    bool interrupt_wanted;       /* stop as soon as possible */
+    bool heeds_kicks;            /* see debug_heed_kicks() */
+    bool watch_hit;              /* a watched page was written; `hit` says by whom it is watched */
+    atomic_bool waits_for_input; /* the guest waits for serial input; other threads read it */
 
     /* since a resume after a stop that a debugger was told of: */
     bool input_kicks;         /* kicks on input are arranged for */
     bool knows_registers;     /* looked whether ... */
     bool guest_has_registers; /* ... the guest has breakpoints of its own in the debug registers */
-
-    const int *fds; /* descriptors whose input ends a wait */
-    unsigned fd_count;
-
-    struct mh_stop last_stop;
-    atomic_bool waits_for_input; /* the guest waits for serial input; other threads read it */
-
-    bool watch_hit; /* a watched page was written; `hit` says by whom it is watched */
-    struct breakpoint hit;
 };
 
 /* Why debug_run() came back. */

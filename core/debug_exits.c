@@ -1,6 +1,7 @@
 /* What one KVM_RUN under a debugger comes back with: our stops, and everything run_loop.c serves. */
 #include "debug_exits.h"
 
+#include "debug_user.h"
 #include "exceptions.h"
 #include "run_loop.h"
 #include "virtual.h"
@@ -245,7 +246,7 @@ static bool return_to_patch(struct mh_vm *vm)
     return vcpu_write_regs(&vm->vcpu) == 0;
 }
 
-enum outcome debug_enter(struct mh_vm *vm, struct mh_stop *stop)
+static enum outcome enter(struct mh_vm *vm, struct mh_stop *stop)
 {
     if (vm->debug.control_errno != 0) /* it would run past what it is to stop for */
         return debug_cannot_go_on(stop, vm->debug.control_errno);
@@ -276,4 +277,9 @@ enum outcome debug_enter(struct mh_vm *vm, struct mh_stop *stop)
         break;
     }
     return run_loop_handle_exit(vm, stop) ? OUTCOME_STOPPED : OUTCOME_SERVED;
+}
+
+enum outcome debug_enter(struct mh_vm *vm, struct mh_stop *stop)
+{
+    return debug_user_review(vm, enter(vm, stop), stop);
 }

@@ -3,6 +3,7 @@
  * a time.
  */
 #include "debug_step.h"
+#include "debug_user.h"
 
 void debug_forget_run(struct debug *debug)
 {
@@ -64,6 +65,7 @@ static enum outcome run_free(struct mh_vm *vm, struct mh_stop *stop)
     vm->debug.watch_hit = false;
     do {
         breakpoints_refresh(breakpoints);
+        debug_user_guard(vm);
         debug_set_control(vm, breakpoints->patch_count > 0 ? KVM_GUESTDBG_USE_SW_BP : 0, 0);
         outcome = debug_enter(vm, stop);
         if ((outcome == OUTCOME_SERVED || outcome == OUTCOME_STEPPED) && vm->debug.watch_hit) {
@@ -71,10 +73,12 @@ static enum outcome run_free(struct mh_vm *vm, struct mh_stop *stop)
             outcome = debug_stop_at_watch(vm, stop);
         }
     } while (outcome == OUTCOME_SERVED || outcome == OUTCOME_STEPPED);
-    if (outcome == OUTCOME_PATCH)
-        outcome = debug_stopped(stop, MH_STOP_BREAKPOINT);
     breakpoints_unpatch(breakpoints);
-    return outcome;
+    if (outcome != OUTCOME_PATCH)
+        return outcome;
+    if (stop_at_breakpoint(vm, stop))
+        return OUTCOME_STOPPED;
+    return debug_step_once(vm, stop); /* a handler of the guest's that was guarded, and entered for its own sake */
 }
 
 /* One turn of whatever the debugger asked for: a step, or a free run. */

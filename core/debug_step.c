@@ -5,7 +5,9 @@
 #include "debug_step.h"
 
 #include "boot_state.h"
+#include "debug_user.h"
 #include "faults.h"
+#include "guest_idt.h"
 #include "instruction.h"
 #include "mh/x86_regs.h"
 #include "virtual.h"
@@ -19,44 +21,7 @@
 #define OPCODE_STI 0xfb
 #define OPCODE_ESCAPE 0x0f
 
-#define GATE_SIZE 16u
-#define GATES_MAX 256u
 #define EXCEPTIONS 32u
-
-/* The gates of the guest's own IDT, as far as it is mapped; returns how many. The one a machine starts with is ours. */
-static unsigned read_gates(struct mh_vm *vm, const struct paging_mode *mode, uint8_t gates[GATES_MAX * GATE_SIZE])
-{
-    const struct kvm_dtable idt = vcpu_sregs(&vm->vcpu)->idt;
-    if (idt.base == MH_SYSTEM_AREA + BOOT_IDT)
-        return 0;
-    size_t length = idt.limit + 1u < GATES_MAX * GATE_SIZE ? idt.limit + 1u : GATES_MAX * GATE_SIZE;
-    return (unsigned)(virtual_read(vm, mode, mh_gva_of(idt.base), gates, length) / GATE_SIZE);
-}
-
-/* Where a gate leads (Intel SDM volume 3, 6.14.1). False when it is not present. */
-static bool gate_target(const uint8_t gate[GATE_SIZE], uint64_t *target)
-{
-    uint64_t low, high;
-    memcpy(&low, gate, sizeof low);
-    memcpy(&high, gate + 8, sizeof high);
-    *target = (low & 0xffff) | (low >> 32 & 0xffff0000) | high << 32;
-    return (low >> 47 & 1) != 0;
-}
-
-/*
- * An exception taken during a single step goes on inside the guest's handler on some hosts (the gate clears TF), or one
- * instruction too far on others. Patches at the entries of the guest's own handlers end the step where it should end.
- */
-static void patch_handlers(struct mh_vm *vm, const struct paging_mode *mode, uint64_t rip)
-{
-    uint8_t gates[GATES_MAX * GATE_SIZE];
-    unsigned count = read_gates(vm, mode, gates);
-    for (unsigned i = 0; i < count; i++) {
-        uint64_t target;
-        if (gate_target(gates + (size_t)i * GATE_SIZE, &target) && target != rip)
-            breakpoints_patch(vm, mode, target);
-    }
-}
 
 /* The instruction a step is about to execute. */
 struct instruction {
@@ -241,9 +206,16 @@ static enum outcome step_instruction(struct mh_vm *vm, const struct paging_mode 
     if (may_run_on(vm, instruction) && debug_heed_kicks(vm) && (atomic_load(&vm->stop_wanted) || debug_wants_out(vm)))
         return OUTCOME_KICKED;
     uint16_t cs = vcpu_sregs(&vm->vcpu)->cs.selector;
-    patch_handlers(vm, mode, instruction->rip);
+    /*
+     * An exception taken during a single step goes on inside the guest's handler on some hosts (the gate clears TF), or
+     * one instruction too far on others. Patches at the entries of the guest's own handlers end the step where it
+     * should end.
+     */
+    guest_idt_patch(vm, mode, instruction->rip);
     uint64_t end = patch_end(vm, mode, instruction);
     enum outcome outcome = step_over(vm, mode, end, stop);
+    if (outcome == OUTCOME_STEPPED && stub_was_reached(vm, mode, cs, stop))
+        outcome = debug_user_was_step(vm, stop) ? OUTCOME_STEPPED : OUTCOME_STOPPED;
     breakpoints_unpatch(&vm->debug.breakpoints);
     if (outcome != OUTCOME_STEPPED)
         return outcome;
@@ -251,17 +223,17 @@ static enum outcome step_instruction(struct mh_vm *vm, const struct paging_mode 
         hide_trap_flag(vm, mode, vcpu_regs(&vm->vcpu)->rsp);
     if (loads_flags(instruction))
         vm->debug.control_is_current = false; /* the trap flag may be gone */
-    return stub_was_reached(vm, mode, cs, stop) ? OUTCOME_STOPPED : OUTCOME_STEPPED;
+    return OUTCOME_STEPPED;
 }
 
 /* The exception whose gate in the guest's IDT leads to `handler`, -1 for none; of several, the lowest. */
 static int vector_of(struct mh_vm *vm, const struct paging_mode *mode, uint64_t handler)
 {
-    uint8_t gates[GATES_MAX * GATE_SIZE];
-    unsigned count = read_gates(vm, mode, gates);
-    for (unsigned i = 0; i < EXCEPTIONS && i < count; i++) {
-        uint64_t target;
-        if (gate_target(gates + (size_t)i * GATE_SIZE, &target) && target == handler)
+    struct guest_idt idt;
+    uint64_t target;
+    guest_idt_read(vm, mode, &idt);
+    for (unsigned i = 0; i < EXCEPTIONS; i++) {
+        if (guest_idt_handler(&idt, i, &target) && target == handler)
             return (int)i;
     }
     return -1;

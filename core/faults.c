@@ -54,7 +54,7 @@ static void load_segment(const struct mh_vm *vm, const struct kvm_sregs *sregs, 
     };
 }
 
-static void rewind_to(struct mh_vm *vm, const struct exception_frame *frame)
+void faults_return_to(struct mh_vm *vm, const struct exception_frame *frame)
 {
     struct kvm_regs *regs = vcpu_regs(&vm->vcpu);
     struct kvm_sregs *sregs = vcpu_sregs(&vm->vcpu);
@@ -91,6 +91,6 @@ bool faults_take_from_stub(struct mh_vm *vm, struct mh_stop *stop)
     stop->kind = MH_STOP_EXCEPTION;
     stop->vector = (uint8_t)stub;
     stop->cr2 = vcpu_sregs(&vm->vcpu)->cr2;
-    rewind_to(vm, &frame);
+    faults_return_to(vm, &frame);
     return true;
 }

@@ -2,6 +2,7 @@
 #ifndef MH_CORE_FAULTS_H
 #define MH_CORE_FAULTS_H
 
+#include "exceptions.h"
 #include "vm_internal.h"
 
 /*
@@ -10,5 +11,8 @@
  * it stands (KVM_ERROR). Else return false.
  */
 bool faults_take_from_stub(struct mh_vm *vm, struct mh_stop *stop);
+
+/* Put the registers back to what an exception's frame says they were before it, without a trap flag of ours. */
+void faults_return_to(struct mh_vm *vm, const struct exception_frame *frame);
 
 #endif

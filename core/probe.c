@@ -64,6 +64,27 @@ static enum host_int3 try_int3(struct mh_vm *vm)
     }
 }
 
+/* Go to ring 3, in which the machine's own tables let nothing but a fault out again. */
+static bool enter_ring_3(struct mh_vm *vm)
+{
+    struct kvm_sregs *sregs = vcpu_sregs(&vm->vcpu);
+    if (sregs == NULL)
+        return false;
+    sregs->cs.selector = MH_SEL_USER_CODE;
+    sregs->ss = sregs->ds; /* an exception may have left none */
+    sregs->ss.selector = MH_SEL_USER_DATA;
+    sregs->cs.dpl = sregs->ss.dpl = 3;
+    return vcpu_write_sregs(&vm->vcpu) == 0;
+}
+
+static void try_ring_3(struct mh_vm *vm, struct host_debug *found)
+{
+    struct kvm_guest_debug debug = {.control = KVM_GUESTDBG_USE_SW_BP};
+    found->user_registers = enter_ring_3(vm) && register_fires(vm, AT_EXECUTE, AT_EXECUTE + 1, DR7_EXECUTE_0);
+    found->user_int3 = enter_ring_3(vm) && probe_run(vm, AT_INT3, &debug) == KVM_EXIT_DEBUG &&
+                       vm->vcpu.run->debug.arch.exception == EXCEPTION_BREAKPOINT;
+}
+
 static int no_read(void *ctx)
 {
     (void)ctx;
@@ -102,7 +123,8 @@ enum mh_status probe_host(struct mh_host *host, struct host_debug *found, struct
         return status;
     found->execute_registers = register_fires(vm, AT_EXECUTE, AT_EXECUTE + 1, DR7_EXECUTE_0);
     found->data_registers = register_fires(vm, AT_DATA, WATCHED, DR7_WRITE_0);
-    found->int3 = try_int3(vm); /* last: where it is not reported, it may ruin the machine */
+    found->int3 = try_int3(vm);
+    try_ring_3(vm, found);
     mh_vm_destroy(vm);
     return MH_OK;
 }

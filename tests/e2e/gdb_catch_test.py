@@ -110,7 +110,7 @@ class PortTest(GdbCase):
 class MoreTest(GdbCase):
     def test_serial_bytes_that_are_gathered(self):
         """After many bytes KVM gathers them; a catchpoint ends that, and each is seen."""
-        vm, gdb = self.debug(elf("megabyte"))
+        vm, gdb = self.debug(elf("bulk"))
         gdb("monitor catch out 0x1234")
         gdb.begin("continue")
         vm.run.wait_for(lambda got: len(got) > 100000)

@@ -140,7 +140,7 @@ static void debug_registers_are_looked_at_once_a_told_stop(void **state)
 {
     struct fixture *f = *state;
     const struct mh_resume again = {.kind = MH_RESUME_CONTINUE, .again = true};
-    f->machine->vm->debug.host.execute_registers = true;
+    f->machine->vm->debug.host.execute_registers = f->machine->vm->debug.host.user_registers = true;
     assert_int_equal(f->target.ops->set_breakpoint(f->target.ctx, 1, MH_BREAK_SOFTWARE, 2, 1, &f->err), MH_OK);
     unsigned before = fake_kvm_count(KVM_GET_DEBUGREGS);
     resume_as(f, &again); /* nobody has looked yet */
@@ -166,7 +166,7 @@ static void get_to_2_and_ask_for_a_stop(struct kvm_run *run)
 static void a_breakpoint_reached_before_an_interrupt_comes_first(void **state)
 {
     struct fixture *f = *state;
-    f->machine->vm->debug.host.execute_registers = true;
+    f->machine->vm->debug.host.execute_registers = f->machine->vm->debug.host.user_registers = true;
     for (uint64_t address = 1; address <= 2; address++) {
         struct fake_exit *exit = will_exit(f->machine, get_to_2_and_ask_for_a_stop);
         exit->error = EINTR;
