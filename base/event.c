@@ -37,5 +37,14 @@ void mh_event_text(const struct mh_event *event, char *text, size_t size)
     case MH_EVENT_CR3:
         snprintf(text, size, "cr3 0x%" PRIx64 ", was 0x%" PRIx64, event->now, event->old);
         break;
+    case MH_EVENT_ENTER:
+        snprintf(text, size, "the guest runs");
+        break;
+    case MH_EVENT_EXIT:
+        snprintf(text, size, "exit: %s", event->reason);
+        break;
+    case MH_EVENT_STOP:
+        snprintf(text, size, "%s", event->text);
+        break;
     }
 }

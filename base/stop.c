@@ -56,6 +56,24 @@ int mh_stop_signal(const struct mh_stop *stop)
     return SIGABRT;
 }
 
+const char *mh_stop_name(enum mh_stop_kind kind)
+{
+    static const char *const names[] = {[MH_STOP_HALTED] = "halted",
+                                        [MH_STOP_BREAKPOINT] = "breakpoint",
+                                        [MH_STOP_HW_BREAKPOINT] = "hardware breakpoint",
+                                        [MH_STOP_WATCHPOINT] = "watchpoint",
+                                        [MH_STOP_STEP] = "step",
+                                        [MH_STOP_CAUGHT] = "catchpoint",
+                                        [MH_STOP_EXCEPTION] = "fault",
+                                        [MH_STOP_RETURNED] = "returned",
+                                        [MH_STOP_TRIPLE_FAULT] = "triple fault",
+                                        [MH_STOP_NO_MEMORY] = "no memory there",
+                                        [MH_STOP_KVM_ERROR] = "KVM error",
+                                        [MH_STOP_IO_ERROR] = "input/output error",
+                                        [MH_STOP_INTERRUPTED] = "interrupted"};
+    return names[kind];
+}
+
 bool mh_stop_is_crash(const struct mh_stop *stop)
 {
     switch (stop->kind) {

@@ -149,6 +149,10 @@ static void say(const struct catchpoint *catchpoint, const struct text_output *o
     case MH_EVENT_CR3:
         text_say(output, "%u  cr3\n", catchpoint->number);
         break;
+    case MH_EVENT_ENTER:
+    case MH_EVENT_EXIT:
+    case MH_EVENT_STOP:
+        break; /* nobody can ask for these */
     }
 }
 
@@ -182,6 +186,9 @@ static bool matches(const struct catchpoint *catchpoint, const struct mh_event *
     case MH_EVENT_FAULT:
         return !catchpoint->has_value || catchpoint->value == event->vector;
     case MH_EVENT_CR3:
+    case MH_EVENT_ENTER:
+    case MH_EVENT_EXIT:
+    case MH_EVENT_STOP:
         return true;
     }
     return false;

@@ -2,6 +2,7 @@
 #include "debug_exits.h"
 
 #include "debug_user.h"
+#include "enter.h"
 #include "exceptions.h"
 #include "run_loop.h"
 #include "virtual.h"
@@ -214,7 +215,7 @@ static enum outcome step_unprotected(struct mh_vm *vm, struct mh_stop *stop)
     uint8_t *before = copy_watched(vm);
     int lifted = slots_protect(&vm->slots, &none);
     debug_set_control(vm, KVM_GUESTDBG_SINGLESTEP, 0);
-    int result = lifted < 0 ? lifted : vcpu_run(&vm->vcpu);
+    int result = lifted < 0 ? lifted : enter_guest(vm);
     int restored = slots_protect(&vm->slots, &pages);
     result = result < 0 ? result : restored;
     note_changes(vm, before);
@@ -250,9 +251,7 @@ static enum outcome enter(struct mh_vm *vm, struct mh_stop *stop)
 {
     if (vm->debug.control_errno != 0) /* it would run past what it is to stop for */
         return debug_cannot_go_on(stop, vm->debug.control_errno);
-    int result = vcpu_run(&vm->vcpu);
-    vm_drain_coalesced(vm);
-    vm_count_exit(vm, result);
+    int result = enter_guest(vm);
     if (result < 0)
         return run_loop_handle_no_exit(vm, -result, stop) ? OUTCOME_STOPPED : OUTCOME_KICKED;
     if (vcpu_regs(&vm->vcpu) == NULL)

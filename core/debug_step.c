@@ -6,6 +6,8 @@
 
 #include "boot_state.h"
 #include "debug_user.h"
+#include "enter.h"
+#include "events.h"
 #include "faults.h"
 #include "guest_idt.h"
 #include "instruction.h"
@@ -176,7 +178,7 @@ static bool stub_was_reached(struct mh_vm *vm, const struct paging_mode *mode, u
         regs->rip = boot_stub_start(rip);
         vcpu_write_regs(&vm->vcpu);
         debug_set_control(vm, 0, 0);
-        vcpu_run(&vm->vcpu);
+        enter_guest(vm);
     }
     return faults_take_from_stub(vm, stop);
 }
@@ -267,12 +269,12 @@ static void note_events(struct mh_vm *vm, const struct instruction *instruction,
     const struct paging_mode mode = virtual_mode(vm);
     const uint64_t rip = vcpu_regs(&vm->vcpu)->rip;
     const int vector = was_delivered(vm, &mode, old_rsp) ? vector_of(vm, &mode, rip) : -1;
-    const struct mh_event fault = {.kind = MH_EVENT_FAULT, .vector = (uint8_t)vector, .handler = rip};
-    const struct mh_event new_cr3 = {.kind = MH_EVENT_CR3, .old = old->cr3, .now = mode.cr3};
+    struct mh_event fault = {.kind = MH_EVENT_FAULT, .vector = (uint8_t)vector, .handler = rip};
+    struct mh_event new_cr3 = {.kind = MH_EVENT_CR3, .old = old->cr3, .now = mode.cr3};
     if (vector >= 0)
-        catches_note(&vm->debug.catches, &fault);
+        events_tell(vm, &fault);
     else if (writes_cr3(instruction))
-        catches_note(&vm->debug.catches, &new_cr3);
+        events_tell(vm, &new_cr3);
 }
 
 /* Execute one instruction, and exactly one. Never OUTCOME_SERVED or OUTCOME_PATCH. */

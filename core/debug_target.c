@@ -3,6 +3,7 @@
 #include "boot_state.h"
 #include "debug.h"
 #include "devices/own_directory.h"
+#include "events.h"
 #include "exceptions.h"
 #include "loader.h"
 #include "maps_file.h"
@@ -207,6 +208,7 @@ static enum mh_wait_result target_wait(void *ctx, const int *fds, unsigned fd_co
     vm->debug.running = false;
     vm->debug.interrupt_wanted = false;
     vm->debug.last_stop = *stop;
+    events_stop(vm, stop);
     return MH_WAIT_STOPPED;
 }
 

@@ -1,5 +1,7 @@
 #include "ioport.h"
 
+#include "events.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -65,9 +67,10 @@ static void tell(struct mh_vm *vm, const struct access *access)
                              .port = access->port,
                              .width = access->width,
                              .is_in = access->is_in,
-                             .count = access->count};
+                             .count = access->count,
+                             .data = access->data};
     memcpy(&event.value, access->data, access->width);
-    catches_note(&vm->debug.catches, &event);
+    events_tell(vm, &event);
 }
 
 static int serve_serial(struct mh_vm *vm, const struct access *access)
@@ -104,10 +107,10 @@ static uint32_t word_at(const uint8_t *data)
 /* The same of a file call, where the access was the last byte of one. */
 static void tell_file(struct mh_vm *vm)
 {
-    const struct mh_event event = {
+    struct mh_event event = {
         .kind = MH_EVENT_FILE, .op = vm->file.made_op, .name = vm->file.made_name, .result = vm->file.made_result};
     if (vm->file.made_op != 0)
-        catches_note(&vm->debug.catches, &event);
+        events_tell(vm, &event);
     vm->file.made_op = 0;
 }
 

@@ -1,6 +1,7 @@
 #include "monitor.h"
 
 #include "core_file.h"
+#include "enter.h"
 #include "ioport.h"
 #include "mappings.h"
 #include "mh/x86_regs.h"
@@ -72,17 +73,6 @@ static enum mh_status show_files(struct mh_vm *vm, const char *argument, const s
     return MH_OK;
 }
 
-static const char *const exit_names[VM_EXIT_REASONS] = {
-    [KVM_EXIT_IO] = "port access",
-    [KVM_EXIT_DEBUG] = "debug (step, breakpoint)",
-    [KVM_EXIT_HLT] = "hlt",
-    [KVM_EXIT_MMIO] = "memory without RAM, or watched",
-    [KVM_EXIT_SHUTDOWN] = "triple fault",
-    [KVM_EXIT_FAIL_ENTRY] = "entry refused",
-    [KVM_EXIT_INTR] = "taken out by us",
-    [KVM_EXIT_INTERNAL_ERROR] = "not emulated by KVM",
-};
-
 static enum mh_status show_stats(struct mh_vm *vm, const char *argument, const struct text_output *output,
                                  struct mh_error *err)
 {
@@ -90,7 +80,7 @@ static enum mh_status show_stats(struct mh_vm *vm, const char *argument, const s
     text_say(output, "exits to the hypervisor:\n");
     for (unsigned i = 0; i < VM_EXIT_REASONS; i++) {
         if (vm->exits[i] != 0)
-            text_say(output, "%10" PRIu64 "  %s\n", vm->exits[i], exit_names[i] != NULL ? exit_names[i] : "other");
+            text_say(output, "%10" PRIu64 "  %s\n", vm->exits[i], exit_name(i));
     }
     text_say(output, "%10" PRIu64 "  bytes into the guest\n", vm->inbound.bytes);
     return MH_OK;

@@ -238,6 +238,12 @@ void report_stop_briefly(struct mh_vm *vm, const struct mh_stop *stop, void (*wr
         say_faulting_walk(&report);
 }
 
+void report_stop_in_words(struct mh_vm *vm, const struct mh_stop *stop, mh_text_sink *sink, void *sink_ctx)
+{
+    const struct report report = report_of(vm, stop, sink, sink_ctx);
+    say_what_happened(&report);
+}
+
 void report_registers(struct mh_vm *vm, void (*write)(void *, const char *, size_t), void *write_ctx)
 {
     const struct report report = report_of(vm, NULL, write, write_ctx);

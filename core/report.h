@@ -7,6 +7,9 @@
 void report_stop(struct mh_vm *vm, const struct mh_stop *stop, void (*write)(void *, const char *, size_t),
                  void *write_ctx);
 
+/* What happened alone, without the machine's state. */
+void report_stop_in_words(struct mh_vm *vm, const struct mh_stop *stop, mh_text_sink *sink, void *sink_ctx);
+
 /* The same without what a debugger shows better: registers and code. */
 void report_stop_briefly(struct mh_vm *vm, const struct mh_stop *stop, void (*write)(void *, const char *, size_t),
                          void *write_ctx);

@@ -1,6 +1,7 @@
 /* Entering the guest again and again until an exit is a reason to stop: a table from exit reason to handler. */
 #include "run_loop.h"
 
+#include "enter.h"
 #include "faults.h"
 #include "ioport.h"
 #include "soft_interrupt.h"
@@ -139,9 +140,7 @@ static bool run_once(struct mh_vm *vm, struct mh_stop *stop)
         vcpu_complete_io(&vm->vcpu);
         return stop_with(stop, MH_STOP_INTERRUPTED);
     }
-    int result = vcpu_run(&vm->vcpu);
-    vm_drain_coalesced(vm);
-    vm_count_exit(vm, result);
+    int result = enter_guest(vm);
     return result < 0 ? run_loop_handle_no_exit(vm, -result, stop) : run_loop_handle_exit(vm, stop);
 }
 

@@ -74,4 +74,7 @@ int vcpu_write_sregs(struct vcpu *vcpu);
  * tell. */
 bool vcpu_rip(struct vcpu *vcpu, uint64_t *rip);
 
+/* The same, only if it costs nothing: KVM is not asked. False when it is not known; *rip is untouched then. */
+bool vcpu_rip_at_hand(const struct vcpu *vcpu, uint64_t *rip);
+
 #endif

@@ -1,6 +1,7 @@
 #include "vm_internal.h"
 
 #include "boot_state.h"
+#include "events.h"
 #include "loader.h"
 #include "paging.h"
 #include "report.h"
@@ -114,6 +115,7 @@ enum mh_status vm_restart(struct mh_vm *vm, struct mh_error *err)
 void mh_vm_run(struct mh_vm *vm, struct mh_stop *stop)
 {
     run_loop(vm, stop);
+    events_stop(vm, stop);
 }
 
 void mh_vm_describe_stop(struct mh_vm *vm, const struct mh_stop *stop, void (*write)(void *, const char *, size_t),
@@ -150,31 +152,6 @@ bool mh_vm_wants_kick(struct mh_vm *vm)
     bool wanted = ring_has_bytes(vm->vcpu.ring);
     pthread_mutex_unlock(&vm->restart_mutex);
     return wanted;
-}
-
-/* The ring's protocol: KVM writes entries and moves `last`, we read them and move `first`; both are indices. */
-void vm_drain_coalesced(struct mh_vm *vm)
-{
-    struct kvm_coalesced_mmio_ring *ring = vm->vcpu.ring;
-    if (ring == NULL)
-        return;
-    const uint32_t capacity = (PAGE_4K - sizeof *ring) / sizeof ring->coalesced_mmio[0];
-    uint32_t last = __atomic_load_n(&ring->last, __ATOMIC_ACQUIRE);
-    uint32_t first = ring->first;
-    while (first != last) {
-        serial_put(&vm->serial, ring->coalesced_mmio[first].data, 1);
-        first = (first + 1) % capacity;
-        __atomic_store_n(&ring->first, first, __ATOMIC_RELEASE);
-    }
-}
-
-void vm_count_exit(struct mh_vm *vm, int result)
-{
-    if (result != -EAGAIN)
-        vm->refused_entries = 0;
-    /* entries that are broken off at once leave the reason of the exit before them */
-    uint32_t reason = result == -EINTR ? KVM_EXIT_INTR : vm->vcpu.run->exit_reason;
-    vm->exits[reason < VM_EXIT_REASONS ? reason : VM_EXIT_REASONS - 1]++;
 }
 
 bool vm_cannot_go_on(struct mh_stop *stop, int host_errno)

@@ -45,15 +45,9 @@ struct mh_vm {
     struct snapshot_list snapshots;
 };
 
-/* Hand the serial bytes KVM has gathered to the serial device; to be called at every exit, before anything else. */
-void vm_drain_coalesced(struct mh_vm *vm);
-
 /* Put the machine back to its start, in the same place; what a debugger asked for stays. MH_OK, or MH_ERR_HOST and no
  * machine. */
 enum mh_status vm_restart(struct mh_vm *vm, struct mh_error *err);
-
-/* Count an exit for statistics; `result` is what vcpu_run() returned. */
-void vm_count_exit(struct mh_vm *vm, int result);
 
 /* Fill in *stop: KVM itself failed with `host_errno`. Returns true, for whoever says so when a machine stops. */
 bool vm_cannot_go_on(struct mh_stop *stop, int host_errno);

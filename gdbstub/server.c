@@ -228,6 +228,8 @@ static enum gdb_session_end hold_session(struct server *server, int in_fd, int o
         .knock_fd = server->listener->fd,
         .knocked = refuse,
         .knocked_ctx = server,
+        .command = server->options->command,
+        .command_ctx = server->options->command_ctx,
     };
     enum gdb_session_end end;
 

@@ -1,6 +1,7 @@
 #include "session.h"
 
 #include "commands.h"
+#include "mh/gdbstub.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -216,8 +217,22 @@ static void conclude(struct gdb_session *session, enum gdb_outcome outcome)
     }
 }
 
+static void tell_command(struct gdb_session *session, struct gdb_text packet)
+{
+    char text[MH_GDB_COMMAND_MAX + 1];
+    size_t length = 0;
+
+    if (!session->command)
+        return;
+    for (; packet.at < packet.end && length < MH_GDB_COMMAND_MAX; packet.at++)
+        text[length++] = *packet.at >= ' ' && *packet.at <= '~' ? *packet.at : '.';
+    text[length] = '\0';
+    session->command(session->command_ctx, text);
+}
+
 static void on_packet(struct gdb_session *session, struct gdb_text packet)
 {
+    tell_command(session, packet);
     if (session->resumed)
         stop_for_packet(session);
     session->ack_owed = !session->no_ack;
@@ -245,6 +260,8 @@ static void on_long_packet(struct gdb_session *session)
 
 static void on_interrupt(struct gdb_session *session)
 {
+    if (session->command)
+        session->command(session->command_ctx, "interrupt");
     /*
      * With everything stopped, the interrupt and the stop reply may have crossed: then the debugger has what it wants.
      * But one that knows of the stop means what it is about to resume, and so does one that steps step after step.
@@ -427,6 +444,8 @@ static void start(struct gdb_session *session, struct gdb_machines *machines, co
     machines->say_ctx = session;
     session->knocked = options->knocked;
     session->knocked_ctx = options->knocked_ctx;
+    session->command = options->command;
+    session->command_ctx = options->command_ctx;
     gdb_transport_init(&session->io, options->in_fd, options->out_fd, options->stop_fd);
     gdb_packet_reader_init(&session->in, session->input, sizeof(session->input));
     gdb_reply_init(&session->out, session->output, sizeof(session->output));

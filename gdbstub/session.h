@@ -92,6 +92,8 @@ struct gdb_session {
     unsigned unwatched;         /* events since they were looked at */
     void (*knocked)(void *ctx); /* called when another debugger connects */
     void *knocked_ctx;
+    void (*command)(void *ctx, const char *text); /* hears what the debugger asks for; may be NULL */
+    void *command_ctx;
 
     /* who takes what machines print while this debugger cannot */
     void (*outer_say)(void *ctx, const struct gdb_machine *machine, const char *text, size_t length);
@@ -117,6 +119,8 @@ struct gdb_session_options {
     int knock_fd; /* -1: none */
     void (*knocked)(void *ctx);
     void *knocked_ctx;
+    void (*command)(void *ctx, const char *text); /* as in mh/gdbstub.h */
+    void *command_ctx;
 };
 
 /*

@@ -14,6 +14,7 @@
 
 #define MH_GDB_HOST_MAX 256u
 #define MH_GDB_PATH_MAX 108u /* what a UNIX socket address holds */
+#define MH_GDB_COMMAND_MAX 127u
 #define MH_GDB_CONNECT_MAX (MH_GDB_HOST_MAX + 16u)
 
 enum mh_gdb_transport {
@@ -73,6 +74,10 @@ struct mh_gdb_options {
     /* Hears what is worth telling people: debuggers coming and going. One line without a newline. May be NULL. */
     void (*note)(void *ctx, const char *line);
     void *note_ctx;
+    /* Hears each packet before it is carried out, and "interrupt" for the byte that asks for one: its beginning, at
+     * most MH_GDB_COMMAND_MAX bytes, others than printable ASCII as '.'. May be NULL. */
+    void (*command)(void *ctx, const char *text);
+    void *command_ctx;
 };
 
 /*

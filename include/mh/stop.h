@@ -57,6 +57,9 @@ struct mh_stop {
     uint8_t instruction_length;              /* 0: not known */
 };
 
+/* What a kind of stop is called: "halted" to "interrupted". */
+const char *mh_stop_name(enum mh_stop_kind kind);
+
 /* True when the machine cannot go on after this stop unless someone repairs it. */
 bool mh_stop_is_crash(const struct mh_stop *stop);
 

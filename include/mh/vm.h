@@ -9,6 +9,7 @@
 #define MH_VM_H
 
 #include "mh/debug_target.h"
+#include "mh/event.h"
 #include "mh/status.h"
 #include "mh/stop.h"
 
@@ -104,6 +105,10 @@ struct mh_vm_config {
     /* Told once for each kind of thing a guest does that has no effect; may be NULL. One line, no newline. */
     void (*notice)(void *ctx, const char *text);
     void *notice_ctx;
+    /* Told everything that happens, on the machine's thread and at once: what it costs, the guest waits. May be NULL.
+     */
+    void (*event)(void *ctx, const struct mh_event *event);
+    void *event_ctx;
 };
 
 struct mh_vm;

@@ -190,6 +190,44 @@ static void a_dropped_connection_leaves_it_stopped(void **state)
     assert_int_equal(fake_target_breaks(&served->fake, 1), 0);
 }
 
+/* All that was heard, a line each. */
+static void hear(void *ctx, const char *text)
+{
+    char *heard = ctx;
+
+    assert_true(strlen(text) <= MH_GDB_COMMAND_MAX);
+    assert_true(strlen(heard) + MH_GDB_COMMAND_MAX + 2 < 1024);
+    strcat(strcat(heard, text), "\n");
+}
+
+static void who_listens_hears_each_packet(void **state)
+{
+    struct served *served = *state;
+    char heard[1024] = "", longest[201] = "m", text[512];
+    int fd;
+
+    memset(longest + 1, '0', 199);
+    longest[200] = '\0';
+    served->options.command = hear;
+    served->options.command_ctx = heard;
+    start(served);
+    fd = dial(served);
+    expect(fd, "?", "T05");
+    expect(fd, "X1800,1:\x80", "OK");
+    expect(fd, longest, "E");
+    send_packet(fd, "vCont;c");
+    assert_int_equal(send(fd, "\x03", 1, MSG_NOSIGNAL), 1);
+    assert_memory_equal(receive(fd, text), "T02", 3);
+    expect(fd, "k", "X09");
+    close(fd);
+    finish(served);
+    longest[MH_GDB_COMMAND_MAX] = '\0';
+    assert_memory_equal(heard, "?\nX1800,1:.\nm000", 16);
+    assert_non_null(strstr(heard, longest));
+    assert_non_null(strstr(heard, "0\nvCont;c\ninterrupt\n"));
+    assert_string_equal(heard + strlen(heard) - 3, "\nk\n");
+}
+
 static void or_kills_it(void **state)
 {
     struct served *served = *state;
@@ -318,6 +356,7 @@ int main(void)
         TEST(the_end_of_the_machine_ends_serving),
         TEST(a_machine_goes_on_after_a_detach_and_is_found_again),
         TEST(a_dropped_connection_leaves_it_stopped),
+        TEST(who_listens_hears_each_packet),
         TEST(or_kills_it),
         TEST(or_lets_it_go_on),
         TEST(a_second_debugger_is_told_and_the_first_is_not_disturbed),

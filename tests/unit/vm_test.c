@@ -1,4 +1,5 @@
 #include "boot_state.h"
+#include "enter.h"
 #include "fake_machine.h"
 #include "mh/x86_regs.h"
 #include "paging.h"
@@ -339,7 +340,7 @@ static void gathered_bytes_are_pending_until_the_machine_is_out(void **state)
     assert_false(mh_vm_wants_kick(m->vm));
     gather(fake_kvm.run, "x");
     assert_true(mh_vm_wants_kick(m->vm));
-    vm_drain_coalesced(m->vm);
+    enter_drain_gathered(m->vm);
     assert_true(mh_vm_wants_kick(m->vm));
     serial_flush(&m->vm->serial);
     assert_false(mh_vm_wants_kick(m->vm));

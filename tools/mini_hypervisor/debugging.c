@@ -91,6 +91,7 @@ enum mh_status debugging_open_group(struct shared *shared, const struct machine 
         status = listen_at(&shared->options->gdb_endpoint, 1, &debugging->listener, err);
     if (status == MH_OK)
         tell_command("all VMs", shared->options, &debugging->listener, machines[0].image);
+    trace_name_track(&shared->trace, count + 1, "gdb of all VMs");
     return status;
 }
 
@@ -109,6 +110,19 @@ static void tell_note(void *ctx, const char *line)
     message("%s", line);
 }
 
+/* What the debugger of all machines asks for has a track behind theirs. */
+static void trace_group_command(void *ctx, const char *packet)
+{
+    struct shared *shared = ctx;
+    trace_command(&shared->trace, shared->options->guests.count + 1, packet);
+}
+
+static void trace_machine_command(void *ctx, const char *packet)
+{
+    const struct machine *machine = ctx;
+    trace_command(&machine->shared->trace, machine->number, packet);
+}
+
 static struct mh_gdb_options gdb_options(const struct shared *shared)
 {
     const struct options *options = shared->options;
@@ -123,8 +137,10 @@ static void *serve_group(void *ctx)
 {
     struct shared *shared = ctx;
     struct debugging *debugging = &shared->debugging;
-    const struct mh_gdb_options options = gdb_options(shared);
+    struct mh_gdb_options options = gdb_options(shared);
     struct mh_debug_target target;
+    options.command = shared->trace.fd >= 0 ? trace_group_command : NULL;
+    options.command_ctx = shared;
     debugging->status = MH_OK;
     if (mh_debug_group_assemble(debugging->group, &target) > 0)
         debugging->status = mh_gdb_serve(&debugging->listener, &target, &options, &debugging->err);
@@ -158,6 +174,8 @@ static enum mh_status run_alone(struct machine *machine, struct mh_vm *vm, struc
     struct mh_debug_target target;
     options.note = machine_notice;
     options.note_ctx = machine;
+    options.command = machine->shared->trace.fd >= 0 ? trace_machine_command : NULL;
+    options.command_ctx = machine;
     enum mh_status status = mh_vm_debug(vm, &target, err);
     return status == MH_OK ? mh_gdb_serve(&machine->gdb, &target, &options, err) : status;
 }

@@ -30,6 +30,7 @@ enum mh_status machine_init(struct machine *machine, struct shared *shared, size
                                             &shared->terminal, err);
     if (status == MH_OK)
         status = debugging_open_machine(machine, err);
+    trace_name_track(&shared->trace, number, machine->title);
     if (status == MH_OK && machine->serial.kind == SERIAL_PTY)
         message("%s: serial port on %s", machine->title, machine->serial.pty_path);
     return status;
@@ -40,6 +41,15 @@ void machine_destroy(struct machine *machine)
     serial_end_close(&machine->serial);
     mh_gdb_close(&machine->gdb);
     pthread_mutex_destroy(&machine->mutex);
+}
+
+static void note_event(void *ctx, const struct mh_event *event)
+{
+    struct machine *machine = ctx;
+    const uint64_t now = trace_now();
+    trace_event(&machine->shared->trace, machine->number, now, event);
+    if (machine->shared->options->stats)
+        stats_event(&machine->stats, now, event);
 }
 
 static struct mh_vm_config config_of(struct machine *machine)
@@ -59,6 +69,8 @@ static struct mh_vm_config config_of(struct machine *machine)
         .core_dir = options->core_dir,
         .notice = machine_notice,
         .notice_ctx = machine,
+        .event = options->trace_path != NULL || options->stats ? note_event : NULL,
+        .event_ctx = machine,
     };
 }
 
@@ -99,6 +111,22 @@ static void report(struct machine *machine, const struct mh_stop *stop)
         message("%s: still running after %g s, ended; it %s", machine->title, timeout_of(machine), text);
     else
         message("%s: %s", machine->title, text);
+    free(text);
+}
+
+void machine_print_stats(const struct machine *machine)
+{
+    char *text = NULL;
+    size_t length = 0;
+    FILE *stream = open_memstream(&text, &length);
+    if (stream != NULL)
+        stats_print(&machine->stats, stream);
+    if (!text_stream_close(stream, &text)) {
+        message("%s: no memory for its statistics", machine->title);
+        return;
+    }
+    text[length - 1] = '\0';
+    message("%s:\n%s", machine->title, text);
     free(text);
 }
 

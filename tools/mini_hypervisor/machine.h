@@ -4,6 +4,8 @@
 
 #include "debugging.h"
 #include "serial_ends.h"
+#include "stats.h"
+#include "trace.h"
 
 /* How a machine ended, in the order in which one outweighs another for the exit status. */
 enum ending {
@@ -22,6 +24,7 @@ struct shared {
     struct console console;
     struct terminal terminal;
     struct debugging debugging;
+    struct trace trace;
     atomic_bool ending;    /* everything is to end */
     atomic_bool timed_out; /* why: written before `ending` is set */
     int ending_fd;         /* an eventfd: readable once `ending` is set */
@@ -42,6 +45,7 @@ struct machine {
     pthread_t thread;
     bool has_thread;
     enum ending ending;
+    struct stats stats; /* its thread's until that has ended */
 
     pthread_mutex_t mutex; /* guards `vm`: it comes and goes while other threads want to kick it */
     struct mh_vm *vm;
@@ -54,6 +58,9 @@ void machine_destroy(struct machine *machine);
 
 /* Tell the person something about the machine; `ctx` is a struct machine, the text one line without newline. */
 void machine_notice(void *ctx, const char *text);
+
+/* Print what it did, with --stats; to be called after its end. */
+void machine_print_stats(const struct machine *machine);
 
 /* Start the thread that creates, runs and destroys the machine; wait for its end with machine_join(). A machine for
  * which there is no thread has ended, and that is told. */

@@ -220,6 +220,8 @@ static enum mh_status prepare(struct session *session, struct mh_error *err)
         return mh_fail(err, MH_ERR_HOST, "no memory for %zu machines", options->guests.count);
     raise_descriptor_limit();
     enum mh_status status = open_events(session, err);
+    if (status == MH_OK && options->trace_path != NULL)
+        status = trace_open(&session->shared.trace, options->trace_path, &session->shared.ending, err);
     if (status == MH_OK)
         status = open_host(&session->shared.host, err);
     if (status == MH_OK)
@@ -258,6 +260,8 @@ static int run(struct session *session)
         console_end_line(&session->shared.console);
         message("ended by %s", strsignal(-reason));
     }
+    for (size_t i = 0; session->options.stats && i < session->machine_count; i++)
+        machine_print_stats(&session->machines[i]);
     return code_for_run(reason, session->machines, session->machine_count);
 }
 
@@ -283,6 +287,7 @@ static void clean_up(struct session *session)
     mh_shared_files_close(session->shared.files);
     free_images(session);
     mh_host_close(session->shared.host);
+    trace_close(&session->shared.trace);
     console_destroy(&session->shared.console);
 }
 
@@ -338,7 +343,7 @@ static int probe(void)
 
 int main(int argc, char **argv)
 {
-    struct session session = {.signal_fd = -1, .files_dir.fd = -1};
+    struct session session = {.signal_fd = -1, .files_dir.fd = -1, .shared.trace.fd = -1};
     struct mh_error err;
     int code;
     occupy_standard_descriptors();

@@ -142,6 +142,21 @@ static enum mh_status take_core(struct options *options, const char *value, stru
     return MH_OK;
 }
 
+static enum mh_status take_trace(struct options *options, const char *value, struct mh_error *err)
+{
+    if (*value == '\0')
+        return fail(err, "trace", "''", "give a file");
+    options->trace_path = value;
+    return MH_OK;
+}
+
+static enum mh_status take_stats(struct options *options, const char *value, struct mh_error *err)
+{
+    (void)value, (void)err;
+    options->stats = true;
+    return MH_OK;
+}
+
 static enum mh_status take_max_open(struct options *options, const char *value, struct mh_error *err)
 {
     options->limits.open_files = (unsigned)number_up_to(value, OPEN_FILES_MAX);
@@ -255,6 +270,8 @@ static const struct option option_table[] = {
     {"max-open", 0, false, true, NULL, take_max_open},
     {"max-written", 0, false, true, NULL, take_max_written},
     {"core", 0, false, true, NULL, take_core},
+    {"trace", 0, false, true, NULL, take_trace},
+    {"stats", 0, false, false, NULL, take_stats},
     {"gdb", 0, false, true, GDB_PORT, take_gdb},
     {"gdb-all", 0, false, true, GDB_PORT, take_gdb_all},
     {"gdb-run", 0, false, false, NULL, take_gdb_run},

@@ -50,6 +50,8 @@ struct options {
     const char *files_dir;
     const char *core_dir; /* NULL: no core files */
     struct mh_file_limits limits;
+    const char *trace_path; /* NULL: no trace */
+    bool stats;
 };
 
 /*

@@ -56,6 +56,7 @@ static void end_all(struct supervisor *supervisor, int reason)
     } else if (reason < 0) {
         /* asked a second time: no more patience with whatever does not take our output */
         terminal_restore(&supervisor->shared->terminal);
+        trace_tick(&supervisor->shared->trace);
         _exit(128 - reason);
     }
 }
@@ -91,6 +92,7 @@ static void tick(struct supervisor *supervisor)
         else
             machine_tick(&supervisor->machines[i]);
     }
+    trace_tick(&supervisor->shared->trace);
 }
 
 static void wait_for_end(struct supervisor *supervisor)
