@@ -52,7 +52,7 @@ class TraceCase(Case):
         times = [event["ts"] for event in events]
         self.assertEqual(times, sorted(times))
         turns = [event["ph"] for event in events if event["ph"] in "BE"]
-        self.assertEqual(turns, ["E", "B"] * (len(turns) // 2) + ["E"] * (len(turns) % 2))
+        self.assertEqual(turns, ["B", "E"] * (len(turns) // 2) + ["B"] * (len(turns) % 2))
 
     def run_traced(self, *arguments, **options):
         return self.run_vm(*arguments, "--trace", "trace.json", **options)

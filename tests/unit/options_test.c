@@ -170,6 +170,16 @@ static void the_console_is_one_of_the_machines(void **state)
     refused(*state, "-g a b --console 3", "--console 3: there are only 2 machines");
 }
 
+static void looking_on_is_a_trace_and_a_table(void **state)
+{
+    assert_null(parse(*state, "-g a")->trace_path);
+    assert_false(parse(*state, "-g a")->stats);
+    assert_string_equal(parse(*state, "-g a --trace t.json")->trace_path, "t.json");
+    assert_true(parse(*state, "-g a --stats")->stats);
+    refused(*state, "-g a --trace=", "--trace '': give a file");
+    refused(*state, "-g a --stats=yes", "--stats takes no value");
+}
+
 static void labels_are_auto_always_or_never(void **state)
 {
     assert_int_equal(parse(*state, "-g a --label auto")->label, LABEL_AUTO);
@@ -284,8 +294,8 @@ static void missing_values_are_told(void **state)
     refused(*state, "-g", "--guest needs at least one path");
     refused(*state, "--guest -m 4", "--guest needs at least one path");
     refused(*state, "-g a -f", "--file needs at least one path");
-    static const char *const singles[] = {"memory", "page",      "timeout",  "console",    "label",
-                                          "serial", "files-dir", "max-open", "max-written"};
+    static const char *const singles[] = {"memory", "page",      "timeout",  "console",     "label",
+                                          "serial", "files-dir", "max-open", "max-written", "trace"};
     for (size_t i = 0; i < COUNT(singles); i++) {
         char text[64], words[64];
         snprintf(words, sizeof words, "--%s needs a value", singles[i]);
@@ -412,6 +422,7 @@ int main(void)
         TEST(pages_are_2_or_4),
         TEST(timeouts_are_positive_seconds),
         TEST(the_console_is_one_of_the_machines),
+        TEST(looking_on_is_a_trace_and_a_table),
         TEST(labels_are_auto_always_or_never),
         TEST(serial_ports_lead_to_four_kinds_of_places),
         TEST(several_machines_need_a_serial_file_each),

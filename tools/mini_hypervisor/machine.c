@@ -194,6 +194,13 @@ static enum ending run(struct machine *machine, struct mh_vm *vm)
     return ending_of(&stop);
 }
 
+/* The guest has not been entered yet: until then a trace shows it as being outside, like after an exit. */
+static void trace_start(struct machine *machine)
+{
+    const struct mh_event start = {.kind = MH_EVENT_EXIT, .reason = "start"};
+    trace_event(&machine->shared->trace, machine->number, trace_now(), &start);
+}
+
 static enum ending create_and_run(struct machine *machine)
 {
     struct mh_vm *vm;
@@ -205,6 +212,7 @@ static enum ending create_and_run(struct machine *machine)
         debugging_miss(machine);
         return ENDING_STOPPED;
     }
+    trace_start(machine);
     if (mh_vm_create(machine->shared->host, &config, &vm, &err) != MH_OK) {
         message("%s: %s", machine->title, err.text);
         debugging_miss(machine);
