@@ -126,7 +126,7 @@ class FiftyTest(HostileCase):
         last = self.session(vm, models, ROUNDS)
         self.assertEqual(last.descriptors, first.descriptors)
         self.assertEqual(last.threads, first.threads)
-        self.assertLess(last.memory - first.memory, 4096, "KB")
+        self.assertNoGrowth(first, last)
         self.assertEnds(vm)
         done(MACHINES * ROUNDS, "deeds of fifty debuggers at once")
 

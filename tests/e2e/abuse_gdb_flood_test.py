@@ -26,7 +26,7 @@ class FloodTest(HostileCase):
             client.frames.packets.clear()
         self.assertServed(vm, 2)
         after = Costs(vm.run.process.pid)
-        self.assertLess(after.memory - before.memory, 4096, "KB")
+        self.assertNoGrowth(before, after)
         client.send(last)
         client.packet("qC")
         answer = client.wait_for_packet()

@@ -6,7 +6,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from hypervisor import EXIT_CRASHED, EXIT_HOST, EXIT_IMAGE, EXIT_IO, EXIT_SIGINT, EXIT_SIGTERM  # noqa: E402
-from hypervisor import EXIT_TIMEOUT, EXIT_USAGE, Case, guest, main, sample  # noqa: E402
+from hypervisor import EXIT_TIMEOUT, EXIT_USAGE, PATIENCE, Case, guest, main, sample  # noqa: E402
 
 
 class ExitStatusTest(Case):
@@ -86,7 +86,7 @@ class TimeoutTest(Case):
 
     def test_those_that_halted_are_not_told(self):
         result = self.check(self.run_vm("-g", sample("seed"), guest("spin"), sample("seed"), guest("spin"), "--timeout",
-                                        "0.5"), EXIT_TIMEOUT)
+                                        str(3 * PATIENCE)), EXIT_TIMEOUT)
         lines = result.messages.splitlines()
         self.assertEqual(len(lines), 2, result)
         self.assertEqual({line.split(":")[1] for line in lines}, {" VM 2 (spin)", " VM 4 (spin#4)"})

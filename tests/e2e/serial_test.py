@@ -10,10 +10,9 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from hypervisor import DEADLINE, EXIT_CRASHED, EXIT_IO, EXIT_SIGINT, EXIT_SIGTERM, EXIT_TIMEOUT, Case, guest  # noqa: E402
-from hypervisor import main, sample  # noqa: E402
+from hypervisor import BULK, main, sample  # noqa: E402
 
 SERIAL = 0xe9
-BULK = bytes((i + (i >> 8)) & 0xff for i in range(0x30000))
 
 
 class BytesTest(Case):

@@ -11,7 +11,7 @@ import subprocess
 import time
 
 from gdb_driver import GdbCase, Wire
-from hypervisor import DEADLINE, EXIT_SIGTERM, contents
+from hypervisor import DEADLINE, EXIT_SIGTERM, contents, is_sanitized
 
 
 def symbols(path):
@@ -138,6 +138,11 @@ class HostileCase(GdbCase):
         client = Hostile(vm.where[number - 1], **options)
         self.addCleanup(client.close)
         return client
+
+    def assertNoGrowth(self, before, after, about=None):
+        """Sanitizers keep what is freed, and shadows of it."""
+        if not is_sanitized():
+            self.assertLess(after.memory - before.memory, 4096, f"KB {about or ''}")
 
     def assertServed(self, vm, number=1):
         """Another machine's debugger finds everything as always."""

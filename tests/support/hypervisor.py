@@ -36,6 +36,9 @@ MB = 1024 * 1024
 SYSTEM_AREA = 0x1000000
 STACK_RESERVE = 0x1000
 
+# What the guest bulk prints.
+BULK = bytes((i + (i >> 8)) & 0xff for i in range(0x30000))
+
 
 def guest(name):
     """The image of a test guest."""

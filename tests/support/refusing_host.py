@@ -10,9 +10,8 @@ import hypervisor
 
 LIBRARY = os.path.join(hypervisor.BUILD, "tests", "libfail_nth.so")
 
-SANITIZED = any(name in hypervisor.contents(hypervisor.PROGRAM) for name in (b"__asan_init", b"__tsan_init"))
 KINDS = ["kvm", "run", "map", "open", "socket", "thread", "file", "terminal"]
-if not SANITIZED:  # sanitizers bring an allocator of their own
+if not hypervisor.is_sanitized():  # sanitizers bring an allocator of their own
     KINDS.append("memory")
 
 

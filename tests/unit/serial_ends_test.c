@@ -390,6 +390,34 @@ static void a_reader_that_reads_gets_everything_before_the_end(void **state)
     close(person);
 }
 
+#define ROUNDS 200
+
+static void *read_one(void *ctx)
+{
+    const int *person = ctx;
+    char got;
+    return read(*person, &got, 1) == 1 ? NULL : ctx;
+}
+
+/* What was written a moment ago is still on its way through the kernel. */
+static void the_last_byte_arrives_before_the_end(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        pthread_t reader;
+        void *failed = f;
+        struct mh_serial_end end = open_end(f, SERIAL_PTY, 1);
+        int person = connect_to(f);
+        assert_int_equal(pthread_create(&reader, NULL, read_one, &person), 0);
+        put(end, "x");
+        assert_int_equal(serial_end_finish(&f->end), 0);
+        close_end(f);
+        assert_int_equal(pthread_join(reader, &failed), 0);
+        assert_null(failed);
+        close(person);
+    }
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -414,6 +442,7 @@ int main(void)
         TEST(people_may_come_and_go),
         TEST(pseudo_terminals_are_different_for_each_machine_and_given_back),
         TEST(a_reader_that_reads_gets_everything_before_the_end),
+        TEST(the_last_byte_arrives_before_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -178,12 +178,21 @@ struct mh_serial_end serial_end_for_vm(struct serial_end *end)
 #define PTY_POLL_MS 5
 #define PTY_PATIENCE_MS 1000
 
+/* How many bytes the reader has not taken yet. poll() first: it brings in those on their way through the kernel. */
+static int count_unread(const struct serial_end *end)
+{
+    struct pollfd peer = {.fd = end->peer_fd, .events = POLLIN};
+    int unread = 0;
+    poll(&peer, 1, 0);
+    return ioctl(end->peer_fd, FIONREAD, &unread) == 0 ? unread : 0;
+}
+
 /* Closing a pseudo-terminal throws away what its reader has not taken yet: give a reader that keeps reading the time.
  */
 static void wait_until_read(const struct serial_end *end)
 {
     int before = -1, waited = 0, unread;
-    while (waited < PTY_PATIENCE_MS && ioctl(end->peer_fd, FIONREAD, &unread) == 0 && unread > 0) {
+    while (waited < PTY_PATIENCE_MS && (unread = count_unread(end)) > 0) {
         waited = unread == before ? waited + PTY_POLL_MS : 0;
         before = unread;
         poll(NULL, 0, PTY_POLL_MS);
