@@ -21,6 +21,14 @@ SLOWER = "mini_hypervisor: runs in an emulated machine"
 LOCAL_FLAGS = 3
 
 
+def others_may_run():
+    """Whether the way to the program is open to user 65534 too."""
+    try:
+        return subprocess.run([PROGRAM, "--version"], user=65534, capture_output=True).returncode == 0
+    except PermissionError:
+        return False
+
+
 class EmulatedCase(GdbCase):
     def setUp(self):
         super().setUp()
@@ -61,7 +69,7 @@ class RunTest(EmulatedCase):
         self.write("notes.txt", notes)
         os.chmod(self.dir, 0o755)
         who = {}
-        if os.geteuid() == 0 and subprocess.run([PROGRAM, "--version"], user=65534, capture_output=True).returncode == 0:
+        if os.geteuid() == 0 and others_may_run():
             who = {"user": 65534, "group": 65534, "extra_groups": []}
             os.chown(self.dir, 65534, 65534)
         result = self.run_vm("--anywhere", "-g", sample("files"), sample("files"), sample("hello"), "-f", "./notes.txt",

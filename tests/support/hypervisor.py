@@ -109,7 +109,7 @@ class Result:
         return self.err.decode(errors="replace")
 
     def __repr__(self):
-        return f"exit {self.code}\nstdout: {self.out[-2000:]!r}\nstderr: {self.messages[-4000:]}"
+        return f"exit {self.code}\nstdout: {(self.out or b'')[-2000:]!r}\nstderr: {self.messages[-4000:]}"
 
 
 class Output:

@@ -3,6 +3,7 @@
 #include "anywhere_emulator.h"
 #include "anywhere_gdb.h"
 #include "anywhere_start.h"
+#include "files_dir.h"
 #include "message.h"
 #include "terminal.h"
 
@@ -14,12 +15,16 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-/* What the machine's kernel and the program take, and what each of its own machines does. */
-#define MEMORY_MB 256u
-#define MEMORY_PER_GUEST_MB 12u
 #define EXIT_SIGNAL 128 /* plus its number */
+
+/* How long it may take until the program has started in the machine, and until it has ended after a signal. Both are
+ * many times what a busy computer needs. */
+#define START_MS 60000
+#define ENDING_MS 10000
+#define FOR_EVER INT64_MAX
 
 /* A run: the machine, and what leads there. */
 struct launcher {
@@ -28,14 +33,24 @@ struct launcher {
     struct relay *relay;
     struct anywhere_gdb gdb;
     struct terminal terminal;
+    struct files_dir files_dir;
+    int64_t deadline;  /* the machine has to do something until then; in ms, as now_ms() tells it */
     char ends[4];      /* enum start_end of each standard descriptor */
     off_t input_start; /* where a file on stdin was; -1: it cannot be put back there */
     int signal_fd;
-    bool has_started, has_ended, was_signalled;
-    int code; /* the exit status, once it has ended */
+    bool has_started, has_ended;
+    int signalled; /* the signal that was sent on; 0: none */
+    int code;      /* the exit status, once it has ended */
     bool failed;
     char failure[513]; /* what the machine said then */
 };
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
 
 /* --- what the machine is told --- */
 
@@ -150,8 +165,10 @@ static void take_exit(struct launcher *launcher, const struct wire_frame *frame)
 {
     launcher->has_ended = true;
     launcher->code = (int)wire_get_number(frame->payload, 4) & 0xff;
-    if (launcher->input_start >= 0)
-        lseek(STDIN_FILENO, launcher->input_start + (off_t)wire_get_number(frame->payload + 4, 8), SEEK_SET);
+    uint64_t taken = wire_get_number(frame->payload + 4, 8);
+    off_t here = lseek(STDIN_FILENO, 0, SEEK_CUR);
+    if (launcher->input_start >= 0 && here > launcher->input_start && taken < (uint64_t)(here - launcher->input_start))
+        lseek(STDIN_FILENO, launcher->input_start + (off_t)taken, SEEK_SET);
 }
 
 static bool take_frame(void *ctx, const struct wire_frame *frame)
@@ -159,7 +176,10 @@ static bool take_frame(void *ctx, const struct wire_frame *frame)
     struct launcher *launcher = ctx;
     switch (frame->type) {
     case WIRE_STARTED:
+        if (launcher->has_started)
+            return false;
         launcher->has_started = true;
+        launcher->deadline = FOR_EVER;
         return true;
     case WIRE_TERMINAL:
         take_terminal(launcher, wire_get_number(frame->payload, frame->length) != 0);
@@ -176,30 +196,40 @@ static bool take_frame(void *ctx, const struct wire_frame *frame)
     }
 }
 
-/* Ctrl-Z stops the machine too. */
+/* Ctrl-Z stops the machine too, and the time it has. */
 static void be_stopped(struct launcher *launcher)
 {
+    int64_t stopped = now_ms();
     terminal_restore(&launcher->terminal);
     kill(launcher->emulator.pid, SIGSTOP);
     raise(SIGSTOP);
     kill(launcher->emulator.pid, SIGCONT);
     terminal_resume(&launcher->terminal);
+    if (launcher->deadline != FOR_EVER)
+        launcher->deadline += now_ms() - stopped;
 }
 
-/* What ends the program is sent on; when it is not there yet, or any more, or is told twice, nothing is waited for. */
-static void be_signalled(struct launcher *launcher, int number)
+static void end_at_once(struct launcher *launcher, int number)
 {
-    if (launcher->has_started && !launcher->has_ended && !launcher->was_signalled) {
-        launcher->was_signalled = true;
-        relay_send_number(launcher->relay, WIRE_SIGNAL, 0, (uint32_t)number);
-        return;
-    }
     terminal_restore(&launcher->terminal);
-    if (!launcher->was_signalled)
-        message("ended by %s", strsignal(number));
     emulator_end(&launcher->emulator);
     launcher->has_ended = true;
     launcher->code = EXIT_SIGNAL + number;
+}
+
+/* What ends the program is sent on, and it has some time then. When it is not there yet, or any more, or is told twice,
+ * nothing is waited for. */
+static void be_signalled(struct launcher *launcher, int number)
+{
+    if (launcher->has_started && !launcher->has_ended && launcher->signalled == 0) {
+        launcher->signalled = number;
+        launcher->deadline = now_ms() + ENDING_MS;
+        relay_send_number(launcher->relay, WIRE_SIGNAL, 0, (uint32_t)number);
+        return;
+    }
+    if (launcher->signalled == 0)
+        message("ended by %s", strsignal(number));
+    end_at_once(launcher, number);
 }
 
 static void answer_signals(struct launcher *launcher)
@@ -223,6 +253,22 @@ static bool is_over(const struct launcher *launcher)
     return launcher->failed || (launcher->has_ended && (is_written || launcher->emulator.pid == 0));
 }
 
+/* How long to wait in poll() at most. */
+static int time_left(const struct launcher *launcher)
+{
+    int64_t left = launcher->deadline - now_ms();
+    return launcher->deadline == FOR_EVER ? -1 : left > 0 ? (int)left : 0;
+}
+
+/* The machine does not do what it has to. */
+static enum mh_status be_late(struct launcher *launcher, struct mh_error *err)
+{
+    if (launcher->signalled == 0)
+        return emulator_explain(&launcher->emulator, "does not start", err);
+    end_at_once(launcher, launcher->signalled);
+    return MH_OK;
+}
+
 static enum mh_status take_turn(struct launcher *launcher, struct pollfd *fds, struct mh_error *err)
 {
     struct pollfd *signals = &fds[RELAY_POLL_FDS], *listeners = &fds[RELAY_POLL_FDS + 1];
@@ -230,7 +276,7 @@ static enum mh_status take_turn(struct launcher *launcher, struct pollfd *fds, s
     *signals = (struct pollfd){.fd = launcher->signal_fd, .events = POLLIN};
     for (size_t i = 0; i < launcher->gdb.count; i++)
         listeners[i] = (struct pollfd){.fd = launcher->gdb.listeners[i].fd, .events = POLLIN};
-    if (poll(fds, RELAY_POLL_FDS + 1 + launcher->gdb.count, -1) < 0)
+    if (poll(fds, RELAY_POLL_FDS + 1 + launcher->gdb.count, time_left(launcher)) < 0)
         return MH_OK;
     for (size_t i = 0; i < launcher->gdb.count; i++) {
         if (listeners[i].revents != 0)
@@ -238,10 +284,11 @@ static enum mh_status take_turn(struct launcher *launcher, struct pollfd *fds, s
     }
     enum relay_state state = relay_serve(launcher->relay, fds);
     if (state != RELAY_GOES_ON && !launcher->has_ended && !launcher->failed)
-        return emulator_explain(&launcher->emulator, err);
+        return emulator_explain(&launcher->emulator, state == RELAY_ENDED ? "ended before its time" : "makes no sense",
+                                err);
     if (signals->revents != 0)
         answer_signals(launcher);
-    return MH_OK;
+    return time_left(launcher) == 0 ? be_late(launcher, err) : MH_OK;
 }
 
 static enum mh_status carry(struct launcher *launcher, struct mh_error *err)
@@ -281,17 +328,26 @@ static void open_streams(struct launcher *launcher)
     launcher->relay->streams[STDIN_FILENO].pauses = launcher->terminal.is_terminal;
 }
 
+/* What the program is going to make, if it is not there yet: the machine may make nothing beside. */
+static void make_directories(struct launcher *launcher)
+{
+    files_dir_hold(&launcher->files_dir, launcher->options->files_dir);
+    if (launcher->options->core_dir != NULL)
+        mkdir(launcher->options->core_dir, 0777); /* the program says what is wrong with it */
+}
+
 static enum mh_status begin(struct launcher *launcher, char *const *argv, struct mh_error *err)
 {
     char *text = NULL;
     size_t length = 0;
-    unsigned guests = (unsigned)launcher->options->guests.count;
     look_at_ends(launcher);
+    make_directories(launcher);
+    launcher->deadline = now_ms() + START_MS;
     enum mh_status status = anywhere_gdb_open(&launcher->gdb, launcher->options, err);
     if (status == MH_OK)
         status = write_start(launcher, argv, &text, &length, err);
     if (status == MH_OK)
-        status = emulator_begin(&launcher->emulator, text, length, MEMORY_MB + MEMORY_PER_GUEST_MB * guests, err);
+        status = emulator_begin(&launcher->emulator, launcher->options, text, length, err);
     free(text);
     return status;
 }
@@ -299,7 +355,8 @@ static enum mh_status begin(struct launcher *launcher, char *const *argv, struct
 enum mh_status anywhere_run(char *const *argv, const struct options *options, int signal_fd, int *code,
                             struct mh_error *err)
 {
-    struct launcher launcher = {.options = options, .signal_fd = signal_fd, .emulator = {.channel = -1, .log_fd = -1}};
+    struct launcher launcher = {
+        .options = options, .signal_fd = signal_fd, .emulator = {.channel = -1, .log_fd = -1}, .files_dir = {.fd = -1}};
     launcher.relay = calloc(1, sizeof *launcher.relay);
     if (launcher.relay == NULL)
         return mh_fail(err, MH_ERR_HOST, "no memory");
@@ -313,6 +370,7 @@ enum mh_status anywhere_run(char *const *argv, const struct options *options, in
         status = check_output(&launcher, err);
     terminal_restore(&launcher.terminal);
     emulator_end(&launcher.emulator);
+    files_dir_release(&launcher.files_dir);
     anywhere_gdb_close(&launcher.gdb);
     relay_close(launcher.relay);
     *code = launcher.code;

@@ -1,7 +1,9 @@
 #include "anywhere_emulator.h"
 
 #include "anywhere_archive.h"
+#include "anywhere_confine.h"
 #include "anywhere_start.h"
+#include "message.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -27,8 +29,13 @@
 #define KERNEL_PARAMETERS                                                                                              \
     "console=ttyS0 quiet panic=-1 mitigations=off audit=0 cryptomgr.notests lsm=landlock idle=halt tsc=reliable"
 
+/* What the machine's kernel and the program take, and what each of its own machines does. */
+#define MEMORY_MB 256u
+#define MEMORY_PER_GUEST_MB 12u
+
 #define EMULATOR "qemu-system-x86_64"
 #define FILES "local,id=files,path=/,security_model=none,multidevs=remap"
+#define SANDBOX "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 #define EXIT_NOT_FOUND 127
 #define MEASURED_NS 2000000u
 
@@ -135,6 +142,7 @@ static _Noreturn void become_emulator(const char *directory, unsigned memory_mb,
     char *const arguments[] = {
         EMULATOR, "-M", "microvm,rtc=on", "-accel", "tcg", "-cpu", "max,+svm,la57=off", "-smp", "1", "-m", memory,
         "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-monitor", "none", "-serial", "stdio",
+        "-sandbox", SANDBOX,
         "-kernel", kernel, "-initrd", initrd, "-append", parameters,
         "-device", "virtio-serial-device", "-chardev", port, "-device", "virtserialport,chardev=channel",
         "-fsdev", FILES, "-device", root, NULL};
@@ -158,8 +166,15 @@ static void detach(pid_t parent)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+static void confine(const struct options *options, const char *directory)
+{
+    int error = anywhere_confine(options, EMULATOR, directory);
+    if (error != 0)
+        message("warning: Landlock could not be put in force: %s; guests run with one wall less", strerror(error));
+}
+
 static enum mh_status start_emulator(struct emulator *emulator, const char *directory, int archive_fd,
-                                     unsigned memory_mb, struct mh_error *err)
+                                     const struct options *options, struct mh_error *err)
 {
     int ends[2];
     pid_t self = getpid();
@@ -172,7 +187,9 @@ static enum mh_status start_emulator(struct emulator *emulator, const char *dire
     emulator->pid = fork();
     if (emulator->pid == 0) {
         detach(self);
-        become_emulator(directory, memory_mb, archive_fd, dup(ends[1]), emulator->log_fd);
+        confine(options, directory);
+        become_emulator(directory, MEMORY_MB + MEMORY_PER_GUEST_MB * (unsigned)options->guests.count, archive_fd,
+                        dup(ends[1]), emulator->log_fd);
     }
     close(ends[1]);
     if (emulator->pid < 0)
@@ -180,8 +197,8 @@ static enum mh_status start_emulator(struct emulator *emulator, const char *dire
     return MH_OK;
 }
 
-enum mh_status emulator_begin(struct emulator *emulator, const char *start, size_t length, unsigned memory_mb,
-                              struct mh_error *err)
+enum mh_status emulator_begin(struct emulator *emulator, const struct options *options, const char *start,
+                              size_t length, struct mh_error *err)
 {
     char kernel[PATH_MAX];
     int archive_fd;
@@ -191,7 +208,7 @@ enum mh_status emulator_begin(struct emulator *emulator, const char *start, size
     *strrchr(kernel, '/') = '\0';
     enum mh_status status = make_archive(kernel, start, length, &archive_fd, err);
     if (status == MH_OK)
-        status = start_emulator(emulator, kernel, archive_fd, memory_mb, err);
+        status = start_emulator(emulator, kernel, archive_fd, options, err);
     if (archive_fd >= 0)
         close(archive_fd);
     return status;
@@ -225,7 +242,7 @@ static void last_line(int fd, char *text, size_t size)
         memmove(text, newline + 1, strlen(newline));
 }
 
-enum mh_status emulator_explain(struct emulator *emulator, struct mh_error *err)
+enum mh_status emulator_explain(struct emulator *emulator, const char *what, struct mh_error *err)
 {
     char text[256];
     int status = 0;
@@ -235,6 +252,6 @@ enum mh_status emulator_explain(struct emulator *emulator, struct mh_error *err)
     if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_NOT_FOUND)
         return mh_fail(err, MH_ERR_HOST, "--anywhere needs " EMULATOR ": apt-get install qemu-system-x86");
     last_line(emulator->log_fd, text, sizeof text);
-    return mh_fail(err, MH_ERR_HOST, "--anywhere: the emulated machine ended before its time%s%s",
+    return mh_fail(err, MH_ERR_HOST, "--anywhere: the emulated machine %s%s%s", what,
                    text[0] != '\0' ? "; its last words: " : "", text);
 }

@@ -43,7 +43,7 @@ void inside_read_start(char *text, size_t size, struct start *start)
 {
     const char *end = text + size;
     start->umask = next_number(&text, end, 8);
-    snprintf(start->ends, sizeof start->ends + 1, "%s", next_string(&text, end));
+    snprintf(start->ends, sizeof start->ends, "%s", next_string(&text, end));
     start->end_key = (uint8_t)next_number(&text, end, 10);
     start->listener_count = next_number(&text, end, 10);
     if (start->listener_count > START_LISTENERS_MAX)

@@ -10,7 +10,7 @@
 /* The start file, taken apart; its strings stay where they are. */
 struct start {
     mode_t umask;
-    char ends[3]; /* enum start_end */
+    char ends[4]; /* enum start_end */
     uint8_t end_key;
     unsigned listener_count;
     const char *directory, *program;

@@ -1,6 +1,5 @@
 #include "confine.h"
 
-#include "landlock.h"
 #include "message.h"
 #include "seccomp.h"
 
@@ -8,12 +7,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
-
-/* What own_directory.c does beneath the directory of guests' files, and whole_file.c in that of core files. */
-#define KEEP_FILES                                                                                                     \
-    (LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE |                      \
-     LANDLOCK_FS_TRUNCATE | LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_REFER |     \
-     LANDLOCK_ACCESS_FS_REMOVE_FILE)
 
 /* mh_gdb_close() removes the socket's name. */
 static void allow_listener(struct landlock *landlock, const struct mh_gdb_listener *listener)
@@ -27,9 +20,9 @@ static void allow_paths(struct landlock *landlock, const struct shared *shared, 
                         size_t count, const struct files_dir *files_dir)
 {
     const struct options *options = shared->options;
-    landlock_allow(landlock, options->files_dir, KEEP_FILES);
+    landlock_allow(landlock, options->files_dir, CONFINE_KEEP_FILES);
     if (options->core_dir != NULL)
-        landlock_allow(landlock, options->core_dir, KEEP_FILES);
+        landlock_allow(landlock, options->core_dir, CONFINE_KEEP_FILES);
     if (files_dir->made)
         landlock_allow_parent(landlock, options->files_dir, LANDLOCK_ACCESS_FS_REMOVE_DIR);
     allow_listener(landlock, &shared->debugging.listener);

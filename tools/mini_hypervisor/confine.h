@@ -3,7 +3,14 @@
 #define MH_TOOL_CONFINE_H
 
 #include "files_dir.h"
+#include "landlock.h"
 #include "machine.h"
+
+/* What own_directory.c does beneath the directory of guests' files, and whole_file.c in that of core files. */
+#define CONFINE_KEEP_FILES                                                                                             \
+    (LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE |                      \
+     LANDLOCK_FS_TRUNCATE | LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_REFER |     \
+     LANDLOCK_ACCESS_FS_REMOVE_FILE)
 
 /*
  * Give up all files, calls and privileges that the machines do not need. To be called once, when everything the command

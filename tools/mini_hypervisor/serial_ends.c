@@ -82,8 +82,7 @@ static int pty_read(void *ctx)
     return read_byte(end->fd, &byte);
 }
 
-/* `pattern` with each "%n" replaced by the number. Returns a string to free(), NULL without memory. */
-static char *expand_path(const char *pattern, size_t number)
+char *serial_end_path(const char *pattern, size_t number)
 {
     char *path = NULL;
     size_t size = 0;
@@ -102,7 +101,7 @@ static char *expand_path(const char *pattern, size_t number)
 
 static enum mh_status open_file(struct serial_end *end, const char *pattern, size_t number, struct mh_error *err)
 {
-    char *path = expand_path(pattern, number);
+    char *path = serial_end_path(pattern, number);
     if (path == NULL)
         return mh_fail(err, MH_ERR_HOST, "--serial file:%s: no memory for its path", pattern);
     /* a FIFO nobody reads must not keep us here, where no signal is answered */

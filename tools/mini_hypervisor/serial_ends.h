@@ -7,6 +7,9 @@
 #include "options.h"
 #include "terminal.h"
 
+/* `pattern` with each "%n" replaced by the number. Returns a string to free(), NULL without memory. */
+char *serial_end_path(const char *pattern, size_t number);
+
 /* One machine's end. Which members count depends on the kind. */
 struct serial_end {
     enum serial_kind kind;
