@@ -195,9 +195,10 @@ bool vcpu_rip_at_hand(const struct vcpu *vcpu, uint64_t *rip)
 {
     /* whoever writes registers writes them by way of the run page, so what the exit left there stays true */
     bool came_with_exit = vcpu->run != NULL && (vcpu->run->kvm_valid_regs & KVM_SYNC_X86_REGS) != 0;
-    if (came_with_exit || vcpu->registers_are_current)
-        *rip = vcpu->run->s.regs.regs.rip;
-    return came_with_exit || vcpu->registers_are_current;
+    if (vcpu->run == NULL || (!came_with_exit && !vcpu->registers_are_current))
+        return false;
+    *rip = vcpu->run->s.regs.regs.rip;
+    return true;
 }
 
 bool vcpu_rip(struct vcpu *vcpu, uint64_t *rip)

@@ -75,8 +75,9 @@ void stats_print(const struct stats *stats, FILE *to)
             milliseconds(stats->guest_ns));
     fprintf(to, "%10" PRIu64 "                bytes out of the serial port\n", stats->bytes_out);
     fprintf(to, "%10" PRIu64 "                bytes into it\n", stats->bytes_in);
-    for (uint8_t op = 0; op <= MH_FILE_SIZE; op++) {
+    for (unsigned op = 0; op <= MH_FILE_SIZE; op++) {
         if (stats->file_calls[op] > 0)
-            fprintf(to, "%10" PRIu64 "                file calls: %s\n", stats->file_calls[op], mh_file_op_name(op));
+            fprintf(to, "%10" PRIu64 "                file calls: %s\n", stats->file_calls[op],
+                    mh_file_op_name((uint8_t)op));
     }
 }
