@@ -150,9 +150,9 @@ class SignalTest(LauncherCase):
 
     def test_second_one(self):
         process = self.deaf()
+        process.send_signal(signal.SIGINT)  # of two that wait, the lower number is read first
         process.send_signal(signal.SIGTERM)
-        process.send_signal(signal.SIGINT)
-        self.end(process, EXIT_SIGNAL + signal.SIGINT)
+        self.end(process, EXIT_SIGNAL + signal.SIGTERM)
 
 
 if __name__ == "__main__":
