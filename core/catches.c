@@ -57,10 +57,9 @@ static bool take_port(const char **text, struct catchpoint *to, bool is_in)
 static bool take_file(const char **text, struct catchpoint *to)
 {
     to->kind = MH_EVENT_FILE;
-    for (uint8_t op = MH_FILE_OPEN; op <= MH_FILE_WRITE; op++) {
-        if (!next_is(text, mh_file_op_name(op)))
+    for (to->op = MH_FILE_OPEN; to->op <= (uint8_t)MH_FILE_WRITE; to->op++) {
+        if (!next_is(text, mh_file_op_name(to->op)))
             continue;
-        to->op = op;
         const char *word;
         size_t length = next_word(text, &word);
         snprintf(to->name, sizeof to->name, "%.*s", (int)length, word);

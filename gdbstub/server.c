@@ -1,13 +1,12 @@
 /* Debuggers coming and going: one session after the other, and the machines in between. */
 #include "mh/gdbstub.h"
 
+#include "door.h"
 #include "machines.h"
 #include "session.h"
 #include "signals.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -27,7 +26,7 @@ struct server {
     /* Connections refused last. Closing one at once could take the refusal away before it is read. */
     int refused[REFUSED_MAX];
     unsigned refused_next;
-    bool accept_failed;
+    struct gdb_door door;
     struct gdb_session session;
 };
 
@@ -67,18 +66,18 @@ static void say(void *ctx, const struct gdb_machine *machine, const char *text, 
 
 /* --- connections --- */
 
-/* The next connection; -1 when there is none after all, or never will be (accept_failed). */
-static int accept_debugger(struct server *server)
+/* Somebody knocks. What keeps debuggers out is told once, not each time it does. */
+static enum gdb_entry accept_debugger(struct server *server, int *fd)
 {
-    int fd = accept4(server->listener->fd, NULL, NULL, SOCK_CLOEXEC), yes = 1;
+    char line[128];
+    int before = server->door.error;
+    enum gdb_entry entry = gdb_door_open(&server->door, fd);
 
-    if (fd < 0) {
-        server->accept_failed = errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR && errno != ECONNABORTED;
-        return -1;
+    if (entry == GDB_NOBODY && server->door.error != before) {
+        snprintf(line, sizeof(line), "cannot accept a debugger for now: %s", strerror(server->door.error));
+        note(server, line);
     }
-    if (server->listener->endpoint.transport == MH_GDB_TCP)
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
-    return fd;
+    return entry;
 }
 
 /* Frame the refusal as the answer to a debugger's first packet, which is when it looks at texts. */
@@ -106,22 +105,23 @@ static void keep_refused(struct server *server, int fd)
 }
 
 /* Someone connects while another debugger is there. */
-static void refuse(void *ctx)
+static int refuse(void *ctx)
 {
     struct server *server = ctx;
     char buffer[REFUSAL_MAX];
     const char *packet;
     size_t length;
-    int fd = accept_debugger(server);
+    int fd;
 
-    if (fd < 0)
-        return;
+    if (accept_debugger(server, &fd) != GDB_ENTERED)
+        return gdb_door_fd(&server->door);
     length = make_refusal(buffer, &packet);
     /* an empty socket buffer takes this; who is gone already needs no answer */
     if (send(fd, packet, length, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
         shutdown(fd, SHUT_WR);
     keep_refused(server, fd);
     note(server, "refused a second debugger");
+    return gdb_door_fd(&server->door);
 }
 
 /* --- between sessions --- */
@@ -130,8 +130,8 @@ static unsigned descriptors(const struct server *server, int fds[2])
 {
     unsigned count = 0;
 
-    if (server->listener->fd >= 0)
-        fds[count++] = server->listener->fd;
+    if (gdb_door_fd(&server->door) >= 0)
+        fds[count++] = gdb_door_fd(&server->door);
     if (server->options->stop_fd >= 0)
         fds[count++] = server->options->stop_fd;
     return count;
@@ -179,15 +179,18 @@ static enum arrival await_debugger(struct server *server, int *fd)
             return ALL_ENDED;
         if (is_readable(server->options->stop_fd))
             return STOP_WANTED;
-        if (is_readable(server->listener->fd)) {
-            *fd = accept_debugger(server);
-            if (*fd >= 0)
-                return DEBUGGER_CAME;
-            if (server->accept_failed)
-                return NOBODY_CAN_COME;
+        if (!is_readable(gdb_door_fd(&server->door))) {
+            pass_time(server);
             continue;
         }
-        pass_time(server);
+        switch (accept_debugger(server, fd)) {
+        case GDB_ENTERED:
+            return DEBUGGER_CAME;
+        case GDB_BROKEN:
+            return NOBODY_CAN_COME;
+        case GDB_NOBODY:
+            break;
+        }
     }
 }
 
@@ -225,7 +228,7 @@ static enum gdb_session_end hold_session(struct server *server, int in_fd, int o
         .in_fd = in_fd,
         .out_fd = out_fd,
         .stop_fd = server->options->stop_fd,
-        .knock_fd = server->listener->fd,
+        .knock_fd = gdb_door_fd(&server->door),
         .knocked = refuse,
         .knocked_ctx = server,
         .command = server->options->command,
@@ -281,7 +284,7 @@ static enum mh_status serve(struct server *server, struct mh_error *err)
         case STOP_WANTED:
             return stop_wanted(err);
         case NOBODY_CAN_COME:
-            return mh_fail(err, MH_ERR_IO, "cannot accept debuggers: %s", strerror(errno));
+            return mh_fail(err, MH_ERR_IO, "cannot accept debuggers: %s", strerror(server->door.error));
         case DEBUGGER_CAME:
             break;
         }
@@ -298,6 +301,7 @@ static void free_server(struct server *server)
     for (unsigned i = 0; i < REFUSED_MAX; i++)
         if (server->refused[i] >= 0)
             close(server->refused[i]);
+    gdb_door_close(&server->door);
     gdb_machines_free(&server->machines);
     free(server->list);
     free(server);
@@ -312,14 +316,14 @@ static struct server *new_server(const struct mh_gdb_listener *listener, const s
     if (!server)
         return NULL;
     server->list = calloc(count, sizeof(*server->list));
-    if (!server->list) {
+    if (!server->list || !gdb_door_init(&server->door, listener)) {
+        free(server->list);
         free(server);
         return NULL;
     }
     server->listener = listener;
     server->options = options;
     server->refused_next = 0;
-    server->accept_failed = false;
     for (unsigned i = 0; i < REFUSED_MAX; i++)
         server->refused[i] = -1;
     gdb_machines_init(&server->machines, target, server->list, count, options->hold_at_exit);
@@ -365,7 +369,7 @@ enum mh_status mh_gdb_serve(const struct mh_gdb_listener *listener, const struct
     sigset_t before;
 
     if (!server)
-        return mh_fail(err, MH_ERR_HOST, "no memory for the debugger's buffers");
+        return mh_fail(err, MH_ERR_HOST, "no memory or descriptor to serve a debugger with");
     block_sigpipe(&before);
     if (options->start_running)
         start_machines(server);

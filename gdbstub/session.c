@@ -307,7 +307,7 @@ static void look_around(struct gdb_session *session, const struct pollfd *fds, b
         if (fds[i].fd == session->io.stop_fd)
             session->end = GDB_SESSION_STOPPED;
         else if (!hung_up) /* who comes when this debugger has gone is not the second one */
-            session->knocked(session->knocked_ctx);
+            session->watched[i] = session->knocked(session->knocked_ctx);
     }
 }
 

@@ -89,8 +89,8 @@ struct gdb_session {
     /* descriptors to watch: the connection, then whatever the server wants to hear of */
     int watched[GDB_WATCHED_MAX];
     unsigned watched_count;
-    unsigned unwatched;         /* events since they were looked at */
-    void (*knocked)(void *ctx); /* called when another debugger connects */
+    unsigned unwatched;        /* events since they were looked at */
+    int (*knocked)(void *ctx); /* called when another debugger connects; returns what to watch for the next one */
     void *knocked_ctx;
     void (*command)(void *ctx, const char *text); /* hears what the debugger asks for; may be NULL */
     void *command_ctx;
@@ -117,7 +117,7 @@ struct gdb_session_options {
     int in_fd, out_fd;
     int stop_fd;  /* -1: none */
     int knock_fd; /* -1: none */
-    void (*knocked)(void *ctx);
+    int (*knocked)(void *ctx);
     void *knocked_ctx;
     void (*command)(void *ctx, const char *text); /* as in mh/gdbstub.h */
     void *command_ctx;

@@ -16,6 +16,7 @@
 #define CLIENTS 4u
 #define PACKET_MAX 4096u
 #define FLOOD_MAX 0x10000u
+#define IN_VAIN_MAX 100u
 #define LOOKS_AFTER_END 200u /* and uses of its descriptors, once the server is to end */
 #define SMALL_BUFFER 4096
 
@@ -37,6 +38,8 @@ struct hostile {
     char flood[FLOOD_MAX];   /* the packet again and again, so that a lot of it fits a socket buffer */
     size_t flood_length, flooded;
     bool small;
+    bool is_out_of_descriptors;
+    unsigned accepted_in_vain;
     unsigned looks_after_end;
     struct mh_gdb_listener listener;
     int stop_fd;
@@ -221,6 +224,9 @@ static void play(struct hostile *run, const char *line, size_t length)
     case 'x':
         close_client(client);
         break;
+    case 'e':
+        run->is_out_of_descriptors = !run->is_out_of_descriptors;
+        break;
     default:
         break;
     }
@@ -271,8 +277,14 @@ ssize_t __wrap_send(int fd, const void *from, size_t length, int flags)
 
 int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *length, int flags)
 {
-    int accepted = __real_accept4(fd, address, length, flags), size = SMALL_BUFFER;
+    int accepted, size = SMALL_BUFFER;
 
+    if (hostile && hostile->is_out_of_descriptors) {
+        expect(++hostile->accepted_in_vain < IN_VAIN_MAX, "the server spins while it cannot accept");
+        errno = EMFILE;
+        return -1;
+    }
+    accepted = __real_accept4(fd, address, length, flags);
     if (accepted >= 0 && hostile && hostile->small)
         setsockopt(accepted, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
     return accepted;

@@ -15,6 +15,7 @@
  *   /         take at most 64 bytes of it
  *   h         close the sending direction
  *   x         close the connection
+ *   e         from now on the host has no descriptor for a connection, or has some again
  *
  * Any other line is a look during which nothing happens.
  */
@@ -26,7 +27,7 @@
 /*
  * Serve the clients of a script with the fake target, then have the server end. Aborts with a line on stderr when the
  * server does something it must not: sends what is no frame or has a wrong checksum, goes on long after it was told to
- * end, fails, leaves a machine running or a descriptor open.
+ * end, accepts in vain again and again, fails, leaves a machine running or a descriptor open.
  */
 void hostile_client_run(const void *script, size_t length);
 

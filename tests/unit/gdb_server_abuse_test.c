@@ -76,6 +76,23 @@ static void gone_at_any_moment(void **state)
         }
 }
 
+/* Who cannot be let in stays at the door, and the listening socket readable. */
+static void out_of_descriptors(void **state)
+{
+    static const char *const starts[] = {"@e\n0", "@0\n$?\ne\n1\n2", "@0\n$vCont;c\ne\n1",
+                                         "\x48"
+                                         "e\n0"};
+    char whole[SCRIPT_MAX];
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(starts); i++) {
+        int length = snprintf(whole, sizeof(whole), "%s\n", starts[i]);
+
+        memset(whole + length, '\n', 2000);
+        hostile_client_run(whole, (size_t)length + 2000);
+    }
+}
+
 /* --- chance --- */
 
 static const char *const lines[] = {
@@ -149,6 +166,7 @@ static const char *const lines[] = {
     "/",
     "h",
     "x",
+    "e",
     ".",
     ".",
     "*m1000,10",
@@ -192,6 +210,7 @@ int main(void)
         cmocka_unit_test(a_flood_does_not_outlast_the_end),
         cmocka_unit_test(one_who_does_not_read_is_not_waited_for),
         cmocka_unit_test(gone_at_any_moment),
+        cmocka_unit_test(out_of_descriptors),
         cmocka_unit_test(anything_at_all),
     };
 

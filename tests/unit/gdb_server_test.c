@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -76,15 +77,21 @@ static enum mh_status finish(struct served *served)
     return served->status;
 }
 
-static int dial(const struct served *served)
+static void connect_to(const struct served *served, int fd)
 {
     struct sockaddr_in address = {.sin_family = AF_INET,
                                   .sin_port = htons(served->listener.endpoint.port),
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+
+    assert_int_equal(connect(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+}
+
+static int dial(const struct served *served)
+{
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     assert_true(fd >= 0);
-    assert_int_equal(connect(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+    connect_to(served, fd);
     return fd;
 }
 
@@ -348,6 +355,38 @@ static void the_stop_descriptor_ends_a_waiting_session(void **state)
     close(fd);
 }
 
+static void end_the_shortage(void *ctx, const char *line)
+{
+    const struct rlimit *enough = ctx;
+
+    if (strstr(line, "cannot accept a debugger for now"))
+        setrlimit(RLIMIT_NOFILE, enough);
+}
+
+static void who_finds_no_descriptor_left_comes_in_later(void **state)
+{
+    struct served *served = *state;
+    struct rlimit enough, hardly;
+    int first, second;
+
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &enough), 0);
+    hardly = enough;
+    served->options.note = end_the_shortage;
+    served->options.note_ctx = &enough;
+    start(served);
+    first = dial(served);
+    expect(first, "?", "T05");
+    second = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    hardly.rlim_cur = (rlim_t)first; /* all below are in use, and so is this one */
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &hardly), 0);
+    connect_to(served, second);
+    assert_int_equal(next_byte(second), '+');
+    close(second);
+    expect(first, "k", "X09");
+    close(first);
+    assert_int_equal(finish(served), MH_OK);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -364,6 +403,7 @@ int main(void)
         TEST(a_crash_without_a_debugger_is_the_end),
         TEST(unless_it_is_held_for_one),
         TEST(the_stop_descriptor_ends_a_waiting_session),
+        TEST(who_finds_no_descriptor_left_comes_in_later),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
