@@ -31,8 +31,8 @@ static size_t aligned(size_t length)
 
 static unsigned field(const struct archive *archive, size_t at)
 {
-    char digits[9] = {0};
-    memcpy(digits, archive->bytes + archive->at + at, 8);
+    char digits[9];
+    snprintf(digits, sizeof digits, "%.8s", archive->bytes + archive->at + at);
     return (unsigned)strtoul(digits, NULL, 16);
 }
 
