@@ -263,8 +263,7 @@ static void arm_hardware(struct breakpoints *breakpoints, const struct host_debu
 {
     for (size_t i = 0; i < breakpoints->count; i++) {
         if (breakpoints->list[i].kind == MH_BREAK_HARDWARE)
-            breakpoints->breaks_by_step |=
-                !registers_serve(host) || !take_register(breakpoints, &breakpoints->list[i]);
+            breakpoints->breaks_by_step |= !registers_serve(host) || !take_register(breakpoints, &breakpoints->list[i]);
     }
 }
 

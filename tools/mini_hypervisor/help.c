@@ -57,7 +57,7 @@ static const char help[] =
     "Exit status\n"
     "    0  every guest reached hlt, or was ended by its debugger\n"
     "    2  the command line is wrong\n"
-    "    3  the host cannot do it: no KVM, no permission, no memory, a port for gdb that is taken\n"
+    "    3  the host cannot do it: no KVM, no permission, no memory, a port for gdb that is taken; or KVM failed\n"
     "    4  an image or a shared file cannot be used\n"
     "    5  a guest crashed; the report on stderr says how\n"
     "    6  the host could not write a guest's output or read its input\n"
