@@ -5,20 +5,11 @@ import re
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from gdb_driver import GdbCase, elf  # noqa: E402
+from gdb_driver import GdbCase, PointsCase, elf  # noqa: E402
 from hypervisor import guest, main  # noqa: E402
 
 
-class PointsCase(GdbCase):
-    arguments = ()
-
-    def setUp(self):
-        super().setUp()
-        self.vm, self.gdb = self.debug(elf("gdb_points"), *self.arguments)
-
-    def address(self, label):
-        return self.gdb.value(f"&{label}")
-
+class BreakCase(PointsCase):
     def long(self, name):
         return self.gdb.value(f"*(long*)&{name}")
 
@@ -57,7 +48,7 @@ class ManyTest(GdbCase):
         self.assertIn("exited normally", text)
 
 
-class SoftwareTest(PointsCase):
+class SoftwareTest(BreakCase):
     def test_under_the_first_instruction(self):
         self.gdb("break *_start")
         self.gdb("break *place_1")
@@ -149,7 +140,7 @@ class SoftwareTest(PointsCase):
         self.ends_well()
 
 
-class HardwareTest(PointsCase):
+class HardwareTest(BreakCase):
     def test_four(self):
         for i in range(0, 40, 10):
             self.gdb(f"hbreak *place_{i}")
@@ -191,7 +182,7 @@ class HardwareTest(PointsCase):
         self.assertEqual(self.gdb.pc(), 0x50000)
 
 
-class OverwrittenTest(PointsCase):
+class OverwrittenTest(BreakCase):
     def test_loader_copies_code_over_breakpoints(self):
         """Set before there is any code, and hit in each round, though it is loaded anew."""
         self.gdb("tbreak *load_done")
@@ -240,7 +231,7 @@ class OverwrittenTest(PointsCase):
         self.assertIn("SIGTRAP", self.gdb("continue"))
 
 
-class InvisibleTest(PointsCase):
+class InvisibleTest(BreakCase):
     def test_in_memory(self):
         self.gdb("set breakpoint always-inserted on")
         before = self.gdb("x/800xb place_0")
@@ -289,7 +280,7 @@ class InvisibleTest(PointsCase):
         self.assertIn("exited normally", again("continue"))
 
 
-class TwiceMappedTest(PointsCase):
+class TwiceMappedTest(BreakCase):
     def test_through_the_other_address(self):
         """What is set at one address is not at another that leads to the same memory."""
         self.gdb("tbreak *aliased")

@@ -4,20 +4,11 @@ import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from gdb_driver import GdbCase, elf  # noqa: E402
+from gdb_driver import GdbCase, PointsCase, elf  # noqa: E402
 from hypervisor import main  # noqa: E402
 
 
-class WatchCase(GdbCase):
-    arguments = ()
-
-    def setUp(self):
-        super().setUp()
-        self.vm, self.gdb = self.debug(elf("gdb_points"), *self.arguments)
-
-    def address(self, label):
-        return self.gdb.value(f"&{label}")
-
+class WatchCase(PointsCase):
     def at(self, label):
         self.gdb(f"set $pc = {label}")
 

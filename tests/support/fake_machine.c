@@ -137,6 +137,20 @@ void fake_machine_remove(struct fake_machine *machine)
     test_free(machine);
 }
 
+int fake_machine_set_up(void **state)
+{
+    struct fake_machine *machine = fake_machine_make("\xf4", 1);
+    fake_machine_create(machine);
+    *state = machine;
+    return 0;
+}
+
+int fake_machine_tear_down(void **state)
+{
+    fake_machine_remove(*state);
+    return 0;
+}
+
 struct mh_stop fake_machine_run(struct fake_machine *machine)
 {
     struct mh_stop stop;
@@ -144,19 +158,10 @@ struct mh_stop fake_machine_run(struct fake_machine *machine)
     return stop;
 }
 
-static void add_to_report(void *ctx, const char *text, size_t length)
-{
-    struct fake_machine *machine = ctx;
-    assert_true(machine->report_length + length < sizeof machine->report);
-    memcpy(machine->report + machine->report_length, text, length);
-    machine->report_length += length;
-    machine->report[machine->report_length] = '\0';
-}
-
 const char *fake_machine_report(struct fake_machine *machine, const struct mh_stop *stop)
 {
-    machine->report_length = 0;
-    mh_vm_describe_stop(machine->vm, stop, add_to_report, machine);
-    assert_int_equal(machine->report[machine->report_length - 1], '\n');
-    return machine->report;
+    clear_text(&machine->report);
+    mh_vm_describe_stop(machine->vm, stop, take_text, &machine->report);
+    assert_int_equal(machine->report.bytes[machine->report.length - 1], '\n');
+    return machine->report.bytes;
 }

@@ -5,6 +5,7 @@
 #include "fake_kvm.h"
 #include "guest_files.h"
 
+#include "taken_text.h"
 #include "vm_internal.h"
 
 #define FAKE_EXITS_MAX 64u
@@ -38,14 +39,17 @@ struct fake_machine {
     size_t output_at_read; /* how much had come out when the last byte was read */
     void (*on_read)(struct fake_machine *machine);
 
-    char report[16384];
-    size_t report_length;
+    struct taken_text report;
 };
 
 /* Make a host and an image that holds `code`; the machine comes with fake_machine_create(). */
 struct fake_machine *fake_machine_make(const void *code, size_t length);
 void fake_machine_create(struct fake_machine *machine);
 void fake_machine_remove(struct fake_machine *machine);
+
+/* The same around a test: *state is a machine that has nothing to do but hlt. */
+int fake_machine_set_up(void **state);
+int fake_machine_tear_down(void **state);
 
 /* Queue an exit. Each returns it, for its data to be looked at afterwards. */
 struct fake_exit *will_exit(struct fake_machine *machine, void (*fill)(struct kvm_run *));

@@ -327,3 +327,16 @@ class GdbCase(Case):
         self.assertTrue(answer.startswith("error: "), answer)
         for part in parts:
             self.assertIn(part, answer)
+
+
+class PointsCase(GdbCase):
+    """gdb at the start of the test guest gdb_points."""
+
+    arguments = ()
+
+    def setUp(self):
+        super().setUp()
+        self.vm, self.gdb = self.debug(elf("gdb_points"), *self.arguments)
+
+    def address(self, label):
+        return self.gdb.value(f"&{label}")

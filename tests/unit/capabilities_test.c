@@ -1,5 +1,6 @@
 #include "fake_kvm.h"
 #include "mh/vm.h"
+#include "taken_text.h"
 #include "unit.h"
 
 #include <errno.h>
@@ -10,8 +11,7 @@ struct fixture {
     struct mh_host *host;
     uint32_t exit_reason;
     unsigned runs;
-    char text[2048];
-    size_t length;
+    struct taken_text text;
 };
 
 static int enter(void *ctx, struct kvm_run *run)
@@ -41,22 +41,13 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void take_text(void *ctx, const char *text, size_t length)
-{
-    struct fixture *f = ctx;
-    assert_true(f->length + length < sizeof f->text);
-    memcpy(f->text + f->length, text, length);
-    f->length += length;
-    f->text[f->length] = '\0';
-}
-
 static const char *describe(struct fixture *f, uint32_t exit_reason)
 {
     f->exit_reason = exit_reason;
-    f->length = 0;
-    assert_int_equal(mh_host_describe(f->host, take_text, f, NULL), MH_OK);
+    clear_text(&f->text);
+    assert_int_equal(mh_host_describe(f->host, take_text, &f->text, NULL), MH_OK);
     assert_int_equal(fake_kvm.mapped, 0);
-    return f->text;
+    return f->text.bytes;
 }
 
 static void all_is_tried_whatever_comes_of_it(void **state)
@@ -76,10 +67,10 @@ static void exits_decide(void **state)
 {
     struct fixture *f = *state;
     assert_text_has(describe(f, KVM_EXIT_HLT), "\nhlt-when-stepped: reported\n");
-    assert_text_has(f->text, "\nsoftware-interrupts: delivered\n");
+    assert_text_has(f->text.bytes, "\nsoftware-interrupts: delivered\n");
     assert_text_has(describe(f, KVM_EXIT_IO), "\nrip-at-out: at it\nstep-after-out: lost\n");
     assert_text_has(describe(f, KVM_EXIT_DEBUG), "\nhlt-when-stepped: missed\n");
-    assert_text_has(f->text, "\ntrap-flag-in-pushf: hidden\n");
+    assert_text_has(f->text.bytes, "\ntrap-flag-in-pushf: hidden\n");
     assert_text_has(describe(f, KVM_EXIT_SHUTDOWN), "\nregisters-after-triple-fault: lost\n");
     assert_text_has(describe(f, KVM_EXIT_INTERNAL_ERROR), "\nint3: error\n");
 }
@@ -101,14 +92,14 @@ static void a_machine_that_cannot_be_made_is_an_error(void **state)
     calls = fake_kvm.calls - calls;
     fake_kvm.failing_request = KVM_CREATE_VM;
     fake_kvm.failing_errno = ENOMEM;
-    f->length = 0;
-    assert_int_equal(mh_host_describe(f->host, take_text, f, &err), MH_ERR_HOST);
+    clear_text(&f->text);
+    assert_int_equal(mh_host_describe(f->host, take_text, &f->text, &err), MH_ERR_HOST);
     assert_text_has(err.text, "another machine");
     fake_kvm.failing_request = 0;
     for (unsigned call = 1; call <= calls; call++) { /* whichever it is, nothing is left behind */
         fake_kvm.failing_call = fake_kvm.calls + call;
-        f->length = 0;
-        mh_host_describe(f->host, take_text, f, &err);
+        clear_text(&f->text);
+        mh_host_describe(f->host, take_text, &f->text, &err);
         assert_int_equal(fake_kvm.mapped, 0);
     }
 }

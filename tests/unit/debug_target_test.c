@@ -11,8 +11,7 @@ struct fixture {
     struct fake_machine *machine;
     struct mh_debug_target target;
     struct mh_error err;
-    char text[8192];
-    size_t length;
+    struct taken_text text;
 };
 
 static int set_up(void **state)
@@ -36,21 +35,11 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void take_text(void *ctx, const char *text, size_t length)
-{
-    struct fixture *f = ctx;
-    assert_true(f->length + length < sizeof f->text);
-    memcpy(f->text + f->length, text, length);
-    f->length += length;
-    f->text[f->length] = '\0';
-}
-
 static const char *monitor(struct fixture *f, const char *command)
 {
-    f->length = 0;
-    f->text[0] = '\0';
-    assert_int_equal(f->target.ops->monitor(f->target.ctx, 1, command, take_text, f, &f->err), MH_OK);
-    return f->text;
+    clear_text(&f->text);
+    assert_int_equal(f->target.ops->monitor(f->target.ctx, 1, command, take_text, &f->text, &f->err), MH_OK);
+    return f->text.bytes;
 }
 
 /* ---- a machine that cannot be made again ---- */
@@ -92,7 +81,7 @@ static void can_do_nothing(struct fixture *f)
     assert_false(mh_vm_wants_kick(f->machine->vm));
     const struct mh_stop stop = resume_and_wait(f);
     assert_int_equal(stop.kind, MH_STOP_KVM_ERROR);
-    ops->describe_stop(f->target.ctx, 1, &stop, take_text, f);
+    ops->describe_stop(f->target.ctx, 1, &stop, take_text, &f->text);
 }
 
 static void a_restart_that_fails_leaves_no_machine_and_may_be_tried_again(void **state)

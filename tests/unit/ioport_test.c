@@ -6,20 +6,6 @@
 #include <errno.h>
 #include <string.h>
 
-static int set_up(void **state)
-{
-    struct fake_machine *m = fake_machine_make("\xf4", 1);
-    fake_machine_create(m);
-    *state = m;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    fake_machine_remove(*state);
-    return 0;
-}
-
 static void runs_well(struct fake_machine *m)
 {
     assert_int_equal(fake_machine_run(m).kind, MH_STOP_HALTED);
@@ -227,7 +213,7 @@ static void the_largest_strings_go_through(void **state)
     all_ones(nowhere);
 }
 
-#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+#define TEST(function) cmocka_unit_test_setup_teardown(function, fake_machine_set_up, fake_machine_tear_down)
 
 int main(void)
 {

@@ -6,20 +6,6 @@
 #include <errno.h>
 #include <string.h>
 
-static int set_up(void **state)
-{
-    struct fake_machine *m = fake_machine_make("\xf4", 1);
-    fake_machine_create(m);
-    *state = m;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    fake_machine_remove(*state);
-    return 0;
-}
-
 static void read_all(struct fake_machine *m, struct mh_x86_regs *regs)
 {
     m->vm->vcpu.registers_are_current = false;
@@ -183,7 +169,7 @@ static void refusals_name_the_part(void **state)
     assert_int_equal(register_state_read(m->vm, MH_REGS_GENERAL, &regs, &err), MH_ERR_HOST);
 }
 
-#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+#define TEST(function) cmocka_unit_test_setup_teardown(function, fake_machine_set_up, fake_machine_tear_down)
 
 int main(void)
 {

@@ -6,20 +6,6 @@
 #include <errno.h>
 #include <string.h>
 
-static int set_up(void **state)
-{
-    struct fake_machine *m = fake_machine_make("\xf4", 1);
-    fake_machine_create(m);
-    *state = m;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    fake_machine_remove(*state);
-    return 0;
-}
-
 /* The guest stands at `code`, which KVM cannot emulate. */
 static bool deliver(struct fake_machine *m, const char *code, size_t length)
 {
@@ -99,7 +85,7 @@ static void what_kvm_refuses_is_not_delivered(void **state)
     }
 }
 
-#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+#define TEST(function) cmocka_unit_test_setup_teardown(function, fake_machine_set_up, fake_machine_tear_down)
 
 int main(void)
 {

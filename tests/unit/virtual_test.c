@@ -8,20 +8,6 @@
 #include <errno.h>
 #include <string.h>
 
-static int set_up(void **state)
-{
-    struct fake_machine *m = fake_machine_make("\xf4", 1);
-    fake_machine_create(m);
-    *state = m;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    fake_machine_remove(*state);
-    return 0;
-}
-
 static uint64_t *page_table(const struct fake_machine *m)
 {
     return (uint64_t *)(void *)(memory_system_area(&m->vm->memory) + BOOT_RAM_PT);
@@ -100,7 +86,7 @@ static void a_debugger_may_write_what_the_guest_may_not(void **state)
     assert_int_equal(page_table(m)[5] & (PAGING_ACCESSED | PAGING_DIRTY), 0);
 }
 
-#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+#define TEST(function) cmocka_unit_test_setup_teardown(function, fake_machine_set_up, fake_machine_tear_down)
 
 int main(void)
 {
