@@ -80,6 +80,12 @@ static void put_line(struct gdb_reply *to, const struct gdb_tracepoint *point, c
     gdb_reply_text(to, line + 1);
 }
 
+/* Tracepoints may be others than when the debugger asked for the first; what is no line of these is the end of them. */
+static bool is_line(const struct gdb_tracepoint *point, size_t at)
+{
+    return at < point->lines_length && (at == 0 || point->lines[at - 1] == '\0');
+}
+
 enum gdb_outcome gdb_cmd_trace_more_points(struct gdb_session *session, struct gdb_text args)
 {
     const struct gdb_tracepoints *points = &session->machines->trace.points;
@@ -87,7 +93,7 @@ enum gdb_outcome gdb_cmd_trace_more_points(struct gdb_session *session, struct g
     const struct gdb_tracepoint *point;
 
     (void)args;
-    if (upload->defined && upload->point < points->count && upload->line >= points->list[upload->point].lines_length) {
+    if (upload->defined && upload->point < points->count && !is_line(&points->list[upload->point], upload->line)) {
         upload->point++;
         upload->defined = false;
     }

@@ -73,6 +73,21 @@ static void all_that_belongs_to_one(void **state)
     fake_debugger_expect(debugger, RICH, "qTfP", told[0]);
 }
 
+/* What comes next lay where the line of the new one ends. */
+static void others_may_be_defined_while_they_are_told(void **state)
+{
+    struct fake_debugger *debugger = *state;
+
+    fake_debugger_packet(debugger, "QTDP:1:1010:E:0:0-");
+    fake_debugger_packet(debugger, "QTDP:-1:1010:R1");
+    fake_debugger_packet(debugger, "qTfP");
+    fake_debugger_packet(debugger, "qTsP");
+    fake_debugger_packet(debugger, "QTinit");
+    fake_debugger_packet(debugger, "QTDP:1:1010:E:0:0-");
+    fake_debugger_packet(debugger, "QTDP:-1:1010:R11");
+    fake_debugger_expect(debugger, RICH, "qTsP", "l");
+}
+
 static void what_is_malformed_changes_nothing(void **state)
 {
     static const char *const packets[] = {
@@ -199,6 +214,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(all_that_belongs_to_one),
+        TEST(others_may_be_defined_while_they_are_told),
         TEST(what_is_malformed_changes_nothing),
         TEST(malformed_actions_are_forgotten),
         TEST(what_there_is_not_is_refused),
