@@ -195,35 +195,37 @@ bool gdb_traceframes_block(const struct gdb_traceframes *frames, const struct gd
     return true;
 }
 
-/* The bytes from `address` on that the first block with them has. */
-static size_t read_some(const struct gdb_traceframes *frames, const struct gdb_traceframe *frame, uint64_t address,
-                        uint8_t *to, size_t length)
+/* The bytes from `address` on that the block has. */
+static size_t read_block(const struct gdb_traceframes *frames, const struct gdb_traceblock *block, uint64_t address,
+                         uint8_t *to, size_t length)
 {
-    struct gdb_traceblock block;
-    size_t cursor = 0;
+    uint64_t skip = address - block->address;
 
-    while (gdb_traceframes_block(frames, frame, &cursor, &block)) {
-        uint64_t skip = address - block.address;
-
-        if (block.kind != 'M' || skip >= block.length)
-            continue;
-        if (length > block.length - skip)
-            length = block.length - (size_t)skip;
-        gdb_traceframes_copy(frames, block.at + (size_t)skip, to, length);
-        return length;
-    }
-    return 0;
+    if (block->kind != 'M' || skip >= block->length)
+        return 0;
+    if (length > block->length - skip)
+        length = block->length - (size_t)skip;
+    gdb_traceframes_copy(frames, block->at + (size_t)skip, to, length);
+    return length;
 }
+
+/* Blocks lie in any order, and there may be millions of a byte each: going through them has to end. */
+#define PASSES_MAX 16u
 
 size_t gdb_traceframes_read_memory(const struct gdb_traceframes *frames, const struct gdb_traceframe *frame,
                                    uint64_t address, void *to, size_t length)
 {
-    size_t done = 0, part;
+    size_t done = 0, before;
+    unsigned passes = 0;
 
     do {
-        part = read_some(frames, frame, address + done, (uint8_t *)to + done, length - done);
-        done += part;
-    } while (part > 0 && done < length);
+        struct gdb_traceblock block;
+        size_t cursor = 0;
+
+        before = done;
+        while (done < length && gdb_traceframes_block(frames, frame, &cursor, &block))
+            done += read_block(frames, &block, address + done, (uint8_t *)to + done, length - done);
+    } while (done > before && done < length && ++passes < PASSES_MAX);
     return done;
 }
 

@@ -79,7 +79,10 @@ bool gdb_traceframes_block(const struct gdb_traceframes *frames, const struct gd
 /* Copy contents of a block, from `at` on. */
 void gdb_traceframes_copy(const struct gdb_traceframes *frames, size_t at, void *to, size_t length);
 
-/* How many of `length` bytes of memory at `address`, counted from the first, the frame has; they are copied. */
+/*
+ * How many of `length` bytes of memory at `address`, counted from the first, the frame has; they are copied. Fewer when
+ * they lie in many pieces in no order: ask again for the rest.
+ */
 size_t gdb_traceframes_read_memory(const struct gdb_traceframes *frames, const struct gdb_traceframe *frame,
                                    uint64_t address, void *to, size_t length);
 

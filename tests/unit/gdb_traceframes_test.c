@@ -103,6 +103,32 @@ static void all_kinds_of_blocks(void **state)
     assert_int_equal(gdb_traceframes_read_memory(frames, &frame, UINT64_MAX, bytes, 8), 1);
 }
 
+#define PIECES 100u
+
+static void make_pieces(struct gdb_traceframes *frames, bool upwards)
+{
+    assert_true(gdb_traceframes_reset(frames, 4096, REGISTERS));
+    assert_true(gdb_traceframes_begin(frames, 1, 0x1000));
+    for (unsigned i = 0; i < PIECES; i++)
+        assert_true(gdb_traceframes_add_memory(frames, 0x5000 + (upwards ? i : PIECES - 1 - i), "a", 1));
+    gdb_traceframes_commit(frames);
+}
+
+/* Millions of pieces of one byte each would keep whoever serves the debugger busy for hours. */
+static void pieces_in_no_order_are_given_a_few_at_once(void **state)
+{
+    struct gdb_traceframes *frames = *state;
+    struct gdb_traceframe frame;
+    uint8_t bytes[PIECES];
+
+    make_pieces(frames, true);
+    assert_true(gdb_traceframes_get(frames, 0, &frame));
+    assert_int_equal(gdb_traceframes_read_memory(frames, &frame, 0x5000, bytes, PIECES), PIECES);
+    make_pieces(frames, false);
+    assert_true(gdb_traceframes_get(frames, 0, &frame));
+    assert_in_range(gdb_traceframes_read_memory(frames, &frame, 0x5000, bytes, PIECES), 2, PIECES / 2);
+}
+
 static void nothing_fits_a_full_buffer(void **state)
 {
     struct gdb_traceframes *frames = *state;
@@ -187,6 +213,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(empty),
         TEST(all_kinds_of_blocks),
+        TEST(pieces_in_no_order_are_given_a_few_at_once),
         TEST(nothing_fits_a_full_buffer),
         TEST(the_oldest_make_room),
         TEST(one_larger_than_the_buffer_fits_never),
