@@ -83,9 +83,11 @@ enum mh_status gdb_point_read(struct gdb_text options, struct gdb_point *point, 
     point->persists = false;
     point->condition_count = point->command_count = 0;
     point->expressions = NULL;
+    point->size = 0;
     if (gdb_text_empty(&options))
         return MH_OK;
     point->expressions = malloc(size);
+    point->size = size;
     if (!point->expressions)
         return mh_fail(err, MH_ERR_HOST, "no memory for the breakpoint's conditions");
     reader.code = (uint8_t *)(point->expressions + reader.room);
@@ -100,6 +102,7 @@ void gdb_point_free(struct gdb_point *point)
     free(point->expressions);
     point->expressions = NULL;
     point->condition_count = point->command_count = 0;
+    point->size = 0;
 }
 
 /* --- the list --- */
@@ -124,17 +127,28 @@ static bool grow(struct gdb_points *points)
     return true;
 }
 
+static void forget(struct gdb_points *points, struct gdb_point *point)
+{
+    points->size -= point->size;
+    gdb_point_free(point);
+}
+
 enum mh_status gdb_points_set(struct gdb_points *points, const struct gdb_point *point, struct mh_error *err)
 {
     struct gdb_point *same = find(points, point->kind, point->address);
+    size_t others = points->size - (same ? same->size : 0);
 
+    if (point->size > 0 && point->size > GDB_POINTS_SIZE_MAX - others)
+        return mh_fail(err, MH_ERR_RANGE, "conditions and commands of all breakpoints may have %u bytes at most",
+                       GDB_POINTS_SIZE_MAX);
     if (!same && points->count == points->capacity && !grow(points))
         return mh_fail(err, MH_ERR_HOST, "no memory for another breakpoint");
     if (same)
-        gdb_point_free(same);
+        forget(points, same);
     else
         same = &points->list[points->count++];
     *same = *point;
+    points->size += point->size;
     return MH_OK;
 }
 
@@ -149,7 +163,7 @@ void gdb_points_remove(struct gdb_points *points, enum mh_break_kind kind, uint6
 
     if (!point)
         return;
-    gdb_point_free(point);
+    forget(points, point);
     *point = points->list[--points->count];
 }
 
@@ -161,7 +175,7 @@ void gdb_points_keep_persistent(struct gdb_points *points)
         if (points->list[i].persists)
             points->list[kept++] = points->list[i];
         else
-            gdb_point_free(&points->list[i]);
+            forget(points, &points->list[i]);
     }
     points->count = kept;
 }

@@ -14,17 +14,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define GDB_POINTS_SIZE_MAX 0x100000u /* bytes that the conditions and commands of all breakpoints take */
+
 struct gdb_point {
     enum mh_break_kind kind; /* SOFTWARE or HARDWARE */
     uint64_t address;
     bool persists; /* stays when the debugger leaves */
     unsigned condition_count, command_count;
     struct agent_expression *expressions; /* conditions, then commands; their code lies behind them */
+    size_t size;                          /* of all that, in bytes */
 };
 
 struct gdb_points {
     struct gdb_point *list;
     size_t count, capacity;
+    size_t size; /* of what the points hold */
 };
 
 /*
@@ -40,7 +44,8 @@ void gdb_point_free(struct gdb_point *point);
 
 /*
  * Keep a point, in the place of one of the same kind and address; what it holds belongs to the list then.
- * Returns MH_OK, or MH_ERR_HOST without memory, with *err saying so, and nothing changed.
+ * Returns MH_OK; MH_ERR_RANGE when all together would hold too much, MH_ERR_HOST without memory: with *err saying so,
+ * and nothing changed.
  */
 enum mh_status gdb_points_set(struct gdb_points *points, const struct gdb_point *point, struct mh_error *err);
 

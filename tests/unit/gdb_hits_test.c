@@ -285,6 +285,27 @@ static void malformed_lists_are_refused(void **state)
     assert_int_equal(debugger->list[0].points.count, 0);
 }
 
+/* The one in the place of another counts for that; those that go count no more. */
+static void what_all_hold_is_bounded(void **state)
+{
+    static const char refusal[] = "E.conditions and commands of all breakpoints may have 1048576 bytes at most";
+    static char packet[0x14000] = "Z0,1000,1;";
+    struct fake_debugger *debugger = *state;
+    const size_t head = strlen(packet);
+
+    for (size_t at = head; at + 4 < sizeof(packet); at += 3)
+        strcpy(packet + at, "X0,"); /* 16 bytes here for 3 of the packet */
+    set(debugger, packet);
+    set(debugger, packet);
+    packet[6] = '1';
+    fake_debugger_expect(debugger, RICH, packet, "OK");
+    packet[6] = '2';
+    fake_debugger_expect(debugger, RICH, packet, refusal);
+    set(debugger, "Z0,1030,1");
+    set(debugger, "z0,1000,1");
+    set(debugger, packet);
+}
+
 static void a_refused_breakpoint_is_not_remembered(void **state)
 {
     struct fake_debugger *debugger = *state;
@@ -332,6 +353,7 @@ int main(void)
         TEST(persistent_ones_stay_until_the_next_debugger),
         TEST(attaching_again_clears_what_persists),
         TEST(malformed_lists_are_refused),
+        TEST(what_all_hold_is_bounded),
         TEST(a_refused_breakpoint_is_not_remembered),
         TEST(as_many_as_anybody_wants),
     };

@@ -213,14 +213,10 @@ static void no_more_than_a_megabyte(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(all_that_belongs_to_one),
-        TEST(others_may_be_defined_while_they_are_told),
-        TEST(what_is_malformed_changes_nothing),
-        TEST(malformed_actions_are_forgotten),
-        TEST(what_there_is_not_is_refused),
-        TEST(actions_come_when_they_are_waited_for),
-        TEST(no_more_than_a_thousand),
-        TEST(no_more_than_a_megabyte),
+        TEST(all_that_belongs_to_one),           TEST(others_may_be_defined_while_they_are_told),
+        TEST(what_is_malformed_changes_nothing), TEST(malformed_actions_are_forgotten),
+        TEST(what_there_is_not_is_refused),      TEST(actions_come_when_they_are_waited_for),
+        TEST(no_more_than_a_thousand),           TEST(no_more_than_a_megabyte),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
