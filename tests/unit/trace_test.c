@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define FILE_MAX (1u << 22)
@@ -247,6 +248,18 @@ static void a_place_that_cannot_be_written_is_an_error(void **state)
     trace_close(&f->trace);
 }
 
+static void a_fifo_nobody_reads_is_an_error(void **state)
+{
+    struct fixture *f = *state;
+    struct mh_error err;
+    assert_int_equal(mkfifo(f->path, 0600), 0);
+    alarm(10); /* or the test, should it wait */
+    assert_int_equal(trace_open(&f->trace, f->path, &f->ending, &err), MH_ERR_IO);
+    alarm(0);
+    assert_text_has(err.text, "nobody reads at its other side");
+    assert_int_equal(f->trace.fd, -1);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -261,6 +274,7 @@ int main(void)
         TEST(nobody_waits_for_a_pipe_that_is_full_when_all_is_to_end),
         TEST(ticks_feed_a_pipe),
         TEST(a_place_that_cannot_be_written_is_an_error),
+        TEST(a_fifo_nobody_reads_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

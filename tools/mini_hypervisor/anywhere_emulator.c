@@ -228,7 +228,7 @@ void emulator_end(struct emulator *emulator)
     emulator->channel = emulator->log_fd = -1;
 }
 
-/* The last line of what was printed, without control characters. */
+/* The last line of what was printed; what is blank at the end is left out. */
 static void last_line(int fd, char *text, size_t size)
 {
     off_t length = lseek(fd, 0, SEEK_END);

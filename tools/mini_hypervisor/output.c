@@ -1,14 +1,26 @@
 #include "output.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdint.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #define PATIENCE_MS 1000
 #define POLL_MS 100
+
+int output_open(const char *path, const char **why)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0666);
+    if (fd < 0)
+        *why = errno == ENXIO ? "nobody reads at its other side" : strerror(errno);
+    else
+        fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+    return fd;
+}
 
 static bool is_ending(const atomic_bool *ending)
 {

@@ -1,10 +1,16 @@
-/* Writing everything to a descriptor, and giving up in good order when the process is to end. */
+/* Files for output; writing everything to a descriptor, and giving up in good order when the process is to end. */
 #ifndef MH_TOOL_OUTPUT_H
 #define MH_TOOL_OUTPUT_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
+
+/*
+ * Create or overwrite the file at `path`. A FIFO that nobody reads is refused: waiting for a reader would keep us where
+ * no signal is answered. Returns a descriptor, or -1 with *why saying what is wrong.
+ */
+int output_open(const char *path, const char **why);
 
 /*
  * Write all of `bytes`, however long the other side takes. Once *ending is true (NULL: never), go on only while the

@@ -104,14 +104,11 @@ static enum mh_status open_file(struct serial_end *end, const char *pattern, siz
     char *path = serial_end_path(pattern, number);
     if (path == NULL)
         return mh_fail(err, MH_ERR_HOST, "--serial file:%s: no memory for its path", pattern);
-    /* a FIFO nobody reads must not keep us here, where no signal is answered */
-    end->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0666);
+    const char *why = NULL;
     enum mh_status status = MH_OK;
+    end->fd = output_open(path, &why);
     if (end->fd < 0)
-        status = mh_fail(err, MH_ERR_IO, "--serial file:%s: cannot open it: %s", path,
-                         errno == ENXIO ? "nobody reads at its other side" : strerror(errno));
-    else
-        fcntl(end->fd, F_SETFL, fcntl(end->fd, F_GETFL) & ~O_NONBLOCK);
+        status = mh_fail(err, MH_ERR_IO, "--serial file:%s: cannot open it: %s", path, why);
     free(path);
     return status;
 }

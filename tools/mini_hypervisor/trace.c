@@ -6,7 +6,6 @@
 #include "output.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -232,10 +231,11 @@ static void put_words(struct trace *trace, const char *words)
 enum mh_status trace_open(struct trace *trace, const char *path, const atomic_bool *ending, struct mh_error *err)
 {
     struct stat status;
+    const char *why = NULL;
     *trace = (struct trace){.ending = ending, .start = trace_now()};
-    trace->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    trace->fd = output_open(path, &why);
     if (trace->fd < 0)
-        return mh_fail(err, MH_ERR_IO, "--trace %s: %s", path, strerror(errno));
+        return mh_fail(err, MH_ERR_IO, "--trace %s: %s", path, why);
     trace->is_regular = fstat(trace->fd, &status) == 0 && S_ISREG(status.st_mode);
     trace->buffer = malloc(BUFFER_SIZE);
     if (trace->buffer == NULL) {
