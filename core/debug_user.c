@@ -38,8 +38,7 @@ static enum outcome review_stop(struct mh_vm *vm, const struct mh_stop *stop, bo
         return OUTCOME_STOPPED;
     if (is_at_register && go_back_to_patch(vm, 1)) /* KVM looked at the registers after it had emulated the INT3 */
         return OUTCOME_PATCH;
-    if ((has_fallen && go_back_to_patch(vm, 0)) ||
-        (is_exception && stop->vector == EXCEPTION_BREAKPOINT && go_back_to_patch(vm, 1)))
+    if ((has_fallen || (is_exception && stop->vector == EXCEPTION_BREAKPOINT)) && go_back_to_patch(vm, 1))
         return OUTCOME_PATCH;
     if ((has_fallen || stop->vector == EXCEPTION_DEBUG) && stepping)
         return OUTCOME_STEPPED;

@@ -20,6 +20,10 @@ class RingsTest(GdbCase):
         """Have the guest bring an IDT of its own."""
         self.gdb("set $pc = with_handlers")
 
+    def one_handler(self):
+        """Have the guest bring an IDT with #GP and nothing else: an INT3 in ring 3 is a triple fault then."""
+        self.gdb("set $pc = with_one_handler")
+
     def stands_at(self, label):
         self.assertEqual(self.gdb.pc(), self.gdb.value(f"&{label}"), label)
 
@@ -54,6 +58,22 @@ class RingsTest(GdbCase):
         self.gdb("delete")
         self.assertIn("exited normally", self.gdb("continue"))
         self.assertEqual(self.vm.run.finish().out, b"\nint3\n#GP\n")
+
+    def test_breakpoints_with_one_handler(self):
+        self.one_handler()
+        self.check_breakpoints("break")
+
+    def test_breakpoints_side_by_side_with_one_handler(self):
+        self.one_handler()
+        for label in ("user_1", "user_2", "user_3", "user_int3"):
+            self.gdb(f"hbreak *{label}")
+        for label in ("user_1", "user_2", "user_3", "user_int3"):
+            self.gdb("continue")
+            self.stands_at(label)
+
+    def test_steps_with_one_handler(self):
+        self.one_handler()
+        self.check_steps()
 
     def test_hardware_breakpoints(self):
         self.go_to_ring_3()

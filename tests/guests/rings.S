@@ -1,6 +1,6 @@
 /*
  * Goes to ring 3 and executes a few instructions there: with the exception table it starts with, so that the INT3 is its
- * end; or, entered at with_handlers, with one of its own for #BP and #GP.
+ * end; or, entered at with_handlers, with one of its own for #BP and #GP; or, at with_one_handler, for #GP alone.
  */
 #include "guest.h"
 #define IDT 0x104000
@@ -25,6 +25,7 @@
 
 label with_handlers
     set_gate 3, int3_handler, 0xee00 /* ring 3 may */
+label with_one_handler
     set_gate 13, protection_handler, 0x8e00
     lidt idt_pointer
     put_char '\n' /* an exit, at which the debugger's side sees the new table */
