@@ -7,7 +7,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from gdb_driver import GdbCase, Gdb, elf  # noqa: E402
-from hypervisor import EXIT_CRASHED, EXIT_TIMEOUT, MB, SOURCE, SYSTEM_AREA, contents, guest, main, sample  # noqa: E402
+from hypervisor import EXIT_CRASHED, EXIT_IO, EXIT_TIMEOUT, MB, SOURCE, SYSTEM_AREA, contents, guest, main, sample  # noqa: E402
 
 REPORT = os.path.join(SOURCE, "tools", "core_report")
 
@@ -94,6 +94,8 @@ class CoreFileTest(GdbCase):
         self.write("cores", b"")
         result = self.run_vm("-g", sample("crash"), "--core", "cores/deeper")
         self.assertIn("no directory cores/deeper for core files: Not a directory", result.messages)
+        result = self.run_vm("-g", sample("crash"), "--core", "cores")
+        self.check(result, EXIT_IO, err="no directory cores for core files: Not a directory")
 
     def save(self, image, *commands):
         """Run a debugger's commands, then save a core file; the debugger, and one that looks at the file."""

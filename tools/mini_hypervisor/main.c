@@ -194,9 +194,13 @@ static enum mh_status open_events(struct session *session, struct mh_error *err)
 
 static enum mh_status make_core_directory(const char *path, struct mh_error *err)
 {
-    if (path != NULL && mkdir(path, 0777) != 0 && errno != EEXIST)
-        return mh_fail(err, MH_ERR_IO, "no directory %s for core files: %s", path, strerror(errno));
-    return MH_OK;
+    struct stat at = {.st_mode = S_IFDIR};
+    if (path == NULL || mkdir(path, 0777) == 0)
+        return MH_OK;
+    int error = errno == EEXIST && stat(path, &at) == 0 && !S_ISDIR(at.st_mode) ? ENOTDIR : errno;
+    if (error == EEXIST)
+        return MH_OK;
+    return mh_fail(err, MH_ERR_IO, "no directory %s for core files: %s", path, strerror(error));
 }
 
 /* KVM, or what is wrong with it and how to do without. */
