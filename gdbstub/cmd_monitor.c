@@ -55,6 +55,14 @@ static enum gdb_outcome failed(struct gdb_session *session, const char *text)
     return gdb_session_fail(session, GDB_ERROR_FAILED, "%s", text);
 }
 
+static enum gdb_outcome absent(struct gdb_session *session)
+{
+    char text[80];
+
+    snprintf(text, sizeof(text), "VM %u %s", session->general->vm, gdb_session_absence(session));
+    return failed(session, text);
+}
+
 static enum gdb_outcome help(struct gdb_session *session)
 {
     gdb_session_print(session, help_text, sizeof(help_text) - 1);
@@ -77,11 +85,11 @@ static enum gdb_outcome reset(struct gdb_session *session)
 
 static enum gdb_outcome restore(struct gdb_session *session, const char *name)
 {
-    struct gdb_machine *machine = gdb_session_machine(session);
+    struct gdb_machine *machine = session->general;
     struct mh_error err = {.text = ""};
 
-    if (!machine)
-        return GDB_REPLY;
+    if (gdb_session_absence(session))
+        return absent(session);
     if (gdb_machines_restore(session->machines, machine, name, &err) != MH_OK)
         return failed(session, err.text);
     say(session,
@@ -106,13 +114,13 @@ static enum gdb_outcome phys(struct gdb_session *session, const char *argument)
 static enum gdb_outcome forward(struct gdb_session *session, const char *command)
 {
     const struct mh_debug_target *target = session->machines->target;
-    const struct gdb_machine *machine = gdb_session_machine(session);
+    const struct gdb_machine *machine = session->general;
     char text[sizeof((struct mh_error *)0)->text + 64];
     struct mh_error err = {.text = ""};
     enum mh_status status;
 
-    if (!machine)
-        return GDB_REPLY;
+    if (gdb_session_absence(session))
+        return absent(session);
     status = target->ops->monitor(target->ctx, machine->vm, command, gdb_session_print, session, &err);
     if (status == MH_OK)
         return done(session);
@@ -138,9 +146,9 @@ static enum gdb_outcome run_command(struct gdb_session *session, char *command)
     while (length > 0 && command[length - 1] == ' ')
         command[--length] = '\0';
     command += strspn(command, " ");
-    if (command[0] == '\0' || strcmp(command, "help") == 0)
+    if (command[0] == '\0' || argument_of(command, "help"))
         return help(session);
-    if (strcmp(command, "reset") == 0)
+    if (argument_of(command, "reset"))
         return reset(session);
     if (argument_of(command, "restore"))
         return restore(session, argument_of(command, "restore"));

@@ -10,15 +10,25 @@
 
 /* --- verbs for the commands --- */
 
+const char *gdb_session_absence(const struct gdb_session *session)
+{
+    const struct gdb_machine *machine = session->general;
+
+    if (machine->attended && machine->state == GDB_MACHINE_STOPPED)
+        return NULL;
+    return machine->state == GDB_MACHINE_ENDED ? "has ended; run or monitor reset starts it again"
+                                               : "is not being debugged";
+}
+
 struct gdb_machine *gdb_session_machine(struct gdb_session *session)
 {
     struct gdb_machine *machine = session->general;
 
-    if (machine->attended && machine->state == GDB_MACHINE_STOPPED)
+    const char *absence = gdb_session_absence(session);
+
+    if (!absence)
         return machine;
-    gdb_session_fail(session, GDB_ERROR_NO_THREAD, "VM %u %s", machine->vm,
-                     machine->state == GDB_MACHINE_ENDED ? "has ended; run or monitor reset starts it again"
-                                                         : "is not being debugged");
+    gdb_session_fail(session, GDB_ERROR_NO_THREAD, "VM %u %s", machine->vm, absence);
     return NULL;
 }
 

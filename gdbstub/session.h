@@ -132,6 +132,9 @@ enum gdb_session_end gdb_session_run(struct gdb_session *session, struct gdb_mac
 
 /* --- for the commands --- */
 
+/* Why the machine packets mean cannot be looked at, to follow its name; NULL when it is stopped and attended. */
+const char *gdb_session_absence(const struct gdb_session *session);
+
 /* The machine packets mean, if it is stopped and attended; else NULL, with the error reply made. */
 struct gdb_machine *gdb_session_machine(struct gdb_session *session);
 

@@ -665,10 +665,28 @@ static void unknown_monitor_commands_are_errors_with_help(void **state)
     struct fake_debugger *debugger = *state;
     char text[4096];
 
+    assert_string_equal(monitor(debugger, TEXTS, "reset now"), "OK");
+    assert_string_equal(monitor(debugger, TEXTS, "help reset"), "OK");
     assert_string_equal(monitor(debugger, TEXTS, "resetx"),
                         "E.no such command: resetx (\"monitor help\" tells what there is)");
     assert_string_equal(monitor(debugger, "", "nonsense"), "E01");
     assert_non_null(strstr(console(debugger, 1, text, sizeof(text)), "no such command: nonsense"));
+}
+
+static void an_ended_machine_says_so(void **state)
+{
+    struct fake_debugger *debugger = *state;
+    static const char *const commands[] = {"map", "restore start"};
+    char text[4096];
+
+    fake_debugger_expect(debugger, "", "vCont;c", "W00");
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        assert_string_equal(monitor(debugger, "", commands[i]), "E01");
+        assert_non_null(
+            strstr(console(debugger, 1, text, sizeof(text)), "has ended; run or monitor reset starts it again\n"));
+        assert_non_null(
+            strstr(monitor(debugger, TEXTS, commands[i]), "has ended; run or monitor reset starts it again"));
+    }
 }
 
 static void long_output_comes_in_several_packets(void **state)
@@ -873,6 +891,7 @@ int main(void)
         TEST(files_are_few_and_closed_at_the_end),
         TEST(monitor_answers_on_the_console),
         TEST(unknown_monitor_commands_are_errors_with_help),
+        TEST(an_ended_machine_says_so),
         TEST(long_output_comes_in_several_packets),
         TEST(reset_starts_over),
         TEST(restore_puts_back_and_gdb_is_told_what_to_forget),
