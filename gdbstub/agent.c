@@ -1,66 +1,48 @@
-#include "agent.h"
+#include "agent_run.h"
 
-#include <inttypes.h>
-#include <string.h>
-
-struct run {
-    const struct agent_expression *expression;
-    const struct agent_world *world;
-    struct mh_error *err;
-    size_t pc;
-    unsigned depth; /* elements on the stack */
-    bool ended;
-    uint64_t stack[AGENT_STACK_MAX];
-};
-
-/*
- * Executes one bytecode. `at` is the lowest of the elements it pops; those it pushes go to the same place. `operand` is
- * what follows it in the code.
- */
-typedef enum mh_status bytecode_fn(struct run *run, uint64_t *at, uint64_t operand);
 
 struct bytecode {
     const char *name;
     uint8_t operand; /* bytes, most significant first */
     uint8_t pops, pushes;
-    bytecode_fn *execute; /* NULL: floating point, which the manual leaves open */
+    agent_bytecode_fn *execute; /* NULL: floating point, which the manual leaves open */
 };
 
-static enum mh_status cannot(const struct run *run, const char *what)
+static enum mh_status cannot(const struct agent_run *run, const char *what)
 {
     return mh_fail(run->err, MH_ERR_RANGE, "%s", what);
 }
 
 /* --- arithmetic --- */
 
-static enum mh_status add(struct run *run, uint64_t *at, uint64_t operand)
+static enum mh_status add(struct agent_run *run, uint64_t *at, uint64_t operand)
 {
     (void)run, (void)operand;
     at[0] += at[1];
     return MH_OK;
 }
 
-static enum mh_status sub(struct run *run, uint64_t *at, uint64_t operand)
+static enum mh_status sub(struct agent_run *run, uint64_t *at, uint64_t operand)
 {
     (void)run, (void)operand;
     at[0] -= at[1];
     return MH_OK;
 }
 
-static enum mh_status mul(struct run *run, uint64_t *at, uint64_t operand)
+static enum mh_status mul(struct agent_run *run, uint64_t *at, uint64_t operand)
 {
     (void)run, (void)operand;
     at[0] *= at[1];
     return MH_OK;
 }
 
-static enum mh_status by_zero(const struct run *run)
+static enum mh_status by_zero(const struct agent_run *run)
 {
     return cannot(run, "division by zero");
 }
 
 /* The one quotient that does not fit wraps around, rather than ending this process. */
-static enum mh_status div_signed(struct run *run, uint64_t *at, uint64_t operand)
+static enum mh_status div_signed(struct agent_run *run, uint64_t *at, uint64_t operand)
 {
     (void)operand;
     if (at[1] == 0)
@@ -69,7 +51,7 @@ static enum mh_status div_signed(struct run *run, uint64_t *at, uint64_t operand
     return MH_OK;
 }
 
-static enum mh_status div_unsigned(struct run *run, uint64_t *at, uint64_t operand)
+static enum mh_status div_unsigned(struct agent_run *run, uint64_t *at, uint64_t operand)
 {
     (void)operand;
     if (at[1] == 0)
@@ -78,7 +60,7 @@ static enum mh_status div_unsigned(struct run *run, uint64_t *at, uint64_t opera
     return MH_OK;
 }
 
-static enum mh_status rem_signed(struct run *run, uint64_t *at, uint64_t operand)
+static enum mh_status rem_signed(struct agent_run *run, uint64_t *at, uint64_t operand)
 {
     (void)operand;
     if (at[1] == 0)
@@ -87,7 +69,7 @@ static enum mh_status rem_signed(struct run *run, uint64_t *at, uint64_t operand
     return MH_OK;
 }
 
-static enum mh_status rem_unsigned(struct run *run, uint64_t *at, uint64_t operand)
+static enum mh_status rem_unsigned(struct agent_run *run, uint64_t *at, uint64_t operand)
 {
     (void)operand;
     if (at[1] == 0)
@@ -97,84 +79,84 @@ static enum mh_status rem_unsigned(struct run *run, uint64_t *at, uint64_t opera
 }
 
 /* Shifting by more bits than there are shifts all of them out. */
-static enum mh_status lsh(struct run *run, uint64_t *at, uint64_t operand)
+static enum mh_status lsh(struct agent_run *run, uint64_t *at, uint64_t operand)
 {
     (void)run, (void)operand;
     at[0] = at[1] < 64 ? at[0] << at[1] : 0;
     return MH_OK;
 }
 
-static enum mh_status rsh_signed(struct run *run, uint64_t *at, uint64_t operand)
+static enum mh_status rsh_signed(struct agent_run *run, uint64_t *at, uint64_t operand)
 {
     (void)run, (void)operand;
     at[0] = (uint64_t)((int64_t)at[0] >> (at[1] < 64 ? at[1] : 63));
     return MH_OK;
 }
 
-static enum mh_status rsh_unsigned(struct run *run, uint64_t *at, uint64_t operand)
+static enum mh_status rsh_unsigned(struct agent_run *run, uint64_t *at, uint64_t operand)
 {
     (void)run, (void)operand;
     at[0] = at[1] < 64 ? at[0] >> at[1] : 0;
     return MH_OK;
 }
 
-static enum mh_status log_not(struct run *run, uint64_t *at, uint64_t operand)
+static enum mh_status log_not(struct agent_run *run, uint64_t *at, uint64_t operand)
 {
     (void)run, (void)operand;
     at[0] = !at[0];
     return MH_OK;
 }
 
-static enum mh_status bit_and(struct run *run, uint64_t *at, uint64_t operand)
+static enum mh_status bit_and(struct agent_run *run, uint64_t *at, uint64_t operand)
 {
     (void)run, (void)operand;
     at[0] &= at[1];
     return MH_OK;
 }
 
-static enum mh_status bit_or(struct run *run, uint64_t *at, uint64_t operand)
+static enum mh_status bit_or(struct agent_run *run, uint64_t *at, uint64_t operand)
 {
     (void)run, (void)operand;
     at[0] |= at[1];
     return MH_OK;
 }
 
-static enum mh_status bit_xor(struct run *run, uint64_t *at, uint64_t operand)
+static enum mh_status bit_xor(struct agent_run *run, uint64_t *at, uint64_t operand)
 {
     (void)run, (void)operand;
     at[0] ^= at[1];
     return MH_OK;
 }
 
-static enum mh_status bit_not(struct run *run, uint64_t *at, uint64_t operand)
+static enum mh_status bit_not(struct agent_run *run, uint64_t *at, uint64_t operand)
 {
     (void)run, (void)operand;
     at[0] = ~at[0];
     return MH_OK;
 }
 
-static enum mh_status equal(struct run *run, uint64_t *at, uint64_t operand)
+static enum mh_status equal(struct agent_run *run, uint64_t *at, uint64_t operand)
 {
     (void)run, (void)operand;
     at[0] = at[0] == at[1];
     return MH_OK;
 }
 
-static enum mh_status less_signed(struct run *run, uint64_t *at, uint64_t operand)
+static enum mh_status less_signed(struct agent_run *run, uint64_t *at, uint64_t operand)
 {
     (void)run, (void)operand;
     at[0] = (int64_t)at[0] < (int64_t)at[1];
     return MH_OK;
 }
 
-static enum mh_status less_unsigned(struct run *run, uint64_t *at, uint64_t operand)
+static enum mh_status less_unsigned(struct agent_run *run, uint64_t *at, uint64_t operand)
 {
     (void)run, (void)operand;
     at[0] = at[0] < at[1];
     return MH_OK;
 }
 
-static enum mh_status zero_ext(struct run *run, uint64_t *at, uint64_t bits)
+static enum mh_status zero_ext(struct agent_run *run, uint64_t *at, uint64_t bits)
 {
     (void)run;
     if (bits < 64)
@@ -182,7 +164,7 @@ static enum mh_status zero_ext(struct run *run, uint64_t *at, uint64_t bits)
     return MH_OK;
 }
 
-static enum mh_status sign_ext(struct run *run, uint64_t *at, uint64_t bits)
+static enum mh_status sign_ext(struct agent_run *run, uint64_t *at, uint64_t bits)
 {
     uint64_t sign = bits > 0 && bits < 64 ? 1ull << (bits - 1) : 0;
 
@@ -193,27 +175,27 @@ static enum mh_status sign_ext(struct run *run, uint64_t *at, uint64_t bits)
 
 /* --- the stack and the code --- */
 
-static enum mh_status constant(struct run *run, uint64_t *at, uint64_t operand)
+static enum mh_status constant(struct agent_run *run, uint64_t *at, uint64_t operand)
 {
     (void)run;
     at[0] = operand;
     return MH_OK;
 }
 
-static enum mh_status dup(struct run *run, uint64_t *at, uint64_t operand)
+static enum mh_status dup(struct agent_run *run, uint64_t *at, uint64_t operand)
 {
     (void)run, (void)operand;
     at[1] = at[0];
     return MH_OK;
 }
 
-static enum mh_status pop(struct run *run, uint64_t *at, uint64_t operand)
+static enum mh_status pop(struct agent_run *run, uint64_t *at, uint64_t operand)
 {
     (void)run, (void)at, (void)operand;
     return MH_OK;
 }
 
-static enum mh_status swap(struct run *run, uint64_t *at, uint64_t operand)
+static enum mh_status swap(struct agent_run *run, uint64_t *at, uint64_t operand)
 {
     uint64_t top = at[1];
 
@@ -223,7 +205,7 @@ static enum mh_status swap(struct run *run, uint64_t *at, uint64_t operand)
     return MH_OK;
 }
 
-static enum mh_status rot(struct run *run, uint64_t *at, uint64_t operand)
+static enum mh_status rot(struct agent_run *run, uint64_t *at, uint64_t operand)
 {
     uint64_t top = at[2];
 
@@ -234,158 +216,38 @@ static enum mh_status rot(struct run *run, uint64_t *at, uint64_t operand)
     return MH_OK;
 }
 
-static enum mh_status underflow(const struct run *run, const char *name)
+enum mh_status agent_underflow(const struct agent_run *run, const char *name)
 {
     return mh_fail(run->err, MH_ERR_USAGE, "%s needs more than the stack holds", name);
 }
 
-static enum mh_status pick(struct run *run, uint64_t *at, uint64_t back)
+static enum mh_status pick(struct agent_run *run, uint64_t *at, uint64_t back)
 {
     if (back >= run->depth)
-        return underflow(run, "pick");
+        return agent_underflow(run, "pick");
     at[0] = run->stack[run->depth - 1 - back];
     return MH_OK;
 }
 
-static enum mh_status jump(struct run *run, uint64_t *at, uint64_t target)
+static enum mh_status jump(struct agent_run *run, uint64_t *at, uint64_t target)
 {
     (void)at;
     run->pc = target;
     return MH_OK;
 }
 
-static enum mh_status jump_if(struct run *run, uint64_t *at, uint64_t target)
+static enum mh_status jump_if(struct agent_run *run, uint64_t *at, uint64_t target)
 {
     if (at[0])
         run->pc = target;
     return MH_OK;
 }
 
-static enum mh_status end(struct run *run, uint64_t *at, uint64_t operand)
+static enum mh_status end(struct agent_run *run, uint64_t *at, uint64_t operand)
 {
     (void)at, (void)operand;
     run->ended = true;
     return MH_OK;
-}
-
-/* --- the world --- */
-
-static enum mh_status ref(const struct run *run, uint64_t *at, size_t length)
-{
-    uint64_t address = at[0];
-
-    at[0] = 0;
-    if (!run->world->read_memory(run->world->ctx, address, &at[0], length))
-        return mh_fail(run->err, MH_ERR_RANGE, "cannot read memory at 0x%" PRIx64, address);
-    return MH_OK;
-}
-
-static enum mh_status ref8(struct run *run, uint64_t *at, uint64_t operand)
-{
-    (void)operand;
-    return ref(run, at, 1);
-}
-
-static enum mh_status ref16(struct run *run, uint64_t *at, uint64_t operand)
-{
-    (void)operand;
-    return ref(run, at, 2);
-}
-
-static enum mh_status ref32(struct run *run, uint64_t *at, uint64_t operand)
-{
-    (void)operand;
-    return ref(run, at, 4);
-}
-
-static enum mh_status ref64(struct run *run, uint64_t *at, uint64_t operand)
-{
-    (void)operand;
-    return ref(run, at, 8);
-}
-
-static enum mh_status read_register(struct run *run, uint64_t *at, uint64_t number)
-{
-    if (!run->world->read_register(run->world->ctx, (unsigned)number, &at[0]))
-        return mh_fail(run->err, MH_ERR_RANGE, "cannot read register %" PRIu64, number);
-    return MH_OK;
-}
-
-static enum mh_status get_variable(struct run *run, uint64_t *at, uint64_t number)
-{
-    if (!run->world->get_variable || !run->world->get_variable(run->world->ctx, (unsigned)number, &at[0]))
-        return mh_fail(run->err, MH_ERR_RANGE, "there is no trace state variable %" PRIu64, number);
-    return MH_OK;
-}
-
-static enum mh_status set_variable(struct run *run, uint64_t *at, uint64_t number)
-{
-    if (!run->world->set_variable || !run->world->set_variable(run->world->ctx, (unsigned)number, at[0]))
-        return mh_fail(run->err, MH_ERR_RANGE, "cannot set trace state variable %" PRIu64, number);
-    return MH_OK;
-}
-
-static enum mh_status record(const struct run *run, uint64_t address, uint64_t length, bool to_zero)
-{
-    if (!run->world->trace_memory || !run->world->trace_memory(run->world->ctx, address, length, to_zero))
-        return mh_fail(run->err, MH_ERR_RANGE, "cannot record %" PRIu64 " bytes at 0x%" PRIx64, length, address);
-    return MH_OK;
-}
-
-static enum mh_status trace(struct run *run, uint64_t *at, uint64_t operand)
-{
-    (void)operand;
-    return record(run, at[0], at[1], false);
-}
-
-static enum mh_status trace_quick(struct run *run, uint64_t *at, uint64_t length)
-{
-    return record(run, at[0], length, false);
-}
-
-static enum mh_status trace_string(struct run *run, uint64_t *at, uint64_t operand)
-{
-    (void)operand;
-    return record(run, at[0], at[1], true);
-}
-
-/* The variable's value is pushed too, as the manual's signature says: whoever wants it recorded wants it. */
-static enum mh_status trace_variable(struct run *run, uint64_t *at, uint64_t number)
-{
-    if (!run->world->trace_variable || !run->world->trace_variable(run->world->ctx, (unsigned)number))
-        return mh_fail(run->err, MH_ERR_RANGE, "cannot record trace state variable %" PRIu64, number);
-    return get_variable(run, at, number);
-}
-
-/* What follows in the code: two bytes of length and a string of it, its final null byte included. NULL if not so. */
-static const char *take_format(struct run *run, size_t *length)
-{
-    const uint8_t *code = run->expression->code + run->pc;
-    size_t left = run->expression->length - run->pc;
-
-    *length = left < 2 ? 0 : (size_t)code[0] << 8 | code[1];
-    if (*length == 0 || *length > left - 2 || code[2 + *length - 1] != '\0')
-        return NULL;
-    run->pc += 2 + *length;
-    return (const char *)code + 2;
-}
-
-/* On the stack: the arguments, the last one first, a channel and a function to print with. We print by ourselves. */
-static enum mh_status print(struct run *run, uint64_t *at, uint64_t count)
-{
-    uint64_t arguments[AGENT_STACK_MAX];
-    size_t length;
-    const char *format = take_format(run, &length);
-
-    (void)at;
-    if (!format)
-        return mh_fail(run->err, MH_ERR_USAGE, "the format of a printf does not end");
-    if (run->depth < count + 2)
-        return underflow(run, "printf");
-    run->depth -= 2;
-    for (unsigned i = 0; i < count; i++)
-        arguments[i] = run->stack[--run->depth];
-    return agent_print(run->world, format, length - 1, arguments, (unsigned)count, run->err);
 }
 
 /* --- all of them --- */
@@ -402,8 +264,8 @@ static const struct bytecode bytecodes[] = {
     [0x09] = {"lsh", 0, 2, 1, lsh},
     [0x0a] = {"rsh_signed", 0, 2, 1, rsh_signed},
     [0x0b] = {"rsh_unsigned", 0, 2, 1, rsh_unsigned},
-    [0x0c] = {"trace", 0, 2, 0, trace},
-    [0x0d] = {"trace_quick", 1, 1, 1, trace_quick},
+    [0x0c] = {"trace", 0, 2, 0, agent_trace},
+    [0x0d] = {"trace_quick", 1, 1, 1, agent_trace_quick},
     [0x0e] = {"log_not", 0, 1, 1, log_not},
     [0x0f] = {"bit_and", 0, 2, 1, bit_and},
     [0x10] = {"bit_or", 0, 2, 1, bit_or},
@@ -413,10 +275,10 @@ static const struct bytecode bytecodes[] = {
     [0x14] = {"less_signed", 0, 2, 1, less_signed},
     [0x15] = {"less_unsigned", 0, 2, 1, less_unsigned},
     [0x16] = {"ext", 1, 1, 1, sign_ext},
-    [0x17] = {"ref8", 0, 1, 1, ref8},
-    [0x18] = {"ref16", 0, 1, 1, ref16},
-    [0x19] = {"ref32", 0, 1, 1, ref32},
-    [0x1a] = {"ref64", 0, 1, 1, ref64},
+    [0x17] = {"ref8", 0, 1, 1, agent_ref8},
+    [0x18] = {"ref16", 0, 1, 1, agent_ref16},
+    [0x19] = {"ref32", 0, 1, 1, agent_ref32},
+    [0x1a] = {"ref64", 0, 1, 1, agent_ref64},
     [0x1b] = {"ref_float", 0, 1, 1, NULL},
     [0x1c] = {"ref_double", 0, 1, 1, NULL},
     [0x1d] = {"ref_long_double", 0, 1, 1, NULL},
@@ -428,23 +290,23 @@ static const struct bytecode bytecodes[] = {
     [0x23] = {"const16", 2, 0, 1, constant},
     [0x24] = {"const32", 4, 0, 1, constant},
     [0x25] = {"const64", 8, 0, 1, constant},
-    [0x26] = {"reg", 2, 0, 1, read_register},
+    [0x26] = {"reg", 2, 0, 1, agent_read_register},
     [0x27] = {"end", 0, 0, 0, end},
     [0x28] = {"dup", 0, 1, 2, dup},
     [0x29] = {"pop", 0, 1, 0, pop},
     [0x2a] = {"zero_ext", 1, 1, 1, zero_ext},
     [0x2b] = {"swap", 0, 2, 2, swap},
-    [0x2c] = {"getv", 2, 0, 1, get_variable},
-    [0x2d] = {"setv", 2, 1, 1, set_variable},
-    [0x2e] = {"tracev", 2, 0, 1, trace_variable},
-    [0x2f] = {"tracenz", 0, 2, 0, trace_string},
-    [0x30] = {"trace16", 2, 1, 1, trace_quick},
+    [0x2c] = {"getv", 2, 0, 1, agent_get_variable},
+    [0x2d] = {"setv", 2, 1, 1, agent_set_variable},
+    [0x2e] = {"tracev", 2, 0, 1, agent_trace_variable},
+    [0x2f] = {"tracenz", 0, 2, 0, agent_trace_string},
+    [0x30] = {"trace16", 2, 1, 1, agent_trace_quick},
     [0x32] = {"pick", 1, 0, 1, pick},
     [0x33] = {"rot", 0, 3, 3, rot},
-    [0x34] = {"printf", 1, 0, 0, print},
+    [0x34] = {"printf", 1, 0, 0, agent_printf},
 };
 
-static bool take_operand(struct run *run, unsigned length, uint64_t *operand)
+static bool take_operand(struct agent_run *run, unsigned length, uint64_t *operand)
 {
     *operand = 0;
     if (run->expression->length - run->pc < length)
@@ -454,12 +316,12 @@ static bool take_operand(struct run *run, unsigned length, uint64_t *operand)
     return true;
 }
 
-static enum mh_status execute(struct run *run, const struct bytecode *bytecode, uint64_t operand)
+static enum mh_status execute(struct agent_run *run, const struct bytecode *bytecode, uint64_t operand)
 {
     enum mh_status status;
 
     if (run->depth < bytecode->pops)
-        return underflow(run, bytecode->name);
+        return agent_underflow(run, bytecode->name);
     if (run->depth - bytecode->pops + bytecode->pushes > AGENT_STACK_MAX)
         return cannot(run, "the stack is full");
     run->depth -= bytecode->pops;
@@ -468,7 +330,7 @@ static enum mh_status execute(struct run *run, const struct bytecode *bytecode, 
     return status;
 }
 
-static enum mh_status next(struct run *run)
+static enum mh_status next(struct agent_run *run)
 {
     const struct bytecode *bytecode;
     uint64_t operand;
@@ -490,7 +352,7 @@ static enum mh_status next(struct run *run)
 enum mh_status agent_evaluate(const struct agent_expression *expression, const struct agent_world *world,
                               uint64_t *value, struct mh_error *err)
 {
-    struct run run;
+    struct agent_run run;
     unsigned executed = 0;
 
     /* the stack is written before it is read, so clearing it would be work for nothing */
