@@ -1,6 +1,5 @@
 #include "agent_run.h"
 
-
 struct bytecode {
     const char *name;
     uint8_t operand; /* bytes, most significant first */

@@ -166,6 +166,9 @@ enum gdb_outcome gdb_session_ok(struct gdb_session *session);
 /* Send a '+' that is owed, now, because the reply may take a while. */
 void gdb_session_acknowledge(struct gdb_session *session);
 
+/* Send bytes as they are. When the connection is lost, the session ends. */
+void gdb_session_send_bytes(struct gdb_session *session, const char *from, size_t length);
+
 /* Send what is in session->out as a packet and clear it. */
 void gdb_session_send(struct gdb_session *session);
 
