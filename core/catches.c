@@ -88,11 +88,21 @@ static bool parse(const char *text, struct catchpoint *to)
     return is_right && next_word(&text, &word) == 0;
 }
 
+static bool takes_steps(const struct catchpoint *catchpoint)
+{
+    return catchpoint->kind == MH_EVENT_FAULT || catchpoint->kind == MH_EVENT_CR3;
+}
+
 static void find_out_whether_to_step(struct catches *catches)
 {
     catches->by_step = false;
     for (unsigned i = 0; i < catches->count; i++)
-        catches->by_step |= catches->list[i].kind == MH_EVENT_FAULT || catches->list[i].kind == MH_EVENT_CR3;
+        catches->by_step |= takes_steps(&catches->list[i]);
+}
+
+bool catches_last_takes_steps(const struct catches *catches)
+{
+    return catches->count > 0 && takes_steps(&catches->list[catches->count - 1]);
 }
 
 enum mh_status catches_add(struct catches *catches, const char *words, struct mh_error *err)

@@ -41,6 +41,9 @@ struct catches {
  */
 enum mh_status catches_add(struct catches *catches, const char *words, struct mh_error *err);
 
+/* Is the one that was added last found only by looking at every step? False when there is none. */
+bool catches_last_takes_steps(const struct catches *catches);
+
 /* Delete number `number`, all with 0. False when there is none such. */
 bool catches_remove(struct catches *catches, unsigned number);
 

@@ -122,7 +122,7 @@ static enum mh_status catch_event(struct mh_vm *vm, const char *argument, const 
     enum mh_status status = catches_add(catches, argument, err);
     if (status == MH_OK) {
         text_say(output, "catchpoint %u%s\n", catches->last_number,
-                 catches->by_step ? "; the guest is stepped, and slow, while it is there" : "");
+                 catches_last_takes_steps(catches) ? "; the guest is stepped, and slow, while it is there" : "");
         if (catches_port(catches, MH_PORT_SERIAL))
             ioport_see_each_access(vm, MH_PORT_SERIAL);
     }
@@ -162,8 +162,5 @@ enum mh_status monitor_run(struct mh_vm *vm, const char *command, mh_text_sink *
         if (strlen(commands[i].name) == length && strncmp(command, commands[i].name, length) == 0)
             return commands[i].run(vm, command + length + strspn(command + length, " "), &output, err);
     }
-    return mh_fail(err, MH_ERR_USAGE,
-                   "there is no command '%.*s': regs, pt ADDR, map, files, stats, snapshot NAME, snapshots, catch "
-                   "EVENT, uncatch N, core NAME",
-                   (int)length, command);
+    return mh_fail(err, MH_ERR_USAGE, "there is no command '%.*s'", (int)length, command);
 }

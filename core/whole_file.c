@@ -2,14 +2,20 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+static bool can_be_a_file(const char *name)
+{
+    return *name != '\0' && strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && strchr(name, '/') == NULL;
+}
+
 int whole_file_begin(struct whole_file *file, int directory, const char *name)
 {
     int length = snprintf(file->part, sizeof file->part, ".%s.part", name);
-    if (*name == '\0' || strchr(name, '/') != NULL || length < 0 || (size_t)length >= sizeof file->part)
+    if (!can_be_a_file(name) || length < 0 || (size_t)length >= sizeof file->part)
         return -EINVAL;
     snprintf(file->name, sizeof file->name, "%s", name);
     if (unlinkat(directory, file->part, 0) != 0 && errno != ENOENT)

@@ -137,7 +137,7 @@ class CoreFileTest(GdbCase):
     def test_names(self):
         vm = self.offer(elf("gdb_steps"), "--core", "cores")
         gdb = vm.gdb()
-        for name in ("../evil", "a/b", "/tmp/evil", "x" * 300):
+        for name in ("../evil", "a/b", ".", "..", "/tmp/evil", "x" * 300):
             self.assertIn("a core file cannot be called", gdb(f"monitor core {name}"))
         self.assertIn("saved cores/core", gdb("monitor core"))
         self.assertEqual(os.listdir(self.path("cores")), ["core"])

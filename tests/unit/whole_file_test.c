@@ -107,6 +107,8 @@ static void names_are_single_components(void **state)
     memset(longest, 'x', NAME_MAX);
     longest[NAME_MAX] = '\0';
     assert_int_equal(whole_file_begin(&file, f->fd, ""), -EINVAL);
+    assert_int_equal(whole_file_begin(&file, f->fd, "."), -EINVAL);
+    assert_int_equal(whole_file_begin(&file, f->fd, ".."), -EINVAL);
     assert_int_equal(whole_file_begin(&file, f->fd, "a/b"), -EINVAL);
     assert_int_equal(whole_file_begin(&file, f->fd, "../name"), -EINVAL);
     assert_int_equal(whole_file_begin(&file, f->fd, longest), -EINVAL);
