@@ -5,7 +5,7 @@ import shutil
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from hypervisor import EXIT_IMAGE, EXIT_USAGE, MB, Case, guest, main, sample  # noqa: E402
+from hypervisor import EXIT_IMAGE, EXIT_USAGE, MB, Case, contents, guest, main, sample  # noqa: E402
 
 HELLO = b"Hello, world!\n"
 
@@ -178,6 +178,18 @@ class RefusedTest(Case):
         self.assertNotIn("\x1b", result.messages)
         result = self.check(self.run_vm("--\x1b[2J"), EXIT_USAGE)
         self.assertNotIn("\x1b", result.messages)
+
+    def test_outputs_over_inputs(self):
+        """A slip on the command line loses no image and no shared file, under whatever name."""
+        image = self.write("guest.img", contents(sample("hello")))
+        notes = self.write("notes.txt", b"water the flowers\n")
+        os.symlink("guest.img", self.path("link"))
+        for output in (("--trace", "guest.img"), ("--trace", "link"), ("--trace", "notes.txt"),
+                       ("--serial", "file:guest.img"), ("--serial", "file:notes.txt")):
+            result = self.run_vm("-g", image, "-f", notes, *output)
+            self.check(result, EXIT_USAGE, err="would be overwritten; name another")
+        self.assertEqual(contents(image), contents(sample("hello")))
+        self.assertEqual(contents(notes), b"water the flowers\n")
 
     def test_shared_files(self):
         self.write("a", b"")

@@ -2,6 +2,7 @@
 #include "anywhere.h"
 #include "confine.h"
 #include "message.h"
+#include "output.h"
 #include "supervisor.h"
 
 #include <errno.h>
@@ -214,6 +215,20 @@ static enum mh_status open_host(struct mh_host **host, struct mh_error *err)
     return status;
 }
 
+/* What guests are made of must not be lost to a slip on the command line. */
+static enum mh_status spare_inputs(const struct options *options, struct mh_error *err)
+{
+    const char *const outputs[] = {options->trace_path, options->serial_path};
+    for (size_t i = 0; i < sizeof outputs / sizeof outputs[0]; i++) {
+        const char *path = outputs[i];
+        if (path != NULL && (output_is_one_of(path, options->guests.words, options->guests.count) ||
+                             output_is_one_of(path, options->files.words, options->files.count)))
+            return mh_fail(err, MH_ERR_USAGE,
+                           "%s is a guest's image or a shared file: it would be overwritten; name another", path);
+    }
+    return MH_OK;
+}
+
 static enum mh_status prepare(struct session *session, struct mh_error *err)
 {
     const struct options *options = &session->options;
@@ -223,7 +238,9 @@ static enum mh_status prepare(struct session *session, struct mh_error *err)
     if (session->images == NULL || session->machines == NULL)
         return mh_fail(err, MH_ERR_HOST, "no memory for %zu machines", options->guests.count);
     raise_descriptor_limit();
-    enum mh_status status = open_events(session, err);
+    enum mh_status status = spare_inputs(options, err);
+    if (status == MH_OK)
+        status = open_events(session, err);
     if (status == MH_OK && options->trace_path != NULL)
         status = trace_open(&session->shared.trace, options->trace_path, &session->shared.ending, err);
     if (status == MH_OK)

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,6 +21,18 @@ int output_open(const char *path, const char **why)
     else
         fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
     return fd;
+}
+
+bool output_is_one_of(const char *path, const char *const *others, size_t count)
+{
+    struct stat file, other;
+    if (stat(path, &file) != 0)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        if (stat(others[i], &other) == 0 && other.st_dev == file.st_dev && other.st_ino == file.st_ino)
+            return true;
+    }
+    return false;
 }
 
 static bool is_ending(const atomic_bool *ending)

@@ -12,6 +12,9 @@
  */
 int output_open(const char *path, const char **why);
 
+/* True when `path` is the same file as one of these, whatever the names. */
+bool output_is_one_of(const char *path, const char *const *others, size_t count);
+
 /*
  * Write all of `bytes`, however long the other side takes. Once *ending is true (NULL: never), go on only while the
  * other side takes something at least once a second.
