@@ -10,7 +10,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import abuse  # noqa: E402
 from gdb_driver import GdbCase  # noqa: E402
-from hypervisor import DEADLINE, MB, SYSTEM_AREA, contents, sample, sample_source  # noqa: E402
+from hypervisor import DEADLINE, MB, PATIENCE, SYSTEM_AREA, contents, sample, sample_source  # noqa: E402
 from random_guest import DATA, Guest  # noqa: E402
 
 SYSTEM_AREA_SIZE = 0xa000
@@ -87,6 +87,9 @@ class Recorder:
         self.ended = False
 
 
+SAMPLES = ("hello", "echo", "files", "primes", "fibonacci", "paging", "crash", "usermode")
+
+
 class ExactTest(GdbCase):
     def compare(self, first, second, what):
         """Two runs; the first difference is told, not all of what they hold."""
@@ -140,7 +143,7 @@ class ExactTest(GdbCase):
     def test_random_guests(self):
         chance = abuse.chance(self)
         done = 0
-        for number in range(4 * abuse.FACTOR):
+        for number in range(max(1, 4 * abuse.FACTOR // PATIENCE)):
             guest = Guest(chance)
             image = self.write("random.img", guest.image)
             recorder = Recorder(self, image, "-p", chance.choice([2, 4]), input=chance.randbytes(20000))
@@ -152,7 +155,7 @@ class ExactTest(GdbCase):
     def test_samples(self):
         chance = abuse.chance(self)
         done = 0
-        for name in ("hello", "echo", "files", "primes", "fibonacci", "paging", "crash", "usermode"):
+        for name in chance.sample(SAMPLES, max(1, len(SAMPLES) // PATIENCE)):
             for _ in range(abuse.FACTOR):
                 recorder = Recorder(self, sample(name), "-f", sample_source("files", "notes.txt"), input=b"some words\n" * 9)
                 recorder.vm.run.process.stdin.close()
