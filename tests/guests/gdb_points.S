@@ -4,11 +4,6 @@
  */
 #include "guest.h"
 
-    .macro label name
-    .globl \name
-\name:
-    .endm
-
     .macro place number
     .globl place_\number
 place_\number:

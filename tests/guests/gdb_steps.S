@@ -3,21 +3,6 @@
  * instruction behind it ends at NAME_end. Left alone, the guest only halts.
  */
 #include "guest.h"
-#define IDT 0x104000
-
-    .macro set_gate vector, handler
-    mov $\handler, %eax
-    mov %ax, IDT + 16 * \vector
-    movw $8, IDT + 16 * \vector + 2
-    movw $0x8e00, IDT + 16 * \vector + 4
-    shr $16, %eax
-    mov %ax, IDT + 16 * \vector + 6
-    .endm
-
-    .macro label name
-    .globl \name
-\name:
-    .endm
 
     guest_start
     end_well

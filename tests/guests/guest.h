@@ -6,10 +6,27 @@
  *     get_char        the next byte of the input in al
  *     say_hex %reg    print " " and 16 hexadecimal digits
  *     end_well        hlt
+ *     label name      a label that debuggers know
+ *     set_gate 3, handler[, type, selector]   a gate in a table of the guest's own, at IDT; it uses eax
  *
  * All but end_well keep every register, except get_char al. They use the stack.
  */
 #define SERIAL 0xe9
+#define IDT 0x104000
+
+    .macro label name
+    .globl \name
+\name:
+    .endm
+
+    .macro set_gate vector, handler, type=0x8e00, selector=8
+    mov $\handler, %eax
+    mov %ax, IDT + 16 * \vector
+    movw $\selector, IDT + 16 * \vector + 2
+    movw $\type, IDT + 16 * \vector + 4
+    shr $16, %eax
+    mov %ax, IDT + 16 * \vector + 6
+    .endm
 
     .macro guest_start
     .section .start, "ax"

@@ -6,20 +6,10 @@
 #define PML4 0x100000
 #define PDPT 0x101000
 #define PD 0x102000
-#define IDT 0x104000
 #define TSS 0x105000
 #define USER_STACK 0x110000
 #define RING0_STACK 0x120000
 #define ANYWHERE 0x540000 /* behind 4 MB: not in the tables at first */
-
-    .macro set_gate vector, handler
-    mov $\handler, %eax
-    mov %ax, IDT + 16 * \vector
-    movw $0x18, IDT + 16 * \vector + 2
-    movw $0x8e00, IDT + 16 * \vector + 4
-    shr $16, %eax
-    mov %ax, IDT + 16 * \vector + 6
-    .endm
 
     guest_start
     mov $0x130000, %esp /* all that follows knows the first 2 MB only */
@@ -47,8 +37,8 @@
     say_hex %rax
     say "\n"
 
-    set_gate 0, divide_handler
-    set_gate 14, page_handler
+    set_gate 0, divide_handler, selector=0x18
+    set_gate 14, page_handler, selector=0x18
     lidt idt_pointer
     xor %ecx, %ecx
     mov $1, %eax

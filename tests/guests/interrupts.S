@@ -3,17 +3,7 @@
  * the FPU, and comes back by a privileged instruction.
  */
 #include "guest.h"
-#define IDT 0x104000
 #define USER_STACK 0x110000
-
-    .macro set_gate vector, handler
-    mov $\handler, %eax
-    mov %ax, IDT + 16 * \vector
-    movw $0x08, IDT + 16 * \vector + 2
-    movw $0x8e00, IDT + 16 * \vector + 4
-    shr $16, %eax
-    mov %ax, IDT + 16 * \vector + 6
-    .endm
 
     guest_start
     set_gate 3, breakpoint

@@ -3,22 +3,7 @@
  * end; or, entered at with_handlers, with one of its own for #BP and #GP; or, at with_one_handler, for #GP alone.
  */
 #include "guest.h"
-#define IDT 0x104000
 #define USER_STACK 0x110000
-
-    .macro set_gate vector, handler, type
-    mov $\handler, %eax
-    mov %ax, IDT + 16 * \vector
-    movw $0x08, IDT + 16 * \vector + 2
-    movw $\type, IDT + 16 * \vector + 4
-    shr $16, %eax
-    mov %ax, IDT + 16 * \vector + 6
-    .endm
-
-    .macro label name
-    .globl \name
-\name:
-    .endm
 
     guest_start
     jmp start

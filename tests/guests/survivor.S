@@ -3,13 +3,13 @@
  * each, as many as there are. The first instruction of each is `incl COUNT`; a cell that ends well runs into the next.
  */
 #include "guest.h"
-#define IDT 0x100000
+#define TABLE 0x100000
 #define COUNT 0x101000
 #define STACK 0x180000
 #define CELL_SHIFT 6
 
     guest_start
-    mov $IDT, %edi
+    mov $TABLE, %edi
     mov $256, %ecx
 1:  movl $(0x08 << 16), (%rdi) /* selector, and a handler below 64 KB */
     movw $survive, (%rdi)
@@ -28,6 +28,6 @@ survive:
 
     .data
 idt_register: .word 256 * 16 - 1
-    .quad IDT
+    .quad TABLE
     .balign 1 << CELL_SHIFT
 cells:
