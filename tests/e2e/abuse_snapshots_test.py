@@ -27,6 +27,7 @@ class Recorder:
         self.wire = self.vm.wire()
         self.wire.ask("qSupported:swbreak+;hwbreak+;error-message+")
         self.ended = False
+        self.had_ended = {}  # at each snapshot
 
     def monitor(self, command):
         self.wire.send("qRcmd," + command.encode().hex())
@@ -82,9 +83,13 @@ class Recorder:
         return {"registers": self.wire.ask("g"), "special": self.monitor("regs"), "memory": self.memory(),
                 "files": self.files()}
 
+    def snapshot(self, name):
+        self.monitor("snapshot " + name)
+        self.had_ended[name] = self.ended
+
     def restore(self, name):
         self.monitor("restore " + name)
-        self.ended = False
+        self.ended = self.had_ended[name]
 
 
 SAMPLES = ("hello", "echo", "files", "primes", "fibonacci", "paging", "crash", "usermode")
@@ -125,11 +130,11 @@ class ExactTest(GdbCase):
         recorder.run(self.actions(chance, points, chance.randrange(6)))
         if recorder.ended:
             return 0
-        recorder.monitor("snapshot start")
+        recorder.snapshot("start")
         before = recorder.everything()
         first, second = (self.actions(chance, points, chance.randrange(1, 8)) for _ in range(2))
         runs = [recorder.run(first)]
-        recorder.monitor("snapshot middle")
+        recorder.snapshot("middle")
         runs.append(recorder.run(second))
         self.spoil(recorder, chance)
         for name, at in (("middle", 1), ("start", 0), ("middle", 1)):
@@ -166,7 +171,7 @@ class ExactTest(GdbCase):
         abuse.done(done, "runs of samples repeated from snapshots")
 
     def to_the_end(self, recorder, what):
-        recorder.monitor("snapshot start")
+        recorder.snapshot("start")
         runs = []
         for _ in range(2):
             runs.append(recorder.run([("c",)]))
