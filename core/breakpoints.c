@@ -96,6 +96,9 @@ enum mh_status breakpoints_add(struct mh_vm *vm, const struct breakpoint *breakp
         if (is_same(&breakpoints->list[i], breakpoint))
             return MH_OK;
     }
+    if (breakpoints->count == BREAKPOINTS_MAX)
+        return mh_fail(err, MH_ERR_RANGE, "there are %u break- and watchpoints already, and no more are possible",
+                       BREAKPOINTS_MAX);
     enum mh_status status = check(vm, breakpoint, err);
     if (status != MH_OK)
         return status;
@@ -147,11 +150,14 @@ static int reserve_patch(struct breakpoints *breakpoints)
     return 0;
 }
 
-/* The patch at a place, as long as the guest has not written over it. */
+/* The patch at a place, as long as the guest has not written over it. All have the same opcode: most places need no look
+ * through the list. */
 static const struct patch *find_patch(const struct breakpoints *breakpoints, const uint8_t *at)
 {
+    if (breakpoints->patch_count == 0 || *at != breakpoints->patches[0].opcode)
+        return NULL;
     for (size_t i = 0; i < breakpoints->patch_count; i++) {
-        if (breakpoints->patches[i].at == at && *at == breakpoints->patches[i].opcode)
+        if (breakpoints->patches[i].at == at)
             return &breakpoints->patches[i];
     }
     return NULL;

@@ -79,15 +79,25 @@ static void what_is_there_is_not_added_twice(void **state)
     assert_null(breakpoints_at(of(m), 1));
 }
 
-static void there_is_no_limit_but_on_hardware(void **state)
+static void hardware_has_four_slots(void **state)
 {
     struct fake_machine *m = *state;
-    for (uint64_t i = 0; i < 1000; i++)
-        assert_int_equal(add(m, MH_BREAK_SOFTWARE, i, 1), MH_OK);
     for (uint64_t i = 0; i < DEBUG_REGISTERS; i++)
         assert_int_equal(add(m, MH_BREAK_HARDWARE, i, 1), MH_OK);
     refused(m, MH_BREAK_HARDWARE, 5, 1, "all four hardware slots are in use");
     assert_int_equal(add(m, MH_BREAK_HARDWARE, 0, 1), MH_OK);
+}
+
+static void the_list_has_an_end(void **state)
+{
+    struct fake_machine *m = *state;
+    for (uint64_t i = 0; i < BREAKPOINTS_MAX; i++)
+        assert_int_equal(add(m, i % 2 ? MH_BREAK_SOFTWARE : MH_BREAK_WATCH_READ, i, 1), MH_OK);
+    refused(m, MH_BREAK_SOFTWARE, 0, 1, "there are 4096 break- and watchpoints already");
+    refused(m, MH_BREAK_WATCH_READ, 1, 1, "there are 4096");
+    assert_int_equal(add(m, MH_BREAK_SOFTWARE, 1, 1), MH_OK); /* which is there */
+    breakpoints_remove(of(m), &(struct breakpoint){MH_BREAK_SOFTWARE, 1, 1});
+    assert_int_equal(add(m, MH_BREAK_WATCH_READ, 1, 1), MH_OK);
 }
 
 static void what_cannot_be_is_refused_in_words(void **state)
@@ -322,7 +332,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(what_is_there_is_not_added_twice),
-        TEST(there_is_no_limit_but_on_hardware),
+        TEST(hardware_has_four_slots),
+        TEST(the_list_has_an_end),
         TEST(what_cannot_be_is_refused_in_words),
         TEST(watches_that_do_not_fit_the_pages_there_are_are_refused),
         TEST(free_registers_serve_first_and_then_int3s),
