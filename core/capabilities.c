@@ -171,6 +171,7 @@ enum mh_status mh_host_describe(struct mh_host *host, mh_text_sink *sink, void *
     text_say(&to, "data-registers: %s\n", yes_or_no(debug.data_registers));
     text_say(&to, "execute-registers-in-ring-3: %s\n", yes_or_no(debug.user_registers));
     text_say(&to, "int3-in-ring-3: %s\n", debug.user_int3 ? "reported" : "lost");
+    text_say(&to, "steps-last: %s\n", yes_or_no(debug.steps_last));
     for (size_t i = 0; i < sizeof trials / sizeof trials[0] && status == MH_OK; i++)
         status = try_one(host, &trials[i], &to, err);
     return status;

@@ -21,6 +21,7 @@ struct host_debug {
     bool data_registers;    /* data breakpoints do */
     bool user_registers;    /* execute breakpoints do in ring 3, too */
     bool user_int3;         /* an INT3 in ring 3 is reported, whatever becomes of one in ring 0 */
+    bool steps_last;        /* asked for once, single steps go on, also past what KVM emulates */
 };
 
 struct debug {

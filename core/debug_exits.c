@@ -22,6 +22,13 @@ enum outcome debug_cannot_go_on(struct mh_stop *stop, int host_errno)
     return OUTCOME_STOPPED;
 }
 
+/* Does KVM still know? Where its emulator takes the trap flag away, a step can lose it without any exit to tell us. */
+static bool is_known(const struct debug *debug, const struct kvm_guest_debug *wanted)
+{
+    bool lasts = debug->host.steps_last || (wanted->control & KVM_GUESTDBG_SINGLESTEP) == 0;
+    return lasts && debug->control_is_current && memcmp(wanted, &debug->control, sizeof *wanted) == 0;
+}
+
 /* Tell KVM what to stop for, unless it knows. `once` are flags that act one time. */
 void debug_set_control(struct mh_vm *vm, uint32_t control, uint32_t once)
 {
@@ -30,7 +37,7 @@ void debug_set_control(struct mh_vm *vm, uint32_t control, uint32_t once)
     breakpoints_fill_registers(&debug->breakpoints, &wanted);
     if (wanted.control != 0)
         wanted.control |= KVM_GUESTDBG_ENABLE;
-    if (once == 0 && debug->control_is_current && memcmp(&wanted, &debug->control, sizeof wanted) == 0)
+    if (once == 0 && is_known(debug, &wanted))
         return;
     debug->control = wanted;
     wanted.control |= once != 0 ? once | KVM_GUESTDBG_ENABLE : 0;

@@ -7,6 +7,7 @@
 #define AT_EXECUTE 0x00u
 #define AT_DATA 0x10u
 #define AT_INT3 0x20u
+#define AT_INS 0x30u
 #define WATCHED 0x40u
 
 static const uint8_t code[] = {
@@ -25,6 +26,10 @@ static const uint8_t code[] = {
     0xf4, /* nop; hlt */
     [AT_INT3] = 0xcc,
     0xf4, /* int3; hlt */
+    [AT_INS] = 0x6c,
+    0x90,
+    0x90,
+    0xf4, /* insb; nop; nop; hlt */
 };
 
 uint32_t probe_run(struct mh_vm *vm, uint64_t rip, struct kvm_guest_debug *debug)
@@ -62,6 +67,26 @@ static enum host_int3 try_int3(struct mh_vm *vm)
     default:
         return HOST_INT3_LOST;
     }
+}
+
+/*
+ * A string instruction from a port is KVM's emulator's on every processor. Its end ends a step, and so does that of the
+ * next instruction, unless the emulator took the trap flag away.
+ */
+static bool try_steps(struct mh_vm *vm)
+{
+    struct kvm_guest_debug debug = {.control = KVM_GUESTDBG_SINGLESTEP};
+    struct kvm_regs *regs = vcpu_regs(&vm->vcpu);
+    if (regs == NULL)
+        return false;
+    regs->rdi = WATCHED;
+    if (probe_run(vm, AT_INS, &debug) != KVM_EXIT_IO)
+        return false;
+    for (unsigned i = 0; i < 2; i++) {
+        if (vcpu_run(&vm->vcpu) < 0 || vm->vcpu.run->exit_reason != KVM_EXIT_DEBUG)
+            return false;
+    }
+    return true;
 }
 
 /* Go to ring 3, in which the machine's own tables let nothing but a fault out again. */
@@ -124,6 +149,7 @@ enum mh_status probe_host(struct mh_host *host, struct host_debug *found, struct
     found->execute_registers = register_fires(vm, AT_EXECUTE, AT_EXECUTE + 1, DR7_EXECUTE_0);
     found->data_registers = register_fires(vm, AT_DATA, WATCHED, DR7_WRITE_0);
     found->int3 = try_int3(vm);
+    found->steps_last = try_steps(vm);
     try_ring_3(vm, found);
     mh_vm_destroy(vm);
     return MH_OK;

@@ -15,7 +15,7 @@ PROBED = {
     "kernel": None, "kvm-api": ("12",), "xcr0": None,
     "synchronized-registers": YES_NO, "coalesced-ports": YES_NO, "read-only-memory": YES_NO,
     "int3": ("reported", "error", "lost"), "execute-registers": YES_NO, "data-registers": YES_NO,
-    "execute-registers-in-ring-3": YES_NO, "int3-in-ring-3": ("reported", "lost"),
+    "execute-registers-in-ring-3": YES_NO, "int3-in-ring-3": ("reported", "lost"), "steps-last": YES_NO,
     "hlt-when-stepped": ("reported", "missed"), "rip-at-out": ("at it", "after it"), "step-after-out": KEPT_LOST,
     "trap-flag-in-pushf": ("shown", "hidden"), "software-interrupts": ("delivered", "error"),
     "registers-after-triple-fault": KEPT_LOST, "stack-faults": YES_NO, "reserved-bit-faults": YES_NO,

@@ -113,6 +113,16 @@ class StringsTest(StepCase):
         self.one("one_in", rax=0)
         self.assertEqual(self.gdb.value("$rax"), ord("r"))
 
+    def test_what_follows_an_instruction_kvm_emulates(self):
+        """KVM's emulator may end a step without an exit to us, and take the trap flag for the next one away."""
+        self.vm.run.send(b"0123")
+        for label, pointer in (("rep_insb", "rdi"), ("rep_outsb", "rsi")):
+            self.at(label + "_nops", rcx=4, rdx=0xe9, **{pointer: 0x60000})
+            self.finish_string(label + "_nops", 4)
+            for nops in range(1, 4):
+                self.gdb("stepi")
+                self.assertEqual(self.gdb.pc(), self.address(label + "_nops_end") + nops)
+
     def test_rep_movsb(self):
         self.at("rep_movsb", rsi="&text_out", rdi=0x60000, rcx=8)
         self.finish_string("rep_movsb", 8)

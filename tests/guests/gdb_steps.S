@@ -50,6 +50,20 @@ label rep_insb
     rep insb
 label rep_insb_end
     hlt
+label rep_insb_nops
+    rep insb
+label rep_insb_nops_end
+    .rept 4
+    nop
+    .endr
+    hlt
+label rep_outsb_nops
+    rep outsb
+label rep_outsb_nops_end
+    .rept 4
+    nop
+    .endr
+    hlt
 label rep_movsb
     rep movsb
 label rep_movsb_end

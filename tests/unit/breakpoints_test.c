@@ -13,7 +13,7 @@ static int set_up(void **state)
 {
     struct fake_machine *m = fake_machine_make("\x90\x90\x90\x90\xf4", 5);
     fake_machine_create(m);
-    m->vm->debug.host = (struct host_debug){HOST_INT3_REPORTED, true, true, true, true};
+    m->vm->debug.host = (struct host_debug){HOST_INT3_REPORTED, true, true, true, true, true};
     *state = m;
     return 0;
 }

@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <string.h>
 
+#define INS 0x30u /* where the probe has it */
+
 /* A processor that makes the exit of each entry as the test says. */
 struct fixture {
     struct mh_host *host;
@@ -75,6 +77,25 @@ static void exits_decide(void **state)
     assert_text_has(describe(f, KVM_EXIT_INTERNAL_ERROR), "\nint3: error\n");
 }
 
+/* Of two steps, the first is that of an instruction KVM emulates and needs data for. */
+static int step(void *ctx, struct kvm_run *run)
+{
+    const struct fixture *f = ctx;
+    bool needs_data = fake_kvm.regs.rip == INS;
+    if (needs_data)
+        fake_kvm.regs.rip++;
+    run->exit_reason = needs_data ? KVM_EXIT_IO : f->exit_reason;
+    return 0;
+}
+
+static void steps_last_if_one_follows_what_kvm_emulates(void **state)
+{
+    struct fixture *f = *state;
+    fake_kvm.on_run = step;
+    assert_text_has(describe(f, KVM_EXIT_DEBUG), "\nsteps-last: yes\n");
+    assert_text_has(describe(f, KVM_EXIT_HLT), "\nsteps-last: no\n");
+}
+
 static void what_kvm_lacks_is_said(void **state)
 {
     struct fixture *f = *state;
@@ -109,9 +130,8 @@ static void a_machine_that_cannot_be_made_is_an_error(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(all_is_tried_whatever_comes_of_it),
-        TEST(exits_decide),
-        TEST(what_kvm_lacks_is_said),
+        TEST(all_is_tried_whatever_comes_of_it),           TEST(exits_decide),
+        TEST(steps_last_if_one_follows_what_kvm_emulates), TEST(what_kvm_lacks_is_said),
         TEST(a_machine_that_cannot_be_made_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

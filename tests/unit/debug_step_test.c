@@ -162,6 +162,33 @@ static void a_hlt_of_the_guest_is_the_end(void **state)
     assert_int_equal(fake_kvm.regs.rip, 5);
 }
 
+static void steps(struct fixture *f)
+{
+    (void)f;
+    fake_kvm.regs.rip = 2;
+    fake_kvm.run->exit_reason = KVM_EXIT_DEBUG;
+}
+
+/* How often KVM is told to step when the nop is stepped twice. */
+static unsigned controls_of_two_steps(struct fixture *f, bool steps_last)
+{
+    f->machine->vm->debug.host.steps_last = steps_last;
+    unsigned before = fake_kvm_count(KVM_SET_GUEST_DEBUG);
+    for (unsigned i = 0; i < 2; i++) {
+        f->entries = 0;
+        steps_to(f, 1, 2);
+    }
+    return fake_kvm_count(KVM_SET_GUEST_DEBUG) - before;
+}
+
+static void where_steps_do_not_last_each_is_asked_for(void **state)
+{
+    struct fixture *f = *state;
+    f->enter = steps;
+    assert_int_equal(controls_of_two_steps(f, true), 1);
+    assert_int_equal(controls_of_two_steps(f, false), 2);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -171,6 +198,7 @@ int main(void)
         TEST(sti_does_not_take_the_next_instruction_along),
         TEST(iret_ends_where_it_leads),
         TEST(nothing_is_patched_for_other_rings),
+        TEST(where_steps_do_not_last_each_is_asked_for),
         TEST(a_hlt_of_the_guest_is_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
