@@ -70,6 +70,20 @@ static const size_t segment_offsets[MH_SEG_COUNT] = {
     [MH_LDTR] = offsetof(struct kvm_sregs, ldt), [MH_TR] = offsetof(struct kvm_sregs, tr),
 };
 
+/* The system registers that are plain numbers: where KVM keeps them, and where we do. */
+static const struct {
+    size_t kvm, ours;
+} numbers[] = {
+    {offsetof(struct kvm_sregs, cr0), offsetof(struct mh_x86_system, cr0)},
+    {offsetof(struct kvm_sregs, cr2), offsetof(struct mh_x86_system, cr2)},
+    {offsetof(struct kvm_sregs, cr3), offsetof(struct mh_x86_system, cr3)},
+    {offsetof(struct kvm_sregs, cr4), offsetof(struct mh_x86_system, cr4)},
+    {offsetof(struct kvm_sregs, cr8), offsetof(struct mh_x86_system, cr8)},
+    {offsetof(struct kvm_sregs, efer), offsetof(struct mh_x86_system, efer)},
+};
+
+#define NUMBER_COUNT (sizeof numbers / sizeof numbers[0])
+
 static void read_system(const struct kvm_sregs *from, struct mh_x86_system *to)
 {
     for (unsigned i = 0; i < MH_SEG_COUNT; i++) {
@@ -79,12 +93,8 @@ static void read_system(const struct kvm_sregs *from, struct mh_x86_system *to)
     }
     to->gdt = (struct mh_x86_table){.base = from->gdt.base, .limit = from->gdt.limit};
     to->idt = (struct mh_x86_table){.base = from->idt.base, .limit = from->idt.limit};
-    to->cr0 = from->cr0;
-    to->cr2 = from->cr2;
-    to->cr3 = from->cr3;
-    to->cr4 = from->cr4;
-    to->cr8 = from->cr8;
-    to->efer = from->efer;
+    for (unsigned i = 0; i < NUMBER_COUNT; i++)
+        memcpy((char *)to + numbers[i].ours, (const char *)from + numbers[i].kvm, sizeof(uint64_t));
 }
 
 static void write_system(const struct mh_x86_system *from, struct kvm_sregs *to)
@@ -97,12 +107,8 @@ static void write_system(const struct mh_x86_system *from, struct kvm_sregs *to)
     }
     to->gdt = (struct kvm_dtable){.base = from->gdt.base, .limit = from->gdt.limit};
     to->idt = (struct kvm_dtable){.base = from->idt.base, .limit = from->idt.limit};
-    to->cr0 = from->cr0;
-    to->cr2 = from->cr2;
-    to->cr3 = from->cr3;
-    to->cr4 = from->cr4;
-    to->cr8 = from->cr8;
-    to->efer = from->efer;
+    for (unsigned i = 0; i < NUMBER_COUNT; i++)
+        memcpy((char *)to + numbers[i].kvm, (const char *)from + numbers[i].ours, sizeof(uint64_t));
 }
 
 /* ---- x87, SSE, AVX: the standard form of the XSAVE area (Intel SDM volume 1, 13.4) ---- */
