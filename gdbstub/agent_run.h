@@ -20,9 +20,12 @@ struct agent_run {
  */
 typedef enum mh_status agent_bytecode_fn(struct agent_run *run, uint64_t *at, uint64_t operand);
 
+/* The bytecode that reads one byte; those for 2, 4 and 8 are next to it. */
+#define AGENT_REF8 0x17
+
 /* The bytecodes that look at the world or change it. */
-agent_bytecode_fn agent_ref8, agent_ref16, agent_ref32, agent_ref64, agent_read_register, agent_get_variable,
-    agent_set_variable, agent_trace, agent_trace_quick, agent_trace_string, agent_trace_variable, agent_printf;
+agent_bytecode_fn agent_ref, agent_read_register, agent_get_variable, agent_set_variable, agent_trace,
+    agent_trace_quick, agent_trace_string, agent_trace_variable, agent_printf;
 
 /* The error of the bytecode `name`, which pops more than there is: MH_ERR_USAGE, with run->err saying so. */
 enum mh_status agent_underflow(const struct agent_run *run, const char *name);

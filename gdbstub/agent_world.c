@@ -3,38 +3,17 @@
 
 #include <inttypes.h>
 
-static enum mh_status ref(const struct agent_run *run, uint64_t *at, size_t length)
+/* ref8, ref16, ref32 and ref64 follow each other, and nothing follows them in the code. */
+enum mh_status agent_ref(struct agent_run *run, uint64_t *at, uint64_t operand)
 {
+    size_t length = (size_t)1 << (run->expression->code[run->pc - 1] - AGENT_REF8);
     uint64_t address = at[0];
 
+    (void)operand;
     at[0] = 0;
     if (!run->world->read_memory(run->world->ctx, address, &at[0], length))
         return mh_fail(run->err, MH_ERR_RANGE, "cannot read memory at 0x%" PRIx64, address);
     return MH_OK;
-}
-
-enum mh_status agent_ref8(struct agent_run *run, uint64_t *at, uint64_t operand)
-{
-    (void)operand;
-    return ref(run, at, 1);
-}
-
-enum mh_status agent_ref16(struct agent_run *run, uint64_t *at, uint64_t operand)
-{
-    (void)operand;
-    return ref(run, at, 2);
-}
-
-enum mh_status agent_ref32(struct agent_run *run, uint64_t *at, uint64_t operand)
-{
-    (void)operand;
-    return ref(run, at, 4);
-}
-
-enum mh_status agent_ref64(struct agent_run *run, uint64_t *at, uint64_t operand)
-{
-    (void)operand;
-    return ref(run, at, 8);
 }
 
 enum mh_status agent_read_register(struct agent_run *run, uint64_t *at, uint64_t number)
