@@ -8,13 +8,16 @@ static enum gdb_outcome refused(struct gdb_session *session, const struct mh_err
     return gdb_session_fail(session, GDB_ERROR_FAILED, "%s", err->text);
 }
 
-static enum mh_status read_regs(struct gdb_session *session, const struct gdb_machine *machine, unsigned groups,
-                                struct mh_error *err)
+/* Fills session->regs. False, with the error reply made, when that cannot be. */
+static bool read_regs(struct gdb_session *session, const struct gdb_machine *machine, unsigned groups)
 {
     const struct mh_debug_target *target = session->machines->target;
+    struct mh_error err = {.text = ""};
 
-    err->text[0] = '\0';
-    return target->ops->read_regs(target->ctx, machine->vm, groups, &session->regs, err);
+    if (target->ops->read_regs(target->ctx, machine->vm, groups, &session->regs, &err) == MH_OK)
+        return true;
+    refused(session, &err);
+    return false;
 }
 
 /* How many registers g and G carry: a debugger that has not read the description takes more for an error. */
@@ -27,7 +30,6 @@ enum gdb_outcome gdb_cmd_read_all_regs(struct gdb_session *session, struct gdb_t
 {
     const struct gdb_machine *machine = gdb_session_machine(session);
     const struct gdb_x86_layout *layout;
-    struct mh_error err;
     uint8_t *to = session->scratch;
     unsigned count;
 
@@ -40,8 +42,8 @@ enum gdb_outcome gdb_cmd_read_all_regs(struct gdb_session *session, struct gdb_t
         gdb_frame_put_regs(session, 0, count);
         return GDB_REPLY;
     }
-    if (read_regs(session, machine, layout->regs, &err) != MH_OK)
-        return refused(session, &err);
+    if (!read_regs(session, machine, layout->regs))
+        return GDB_REPLY;
     for (unsigned i = 0; i < count; i++) {
         gdb_x86_get(layout->reg[i], &session->regs, to);
         to += layout->reg[i]->size;
@@ -103,7 +105,6 @@ enum gdb_outcome gdb_cmd_write_all_regs(struct gdb_session *session, struct gdb_
 {
     const struct gdb_machine *machine = gdb_session_machine(session);
     const struct gdb_x86_layout *layout;
-    struct mh_error err;
     unsigned bad, count;
     size_t digits;
 
@@ -114,8 +115,8 @@ enum gdb_outcome gdb_cmd_write_all_regs(struct gdb_session *session, struct gdb_
     digits = 2 * bytes_of(layout, count);
     if (gdb_text_length(&args) != digits || !gdb_hex_decode(session->scratch, args.at, digits))
         return gdb_session_malformed(session);
-    if (read_regs(session, machine, layout->regs, &err) != MH_OK)
-        return refused(session, &err);
+    if (!read_regs(session, machine, layout->regs))
+        return GDB_REPLY;
     session->new_regs = session->regs;
     bad = unpack(session, layout, count);
     if (bad < count)
@@ -124,62 +125,70 @@ enum gdb_outcome gdb_cmd_write_all_regs(struct gdb_session *session, struct gdb_
     return write_changes(session, machine, changed_groups(session, layout));
 }
 
-/* The register a number at the cursor names; NULL, with the error reply made, when there is none. */
-static const struct gdb_x86_reg *numbered(struct gdb_session *session, struct gdb_text *args, unsigned *number)
-{
-    const struct gdb_x86_layout *layout = gdb_session_layout(session);
-    uint64_t read;
+/* What p and P are about. */
+struct one_reg {
+    const struct gdb_machine *machine;
+    const struct gdb_x86_reg *reg;
+    unsigned number;
+};
 
-    if (!gdb_text_u64(args, &read)) {
+/* The register a number at the cursor names. False, with the error reply made, when there is none. */
+static bool take_number(struct gdb_session *session, struct gdb_text *args, struct one_reg *one)
+{
+    const struct gdb_x86_layout *layout;
+    uint64_t number;
+
+    one->machine = gdb_session_machine(session);
+    if (!one->machine)
+        return false;
+    layout = gdb_session_layout(session);
+    if (!gdb_text_u64(args, &number)) {
         gdb_session_malformed(session);
-        return NULL;
+        return false;
     }
-    if (read >= layout->count) {
-        gdb_session_fail(session, GDB_ERROR_FAILED, "no register has number %llu", (unsigned long long)read);
-        return NULL;
+    if (number >= layout->count) {
+        gdb_session_fail(session, GDB_ERROR_FAILED, "no register has number %llu", (unsigned long long)number);
+        return false;
     }
-    *number = (unsigned)read;
-    return layout->reg[read];
+    one->number = (unsigned)number;
+    one->reg = layout->reg[number];
+    return true;
 }
 
 enum gdb_outcome gdb_cmd_read_reg(struct gdb_session *session, struct gdb_text args)
 {
-    unsigned number;
-    const struct gdb_machine *machine = gdb_session_machine(session);
-    const struct gdb_x86_reg *reg = machine ? numbered(session, &args, &number) : NULL;
-    struct mh_error err;
+    struct one_reg one;
 
-    if (!reg)
+    if (!take_number(session, &args, &one))
         return GDB_REPLY;
     if (!gdb_text_empty(&args))
         return gdb_session_malformed(session);
     if (session->looking) {
-        gdb_frame_put_regs(session, number, 1);
+        gdb_frame_put_regs(session, one.number, 1);
         return GDB_REPLY;
     }
-    if (read_regs(session, machine, reg->regs, &err) != MH_OK)
-        return refused(session, &err);
-    gdb_x86_get(reg, &session->regs, session->scratch);
-    gdb_reply_hex(&session->out, session->scratch, reg->size);
+    if (!read_regs(session, one.machine, one.reg->regs))
+        return GDB_REPLY;
+    gdb_x86_get(one.reg, &session->regs, session->scratch);
+    gdb_reply_hex(&session->out, session->scratch, one.reg->size);
     return GDB_REPLY;
 }
 
 enum gdb_outcome gdb_cmd_write_reg(struct gdb_session *session, struct gdb_text args)
 {
-    unsigned number;
-    const struct gdb_machine *machine = gdb_session_machine(session);
-    const struct gdb_x86_reg *reg = machine ? numbered(session, &args, &number) : NULL;
-    struct mh_error err;
+    const struct gdb_x86_reg *reg;
+    struct one_reg one;
 
-    if (!reg)
+    if (!take_number(session, &args, &one))
         return GDB_REPLY;
+    reg = one.reg;
     if (!gdb_text_eat(&args, '=') || gdb_text_length(&args) != 2u * reg->size ||
         !gdb_hex_decode(session->scratch, args.at, 2u * reg->size))
         return gdb_session_malformed(session);
-    if (read_regs(session, machine, reg->regs, &err) != MH_OK)
-        return refused(session, &err);
+    if (!read_regs(session, one.machine, reg->regs))
+        return GDB_REPLY;
     session->new_regs = session->regs;
     if (!gdb_x86_set(reg, &session->new_regs, session->scratch))
         return gdb_session_fail(session, GDB_ERROR_FAILED, "%s has %u bits", reg->name, reg->stored * 8u);
-    return write_changes(session, machine, reg->regs);
+    return write_changes(session, one.machine, reg->regs);
 }
