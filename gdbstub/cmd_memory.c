@@ -48,42 +48,41 @@ static bool read_guest(struct gdb_session *session, uint64_t address, void *to, 
                                     done) == MH_OK;
 }
 
+/* Adds to the reply what is readable of a range, of its first `most` bytes, in the way `put` writes it. */
+static enum gdb_outcome reply_memory(struct gdb_session *session, const struct range *range, size_t most,
+                                     void (*put)(struct gdb_reply *reply, const void *bytes, size_t length))
+{
+    size_t length = clip(range, most), done;
+    void *stage = gdb_reply_stage(&session->out, &length);
+
+    if (!read_guest(session, range->address, stage, length, &done))
+        return no_access(session, range->address);
+    put(&session->out, stage, done);
+    return GDB_REPLY;
+}
+
 enum gdb_outcome gdb_cmd_read_memory(struct gdb_session *session, struct gdb_text args)
 {
     struct range range;
-    size_t length, done;
-    void *stage;
 
     if (!gdb_session_machine(session))
         return GDB_REPLY;
     /* no bytes would be the empty reply, which means something else */
     if (!read_range(&args, &range) || !gdb_text_empty(&args) || range.length == 0)
         return gdb_session_malformed(session);
-    length = clip(&range, GDB_PACKET_SIZE / 2);
-    stage = gdb_reply_stage(&session->out, &length);
-    if (!read_guest(session, range.address, stage, length, &done))
-        return no_access(session, range.address);
-    gdb_reply_hex(&session->out, stage, done);
-    return GDB_REPLY;
+    return reply_memory(session, &range, GDB_PACKET_SIZE / 2, gdb_reply_hex);
 }
 
 enum gdb_outcome gdb_cmd_read_memory_binary(struct gdb_session *session, struct gdb_text args)
 {
     struct range range;
-    size_t length, done;
-    void *stage;
 
     if (!gdb_session_machine(session))
         return GDB_REPLY;
     if (!read_range(&args, &range) || !gdb_text_empty(&args))
         return gdb_session_malformed(session);
     gdb_reply_char(&session->out, 'b');
-    length = clip(&range, GDB_PACKET_SIZE - 1);
-    stage = gdb_reply_stage(&session->out, &length);
-    if (!read_guest(session, range.address, stage, length, &done))
-        return no_access(session, range.address);
-    gdb_reply_binary(&session->out, stage, done);
-    return GDB_REPLY;
+    return reply_memory(session, &range, GDB_PACKET_SIZE - 1, gdb_reply_binary);
 }
 
 static enum gdb_outcome write_guest(struct gdb_session *session, const struct range *range, const void *from)
