@@ -110,18 +110,6 @@ static void try_ring_3(struct mh_vm *vm, struct host_debug *found)
                        vm->vcpu.run->debug.arch.exception == EXCEPTION_BREAKPOINT;
 }
 
-static int no_read(void *ctx)
-{
-    (void)ctx;
-    return MH_SERIAL_INPUT_ENDED;
-}
-
-static int no_write(void *ctx, const uint8_t *bytes, size_t length)
-{
-    (void)ctx, (void)bytes, (void)length;
-    return 0;
-}
-
 enum mh_status probe_machine(struct mh_host *host, const void *bytes, size_t length, struct mh_vm **vm,
                              struct mh_error *err)
 {
@@ -133,7 +121,6 @@ enum mh_status probe_machine(struct mh_host *host, const void *bytes, size_t len
                                         .ram_size = 2u << 20,
                                         .page_size = 2u << 20,
                                         .image = image,
-                                        .serial = {.write = no_write, .read = no_read},
                                         .limits = {.open_files = 1, .bytes_written = 1}};
     status = mh_vm_create(host, &config, vm, err);
     mh_image_free(image);

@@ -17,7 +17,7 @@ void serial_flush(struct serial *serial)
     unsigned length = atomic_load_explicit(&serial->pending, memory_order_relaxed);
     if (length == 0)
         return;
-    if (serial->error == 0) {
+    if (serial->error == 0 && serial->end.write != NULL) {
         int result = serial->end.write(serial->end.ctx, serial->buffer, length);
         if (result < 0)
             serial->error = -result;
@@ -43,7 +43,7 @@ static int64_t byte_source(void *source_ctx, void *to, size_t length)
 {
     (void)length; /* one byte an operation */
     struct serial *serial = source_ctx;
-    int result = serial->end.read(serial->end.ctx);
+    int result = serial->end.read != NULL ? serial->end.read(serial->end.ctx) : MH_SERIAL_INPUT_ENDED;
     if (result == MH_SERIAL_INTERRUPTED)
         return -EINTR;
     if (result < MH_SERIAL_INTERRUPTED)

@@ -78,10 +78,11 @@ void mh_shared_files_close(struct mh_shared_files *files);
 /* The other end of the serial port. Called from the machine's thread. */
 struct mh_serial_end {
     void *ctx;
-    /* Take `length` bytes. Returns 0, minus an errno, or -EINTR when a stop was asked for and not all was written. */
+    /* Take `length` bytes. Returns 0, minus an errno, or -EINTR when a stop was asked for and not all was written.
+     * NULL: they go nowhere. */
     int (*write)(void *ctx, const uint8_t *bytes, size_t length);
     /* Wait for a byte: 0 to 255, MH_SERIAL_INPUT_ENDED, MH_SERIAL_INTERRUPTED (a signal came), or minus an errno
-     * (of which -EPERM and -ENOENT are taken by the two others). */
+     * (of which -EPERM and -ENOENT are taken by the two others). NULL: there is no input. */
     int (*read)(void *ctx);
 };
 

@@ -44,12 +44,6 @@ static int count_output(void *ctx, const uint8_t *bytes, size_t length)
     return 0;
 }
 
-static int no_input(void *ctx)
-{
-    (void)ctx;
-    return MH_SERIAL_INPUT_ENDED;
-}
-
 static uint64_t draw(struct lives *lives)
 {
     pthread_mutex_lock(&lives->mutex);
@@ -67,7 +61,7 @@ static bool live(struct lives *lives)
                                         .ram_size = (uint64_t)2 << (20 + random % 3),
                                         .page_size = (random & 8) != 0 ? 4096 : 2u << 20,
                                         .image = lives->image,
-                                        .serial = {.ctx = lives, .write = count_output, .read = no_input},
+                                        .serial = {.ctx = lives, .write = count_output},
                                         .limits = {.open_files = 1, .bytes_written = 1}};
     struct mh_vm *vm;
     struct mh_error err;

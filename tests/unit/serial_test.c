@@ -192,6 +192,19 @@ static void what_was_printed_is_handed_on_before_input_is_awaited(void **state)
     assert_int_equal(f->wire.taken_before_read, 6);
 }
 
+static void a_port_without_another_end_takes_everything_and_has_no_input(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t got = 0;
+    serial_init(&f->serial, (struct mh_serial_end){.ctx = NULL});
+    put_text(f, "lost");
+    serial_flush(&f->serial);
+    assert_int_equal(atomic_load(&f->serial.pending), 0);
+    assert_int_equal(f->serial.error, 0);
+    assert_int_equal(serial_get(&f->serial, &f->inbound, &got), 0);
+    assert_int_equal(got, 0xff);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -208,6 +221,7 @@ int main(void)
         TEST(an_interrupted_read_takes_nothing),
         TEST(a_failed_read_is_passed_on),
         TEST(what_was_printed_is_handed_on_before_input_is_awaited),
+        TEST(a_port_without_another_end_takes_everything_and_has_no_input),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

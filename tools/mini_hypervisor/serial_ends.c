@@ -57,18 +57,6 @@ static int stdio_write(void *ctx, const uint8_t *bytes, size_t length)
     return console_port_write(&end->port, bytes, length);
 }
 
-static int no_read(void *ctx)
-{
-    (void)ctx;
-    return MH_SERIAL_INPUT_ENDED;
-}
-
-static int no_write(void *ctx, const uint8_t *bytes, size_t length)
-{
-    (void)ctx, (void)bytes, (void)length;
-    return 0;
-}
-
 static int fd_write(void *ctx, const uint8_t *bytes, size_t length)
 {
     struct serial_end *end = ctx;
@@ -162,13 +150,13 @@ struct mh_serial_end serial_end_for_vm(struct serial_end *end)
     case SERIAL_STDIO:
         return (struct mh_serial_end){.ctx = end, .write = stdio_write, .read = stdio_read};
     case SERIAL_FILE:
-        return (struct mh_serial_end){.ctx = end, .write = fd_write, .read = no_read};
+        return (struct mh_serial_end){.ctx = end, .write = fd_write};
     case SERIAL_PTY:
         return (struct mh_serial_end){.ctx = end, .write = fd_write, .read = pty_read};
     case SERIAL_NULL:
         break;
     }
-    return (struct mh_serial_end){.ctx = end, .write = no_write, .read = no_read};
+    return (struct mh_serial_end){.ctx = end};
 }
 
 #define PTY_POLL_MS 5
