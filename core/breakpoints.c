@@ -150,8 +150,8 @@ static int reserve_patch(struct breakpoints *breakpoints)
     return 0;
 }
 
-/* The patch at a place, as long as the guest has not written over it. All have the same opcode: most places need no look
- * through the list. */
+/* The patch at a place, as long as the guest has not written over it. All have the same opcode: most places need no
+ * look through the list. */
 static const struct patch *find_patch(const struct breakpoints *breakpoints, const uint8_t *at)
 {
     if (breakpoints->patch_count == 0 || *at != breakpoints->patches[0].opcode)

@@ -47,8 +47,8 @@ struct breakpoints {
 
 struct mh_vm;
 
-/* Put one on the list. MH_OK also when it is there already; MH_ERR_RANGE or MH_ERR_HOST with words for the debugger, and
- * nothing changed, when the list is full or this one cannot be. */
+/* Put one on the list. MH_OK also when it is there already; MH_ERR_RANGE or MH_ERR_HOST with words for the debugger,
+ * and nothing changed, when the list is full or this one cannot be. */
 enum mh_status breakpoints_add(struct mh_vm *vm, const struct breakpoint *breakpoint, struct mh_error *err);
 /* Take one off the list, if it is there. */
 void breakpoints_remove(struct breakpoints *breakpoints, const struct breakpoint *breakpoint);

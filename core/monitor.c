@@ -103,6 +103,13 @@ static enum mh_status take_snapshot(struct mh_vm *vm, const char *argument, cons
     return snapshot_list_take(vm, argument, err);
 }
 
+static enum mh_status forget_snapshot(struct mh_vm *vm, const char *argument, const struct text_output *output,
+                                      struct mh_error *err)
+{
+    (void)output;
+    return snapshot_list_forget(&vm->snapshots, argument, err);
+}
+
 static enum mh_status show_snapshots(struct mh_vm *vm, const char *argument, const struct text_output *output,
                                      struct mh_error *err)
 {
@@ -147,10 +154,10 @@ struct command {
 };
 
 static const struct command commands[] = {
-    {"regs", show_registers},      {"pt", show_walk},      {"map", show_map},
-    {"files", show_files},         {"stats", show_stats},  {"snapshot", take_snapshot},
-    {"snapshots", show_snapshots}, {"catch", catch_event}, {"uncatch", forget_catch},
-    {"core", write_core},
+    {"regs", show_registers},      {"pt", show_walk},           {"map", show_map},
+    {"files", show_files},         {"stats", show_stats},       {"snapshot", take_snapshot},
+    {"snapshots", show_snapshots}, {"catch", catch_event},      {"uncatch", forget_catch},
+    {"core", write_core},          {"forget", forget_snapshot},
 };
 
 enum mh_status monitor_run(struct mh_vm *vm, const char *command, mh_text_sink *sink, void *sink_ctx,

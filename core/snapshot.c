@@ -4,6 +4,7 @@
 #include "processor_state.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,6 +38,25 @@ size_t snapshot_pages(const struct snapshot *snapshot)
 static enum mh_status fail(struct mh_error *err, const char *what, int error)
 {
     return mh_fail(err, MH_ERR_HOST, "%s: %s", what, strerror(error));
+}
+
+#define FILES_ROOM (256ull << 20)
+
+/* Who lets a guest write more than that wants to take one snapshot at least. */
+uint64_t snapshot_room(const struct mh_file_limits *limits)
+{
+    return limits->bytes_written > FILES_ROOM ? limits->bytes_written : FILES_ROOM;
+}
+
+/* Files, too, which the guest may write as often as it is put back. */
+static enum mh_status take_files(struct mh_vm *vm, struct snapshot *snapshot, struct mh_error *err)
+{
+    int result = file_snapshot_take(&vm->file.store, &vm->snapshot_room, &snapshot->files);
+    if (result == -EFBIG)
+        return mh_fail(err, MH_ERR_RANGE,
+                       "the files of all snapshots would be more than %" PRIu64 " MB: monitor forget NAME drops one",
+                       snapshot_room(&vm->config.limits) >> 20);
+    return result < 0 ? fail(err, "cannot copy the machine's files", -result) : MH_OK;
 }
 
 #define FRAGMENTS_MAX 64u
@@ -85,9 +105,9 @@ static enum mh_status take(struct mh_vm *vm, struct snapshot *snapshot, struct m
     result = memory_image_take(&vm->memory_base, &vm->memory, &snapshot->memory);
     if (result < 0)
         return fail(err, "cannot copy the machine's memory", -result);
-    result = file_snapshot_take(&vm->file.store, &snapshot->files);
-    if (result < 0)
-        return fail(err, "cannot copy the machine's files", -result);
+    enum mh_status status = take_files(vm, snapshot, err);
+    if (status != MH_OK)
+        return status;
     snapshot->request = vm->file.request;
     snapshot->input = inbound_keep(&vm->inbound);
     return MH_OK;

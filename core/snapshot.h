@@ -10,8 +10,12 @@
 
 struct snapshot;
 
+/* How many bytes of files all snapshots of a machine may have together; what they share counts once. */
+uint64_t snapshot_room(const struct mh_file_limits *limits);
+
 /*
- * Take a snapshot of a machine that is stopped. MH_OK with *snapshot set; MH_ERR_HOST, with the machine as it was. The
+ * Take a snapshot of a machine that is stopped. MH_OK with *snapshot set; MH_ERR_RANGE when snapshots have no room for
+ * what its files hold, or MH_ERR_HOST, with the machine as it was. The
  * first one makes a machine keep its input and KVM note what the guest writes, from then on.
  */
 enum mh_status snapshot_take(struct mh_vm *vm, struct snapshot **snapshot, struct mh_error *err);

@@ -28,7 +28,7 @@ enum mh_status snapshot_list_take(struct mh_vm *vm, const char *name, struct mh_
     if (!is_name(name))
         return mh_fail(err, MH_ERR_USAGE, "snapshot: say a name, one word of at most %u bytes", SNAPSHOT_NAME_MAX);
     if (at == SNAPSHOTS_MAX)
-        return mh_fail(err, MH_ERR_USAGE, "there are %u snapshots, no more are kept: take it under the name of one",
+        return mh_fail(err, MH_ERR_USAGE, "there are %u snapshots, no more are kept: monitor forget NAME drops one",
                        SNAPSHOTS_MAX);
     enum mh_status status = snapshot_take(vm, &snapshot, err);
     if (status != MH_OK)
@@ -41,13 +41,26 @@ enum mh_status snapshot_list_take(struct mh_vm *vm, const char *name, struct mh_
     return MH_OK;
 }
 
+static enum mh_status is_not_there(const char *name, struct mh_error *err)
+{
+    return mh_fail(err, MH_ERR_USAGE, "there is no snapshot '%s': monitor snapshots lists them", name);
+}
+
 enum mh_status snapshot_list_put_back(struct mh_vm *vm, const char *name, struct mh_error *err)
 {
     const struct snapshot_list *list = &vm->snapshots;
     unsigned at = find(list, name);
+    return at < list->count ? snapshot_put_back(vm, list->entry[at].snapshot, err) : is_not_there(name, err);
+}
+
+enum mh_status snapshot_list_forget(struct snapshot_list *list, const char *name, struct mh_error *err)
+{
+    unsigned at = find(list, name);
     if (at == list->count)
-        return mh_fail(err, MH_ERR_USAGE, "there is no snapshot '%s': monitor snapshots lists them", name);
-    return snapshot_put_back(vm, list->entry[at].snapshot, err);
+        return is_not_there(name, err);
+    snapshot_free(list->entry[at].snapshot);
+    memmove(&list->entry[at], &list->entry[at + 1], (--list->count - at) * sizeof list->entry[0]);
+    return MH_OK;
 }
 
 void snapshot_list_show(const struct snapshot_list *list, const struct text_output *output)

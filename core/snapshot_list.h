@@ -21,12 +21,15 @@ struct snapshot_list {
 
 /*
  * Take a snapshot under this name, in the place of an older one. MH_OK; MH_ERR_USAGE for a name that cannot be, or a
- * full list; MH_ERR_HOST. On error everything is as it was.
+ * full list; otherwise see snapshot_take(). On error everything is as it was.
  */
 enum mh_status snapshot_list_take(struct mh_vm *vm, const char *name, struct mh_error *err);
 
 /* Put the machine back. MH_OK; MH_ERR_USAGE for a name that is not there; otherwise see snapshot_put_back(). */
 enum mh_status snapshot_list_put_back(struct mh_vm *vm, const char *name, struct mh_error *err);
+
+/* Drop one. MH_OK, or MH_ERR_USAGE for a name that is not there. */
+enum mh_status snapshot_list_forget(struct snapshot_list *list, const char *name, struct mh_error *err);
 
 /* Say a line for each. */
 void snapshot_list_show(const struct snapshot_list *list, const struct text_output *output);

@@ -6,6 +6,7 @@
 #include "paging.h"
 #include "report.h"
 #include "run_loop.h"
+#include "snapshot.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -56,6 +57,7 @@ enum mh_status mh_vm_create(struct mh_host *host, const struct mh_vm_config *con
         return mh_fail(err, MH_ERR_HOST, "no memory for a machine: %s", strerror(ENOMEM));
     created->config = *config;
     created->host = host;
+    created->snapshot_room = snapshot_room(&config->limits);
     created->fd = -1;
     created->vcpu.fd = -1;
     atomic_init(&created->stop_wanted, false);

@@ -43,6 +43,7 @@ struct mh_vm {
     struct memory_image *memory_base; /* see memory_image.h; NULL before the first snapshot */
     union kvm_sys_msrs msrs;          /* which a snapshot has; none before the first */
     struct snapshot_list snapshots;
+    uint64_t snapshot_room; /* bytes of files that snapshots may have beyond those they have */
 };
 
 /* Put the machine back to its start, in the same place; what a debugger asked for stays. MH_OK, or MH_ERR_HOST and no

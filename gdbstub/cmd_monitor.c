@@ -18,7 +18,7 @@ static const char help_text[] =
     "stats         how often the machine left the processor, and why\n"
     "snapshot NAME remember the machine as it is, all of it\n"
     "restore NAME  put it back to how it was at that moment; break- and watchpoints stay\n"
-    "snapshots     what is remembered\n"
+    "snapshots     what is remembered; forget NAME drops one\n"
     "catch EVENT   stop right after: out PORT [VALUE], in PORT [VALUE], file open|close|read|write [NAME],\n"
     "              fault [VECTOR] (one the guest has a handler for), cr3 (it is written)\n"
     "catch         the catchpoints there are; uncatch [N] deletes one, or all\n"

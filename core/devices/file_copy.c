@@ -18,6 +18,7 @@ struct piece {
 struct file_copy {
     unsigned users;
     off_t size;
+    uint64_t *room, taken; /* bytes, and where they are given back to */
     struct piece *pieces;
 };
 
@@ -60,7 +61,7 @@ static int add_piece(struct file_copy *copy, int fd, off_t start, off_t end)
 }
 
 /* Copy the data, piece by piece; it is one piece where holes are not known. */
-static int copy_pieces(struct file_copy *copy, int fd, uint64_t *room)
+static int copy_pieces(struct file_copy *copy, int fd)
 {
     for (off_t end = 0;;) {
         off_t start = lseek(fd, end, SEEK_DATA);
@@ -69,9 +70,10 @@ static int copy_pieces(struct file_copy *copy, int fd, uint64_t *room)
         end = lseek(fd, start, SEEK_HOLE);
         if (end < 0)
             return -errno;
-        if ((uint64_t)(end - start) > *room)
+        if ((uint64_t)(end - start) > *copy->room)
             return -EFBIG;
-        *room -= (uint64_t)(end - start);
+        *copy->room -= (uint64_t)(end - start);
+        copy->taken += (uint64_t)(end - start);
         int result = add_piece(copy, fd, start, end);
         if (result < 0)
             return result;
@@ -86,8 +88,8 @@ int file_copy_make(int fd, uint64_t *room, struct file_copy **copy)
     struct file_copy *made = malloc(sizeof *made);
     if (made == NULL)
         return -ENOMEM;
-    *made = (struct file_copy){.users = 1, .size = info.st_size};
-    int result = copy_pieces(made, fd, room);
+    *made = (struct file_copy){.users = 1, .size = info.st_size, .room = room};
+    int result = copy_pieces(made, fd);
     if (result < 0) {
         file_copy_release(made);
         return result;
@@ -115,6 +117,7 @@ void file_copy_release(struct file_copy *copy)
 {
     if (copy == NULL || --copy->users > 0)
         return;
+    *copy->room += copy->taken;
     while (copy->pieces != NULL) {
         struct piece *next = copy->pieces->next;
         free(copy->pieces);

@@ -8,7 +8,8 @@ struct file_copy;
 
 /*
  * Copy what the file behind `fd` holds. Returns 0 with *copy set, -EFBIG when there are more than *room bytes, or minus
- * another errno. The bytes copied are taken from *room.
+ * another errno. The bytes copied are taken from *room, and given back to it when the last holder releases the copy:
+ * it must be there as long.
  */
 int file_copy_make(int fd, uint64_t *room, struct file_copy **copy);
 

@@ -65,12 +65,10 @@ static int bring_copy_up_to_date(const struct file_store *store, struct own_file
     return result;
 }
 
-static int save_own(struct file_store *store, struct file_snapshot *snapshot)
+static int save_own(struct file_store *store, uint64_t *room, struct file_snapshot *snapshot)
 {
-    /* what a guest writes takes whole blocks; a file of many holes and little else must not take all of our memory */
-    uint64_t room = store->limits.bytes_written + store->own_count * 4096;
     for (size_t i = 0; i < store->own_count; i++) {
-        int result = bring_copy_up_to_date(store, &store->own[i], &room);
+        int result = bring_copy_up_to_date(store, &store->own[i], room);
         char *name = result < 0 ? NULL : strdup(store->own[i].name);
         if (name == NULL)
             return result < 0 ? result : -ENOMEM;
@@ -96,12 +94,12 @@ static void save_open(const struct file_store *store, struct file_snapshot *snap
     }
 }
 
-int file_snapshot_take(struct file_store *store, struct file_snapshot **snapshot)
+int file_snapshot_take(struct file_store *store, uint64_t *room, struct file_snapshot **snapshot)
 {
     struct file_snapshot *made = make_snapshot(store);
     if (made == NULL)
         return -ENOMEM;
-    int result = save_own(store, made);
+    int result = save_own(store, room, made);
     if (result < 0) {
         file_snapshot_free(made);
         return result;

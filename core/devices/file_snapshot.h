@@ -7,10 +7,10 @@
 struct file_snapshot;
 
 /*
- * Take it; only files that changed since they were last taken are copied. Returns 0 with *snapshot set, -EFBIG when the
- * files hold more than the limit of written bytes, or minus another errno.
+ * Take it; only files that changed since they were last taken are copied. Returns 0 with *snapshot set, -EFBIG when
+ * these hold more than *room bytes, or minus another errno. *room becomes less by what is copied (see file_copy.h).
  */
-int file_snapshot_take(struct file_store *store, struct file_snapshot **snapshot);
+int file_snapshot_take(struct file_store *store, uint64_t *room, struct file_snapshot **snapshot);
 
 /*
  * Put it back, also on the host: files that changed are written anew, those that were not there are removed. Returns 0,

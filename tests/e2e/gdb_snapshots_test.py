@@ -66,6 +66,12 @@ class SnapshotsTest(GdbCase):
         self.assertFails(gdb("monitor snapshot another"), "64 snapshots")
         self.assertEqual(gdb("monitor snapshot n7"), "")
         self.assertEqual(len(gdb("monitor snapshots").splitlines()), 64)
+        self.assertFails(gdb("monitor forget another"), "there is no snapshot 'another'")
+        self.assertEqual(gdb("monitor forget n7"), "")
+        self.assertEqual(gdb("monitor snapshot another"), "")
+        names = [line.split()[0] for line in gdb("monitor snapshots").splitlines()]
+        self.assertEqual(names, [f"n{number}" for number in range(64) if number != 7] + ["another"])
+        self.assertFails(gdb("monitor restore n7"), "there is no snapshot 'n7'")
 
     def test_input_is_read_again(self):
         vm, gdb = self.debug(elf("cat"))

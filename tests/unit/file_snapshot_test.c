@@ -8,11 +8,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#define ROOM 100000u
+
 struct fixture {
     struct guest_files *files;
     struct file_store store;
     struct file_snapshot *snapshot;
     struct inbound inbound;
+    uint64_t room;
 };
 
 static int set_up(void **state)
@@ -20,6 +23,7 @@ static int set_up(void **state)
     struct fixture *f = test_calloc(1, sizeof *f);
     f->files = guest_files_make();
     file_store_init(&f->store, &f->files->config[0], &f->files->stop);
+    f->room = ROOM;
     *state = f;
     return 0;
 }
@@ -55,7 +59,7 @@ static void reads(struct fixture *f, int32_t fd, const char *text)
 
 static void take(struct fixture *f)
 {
-    assert_int_equal(file_snapshot_take(&f->store, &f->snapshot), 0);
+    assert_int_equal(file_snapshot_take(&f->store, &f->room, &f->snapshot), 0);
 }
 
 static void put_back(struct fixture *f)
@@ -121,7 +125,8 @@ static void copies_are_shared_until_a_file_changes(void **state)
     const struct file_copy *copy = f->store.own[0].copy;
     assert_non_null(copy);
     struct file_snapshot *second;
-    assert_int_equal(file_snapshot_take(&f->store, &second), 0);
+    assert_int_equal(file_snapshot_take(&f->store, &f->room, &second), 0);
+    assert_int_equal(f->room, ROOM - 5);
     assert_ptr_equal(f->store.own[0].copy, copy);
     file_snapshot_free(second);
     put(f, fd, "!");
@@ -130,10 +135,47 @@ static void copies_are_shared_until_a_file_changes(void **state)
     assert_ptr_equal(f->store.own[0].copy, copy);
 }
 
+static void room_is_given_back_with_the_last_who_has_a_copy(void **state)
+{
+    struct fixture *f = *state;
+    int32_t fd = opened(f, "own", MH_O_WRITE);
+    put(f, fd, "hello");
+    take(f);
+    put(f, fd, "!");
+    struct file_snapshot *second;
+    assert_int_equal(file_snapshot_take(&f->store, &f->room, &second), 0);
+    assert_int_equal(f->room, ROOM - 5 - 6);
+    file_snapshot_free(second); /* the store has the copy, too */
+    assert_int_equal(f->room, ROOM - 5 - 6);
+    put(f, fd, "!");
+    assert_int_equal(f->room, ROOM - 5);
+    put_back(f);
+    assert_int_equal(f->room, ROOM - 5);
+    file_snapshot_free(f->snapshot);
+    f->snapshot = NULL;
+    file_store_clear(&f->store);
+    assert_int_equal(f->room, ROOM);
+}
+
+static void what_has_no_room_is_refused_and_takes_none(void **state)
+{
+    struct fixture *f = *state;
+    int32_t fd = opened(f, "own", MH_O_WRITE);
+    put(f, fd, "hello");
+    f->room = 4;
+    assert_int_equal(file_snapshot_take(&f->store, &f->room, &f->snapshot), -EFBIG);
+    assert_null(f->snapshot);
+    assert_int_equal(f->room, 4);
+    f->room = 5;
+    take(f);
+    assert_int_equal(f->room, 0);
+}
+
 /* A guest that writes a byte here and there must not make us hold far more than it may write. */
 static void files_of_many_holes_are_refused(void **state)
 {
     struct fixture *f = *state;
+    f->room = GUEST_BYTES;
     for (unsigned i = 0; i < GUEST_OPEN_FILES; i++) {
         char name[2] = {(char)('a' + i), '\0'};
         int32_t fd = opened(f, name, MH_O_WRITE);
@@ -142,7 +184,7 @@ static void files_of_many_holes_are_refused(void **state)
             put(f, fd, "x");
         }
     }
-    assert_int_equal(file_snapshot_take(&f->store, &f->snapshot), -EFBIG);
+    assert_int_equal(file_snapshot_take(&f->store, &f->room, &f->snapshot), -EFBIG);
     assert_null(f->snapshot);
 }
 
@@ -160,9 +202,14 @@ static void a_file_removed_on_the_host_is_an_error(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(contents_and_positions_come_back),       TEST(files_that_were_emptied_come_back),
-        TEST(a_store_that_starts_anew_gets_them_too), TEST(copies_are_shared_until_a_file_changes),
-        TEST(files_of_many_holes_are_refused),        TEST(a_file_removed_on_the_host_is_an_error),
+        TEST(contents_and_positions_come_back),
+        TEST(files_that_were_emptied_come_back),
+        TEST(a_store_that_starts_anew_gets_them_too),
+        TEST(copies_are_shared_until_a_file_changes),
+        TEST(room_is_given_back_with_the_last_who_has_a_copy),
+        TEST(what_has_no_room_is_refused_and_takes_none),
+        TEST(files_of_many_holes_are_refused),
+        TEST(a_file_removed_on_the_host_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

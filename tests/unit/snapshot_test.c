@@ -236,6 +236,38 @@ static void a_failure_while_putting_back_ends_the_machine(void **state)
     assert_true(failures > 5);
 }
 
+/* Each version of a file takes room, which only dropping a snapshot gives back. */
+static void files_of_all_snapshots_are_bounded(void **state)
+{
+    struct fixture *f = *state;
+    struct file_store *store = &f->vm->file.store;
+    assert_int_equal(f->vm->snapshot_room, 256 << 20);
+    f->vm->snapshot_room = 25;
+    int32_t fd = (int32_t)file_store_open(store, "own", 3, MH_O_WRITE);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(file_store_write(store, fd, "0123456789", 10), 10);
+        file_store_seek(store, fd, MH_SEEK_SET, 0);
+        assert_int_equal(snapshot_list_take(f->vm, i == 0 ? "first" : "second", &f->err), MH_OK);
+    }
+    assert_int_equal(snapshot_list_take(f->vm, "again", &f->err), MH_OK); /* nothing has changed */
+    assert_int_equal(file_store_write(store, fd, "9876543210", 10), 10);
+    assert_int_equal(snapshot_list_take(f->vm, "third", &f->err), MH_ERR_RANGE);
+    assert_text_has(f->err.text, "the files of all snapshots would be more than 256 MB: monitor forget NAME");
+    assert_int_equal(f->vm->snapshots.count, 3);
+    assert_int_equal(snapshot_list_forget(&f->vm->snapshots, "nothing", &f->err), MH_ERR_USAGE);
+    assert_int_equal(snapshot_list_forget(&f->vm->snapshots, "first", &f->err), MH_OK);
+    assert_int_equal(snapshot_list_take(f->vm, "third", &f->err), MH_OK);
+    assert_int_equal(vm_restart(f->vm, &f->err), MH_OK);
+    assert_int_equal(f->vm->snapshot_room, 5);
+}
+
+static void who_may_write_more_may_have_as_much_in_snapshots(void **state)
+{
+    (void)state;
+    assert_int_equal(snapshot_room(&(struct mh_file_limits){.bytes_written = 1}), 256 << 20);
+    assert_int_equal(snapshot_room(&(struct mh_file_limits){.bytes_written = 1ull << 40}), 1ull << 40);
+}
+
 static void input_that_is_kept_no_longer_is_an_error_before_anything_changes(void **state)
 {
     struct fixture *f = *state;
@@ -262,6 +294,8 @@ int main(void)
         TEST(half_a_file_call_comes_back),
         TEST(a_failure_while_taking_changes_nothing),
         TEST(a_failure_while_putting_back_ends_the_machine),
+        TEST(files_of_all_snapshots_are_bounded),
+        TEST(who_may_write_more_may_have_as_much_in_snapshots),
         TEST(input_that_is_kept_no_longer_is_an_error_before_anything_changes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
