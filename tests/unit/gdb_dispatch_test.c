@@ -1,11 +1,5 @@
 #include "gdbstub/dispatch.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include <string.h>
 
@@ -23,20 +17,27 @@ static const char *found(const char *packet, const char *args)
 
 static void names_lead_to_commands(void **state)
 {
+    static const struct {
+        const char *packet, *name, *args;
+    } known[] = {
+        {"?", "?", ""},
+        {"m0,4", "m", "0,4"},
+        {"vCont;c:1", "vCont", "c:1"},
+        {"vCont?", "vCont?", ""},
+        {"qC", "qC", ""},
+        {"qCRC:0,1", "qCRC", "0,1"},
+        {"qSupported", "qSupported", ""},
+        {"qSupported:a;b", "qSupported", "a;b"},
+        {"D", "D", ""},
+        {"D;1", "D", "1"},
+        {"qRcmd,", "qRcmd", ""},
+        {"qXfer:features:read:target.xml:0,1", "qXfer:features:read", "target.xml:0,1"},
+        {"vFile:open:00,0,0", "vFile:open", "00,0,0"},
+    };
+
     (void)state;
-    assert_string_equal(found("?", ""), "?");
-    assert_string_equal(found("m0,4", "0,4"), "m");
-    assert_string_equal(found("vCont;c:1", "c:1"), "vCont");
-    assert_string_equal(found("vCont?", ""), "vCont?");
-    assert_string_equal(found("qC", ""), "qC");
-    assert_string_equal(found("qCRC:0,1", "0,1"), "qCRC");
-    assert_string_equal(found("qSupported", ""), "qSupported");
-    assert_string_equal(found("qSupported:a;b", "a;b"), "qSupported");
-    assert_string_equal(found("D", ""), "D");
-    assert_string_equal(found("D;1", "1"), "D");
-    assert_string_equal(found("qRcmd,", ""), "qRcmd");
-    assert_string_equal(found("qXfer:features:read:target.xml:0,1", "target.xml:0,1"), "qXfer:features:read");
-    assert_string_equal(found("vFile:open:00,0,0", "00,0,0"), "vFile:open");
+    for (size_t i = 0; i < COUNT(known); i++)
+        assert_string_equal(found(known[i].packet, known[i].args), known[i].name);
 }
 
 static void what_only_looks_like_a_command_is_none(void **state)
@@ -78,7 +79,7 @@ static void what_only_looks_like_a_command_is_none(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof(strangers) / sizeof(strangers[0]); i++)
+    for (size_t i = 0; i < COUNT(strangers); i++)
         assert_string_equal(found(strangers[i], ""), "");
 }
 
@@ -103,7 +104,7 @@ static void whatever_resumes_is_acknowledged_first(void **state)
     struct gdb_text args;
 
     (void)state;
-    for (size_t i = 0; i < sizeof(resuming) / sizeof(resuming[0]); i++)
+    for (size_t i = 0; i < COUNT(resuming); i++)
         assert_true(gdb_command_find(gdb_text_of(resuming[i]), &args)->later);
 }
 

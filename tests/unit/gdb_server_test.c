@@ -1,13 +1,7 @@
 /* Debuggers coming and going, over real sockets: the server on a thread, the test as the debugger. */
 #include "fake_target.h"
 #include "mh/gdbstub.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -235,31 +229,32 @@ static void who_listens_hears_each_packet(void **state)
     assert_string_equal(heard + strlen(heard) - 3, "\nk\n");
 }
 
+/* A debugger that is gone after one packet. */
+static void lose(struct served *served, enum mh_gdb_lost lost, const char *packet, const char *reply)
+{
+    int fd;
+
+    served->options.lost = lost;
+    start(served);
+    fd = dial(served);
+    expect(fd, packet, reply);
+    close(fd);
+    assert_int_equal(finish(served), MH_OK);
+}
+
 static void or_kills_it(void **state)
 {
     struct served *served = *state;
-    int fd;
 
-    served->options.lost = MH_GDB_LOST_KILL;
-    start(served);
-    fd = dial(served);
-    expect(fd, "?", "T05");
-    close(fd);
-    assert_int_equal(finish(served), MH_OK);
+    lose(served, MH_GDB_LOST_KILL, "?", "T05");
     assert_int_equal(served->fake.machines[0].kills, 1);
 }
 
 static void or_lets_it_go_on(void **state)
 {
     struct served *served = *state;
-    int fd;
 
-    served->options.lost = MH_GDB_LOST_CONTINUE;
-    start(served);
-    fd = dial(served);
-    expect(fd, "M1000,1:f4", "OK");
-    close(fd);
-    assert_int_equal(finish(served), MH_OK);
+    lose(served, MH_GDB_LOST_CONTINUE, "M1000,1:f4", "OK");
     assert_int_equal(served->fake.machines[0].resumes, 1);
     assert_int_equal(served->fake.machines[0].kills, 0);
 }
