@@ -1,11 +1,6 @@
 #include "fake_debugger.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +25,24 @@ void fake_debugger_free(struct fake_debugger *debugger)
 {
     gdb_machines_free(&debugger->machines);
     free(debugger);
+}
+
+int fake_debugger_of_one(void **state)
+{
+    *state = fake_debugger_new(1);
+    return *state ? 0 : -1;
+}
+
+int fake_debugger_of_two(void **state)
+{
+    *state = fake_debugger_new(2);
+    return *state ? 0 : -1;
+}
+
+int fake_debugger_tear_down(void **state)
+{
+    fake_debugger_free(*state);
+    return 0;
 }
 
 void fake_debugger_raw(struct fake_debugger *debugger, const void *bytes, size_t length)
@@ -160,6 +173,25 @@ void fake_debugger_expect(struct fake_debugger *debugger, const char *features, 
 
     if (strcmp(got, reply) != 0)
         fail_msg("%s: got \"%s\", not \"%s\"", payload, got, reply);
+}
+
+void fake_debugger_expect_each(struct fake_debugger *debugger, const char *features, const struct fake_exchange *list,
+                               size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        fake_debugger_expect(debugger, features, list[i].packet, list[i].reply);
+}
+
+void fake_debugger_expect_session(struct fake_debugger *debugger, const struct fake_exchange *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        fake_debugger_packet(debugger, list[i].packet);
+    fake_debugger_run(debugger);
+    assert_int_equal(debugger->reply_count, count);
+    for (size_t i = 0; i < count; i++) {
+        if (list[i].reply && strcmp(debugger->replies[i].text, list[i].reply) != 0)
+            fail_msg("%s: got \"%s\", not \"%s\"", list[i].packet, debugger->replies[i].text, list[i].reply);
+    }
 }
 
 const struct fake_reply *fake_debugger_last(const struct fake_debugger *debugger, unsigned back)

@@ -44,6 +44,11 @@ struct fake_debugger {
 struct fake_debugger *fake_debugger_new(unsigned count);
 void fake_debugger_free(struct fake_debugger *debugger);
 
+/* Set-up and tear-down of tests whose state is such a debugger, for one machine or two. */
+int fake_debugger_of_one(void **state);
+int fake_debugger_of_two(void **state);
+int fake_debugger_tear_down(void **state);
+
 /* Queue bytes as they are. */
 void fake_debugger_raw(struct fake_debugger *debugger, const void *bytes, size_t length);
 
@@ -61,6 +66,17 @@ const char *fake_debugger_ask(struct fake_debugger *debugger, const char *featur
 
 /* The same; a last reply other than `reply` fails the test. */
 void fake_debugger_expect(struct fake_debugger *debugger, const char *features, const char *payload, const char *reply);
+
+struct fake_exchange {
+    const char *packet, *reply;
+};
+
+/* fake_debugger_expect() for each of a list. */
+void fake_debugger_expect_each(struct fake_debugger *debugger, const char *features, const struct fake_exchange *list,
+                               size_t count);
+
+/* All of a list in one session, each with one reply; NULL is any. */
+void fake_debugger_expect_session(struct fake_debugger *debugger, const struct fake_exchange *list, size_t count);
 
 /* The last reply but `back`. */
 const struct fake_reply *fake_debugger_last(const struct fake_debugger *debugger, unsigned back);

@@ -1,12 +1,6 @@
 /* Agent expressions: each bytecode, each way an expression can be wrong, and what printf makes. */
 #include "gdbstub/agent.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -331,7 +325,7 @@ static void what_the_caller_has_not_is_an_error(void **state)
     static const char *const codes[] = {"2c 0007 27",     "22 01 2d 0007 27", "2e 0007 27",    "22 01 28 0c 27",
                                         "22 01 0d 01 27", "22 01 30 0001 27", "22 01 28 2f 27"};
 
-    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+    for (size_t i = 0; i < COUNT(codes); i++) {
         uint8_t code[64];
         const struct agent_expression expression = {code, bytes_of(codes[i], code)};
 
@@ -371,7 +365,7 @@ static void every_prefix_is_an_error(void **state)
         "22 05 32 00 20 0007 27",
     };
 
-    for (size_t i = 0; i < sizeof(whole_ones) / sizeof(whole_ones[0]); i++) {
+    for (size_t i = 0; i < COUNT(whole_ones); i++) {
         const struct agent_world all = whole(*state);
         uint8_t code[64];
         struct agent_expression expression = {code, bytes_of(whole_ones[i], code)};
@@ -530,7 +524,7 @@ static void bad_formats_are_errors(void **state)
     const struct agent_world all = whole(*state);
     const uint64_t arguments[] = {1};
 
-    for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++)
+    for (size_t i = 0; i < COUNT(formats); i++)
         if (agent_print(&all, formats[i], strlen(formats[i]), arguments, 1, NULL) != MH_ERR_USAGE)
             fail_msg("%s was taken", formats[i]);
     /* null bytes within */

@@ -1,11 +1,5 @@
 #include "mh/gdbstub.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -32,7 +26,7 @@ static void endpoints_are_read(void **state)
     struct mh_error err;
 
     (void)state;
-    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+    for (size_t i = 0; i < COUNT(good); i++) {
         assert_int_equal(mh_gdb_parse_endpoint(good[i].text, &endpoint, &err), MH_OK);
         assert_int_equal(endpoint.transport, MH_GDB_TCP);
         assert_string_equal(endpoint.host, good[i].host);
@@ -54,7 +48,7 @@ static void nonsense_is_refused(void **state)
     struct mh_error err;
 
     (void)state;
-    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+    for (size_t i = 0; i < COUNT(bad); i++)
         assert_int_equal(mh_gdb_parse_endpoint(bad[i], &endpoint, &err), MH_ERR_USAGE);
     memset(long_text, 'a', sizeof(long_text));
     memcpy(long_text + 300, ":1", 3);

@@ -1,11 +1,5 @@
 #include "gdbstub/hex.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include <string.h>
 
@@ -37,7 +31,7 @@ static void no_digit_is_no_number(void **state)
     static const char *const bad[] = {"", "g", "-1", "+1", " 1", "x1", "\xff"};
 
     (void)state;
-    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+    for (size_t i = 0; i < COUNT(bad); i++) {
         struct gdb_text text = gdb_text_of(bad[i]);
         uint64_t value;
 

@@ -1,13 +1,7 @@
 /* Conditions and commands of breakpoints, against a fake machine: nops from 1000 on, a hlt at 1fff. */
 #include "fake_debugger.h"
 #include "gdbstub/hex.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -22,23 +16,6 @@
 #define PRINT_RAX "X11,260000220022003401000525645c6e0027" /* printf("%d\n", rax) */
 #define PRINTED_0 "O300a"
 
-static int set_up(void **state)
-{
-    *state = fake_debugger_new(1);
-    return *state ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    fake_debugger_free(*state);
-    return 0;
-}
-
-static struct fake_machine *machine_of(struct fake_debugger *debugger)
-{
-    return fake_machine(&debugger->fake, 1);
-}
-
 static void set(struct fake_debugger *debugger, const char *packet)
 {
     fake_debugger_expect(debugger, RICH, packet, "OK");
@@ -49,8 +26,9 @@ static void stops(struct fake_debugger *debugger, const char *packet, const char
 {
     const char *reply = fake_debugger_ask(debugger, RICH, packet);
 
-    if (strncmp(reply, reason, strlen(reason)) != 0 || machine_of(debugger)->regs.general.rip != rip)
-        fail_msg("%s: %s at %llx", packet, reply, (unsigned long long)machine_of(debugger)->regs.general.rip);
+    if (strncmp(reply, reason, strlen(reason)) != 0 || fake_machine(&debugger->fake, 1)->regs.general.rip != rip)
+        fail_msg("%s: %s at %llx", packet, reply,
+                 (unsigned long long)fake_machine(&debugger->fake, 1)->regs.general.rip);
 }
 
 static void false_conditions_are_no_stop(void **state)
@@ -60,8 +38,8 @@ static void false_conditions_are_no_stop(void **state)
     set(debugger, "Z0,1010,1;" FALSE);
     set(debugger, "Z1,1020,1;" FALSE RAX_IS_5);
     fake_debugger_expect(debugger, RICH, "vCont;c", "W00");
-    assert_int_equal(machine_of(debugger)->resumes, 3);
-    assert_true(machine_of(debugger)->how.again);
+    assert_int_equal(fake_machine(&debugger->fake, 1)->resumes, 3);
+    assert_true(fake_machine(&debugger->fake, 1)->how.again);
 }
 
 static void what_a_debugger_resumes_is_not_again(void **state)
@@ -71,16 +49,16 @@ static void what_a_debugger_resumes_is_not_again(void **state)
     set(debugger, "Z0,1010,1;" FALSE);
     set(debugger, "Z0,1020,1");
     stops(debugger, "c", "T05swbreak:;", 0x1020);
-    assert_true(machine_of(debugger)->how.again);
+    assert_true(fake_machine(&debugger->fake, 1)->how.again);
     stops(debugger, "s", "T05thread", 0x1021);
-    assert_false(machine_of(debugger)->how.again);
+    assert_false(fake_machine(&debugger->fake, 1)->how.again);
 }
 
 static void one_true_condition_is_enough(void **state)
 {
     struct fake_debugger *debugger = *state;
 
-    machine_of(debugger)->regs.general.gpr[MH_RAX] = 5;
+    fake_machine(&debugger->fake, 1)->regs.general.gpr[MH_RAX] = 5;
     set(debugger, "Z0,1010,1;" FALSE RAX_IS_5 FALSE);
     set(debugger, "Z1,1020,1;" FALSE ";" TRUE);
     stops(debugger, "vCont;c", "T05swbreak:;", 0x1010);
@@ -177,7 +155,7 @@ static void an_interrupt_is_not_lost_to_a_false_condition(void **state)
     fake_debugger_raw(debugger, "\3", 1);
     fake_debugger_run(debugger);
     assert_memory_equal(fake_debugger_last(debugger, 0)->text, "T02thread", 9);
-    assert_int_equal(machine_of(debugger)->resumes, 1);
+    assert_int_equal(fake_machine(&debugger->fake, 1)->resumes, 1);
 }
 
 static void commands_run_instead_of_stopping(void **state)
@@ -198,8 +176,8 @@ static void commands_run_once_an_arrival(void **state)
 {
     struct fake_debugger *debugger = *state;
 
-    machine_of(debugger)->regs.general.gpr[MH_RDI] = 0x5000;
-    machine_of(debugger)->memory[0x1001] = 0xaa;
+    fake_machine(&debugger->fake, 1)->regs.general.gpr[MH_RDI] = 0x5000;
+    fake_machine(&debugger->fake, 1)->memory[0x1001] = 0xaa;
     set(debugger, "Z2,5000,1");
     set(debugger, "Z0,1001,1;cmds:0," PRINT_RAX);
     set(debugger, "Z0,1002,1;cmds:0," PRINT_RAX);
@@ -216,7 +194,7 @@ static void persistent_ones_stay_until_the_next_debugger(void **state)
 {
     struct fake_debugger *debugger = *state;
 
-    memcpy(machine_of(debugger)->memory + 0x1100, "\xeb\xfe", 2);
+    memcpy(fake_machine(&debugger->fake, 1)->memory + 0x1100, "\xeb\xfe", 2);
     fake_debugger_packet(debugger, "Z0,1010,1;cmds:1," PRINT_RAX);
     fake_debugger_packet(debugger, "Z0,1020,1;cmds:0," PRINT_RAX);
     fake_debugger_packet(debugger, "Z0,1030,1");
@@ -277,7 +255,7 @@ static void malformed_lists_are_refused(void **state)
     struct fake_debugger *debugger = *state;
     char packet[128];
 
-    for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+    for (size_t i = 0; i < COUNT(options); i++) {
         snprintf(packet, sizeof(packet), "Z0,1010,1%s", options[i]);
         fake_debugger_expect(debugger, RICH, packet, refusal);
     }
@@ -331,10 +309,10 @@ static void as_many_as_anybody_wants(void **state)
         set(debugger, packet);
     }
     fake_debugger_expect(debugger, RICH, "c", "W00");
-    assert_int_equal(machine_of(debugger)->resumes, 1 + FAKE_BREAKS);
+    assert_int_equal(fake_machine(&debugger->fake, 1)->resumes, 1 + FAKE_BREAKS);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fake_debugger_of_one, fake_debugger_tear_down)
 
 int main(void)
 {

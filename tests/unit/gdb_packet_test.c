@@ -1,11 +1,5 @@
 #include "gdbstub/packet.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -95,7 +89,7 @@ static void wrong_checksums_are_bad(void **state)
     static const char *const bad[] = {"$g#66", "$g#6g", "$g#  ", "$g#G7", "$#01", "$g##67"};
 
     (void)state;
-    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+    for (size_t i = 0; i < COUNT(bad); i++) {
         struct reader reader;
 
         start(&reader);

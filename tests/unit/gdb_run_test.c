@@ -1,12 +1,6 @@
 /* Running, stopping and ending, against the fake machines. */
 #include "fake_debugger.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -17,24 +11,6 @@
 /* Expedited registers of a fake machine, rip left out of the text for the tests to add. */
 #define BEFORE_RIP "6:0000000000000000;7:f0ff010000000000;10:"
 #define AFTER_RIP ";11:02000000;"
-
-static int one_machine(void **state)
-{
-    *state = fake_debugger_new(1);
-    return *state ? 0 : -1;
-}
-
-static int two_machines(void **state)
-{
-    *state = fake_debugger_new(2);
-    return *state ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    fake_debugger_free(*state);
-    return 0;
-}
 
 static void place(struct fake_debugger *debugger, unsigned vm, uint64_t address, const char *code, size_t length)
 {
@@ -171,7 +147,7 @@ static void crashes_look_like_native_ones(void **state)
         {{.kind = MH_STOP_IO_ERROR}, "T06"},
     };
 
-    for (size_t i = 0; i < sizeof(crashes) / sizeof(crashes[0]); i++) {
+    for (size_t i = 0; i < COUNT(crashes); i++) {
         struct fake_debugger *debugger = *state;
 
         fake_target_report(&debugger->fake, 1, crashes[i].stop);
@@ -306,7 +282,7 @@ static void malformed_resumptions_resume_nothing(void **state)
         "vCont;c:1;Cx",
     };
 
-    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+    for (size_t i = 0; i < COUNT(bad); i++)
         fake_debugger_expect(debugger, RICH, bad[i], "E.malformed packet");
     fake_debugger_expect(debugger, RICH, "vCont;c:2", "E.no such machine, or it has ended");
     fake_debugger_expect(debugger, RICH, "vCont;c:p1.7", "E.no such machine, or it has ended");
@@ -431,19 +407,17 @@ static void what_else_stopped_is_told_next(void **state)
 static void one_of_several_is_detached(void **state)
 {
     struct fake_debugger *debugger = *state;
+    static const struct fake_exchange list[] = {
+        {"qSupported:multiprocess+", NULL},
+        {"D;1", "OK"},
+        {"qfThreadInfo", "mp2.2"},
+        {"vCont;s:p2.2", NULL},
+        {"Hgp1.1", "E03"},
+        {"D;2", "OK"},
+    };
 
-    fake_debugger_packet(debugger, "qSupported:multiprocess+");
-    fake_debugger_packet(debugger, "D;1");
-    fake_debugger_packet(debugger, "qfThreadInfo");
-    fake_debugger_packet(debugger, "vCont;s:p2.2");
-    fake_debugger_packet(debugger, "Hgp1.1");
-    fake_debugger_packet(debugger, "D;2");
-    fake_debugger_run(debugger);
-    assert_string_equal(debugger->replies[1].text, "OK");
-    assert_string_equal(debugger->replies[2].text, "mp2.2");
+    fake_debugger_expect_session(debugger, list, COUNT(list));
     assert_memory_equal(debugger->replies[3].text, "T05thread:p2.2;", 15);
-    assert_string_equal(debugger->replies[4].text, "E03");
-    assert_string_equal(debugger->replies[5].text, "OK");
     assert_int_equal(debugger->end, GDB_SESSION_LEFT);
 }
 
@@ -464,8 +438,8 @@ static void the_old_packets_obey_hc(void **state)
     assert_int_equal(fake_machine(&debugger->fake, 2)->resumes, 2);
 }
 
-#define ONE(function) cmocka_unit_test_setup_teardown(function, one_machine, tear_down)
-#define TWO(function) cmocka_unit_test_setup_teardown(function, two_machines, tear_down)
+#define ONE(function) cmocka_unit_test_setup_teardown(function, fake_debugger_of_one, fake_debugger_tear_down)
+#define TWO(function) cmocka_unit_test_setup_teardown(function, fake_debugger_of_two, fake_debugger_tear_down)
 
 int main(void)
 {

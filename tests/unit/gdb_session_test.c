@@ -1,27 +1,9 @@
 /* Acknowledgements, broken packets and the order of bytes on the wire. */
 #include "fake_debugger.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-static int set_up(void **state)
-{
-    *state = fake_debugger_new(1);
-    return *state ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    fake_debugger_free(*state);
-    return 0;
-}
 
 static void expect_output(const struct fake_debugger *debugger, const char *output)
 {
@@ -124,7 +106,7 @@ static void a_session_keeps_nothing_for_the_next(void **state)
     expect_output(debugger, "+$0#30");
 }
 
-#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+#define TEST(function) cmocka_unit_test_setup_teardown(function, fake_debugger_of_one, fake_debugger_tear_down)
 
 int main(void)
 {

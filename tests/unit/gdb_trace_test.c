@@ -1,12 +1,6 @@
 /* Trace experiments against a fake machine (nops from 1000 on, a hlt at 1fff): recording, its ends, looking at it. */
 #include "fake_debugger.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,23 +12,6 @@
 #define NO_MEMORY "Xb,25ffffffff000000001727"
 #define COUNT_1 "Xa,2c00012201022d000127" /* getv 1; const8 1; add; setv 1 */
 #define RECORD_1 "X00000004,2e000127"     /* tracev 1 */
-
-static int set_up(void **state)
-{
-    *state = fake_debugger_new(1);
-    return *state ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    fake_debugger_free(*state);
-    return 0;
-}
-
-static struct fake_machine *machine_of(struct fake_debugger *debugger)
-{
-    return fake_machine(&debugger->fake, 1);
-}
 
 static struct gdb_trace *trace_of(struct fake_debugger *debugger)
 {
@@ -99,8 +76,8 @@ static void hits_do_not_stop(void **state)
 {
     struct fake_debugger *debugger = *state;
 
-    memcpy(machine_of(debugger)->memory + 0x5000, "abcdefgh", 8);
-    machine_of(debugger)->regs.general.gpr[MH_RSP] = 0x5004;
+    memcpy(fake_machine(&debugger->fake, 1)->memory + 0x5000, "abcdefgh", 8);
+    fake_machine(&debugger->fake, 1)->regs.general.gpr[MH_RSP] = 0x5004;
     start(debugger, "1010:E:0:0", "M-1,5000,2M7,0,2R1");
     stops(debugger, "c", "W00");
     expect_status(debugger, "T1;tframes:1;tcreated:1;tfree:");
@@ -110,12 +87,12 @@ static void frames_answer_instead_of_the_machine(void **state)
 {
     struct fake_debugger *debugger = *state;
 
-    memcpy(machine_of(debugger)->memory + 0x5000, "abcdefgh", 8);
-    machine_of(debugger)->regs.general.gpr[MH_RSP] = 0x5004;
+    memcpy(fake_machine(&debugger->fake, 1)->memory + 0x5000, "abcdefgh", 8);
+    fake_machine(&debugger->fake, 1)->regs.general.gpr[MH_RSP] = 0x5004;
     start(debugger, "1010:E:0:0", "M-1,5000,2M7,0,2R1");
     ok(debugger, "Z0,1020,1");
     stops(debugger, "c", "T05swbreak:;");
-    memset(machine_of(debugger)->memory + 0x5000, 'z', 8);
+    memset(fake_machine(&debugger->fake, 1)->memory + 0x5000, 'z', 8);
     expect(debugger, "m5000,2", "7a7a");
     assert_string_equal(in_frame(debugger, "0", "m5000,8"), "6162");
     assert_string_equal(in_frame(debugger, "0", "m5004,1"), "65");
@@ -139,7 +116,7 @@ static void frames_cannot_be_changed(void **state)
 
     start(debugger, "1001:E:0:0", NULL);
     stops(debugger, "s", "T05");
-    for (size_t i = 0; i < sizeof(packets) / sizeof(packets[0]); i++)
+    for (size_t i = 0; i < COUNT(packets); i++)
         assert_string_equal(in_frame(debugger, "0", packets[i]),
                             "E.a trace frame cannot be changed; tfind none goes back");
 }
@@ -188,7 +165,7 @@ static void conditions_choose(void **state)
 {
     struct fake_debugger *debugger = *state;
 
-    machine_of(debugger)->regs.general.gpr[MH_RAX] = 5;
+    fake_machine(&debugger->fake, 1)->regs.general.gpr[MH_RAX] = 5;
     ok(debugger, "QTDP:2:1020:E:0:0:" RAX_IS_5);
     ok(debugger, "QTDP:3:1030:D:0:0");
     start(debugger, "1010:E:0:0:" FALSE, NULL);
@@ -229,7 +206,7 @@ static void variables_are_bounded(void **state)
     struct fake_debugger *debugger = *state;
     char packet[64];
 
-    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+    for (size_t i = 0; i < COUNT(bad); i++)
         expect(debugger, bad[i], "E.malformed packet");
     for (unsigned i = 0; i < GDB_TRACE_VARIABLES_MAX; i++) {
         snprintf(packet, sizeof(packet), "QTDV:%x:0:0:", i);
@@ -337,7 +314,7 @@ static void it_ends_with_the_debugger_unless_asked(void **state)
 {
     struct fake_debugger *debugger = *state;
 
-    memcpy(machine_of(debugger)->memory + 0x1100, "\xeb\xfe", 2);
+    memcpy(fake_machine(&debugger->fake, 1)->memory + 0x1100, "\xeb\xfe", 2);
     start(debugger, "1010:E:0:0", NULL);
     expect(debugger, "D", "OK");
     assert_int_equal(fake_target_breaks(&debugger->fake, 1), 1);
@@ -441,10 +418,10 @@ static void frames_are_found(void **state)
     ok(debugger, "Z0,1040,1");
     stops(debugger, "c", "T05swbreak:;");
     fake_debugger_packet(debugger, "qSupported:" RICH);
-    for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++)
+    for (size_t i = 0; i < COUNT(asked); i++)
         fake_debugger_packet(debugger, asked[i][0]);
     fake_debugger_run(debugger);
-    for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++)
+    for (size_t i = 0; i < COUNT(asked); i++)
         assert_string_equal(debugger->replies[i + 1].text, asked[i][1]);
 }
 
@@ -492,7 +469,7 @@ static void several_machines_have_none(void **state)
     fake_debugger_free(debugger);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fake_debugger_of_one, fake_debugger_tear_down)
 
 int main(void)
 {

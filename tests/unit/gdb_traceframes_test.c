@@ -1,12 +1,6 @@
 /* The trace buffer: frames going in, being found, and making room for newer ones. */
 #include "gdbstub/traceframes.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include <string.h>
 

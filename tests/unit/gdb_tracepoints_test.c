@@ -1,12 +1,6 @@
 /* Defining tracepoints: QTDP and QTDPsrc, what is refused, and what a debugger that comes later is told. */
 #include "fake_debugger.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -14,18 +8,6 @@
 #define RICH "error-message+"
 #define MALFORMED "E.malformed tracepoint, or an expression of more than 4096 bytes"
 #define TRUE "X3,220127"
-
-static int set_up(void **state)
-{
-    *state = fake_debugger_new(1);
-    return *state ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    fake_debugger_free(*state);
-    return 0;
-}
 
 static void ok(struct fake_debugger *debugger, const char *packet)
 {
@@ -65,10 +47,10 @@ static void all_that_belongs_to_one(void **state)
     assert_true(points_of(debugger)->list[0].actions[4].stepping);
     assert_false(points_of(debugger)->list[0].actions[3].stepping);
     fake_debugger_packet(debugger, "qTfP");
-    for (size_t i = 1; i < sizeof(told) / sizeof(told[0]); i++)
+    for (size_t i = 1; i < COUNT(told); i++)
         fake_debugger_packet(debugger, "qTsP");
     fake_debugger_run(debugger);
-    for (unsigned i = 0; i < sizeof(told) / sizeof(told[0]); i++)
+    for (unsigned i = 0; i < COUNT(told); i++)
         assert_string_equal(debugger->replies[i].text, told[i]);
     fake_debugger_expect(debugger, RICH, "qTfP", told[0]);
 }
@@ -115,7 +97,7 @@ static void what_is_malformed_changes_nothing(void **state)
     };
     struct fake_debugger *debugger = *state;
 
-    for (size_t i = 0; i < sizeof(packets) / sizeof(packets[0]); i++)
+    for (size_t i = 0; i < COUNT(packets); i++)
         fake_debugger_expect(debugger, RICH, packets[i], MALFORMED);
     assert_int_equal(points_of(debugger)->count, 0);
 }
@@ -130,7 +112,7 @@ static void malformed_actions_are_forgotten(void **state)
     char packet[128];
 
     ok(debugger, "QTDP:1:1000:E:0:0-");
-    for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++) {
+    for (size_t i = 0; i < COUNT(actions); i++) {
         snprintf(packet, sizeof(packet), "QTDP:-1:1000:%s", actions[i]);
         fake_debugger_expect(debugger, RICH, packet, MALFORMED);
     }
@@ -208,7 +190,7 @@ static void no_more_than_a_megabyte(void **state)
     assert_in_range(sent, 15, 17);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fake_debugger_of_one, fake_debugger_tear_down)
 
 int main(void)
 {

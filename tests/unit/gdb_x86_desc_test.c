@@ -1,11 +1,5 @@
 #include "gdbstub/x86_desc.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "unit.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -89,7 +83,7 @@ static void numbers_are_those_gdb_expects(void **state)
     (void)state;
     for (unsigned avx = 0; avx < 2; avx++) {
         gdb_x86_layout_init(&layout, avx ? AVX512 : 0);
-        for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+        for (size_t i = 0; i < COUNT(known); i++)
             assert_int_equal(gdb_x86_find(&layout, known[i].name), known[i].number);
     }
 }
@@ -193,7 +187,7 @@ static void types_are_declared_before_their_use(void **state)
     (void)state;
     gdb_x86_layout_init(&layout, 0);
     xml = describe(&layout);
-    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
+    for (size_t i = 0; i < COUNT(own); i++) {
         char declared[64], used[64];
 
         snprintf(declared, sizeof(declared), "<flags id=\"%s\"", own[i]);
