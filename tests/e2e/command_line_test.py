@@ -189,6 +189,12 @@ class RefusedTest(Case):
             result = self.run_vm("-g", image, "-f", notes, *output)
             self.check(result, EXIT_USAGE, err="would be overwritten; name another")
         self.assertEqual(contents(image), contents(sample("hello")))
+        os.rename(image, self.path("guest-2"))
+        for line in (("-g", sample("hello"), "guest-2"), ("-g", sample("hello"), sample("hello"), "-f", "guest-2")):
+            self.check(self.run_vm(*line, "--serial", "file:guest-%n"), EXIT_USAGE,
+                       err="guest-2 is a guest's image or a shared file: it would be overwritten; name another")
+            self.assertFalse(os.path.exists(self.path("guest-1")))
+        self.assertEqual(contents(self.path("guest-2")), contents(sample("hello")))
         self.assertEqual(contents(notes), b"water the flowers\n")
 
     def test_shared_files(self):

@@ -7,7 +7,8 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from gdb_driver import GdbCase, Gdb, elf  # noqa: E402
-from hypervisor import EXIT_CRASHED, EXIT_IO, EXIT_TIMEOUT, MB, SOURCE, SYSTEM_AREA, contents, guest, main, sample  # noqa: E402
+from hypervisor import EXIT_CRASHED, EXIT_IO, EXIT_TIMEOUT, MB, SOURCE, SYSTEM_AREA, contents  # noqa: E402
+from hypervisor import drop_file_capabilities, guest, main, sample  # noqa: E402
 
 REPORT = os.path.join(SOURCE, "tools", "core_report")
 
@@ -96,6 +97,12 @@ class CoreFileTest(GdbCase):
         self.assertIn("no directory cores/deeper for core files: Not a directory", result.messages)
         result = self.run_vm("-g", sample("crash"), "--core", "cores")
         self.check(result, EXIT_IO, err="no directory cores for core files: Not a directory")
+
+    def test_a_directory_nobody_may_write(self):
+        """It is told at the start, not when there is a crash to save."""
+        os.mkdir(self.path("cores"), 0o555)
+        result = self.run_vm("-g", sample("hello"), "--core", "cores", preexec_fn=drop_file_capabilities)
+        self.check(result, EXIT_IO, b"", err="no core files in cores: Permission denied")
 
     def save(self, image, *commands):
         """Run a debugger's commands, then save a core file; the debugger, and one that looks at the file."""

@@ -328,20 +328,12 @@ static void open_streams(struct launcher *launcher)
     launcher->relay->streams[STDIN_FILENO].pauses = launcher->terminal.is_terminal;
 }
 
-/* What the program is going to make, if it is not there yet: the machine may make nothing beside. */
-static void make_directories(struct launcher *launcher)
-{
-    files_dir_hold(&launcher->files_dir, launcher->options->files_dir);
-    if (launcher->options->core_dir != NULL)
-        mkdir(launcher->options->core_dir, 0777); /* the program says what is wrong with it */
-}
-
 static enum mh_status begin(struct launcher *launcher, char *const *argv, struct mh_error *err)
 {
     char *text = NULL;
     size_t length = 0;
     look_at_ends(launcher);
-    make_directories(launcher);
+    files_dir_hold(&launcher->files_dir, launcher->options->files_dir); /* the machine may make nothing beside */
     launcher->deadline = now_ms() + START_MS;
     enum mh_status status = anywhere_gdb_open(&launcher->gdb, launcher->options, err);
     if (status == MH_OK)

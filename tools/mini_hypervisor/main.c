@@ -193,15 +193,18 @@ static enum mh_status open_events(struct session *session, struct mh_error *err)
     return MH_OK;
 }
 
+/* Have the directory there and open to us: a crash is no time to find out. */
 static enum mh_status make_core_directory(const char *path, struct mh_error *err)
 {
     struct stat at = {.st_mode = S_IFDIR};
     if (path == NULL || mkdir(path, 0777) == 0)
         return MH_OK;
     int error = errno == EEXIST && stat(path, &at) == 0 && !S_ISDIR(at.st_mode) ? ENOTDIR : errno;
-    if (error == EEXIST)
-        return MH_OK;
-    return mh_fail(err, MH_ERR_IO, "no directory %s for core files: %s", path, strerror(error));
+    if (error != EEXIST)
+        return mh_fail(err, MH_ERR_IO, "no directory %s for core files: %s", path, strerror(error));
+    if (faccessat(AT_FDCWD, path, W_OK | X_OK, AT_EACCESS) != 0)
+        return mh_fail(err, MH_ERR_IO, "no core files in %s: %s", path, strerror(errno));
+    return MH_OK;
 }
 
 /* KVM, or what is wrong with it and how to do without. */
@@ -216,17 +219,24 @@ static enum mh_status open_host(struct mh_host **host, struct mh_error *err)
 }
 
 /* What guests are made of must not be lost to a slip on the command line. */
-static enum mh_status spare_inputs(const struct options *options, struct mh_error *err)
+static enum mh_status spare_inputs(const struct options *options, const char *output, struct mh_error *err)
 {
-    const char *const outputs[] = {options->trace_path, options->serial_path};
-    for (size_t i = 0; i < sizeof outputs / sizeof outputs[0]; i++) {
-        const char *path = outputs[i];
-        if (path != NULL && (output_is_one_of(path, options->guests.words, options->guests.count) ||
-                             output_is_one_of(path, options->files.words, options->files.count)))
-            return mh_fail(err, MH_ERR_USAGE,
-                           "%s is a guest's image or a shared file: it would be overwritten; name another", path);
+    if (!output_is_one_of(output, options->guests.words, options->guests.count) &&
+        !output_is_one_of(output, options->files.words, options->files.count))
+        return MH_OK;
+    return mh_fail(err, MH_ERR_USAGE, "%s is a guest's image or a shared file: it would be overwritten; name another",
+                   output);
+}
+
+static enum mh_status check_outputs(const struct options *options, struct mh_error *err)
+{
+    enum mh_status status = options->trace_path != NULL ? spare_inputs(options, options->trace_path, err) : MH_OK;
+    for (size_t i = 1; i <= options->guests.count && options->serial_path != NULL && status == MH_OK; i++) {
+        char *path = serial_end_path(options->serial_path, i);
+        status = path != NULL ? spare_inputs(options, path, err) : mh_fail(err, MH_ERR_HOST, "no memory for a path");
+        free(path);
     }
-    return MH_OK;
+    return status;
 }
 
 static enum mh_status prepare(struct session *session, struct mh_error *err)
@@ -238,7 +248,7 @@ static enum mh_status prepare(struct session *session, struct mh_error *err)
     if (session->images == NULL || session->machines == NULL)
         return mh_fail(err, MH_ERR_HOST, "no memory for %zu machines", options->guests.count);
     raise_descriptor_limit();
-    enum mh_status status = spare_inputs(options, err);
+    enum mh_status status = check_outputs(options, err);
     if (status == MH_OK)
         status = open_events(session, err);
     if (status == MH_OK && options->trace_path != NULL)
@@ -286,12 +296,14 @@ static int run(struct session *session)
     return code_for_run(reason, session->machines, session->machine_count);
 }
 
-/* The whole run elsewhere: nothing of a session is needed but signals. */
+/* The whole run elsewhere: nothing of a session is needed but signals. Who may write where is known here only. */
 static int run_anywhere(char *const *argv, const struct options *options)
 {
     struct mh_error err;
     int code;
-    enum mh_status status = anywhere_run(argv, options, supervisor_open_signals(), &code, &err);
+    enum mh_status status = make_core_directory(options->core_dir, &err);
+    if (status == MH_OK)
+        status = anywhere_run(argv, options, supervisor_open_signals(), &code, &err);
     if (status == MH_OK)
         return code;
     message("%s", err.text);
