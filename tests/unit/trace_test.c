@@ -133,6 +133,17 @@ static void packets_and_names_are_lines(void **state)
     assert_string_equal(f->text + strlen(f->text) - 4, "}\n]\n");
 }
 
+static void the_end_fits_behind_a_full_buffer(void **state)
+{
+    struct fixture *f = *state;
+    begin(f, f->path);
+    memset(f->trace.buffer, ' ', TRACE_BUFFER_SIZE);
+    f->trace.length = TRACE_BUFFER_SIZE;
+    trace_close(&f->trace);
+    assert_int_equal(strspn(contents(f), " "), TRACE_BUFFER_SIZE);
+    assert_string_equal(f->text + TRACE_BUFFER_SIZE, "{\"ph\":\"M\",\"pid\":1,\"name\":\"end\",\"args\":{}}\n]\n");
+}
+
 static void the_longest_event_fits(void **state)
 {
     struct fixture *f = *state;
@@ -267,6 +278,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(each_kind_of_event_is_a_line),
         TEST(packets_and_names_are_lines),
+        TEST(the_end_fits_behind_a_full_buffer),
         TEST(the_longest_event_fits),
         TEST(much_goes_out_before_the_end_and_a_tick_lets_the_rest_out),
         TEST(a_full_disk_ends_the_trace_with_a_whole_line),

@@ -14,7 +14,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BUFFER_SIZE 65536u
 #define STRING_MAX 4096u /* what KVM hands over at once of a string instruction, and more than any other text */
 #define LINE_MAX_BYTES (JSON_ESCAPED_MAX(STRING_MAX) + 1024u)
 
@@ -48,14 +47,19 @@ static void flush(struct trace *trace)
     trace->length = 0;
 }
 
+static void make_room(struct trace *trace, size_t length)
+{
+    if (TRACE_BUFFER_SIZE - trace->length < length)
+        flush(trace);
+}
+
 /* ---- lines ---- */
 
 /* A line that may be as long as any; end_line() must follow. */
 static struct json_line begin_line(struct trace *trace, const char *phase, size_t track, uint64_t now)
 {
     pthread_mutex_lock(&trace->mutex);
-    if (BUFFER_SIZE - trace->length < LINE_MAX_BYTES)
-        flush(trace);
+    make_room(trace, LINE_MAX_BYTES);
     char *at = trace->buffer + trace->length;
     struct json_line line = {.at = at, .end = at + LINE_MAX_BYTES};
     json_put(&line, "{\"ph\":\"");
@@ -224,8 +228,12 @@ void trace_name_track(struct trace *trace, size_t track, const char *name)
 
 static void put_words(struct trace *trace, const char *words)
 {
-    memcpy(trace->buffer + trace->length, words, strlen(words));
-    trace->length += strlen(words);
+    size_t length = strlen(words);
+    make_room(trace, length);
+    if (trace->is_over)
+        return;
+    memcpy(trace->buffer + trace->length, words, length);
+    trace->length += length;
 }
 
 enum mh_status trace_open(struct trace *trace, const char *path, const atomic_bool *ending, struct mh_error *err)
@@ -237,7 +245,7 @@ enum mh_status trace_open(struct trace *trace, const char *path, const atomic_bo
     if (trace->fd < 0)
         return mh_fail(err, MH_ERR_IO, "--trace %s: %s", path, why);
     trace->is_regular = fstat(trace->fd, &status) == 0 && S_ISREG(status.st_mode);
-    trace->buffer = malloc(BUFFER_SIZE);
+    trace->buffer = malloc(TRACE_BUFFER_SIZE);
     if (trace->buffer == NULL) {
         close(trace->fd);
         trace->fd = -1;
@@ -254,10 +262,9 @@ void trace_close(struct trace *trace)
     if (trace->fd < 0)
         return;
     pthread_mutex_lock(&trace->mutex);
-    if (!trace->is_over) {
-        put_words(trace, "{\"ph\":\"M\",\"pid\":1,\"name\":\"end\",\"args\":{}}\n]\n");
+    put_words(trace, "{\"ph\":\"M\",\"pid\":1,\"name\":\"end\",\"args\":{}}\n]\n");
+    if (!trace->is_over)
         flush(trace);
-    }
     pthread_mutex_unlock(&trace->mutex);
     close(trace->fd);
     free(trace->buffer);

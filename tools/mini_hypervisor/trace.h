@@ -16,6 +16,8 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#define TRACE_BUFFER_SIZE 65536u
+
 struct trace {
     int fd; /* -1: nothing is traced */
     bool is_regular;
