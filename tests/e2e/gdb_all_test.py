@@ -1,25 +1,16 @@
 """One port for all machines: gdb sees them as inferiors."""
 
 import os
-import re
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from gdb_driver import Gdb, GdbCase  # noqa: E402
+from gdb_driver import GdbCase  # noqa: E402
 from hypervisor import contents, main, sample, sample_source  # noqa: E402
 
 
 class OnePortForAllTest(GdbCase):
-    def all_machines(self, *images):
-        run = self.start("-g", *images, "--gdb-all", "0")
-        line = run.wait_for(b"target remote", "err").decode()
-        gdb = Gdb(self.dir, images[0])
-        self.addCleanup(gdb.close)
-        gdb(f"target remote {re.search(r'target remote ([0-9.:]+)', line)[1]}")
-        return run, gdb
-
     def test_machines_are_inferiors(self):
-        run, gdb = self.all_machines(sample("primes", "elf"), sample("fibonacci", "elf"))
+        run, gdb = self.debug_all(sample("primes", "elf"), sample("fibonacci", "elf"))
         inferiors = gdb("info inferiors")
         self.assertIn("process 1", inferiors)
         self.assertIn("process 2", inferiors)
@@ -27,12 +18,12 @@ class OnePortForAllTest(GdbCase):
         self.assertIn("_start", gdb("info symbol $pc"))
 
     def test_one_is_stepped_while_the_other_stands(self):
-        run, gdb = self.all_machines(sample("hello", "elf"), sample("fibonacci", "elf"))
+        run, gdb = self.debug_all(sample("hello", "elf"), sample("fibonacci", "elf"))
         self.assertIn("exited normally", gdb("continue"))
         run.wait_for(contents(sample_source("hello", "expected.txt")))
 
     def test_all_run_together(self):
-        run, gdb = self.all_machines(sample("hello", "elf"), sample("fibonacci", "elf"))
+        run, gdb = self.debug_all(sample("hello", "elf"), sample("fibonacci", "elf"))
         gdb("set schedule-multiple on")
         self.assertIn("exited normally", gdb("continue"))
         gdb("kill inferiors 1 2")

@@ -44,13 +44,9 @@ class PortsTest(GdbCase):
         vm, gdb = self.debug(elf("bytes"))
         gdb("continue")
         self.assertEqual(vm.run.finish().out, bytes(range(256)))
-        vm, gdb = self.debug(elf("cat"))
         data = bytes(range(255))
-        vm.run.send(data)
+        vm, gdb = self.debug_cat(data, 100)
         vm.run.process.stdin.close()
-        gdb("break *_start")
-        for _ in range(100):
-            gdb("continue")
         gdb("delete")
         for _ in range(200):
             gdb("stepi")

@@ -1,11 +1,10 @@
 """Snapshots with real gdb: there and back, by name, with input, files, restarts, ends and several machines."""
 
 import os
-import re
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from gdb_driver import Gdb, GdbCase, elf  # noqa: E402
+from gdb_driver import GdbCase, elf  # noqa: E402
 from hypervisor import contents, main, sample, sample_source  # noqa: E402
 
 
@@ -74,12 +73,8 @@ class SnapshotsTest(GdbCase):
         self.assertFails(gdb("monitor restore n7"), "there is no snapshot 'n7'")
 
     def test_input_is_read_again(self):
-        vm, gdb = self.debug(elf("cat"))
         data = bytes(range(200))
-        vm.run.send(data)
-        gdb("break *_start")
-        for _ in range(20):
-            gdb("continue")
+        vm, gdb = self.debug_cat(data, 20)
         gdb("monitor snapshot here")
         for _ in range(30):
             gdb("continue")
@@ -167,11 +162,7 @@ class SnapshotsTest(GdbCase):
         self.assertIn("terminated", gdb("continue"))
 
     def test_each_machine_has_its_own(self):
-        run = self.start("-g", elf("gdb_points"), elf("gdb_points"), "--gdb-all", "0")
-        line = run.wait_for(b"target remote", "err").decode()
-        gdb = Gdb(self.dir, elf("gdb_points"))
-        self.addCleanup(gdb.close)
-        gdb(f"target remote {re.search(r'target remote ([0-9.:]+)', line)[1]}")
+        run, gdb = self.debug_all(elf("gdb_points"), elf("gdb_points"))
         gdb("monitor snapshot mine")
         start = gdb.pc()
         gdb("inferior 2")

@@ -5,7 +5,7 @@ import re
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from gdb_driver import Gdb, GdbCase, elf  # noqa: E402
+from gdb_driver import GdbCase, elf  # noqa: E402
 from hypervisor import main  # noqa: E402
 
 
@@ -309,11 +309,7 @@ class DisconnectTest(TraceCase):
 class SeveralTest(GdbCase):
     def test_one_port_for_all(self):
         """Tracepoints are for ports that serve one machine, and gdb says that there are none."""
-        run = self.start("-g", elf("gdb_points"), elf("gdb_points"), "--gdb-all", "0")
-        line = run.wait_for(b"target remote", "err").decode()
-        gdb = Gdb(self.dir, elf("gdb_points"))
-        self.addCleanup(gdb.close)
-        gdb(f"target remote {re.search(r'target remote ([0-9.:]+)', line)[1]}")
+        run, gdb = self.debug_all(elf("gdb_points"), elf("gdb_points"))
         self.assertIn("Tracepoint 1", gdb("trace *place_5"))
         answer = gdb("tstart")
         self.assertFails(answer, "Target returns error code")

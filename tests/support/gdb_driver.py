@@ -307,6 +307,24 @@ class GdbCase(Case):
         offered = self.offer(image, *arguments, **options)
         return offered, offered.gdb()
 
+    def debug_all(self, *images):
+        """Machines that share a port, and a gdb that is connected to it."""
+        run = self.start("-g", *images, "--gdb-all", "0")
+        line = run.wait_for(b"target remote", "err").decode()
+        gdb = Gdb(self.dir, images[0])
+        self.addCleanup(gdb.close)
+        gdb(f"target remote {re.search(r'target remote ([0-9.:]+)', line)[1]}")
+        return run, gdb
+
+    def debug_cat(self, data, count):
+        """The guest cat, which has been sent `data` and has read `count` bytes of it, in front of the next."""
+        vm, gdb = self.debug(elf("cat"))
+        vm.run.send(data)
+        gdb("break *_start")
+        for _ in range(count):
+            gdb("continue")
+        return vm, gdb
+
     def batch(self, offered, script, number=1, connect=True, deadline=DEADLINE):
         """A plain `gdb -batch -x` as teachers write it; what it printed, and its exit status."""
         path = self.write("script.gdb", script.encode())
