@@ -151,6 +151,14 @@ int fake_machine_tear_down(void **state)
     return 0;
 }
 
+int fake_machine_tear_down_fixture(void **state)
+{
+    struct fake_machine **machine = *state;
+    fake_machine_remove(*machine);
+    test_free(machine);
+    return 0;
+}
+
 struct mh_stop fake_machine_run(struct fake_machine *machine)
 {
     struct mh_stop stop;

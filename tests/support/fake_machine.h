@@ -51,6 +51,9 @@ void fake_machine_remove(struct fake_machine *machine);
 int fake_machine_set_up(void **state);
 int fake_machine_tear_down(void **state);
 
+/* The tear-down of a test_calloc()ed state that begins with a pointer to its machine. */
+int fake_machine_tear_down_fixture(void **state);
+
 /* Queue an exit. Each returns it, for its data to be looked at afterwards. */
 struct fake_exit *will_exit(struct fake_machine *machine, void (*fill)(struct kvm_run *));
 struct fake_exit *will_fail(struct fake_machine *machine, int error);

@@ -31,6 +31,13 @@ void temp_dir_remove(const struct temp_dir *dir)
     nftw(dir->path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
+int temp_dir_tear_down_fixture(void **state)
+{
+    temp_dir_remove(*state);
+    test_free(*state);
+    return 0;
+}
+
 const char *temp_path(const struct temp_dir *dir, const char *name, char *path)
 {
     snprintf(path, PATH_MAX, "%s/%s", dir->path, name);

@@ -13,6 +13,9 @@ struct temp_dir {
 struct temp_dir temp_dir_make(void);
 void temp_dir_remove(const struct temp_dir *dir);
 
+/* The tear-down of a test_calloc()ed state that begins with a directory. */
+int temp_dir_tear_down_fixture(void **state);
+
 /* "DIR/NAME" in a buffer of PATH_MAX bytes. Returns `path`. */
 const char *temp_path(const struct temp_dir *dir, const char *name, char *path);
 

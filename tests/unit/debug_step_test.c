@@ -53,14 +53,6 @@ static int set_up(void **state)
     return 0;
 }
 
-static int tear_down(void **state)
-{
-    struct fixture *f = *state;
-    fake_machine_remove(f->machine);
-    test_free(f);
-    return 0;
-}
-
 /* The processor executes the hlt at `address`. */
 static void halts_at(struct fixture *f, uint64_t address)
 {
@@ -189,7 +181,7 @@ static void where_steps_do_not_last_each_is_asked_for(void **state)
     assert_int_equal(controls_of_two_steps(f, false), 2);
 }
 
-#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, fake_machine_tear_down_fixture)
 
 int main(void)
 {

@@ -27,14 +27,6 @@ static int set_up(void **state)
     return 0;
 }
 
-static int tear_down(void **state)
-{
-    struct fixture *f = *state;
-    fake_machine_remove(f->machine);
-    test_free(f);
-    return 0;
-}
-
 static const char *monitor(struct fixture *f, const char *command)
 {
     clear_text(&f->text);
@@ -201,7 +193,7 @@ static void without_tables_there_is_no_map(void **state)
     assert_text_has(monitor(f, "map"), "not in 64-bit mode");
 }
 
-#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, fake_machine_tear_down_fixture)
 
 int main(void)
 {

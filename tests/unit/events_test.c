@@ -46,14 +46,6 @@ static int set_up(void **state)
     return 0;
 }
 
-static int tear_down(void **state)
-{
-    struct fixture *f = *state;
-    fake_machine_remove(f->m);
-    test_free(f);
-    return 0;
-}
-
 static void kinds_are(const struct fixture *f, const enum mh_event_kind *kinds, unsigned count)
 {
     assert_int_equal(f->count, count);
@@ -129,11 +121,13 @@ static void bytes_that_kvm_gathered_are_told_together_and_before_the_exit(void *
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(entries_exits_and_what_is_between_come_in_order, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(rip_costs_no_call, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(an_entry_that_is_broken_off_is_an_exit_too, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(entries_exits_and_what_is_between_come_in_order, set_up,
+                                        fake_machine_tear_down_fixture),
+        cmocka_unit_test_setup_teardown(rip_costs_no_call, set_up, fake_machine_tear_down_fixture),
+        cmocka_unit_test_setup_teardown(an_entry_that_is_broken_off_is_an_exit_too, set_up,
+                                        fake_machine_tear_down_fixture),
         cmocka_unit_test_setup_teardown(bytes_that_kvm_gathered_are_told_together_and_before_the_exit, set_up,
-                                        tear_down),
+                                        fake_machine_tear_down_fixture),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -24,14 +24,6 @@ static int set_up(void **state)
     return 0;
 }
 
-static int tear_down(void **state)
-{
-    struct fixture *f = *state;
-    temp_dir_remove(&f->dir);
-    test_free(f);
-    return 0;
-}
-
 static void it_is_made_and_goes_when_it_is_empty(void **state)
 {
     struct fixture *f = *state;
@@ -99,12 +91,12 @@ static void somebody_who_locks_it_keeps_nobody_waiting(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(it_is_made_and_goes_when_it_is_empty, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(it_stays_when_something_is_in_it, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(one_that_was_there_stays, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(it_stays_while_another_run_holds_it, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(one_that_cannot_be_had_is_not_held, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(somebody_who_locks_it_keeps_nobody_waiting, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(it_is_made_and_goes_when_it_is_empty, set_up, temp_dir_tear_down_fixture),
+        cmocka_unit_test_setup_teardown(it_stays_when_something_is_in_it, set_up, temp_dir_tear_down_fixture),
+        cmocka_unit_test_setup_teardown(one_that_was_there_stays, set_up, temp_dir_tear_down_fixture),
+        cmocka_unit_test_setup_teardown(it_stays_while_another_run_holds_it, set_up, temp_dir_tear_down_fixture),
+        cmocka_unit_test_setup_teardown(one_that_cannot_be_had_is_not_held, set_up, temp_dir_tear_down_fixture),
+        cmocka_unit_test_setup_teardown(somebody_who_locks_it_keeps_nobody_waiting, set_up, temp_dir_tear_down_fixture),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -52,14 +52,6 @@ static int set_up(void **state)
     return 0;
 }
 
-static int tear_down(void **state)
-{
-    struct fixture *f = *state;
-    temp_dir_remove(&f->dir);
-    test_free(f);
-    return 0;
-}
-
 /* 0, or the errno of opening a file in the test's directory. */
 static int opening(struct fixture *f, const char *name, int flags)
 {
@@ -120,8 +112,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_abi_restricts_what_it_knows),
-        cmocka_unit_test_setup_teardown(only_what_is_allowed_can_be_reached, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(failures_are_told_at_the_end, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(only_what_is_allowed_can_be_reached, set_up, temp_dir_tear_down_fixture),
+        cmocka_unit_test_setup_teardown(failures_are_told_at_the_end, set_up, temp_dir_tear_down_fixture),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -62,6 +62,15 @@ static void begin(struct fixture *f, const char *path)
     assert_int_equal(trace_open(&f->trace, path, &f->ending, &err), MH_OK);
 }
 
+/* Trace to a pipe. */
+static void begin_on_pipe(struct fixture *f, int end[2])
+{
+    char path[64];
+    assert_int_equal(pipe2(end, O_CLOEXEC), 0);
+    snprintf(path, sizeof path, "/dev/fd/%d", end[1]);
+    begin(f, path);
+}
+
 /* What is in the file now. */
 static const char *contents(struct fixture *f)
 {
@@ -210,10 +219,7 @@ static void nobody_waits_for_a_pipe_that_is_full_when_all_is_to_end(void **state
 {
     struct fixture *f = *state;
     int end[2];
-    char path[64];
-    assert_int_equal(pipe2(end, O_CLOEXEC), 0);
-    snprintf(path, sizeof path, "/dev/fd/%d", end[1]);
-    begin(f, path);
+    begin_on_pipe(f, end);
     atomic_store(&f->ending, true);
     for (unsigned i = 0; i < 2000; i++) {
         tell(f, &one_byte);
@@ -230,10 +236,7 @@ static void ticks_feed_a_pipe(void **state)
 {
     struct fixture *f = *state;
     int end[2];
-    char path[64];
-    assert_int_equal(pipe2(end, O_CLOEXEC), 0);
-    snprintf(path, sizeof path, "/dev/fd/%d", end[1]);
-    begin(f, path);
+    begin_on_pipe(f, end);
     for (unsigned i = 0; i < 100; i++)
         tell(f, &one_byte);
     trace_tick(&f->trace);
