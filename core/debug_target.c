@@ -1,5 +1,6 @@
-/* The debug target of one machine: mh/debug_target.h filled in with KVM. Everything happens on the machine's thread. */
-#include "mh/debug_target.h"
+/* mh/debug_target.h filled in with KVM. */
+#include "debug_target.h"
+
 #include "boot_state.h"
 #include "debug.h"
 #include "devices/own_directory.h"
@@ -259,7 +260,7 @@ static int target_open_file(void *ctx, unsigned number, const char *name)
     return file_store_open_on_host(&vm->file.store, name);
 }
 
-static const struct mh_debug_target_ops ops = {
+const struct mh_debug_target_ops debug_target_ops = {
     .vm_count = target_vm_count,
     .vm_number = target_vm_number,
     .vm_name = target_vm_name,
@@ -302,6 +303,6 @@ enum mh_status mh_vm_debug(struct mh_vm *vm, struct mh_debug_target *target, str
     vm->debug.active = true;
     vm->debug.last_stop = (struct mh_stop){.kind = MH_STOP_INTERRUPTED}; /* before its first instruction */
     vm->vcpu.sync_registers = true;
-    *target = (struct mh_debug_target){.ops = &ops, .ctx = vm};
+    *target = (struct mh_debug_target){.ops = &debug_target_ops, .ctx = vm};
     return MH_OK;
 }
