@@ -121,12 +121,27 @@ void gdb_machines_finish(struct gdb_machine *machine)
     machine->held = false;
 }
 
+/* What earlier debuggers left in a machine that had ended, or let go, is not for whoever starts it again. */
+static void forget_points(struct gdb_machines *machines, struct gdb_machine *machine)
+{
+    machines->target->ops->clear_all_breakpoints(machines->target->ctx, machine->vm);
+    gdb_trace_left(machines);
+    gdb_points_free(&machine->points);
+}
+
 enum mh_status gdb_machines_restart(struct gdb_machines *machines, struct gdb_machine *machine, struct mh_error *err)
 {
-    enum mh_status status = machines->target->ops->restart(machines->target->ctx, machine->vm, err);
+    bool is_new = !machine->attended;
+    enum mh_status status;
 
+    /* one that was let go runs */
+    machine->attended = true;
+    gdb_machines_halt(machines);
+    status = machines->target->ops->restart(machines->target->ctx, machine->vm, err);
     if (status != MH_OK)
         return status;
+    if (is_new)
+        forget_points(machines, machine);
     machine->state = GDB_MACHINE_STOPPED;
     machine->stop = (struct mh_stop){.kind = MH_STOP_STEP};
     machine->pending = machine->held = machine->started = false;
@@ -271,7 +286,7 @@ void gdb_machines_leave(struct gdb_machines *machines, struct gdb_machine *machi
 
     machine->attended = false;
     if (machine->state == GDB_MACHINE_ENDED)
-        return;
+        return; /* it may be that there is no machine; should one be started again, all goes then */
     target->ops->clear_all_breakpoints(target->ctx, machine->vm);
     gdb_trace_left(machines);
     gdb_points_keep_persistent(&machine->points);

@@ -4,8 +4,8 @@ import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from gdb_driver import GdbCase  # noqa: E402
-from hypervisor import contents, main, sample, sample_source  # noqa: E402
+from gdb_driver import GdbCase, Wire  # noqa: E402
+from hypervisor import contents, guest, main, sample, sample_source  # noqa: E402
 
 
 class OnePortForAllTest(GdbCase):
@@ -27,6 +27,30 @@ class OnePortForAllTest(GdbCase):
         gdb("set schedule-multiple on")
         self.assertIn("exited normally", gdb("continue"))
         gdb("kill inferiors 1 2")
+
+    def test_one_that_was_let_go_is_started_again(self):
+        """It runs meanwhile, on a thread of its own, and is stopped first."""
+        run = self.start("-g", guest("spin"), guest("spin"), "--gdb-all", "unix:socket")
+        run.wait_for(b"target remote", "err")
+        wire = Wire(self.path("socket"))
+        self.addCleanup(wire.close)
+
+        def ask(packet, answer):
+            wire.send(packet)
+            self.assertTrue(wire.receive().startswith(answer), packet)
+        ask("qSupported:multiprocess+", b"PacketSize")
+        ask("!", b"OK")
+        start = b"T05thread:p1.1;"
+        for again in (("vRun;", start), ("qRcmd,7265736574", b"O"), ("vRun;", start)):
+            ask("D;1", b"OK")
+            ask(*again)
+            if again[1] == b"O":
+                self.assertEqual(wire.receive(), b"OK")
+            wire.send("vCont;c:p1.-1")
+            wire.send_raw(b"\x03")
+            self.assertTrue(wire.receive().startswith(b"T02"))
+        ask("vKill;1", b"OK")
+        ask("vKill;2", b"OK")
 
 
 if __name__ == "__main__":

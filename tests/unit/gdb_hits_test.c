@@ -220,6 +220,28 @@ static void attaching_again_clears_what_persists(void **state)
     assert_string_equal(fake_debugger_last(debugger, 0)->text, "W00");
 }
 
+static void so_does_starting_again(void **state)
+{
+    struct fake_debugger *debugger = *state;
+
+    memcpy(fake_machine(&debugger->fake, 1)->memory + FAKE_START, "\xeb\xfe", 2);
+    for (unsigned i = 0; i < 2; i++) {
+        fake_debugger_packet(debugger, "!");
+        fake_debugger_packet(debugger, "Z0,1010,1;cmds:1," PRINT_RAX);
+        fake_debugger_packet(debugger, "Z0,1020,1;" FALSE);
+        fake_debugger_packet(debugger, "Z2,5000,8");
+        if (i == 1) /* what has ended or what runs on */
+            fake_debugger_packet(debugger, "vKill;1");
+        fake_debugger_packet(debugger, "D;1");
+        fake_debugger_packet(debugger, "vRun;");
+        fake_debugger_run(debugger);
+        assert_int_equal(fake_target_breaks(&debugger->fake, 1), 0);
+        assert_int_equal(debugger->list[0].points.count, 0);
+        assert_int_equal(debugger->list[0].state, GDB_MACHINE_STOPPED);
+        assert_int_equal(fake_machine(&debugger->fake, 1)->interrupts, 1);
+    }
+}
+
 static void malformed_lists_are_refused(void **state)
 {
     static const char *const options[] = {
@@ -330,6 +352,7 @@ int main(void)
         TEST(commands_run_once_an_arrival),
         TEST(persistent_ones_stay_until_the_next_debugger),
         TEST(attaching_again_clears_what_persists),
+        TEST(so_does_starting_again),
         TEST(malformed_lists_are_refused),
         TEST(what_all_hold_is_bounded),
         TEST(a_refused_breakpoint_is_not_remembered),
