@@ -13,10 +13,16 @@ mh_unit_test(shared_files unit/shared_files_test.c support/temp_dir.c)
 mh_unit_test(own_directory unit/own_directory_test.c support/temp_dir.c)
 mh_unit_test(whole_file unit/whole_file_test.c support/temp_dir.c)
 
-mh_unit_test(file_store unit/file_store_test.c support/temp_dir.c support/guest_files.c support/wrapped_io.c)
-target_link_options(file_store_test PRIVATE -Wl,--wrap=pread,--wrap=pwrite,--wrap=ftruncate,--wrap=copy_file_range)
+foreach(name file_store file_store_dir file_store_io file_store_host)
+  mh_unit_test(${name} unit/${name}_test.c
+    support/stores.c support/temp_dir.c support/guest_files.c support/wrapped_io.c)
+  target_link_options(${name}_test PRIVATE
+    -Wl,--wrap=pread,--wrap=pwrite,--wrap=ftruncate,--wrap=copy_file_range)
+endforeach()
 mh_unit_test(file_snapshot unit/file_snapshot_test.c support/temp_dir.c support/guest_files.c)
-mh_unit_test(file unit/file_test.c support/temp_dir.c support/guest_files.c)
+foreach(name file file_call)
+  mh_unit_test(${name} unit/${name}_test.c support/ports.c support/temp_dir.c support/guest_files.c)
+endforeach()
 
 # mh_kvm_test(name sources...): a unit test with a fake KVM in the place of the kernel's.
 function(mh_kvm_test name)
