@@ -10,7 +10,7 @@ import struct
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from files_test import O_WRITE, InOneStep  # noqa: E402
+from file_port import O_WRITE, InOneStep  # noqa: E402
 from gdb_driver import Gdb  # noqa: E402
 from hypervisor import PROGRAM, Case, contents, is_sanitized, main, sample, sample_source  # noqa: E402
 

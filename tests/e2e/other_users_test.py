@@ -9,7 +9,7 @@ import stat
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from files_test import O_READ, O_WRITE, InOneStep  # noqa: E402
+from file_port import O_READ, O_WRITE, InOneStep  # noqa: E402
 from gdb_driver import GdbCase, elf  # noqa: E402
 from hypervisor import DEADLINE, contents, guest, main, monitor_on_pipes  # noqa: E402
 
