@@ -1,4 +1,4 @@
-#include "door.h"
+#include "mh/gdb_door.h"
 
 #include <errno.h>
 #include <netinet/in.h>

@@ -1,8 +1,8 @@
 /* Debuggers coming and going: one session after the other, and the machines in between. */
 #include "mh/gdbstub.h"
 
-#include "door.h"
 #include "machines.h"
+#include "mh/gdb_door.h"
 #include "session.h"
 #include "signals.h"
 

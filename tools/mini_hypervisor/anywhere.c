@@ -275,7 +275,7 @@ static enum mh_status take_turn(struct launcher *launcher, struct pollfd *fds, s
     relay_prepare_poll(launcher->relay, fds);
     *signals = (struct pollfd){.fd = launcher->signal_fd, .events = POLLIN};
     for (size_t i = 0; i < launcher->gdb.count; i++)
-        listeners[i] = (struct pollfd){.fd = launcher->gdb.listeners[i].fd, .events = POLLIN};
+        listeners[i] = (struct pollfd){.fd = anywhere_gdb_fd(&launcher->gdb, i), .events = POLLIN};
     if (poll(fds, RELAY_POLL_FDS + 1 + launcher->gdb.count, time_left(launcher)) < 0)
         return MH_OK;
     for (size_t i = 0; i < launcher->gdb.count; i++) {

@@ -2,8 +2,8 @@
  * Where debuggers come in: the listening socket, or, while the host has nothing left for one more connection, a timer.
  * The socket stays readable then, so it must not be watched until there is a chance.
  */
-#ifndef GDBSTUB_DOOR_H
-#define GDBSTUB_DOOR_H
+#ifndef MH_GDB_DOOR_H
+#define MH_GDB_DOOR_H
 
 #include "mh/gdbstub.h"
 
