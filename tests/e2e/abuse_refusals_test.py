@@ -3,6 +3,7 @@ The host refuses: every call on the way to a guest fails once, one by one, and b
 what in one line, ends with a documented status, and disturbs no other machine.
 """
 
+import contextlib
 import errno
 import os
 import re
@@ -137,19 +138,27 @@ class RunTest(RefusalCase):
         refusal = Refusal("run", nth, error, times)
         return self.run_refused(line, refusal)
 
+    def check_beginning(self, result, code, err):
+        """
+        The fifth entry is refused, so at most four bytes are printed. They may be fewer: kicks, which come when the
+        machine is slow to print, make entries too, and the time may be over before it has begun.
+        """
+        self.check(result, code, err=err)
+        self.assertTrue(b"Hell".startswith(result.out), result)
+
     def test_interruptions_and_refusals_that_pass_are_nothing(self):
         for error, times in ((errno.EINTR, 2000), (errno.EAGAIN, 20)):
             for nth in (1, 5, 15):
                 self.check(self.run_with(nth, error, times), 0, HELLO, "")
 
     def test_a_refusal_that_does_not_pass_is_told(self):
-        self.check(self.run_with(5, errno.EAGAIN, 0), EXIT_HOST, b"Hell", os.strerror(errno.EAGAIN))
+        self.check_beginning(self.run_with(5, errno.EAGAIN, 0), EXIT_HOST, os.strerror(errno.EAGAIN))
 
     def test_an_interruption_that_does_not_pass_leaves_the_timeout(self):
         refusal = Refusal("run", 5, errno.EINTR, 0)
         self.addCleanup(refusal.close)
         result = self.run_vm(*LINES["one"], "--timeout", "0.2", env=refusal.environment())
-        self.check(result, 124, b"Hell", "still running")
+        self.check_beginning(result, 124, "still running")
 
     def test_only_one_machine_is_disturbed(self):
         for error in (errno.ENOMEM, errno.EFAULT):
@@ -177,15 +186,13 @@ class DebuggedTest(RefusalCase):
                          env=refusal.environment())
         try:
             run.wait_for(b"type: gdb", "err")
-            wire = Wire(self.path("socket"))
-            self.addCleanup(wire.close)
-            for packet in self.SESSION:
-                wire.send(packet)
-                if packet not in ("R00", "k"):
-                    wire.receive()
-                if packet == "QStartNoAckMode":
-                    wire.acks = False
-            wire.close()
+            with contextlib.closing(Wire(self.path("socket"))) as wire:
+                for packet in self.SESSION:
+                    wire.send(packet)
+                    if packet not in ("R00", "k"):
+                        wire.receive()
+                    if packet == "QStartNoAckMode":
+                        wire.acks = False
         except (AssertionError, OSError):
             pass  # the program has ended, and says why
         return run.finish()
