@@ -139,14 +139,23 @@ static void expect(int fd, const char *packet, const char *reply)
         fail_msg("%s: got \"%s\", not \"%s\"", packet, text, reply);
 }
 
+/* Start serving, and come with a first packet. */
+static int start_with(struct served *served, const char *packet, const char *reply)
+{
+    int fd;
+
+    start(served);
+    fd = dial(served);
+    expect(fd, packet, reply);
+    return fd;
+}
+
 static void the_end_of_the_machine_ends_serving(void **state)
 {
     struct served *served = *state;
     int fd;
 
-    start(served);
-    fd = dial(served);
-    expect(fd, "?", "T05");
+    fd = start_with(served, "?", "T05");
     expect(fd, "M1000,1:f4", "OK");
     expect(fd, "vCont;c", "W00");
     assert_int_equal(next_byte(fd), -1);
@@ -178,9 +187,7 @@ static void a_dropped_connection_leaves_it_stopped(void **state)
     struct served *served = *state;
     int fd;
 
-    start(served);
-    fd = dial(served);
-    expect(fd, "Z0,1800,1", "OK");
+    fd = start_with(served, "Z0,1800,1", "OK");
     send_packet(fd, "vCont;c");
     close(fd);
     fd = dial(served);
@@ -211,9 +218,7 @@ static void who_listens_hears_each_packet(void **state)
     longest[200] = '\0';
     served->options.command = hear;
     served->options.command_ctx = heard;
-    start(served);
-    fd = dial(served);
-    expect(fd, "?", "T05");
+    fd = start_with(served, "?", "T05");
     expect(fd, "X1800,1:\x80", "OK");
     expect(fd, longest, "E");
     send_packet(fd, "vCont;c");
@@ -235,9 +240,7 @@ static void lose(struct served *served, enum mh_gdb_lost lost, const char *packe
     int fd;
 
     served->options.lost = lost;
-    start(served);
-    fd = dial(served);
-    expect(fd, packet, reply);
+    fd = start_with(served, packet, reply);
     close(fd);
     assert_int_equal(finish(served), MH_OK);
 }
@@ -265,9 +268,7 @@ static void a_second_debugger_is_told_and_the_first_is_not_disturbed(void **stat
     char text[512];
     int first, second;
 
-    start(served);
-    first = dial(served);
-    expect(first, "?", "T05");
+    first = start_with(served, "?", "T05");
     for (unsigned i = 0; i < 10; i++) {
         second = dial(served);
         assert_int_equal(next_byte(second), '+');
@@ -316,9 +317,7 @@ static void unless_it_is_held_for_one(void **state)
     served->options.start_running = true;
     served->options.hold_at_exit = true;
     memcpy(served->fake.machines[0].memory + FAKE_START, "\x0f\x0b", 2);
-    start(served);
-    fd = dial(served);
-    expect(fd, "?", "T04");
+    fd = start_with(served, "?", "T04");
     expect(fd, "vCont;C04", "X04");
     close(fd);
     assert_int_equal(finish(served), MH_OK);
@@ -330,18 +329,14 @@ static void the_stop_descriptor_ends_a_waiting_session(void **state)
     char text[512];
     int fd;
 
-    start(served);
-    fd = dial(served);
-    expect(fd, "?", "T05");
+    fd = start_with(served, "?", "T05");
     assert_int_equal(write(served->stop_pipe[1], "x", 1), 1);
     assert_int_equal(finish(served), MH_ERR_INTERRUPTED);
     close(fd);
     start(served); /* readable still */
     assert_int_equal(finish(served), MH_ERR_INTERRUPTED);
     assert_int_equal(read(served->stop_pipe[0], text, 1), 1);
-    start(served);
-    fd = dial(served);
-    expect(fd, "qC", "QC1");
+    fd = start_with(served, "qC", "QC1");
     send_packet(fd, "vCont;c");
     assert_int_equal(next_byte(fd), '+');
     assert_int_equal(write(served->stop_pipe[1], "x", 1), 1);
@@ -368,9 +363,7 @@ static void who_finds_no_descriptor_left_comes_in_later(void **state)
     hardly = enough;
     served->options.note = end_the_shortage;
     served->options.note_ctx = &enough;
-    start(served);
-    first = dial(served);
-    expect(first, "?", "T05");
+    first = start_with(served, "?", "T05");
     second = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     hardly.rlim_cur = (rlim_t)first; /* all below are in use, and so is this one */
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &hardly), 0);
