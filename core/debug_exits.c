@@ -45,14 +45,6 @@ void debug_set_control(struct mh_vm *vm, uint32_t control, uint32_t once)
     debug->control_is_current = debug->control_errno == 0;
 }
 
-/* Hand on what was printed. Its reader may take its time, and kicks must be able to end the wait for it. */
-void debug_flush_output(struct mh_vm *vm)
-{
-    if (atomic_load_explicit(&vm->serial.pending, memory_order_relaxed) != 0)
-        vcpu_release_kicks(&vm->vcpu);
-    serial_flush(&vm->serial);
-}
-
 void debug_note_watch(struct mh_vm *vm, const struct breakpoint *breakpoint)
 {
     if (breakpoint == NULL || vm->debug.watch_hit)
@@ -264,7 +256,7 @@ static enum outcome enter(struct mh_vm *vm, struct mh_stop *stop)
     if (vcpu_regs(&vm->vcpu) == NULL)
         return debug_cannot_go_on(stop, vm->vcpu.registers_errno);
     if (vm->vcpu.run->exit_reason == KVM_EXIT_DEBUG) {
-        debug_flush_output(vm);
+        serial_flush(&vm->serial);
         return handle_debug_exit(vm, stop);
     }
     vm->debug.control_is_current = false; /* some KVMs forget a pending single step at other exits */

@@ -22,9 +22,6 @@ enum outcome debug_cannot_go_on(struct mh_stop *stop, int host_errno);
 /* Tell KVM what to stop for (KVM_GUESTDBG_*), unless it knows. `once` are flags that act one time. */
 void debug_set_control(struct mh_vm *vm, uint32_t control, uint32_t once);
 
-/* Hand on what the guest printed; a kick may end the wait for whoever takes it. */
-void debug_flush_output(struct mh_vm *vm);
-
 /* A watched access was made, by whatever is watched by `breakpoint`; NULL: none was. The first one counts. */
 void debug_note_watch(struct mh_vm *vm, const struct breakpoint *breakpoint);
 /* Stop for the access noted. Returns OUTCOME_STOPPED. */

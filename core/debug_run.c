@@ -108,6 +108,7 @@ static enum outcome take_turn(struct mh_vm *vm, struct mh_stop *stop)
 enum debug_end debug_run(struct mh_vm *vm, struct mh_stop *stop)
 {
     enum debug_end end;
+    vcpu_drop_input_signal(); /* of packets before this */
     /* most single steps are over before anybody could want to end them; see may_run_on() */
     bool look = vm->debug.interrupt_wanted || (vm->debug.how.kind != MH_RESUME_STEP && debug_heed_kicks(vm));
     for (;;) {
@@ -120,7 +121,7 @@ enum debug_end debug_run(struct mh_vm *vm, struct mh_stop *stop)
         if (outcome == OUTCOME_STOPPED && stop->kind == MH_STOP_INTERRUPTED && !vm->debug.interrupt_wanted)
             return DEBUG_INPUT; /* a wait for serial input gave way to the debugger */
         if (outcome == OUTCOME_STOPPED || (outcome == OUTCOME_STEPPED && step_is_enough(vm, stop))) {
-            debug_flush_output(vm);
+            serial_flush(&vm->serial);
             return DEBUG_STOPPED;
         }
     }

@@ -14,6 +14,7 @@
 #include "mh/x86_regs.h"
 #include "virtual.h"
 
+#include <errno.h>
 #include <string.h>
 
 #define OPCODE_PUSHF 0x9c
@@ -163,6 +164,16 @@ static uint64_t patch_end(struct mh_vm *vm, const struct paging_mode *mode, cons
     return end;
 }
 
+/* Whoever kicks has to wait for this, and is heard afterwards. */
+static void run_stub(struct mh_vm *vm)
+{
+    bool kicked = false;
+    while (enter_guest(vm) == -EINTR)
+        kicked |= vcpu_accept_kicks(&vm->vcpu);
+    if (kicked)
+        vcpu_kick(&vm->vcpu);
+}
+
 /*
  * Did the instruction lead to one of our stubs? A HLT that was stepped rather than run stays with some KVMs, which then
  * report it after a later instruction: let the stub's HLT be run for that, before the fault is taken from it.
@@ -178,7 +189,7 @@ static bool stub_was_reached(struct mh_vm *vm, const struct paging_mode *mode, u
         regs->rip = boot_stub_start(rip);
         vcpu_write_regs(&vm->vcpu);
         debug_set_control(vm, 0, 0);
-        enter_guest(vm);
+        run_stub(vm);
     }
     return faults_take_from_stub(vm, stop);
 }

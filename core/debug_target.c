@@ -198,10 +198,6 @@ static enum mh_wait_result target_wait(void *ctx, const int *fds, unsigned fd_co
     vm->debug.fd_count = fd_count;
     enum debug_end end = debug_run(vm, stop);
     vm->debug.heeds_kicks = false;
-    if (end == DEBUG_STOPPED && stop->kind == MH_STOP_HALTED)
-        vcpu_release_kicks(&vm->vcpu); /* the rest of a line may have to wait for its reader, and be told to end */
-    else
-        vcpu_hold_kicks(&vm->vcpu);
     vm->debug.fds = NULL;
     vm->debug.fd_count = 0;
     if (end == DEBUG_INPUT)
@@ -299,7 +295,6 @@ enum mh_status mh_vm_debug(struct mh_vm *vm, struct mh_debug_target *target, str
     enum mh_status status = probe_host(vm->host, &vm->debug.host, err);
     if (status != MH_OK)
         return status;
-    vcpu_adopt(&vm->vcpu); /* the probe's machine was this thread's for a moment */
     vm->debug.active = true;
     vm->debug.last_stop = (struct mh_stop){.kind = MH_STOP_INTERRUPTED}; /* before its first instruction */
     vm->vcpu.sync_registers = true;

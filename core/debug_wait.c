@@ -31,7 +31,7 @@ static void kick_on_input(int fd, pid_t thread)
     int flags = fcntl(fd, F_GETFL);
     if (flags < 0)
         return;
-    fcntl(fd, F_SETSIG, MH_KICK_SIGNAL);
+    fcntl(fd, F_SETSIG, MH_INPUT_SIGNAL);
     fcntl(fd, F_SETOWN_EX, &owner);
     fcntl(fd, F_SETFL, flags | O_ASYNC);
 }
@@ -43,7 +43,6 @@ bool debug_heed_kicks(struct mh_vm *vm)
     for (unsigned i = 0; i < vm->debug.fd_count && !vm->debug.input_kicks; i++)
         kick_on_input(vm->debug.fds[i], gettid());
     vm->debug.input_kicks = vm->debug.fd_count > 0;
-    vcpu_release_kicks(&vm->vcpu);
     vm->debug.heeds_kicks = true;
     return true;
 }

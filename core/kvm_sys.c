@@ -234,6 +234,18 @@ int kvm_sys_set_guest_debug(int vcpu_fd, const struct kvm_guest_debug *debug)
     return kvm_ioctl(vcpu_fd, KVM_SET_GUEST_DEBUG, (unsigned long)debug);
 }
 
+#define KERNEL_SIGNALS_SIZE 8u /* bytes; glibc's sigset_t is longer */
+
+int kvm_sys_set_signal_mask(int vcpu_fd, const sigset_t *blocked)
+{
+    union {
+        struct kvm_signal_mask head;
+        uint8_t room[sizeof(struct kvm_signal_mask) + KERNEL_SIGNALS_SIZE];
+    } mask = {.head.len = KERNEL_SIGNALS_SIZE};
+    memcpy(mask.head.sigset, blocked, KERNEL_SIGNALS_SIZE);
+    return kvm_ioctl(vcpu_fd, KVM_SET_SIGNAL_MASK, (unsigned long)&mask);
+}
+
 int kvm_sys_run(int vcpu_fd)
 {
     return kvm_ioctl(vcpu_fd, KVM_RUN, 0);

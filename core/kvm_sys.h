@@ -8,6 +8,7 @@
 #include "mh/status.h"
 
 #include <linux/kvm.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -82,6 +83,8 @@ int kvm_sys_set_msrs(int vcpu_fd, const union kvm_sys_msrs *msrs);
 int kvm_sys_get_events(int vcpu_fd, struct kvm_vcpu_events *events);
 int kvm_sys_set_events(int vcpu_fd, const struct kvm_vcpu_events *events);
 int kvm_sys_set_guest_debug(int vcpu_fd, const struct kvm_guest_debug *debug);
+/* The signals that are blocked while KVM_RUN is under way, instead of those the thread has blocked. */
+int kvm_sys_set_signal_mask(int vcpu_fd, const sigset_t *blocked);
 /* KVM_RUN; -EINTR after a signal or with immediate_exit set. */
 int kvm_sys_run(int vcpu_fd);
 

@@ -155,7 +155,6 @@ static bool output_failed(struct mh_vm *vm, struct mh_stop *stop)
 void run_loop(struct mh_vm *vm, struct mh_stop *stop)
 {
     *stop = (struct mh_stop){.kind = MH_STOP_HALTED};
-    vcpu_release_kicks(&vm->vcpu);
     while (!run_once(vm, stop) && !output_failed(vm, stop)) {
     }
     serial_flush(&vm->serial);

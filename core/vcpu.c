@@ -7,31 +7,22 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* Which run page a kick is for: a signal handler has no other way to know on whose behalf it interrupts. */
-static _Thread_local struct kvm_run *run_page_of_thread;
-
-static void on_kick(int signal)
+static void on_signal(int signal)
 {
-    (void)signal;
-    if (run_page_of_thread != NULL)
-        __atomic_store_n(&run_page_of_thread->immediate_exit, 1, __ATOMIC_SEQ_CST);
+    (void)signal; /* that it ended a system call is enough */
 }
 
 void mh_kick_install(void)
 {
-    struct sigaction action = {.sa_handler = on_kick}; /* no SA_RESTART: waits are to end */
+    struct sigaction action = {.sa_handler = on_signal}; /* no SA_RESTART: waits are to end */
     sigemptyset(&action.sa_mask);
     sigaction(MH_KICK_SIGNAL, &action, NULL);
+    sigaction(MH_INPUT_SIGNAL, &action, NULL);
 }
 
 static enum mh_status fail(struct mh_error *err, const char *what, int error)
 {
     return mh_fail(err, MH_ERR_HOST, "KVM refuses %s: %s", what, strerror(error));
-}
-
-void vcpu_adopt(const struct vcpu *vcpu)
-{
-    run_page_of_thread = vcpu->run;
 }
 
 static enum mh_status map_run_page(struct vcpu *vcpu, const struct mh_host *host, struct mh_error *err)
@@ -41,11 +32,32 @@ static enum mh_status map_run_page(struct vcpu *vcpu, const struct mh_host *host
         return fail(err, "the processor's run page", errno);
     vcpu->run = run;
     vcpu->run_size = host->run_size;
-    vcpu_adopt(vcpu);
     size_t ring = (size_t)host->coalesce_page * (size_t)sysconf(_SC_PAGESIZE);
     if (ring != 0 && ring < host->run_size)
         vcpu->ring = (void *)((char *)run + ring);
     return MH_OK;
+}
+
+static sigset_t input_signal(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, MH_INPUT_SIGNAL);
+    return set;
+}
+
+/* Nothing but these two: any other that is pending would end each KVM_RUN at once. */
+static enum mh_status let_kicks_end_runs(const struct vcpu *vcpu, struct mh_error *err)
+{
+    const sigset_t input = input_signal();
+    sigset_t blocked;
+    sigfillset(&blocked);
+    sigdelset(&blocked, MH_KICK_SIGNAL);
+    sigdelset(&blocked, MH_INPUT_SIGNAL);
+    int error = pthread_sigmask(SIG_BLOCK, &input, NULL);
+    if (error == 0)
+        error = -kvm_sys_set_signal_mask(vcpu->fd, &blocked);
+    return error != 0 ? fail(err, "a signal mask", error) : MH_OK;
 }
 
 static enum mh_status set_cpuid(const struct vcpu *vcpu, struct mh_host *host, struct mh_error *err)
@@ -86,6 +98,8 @@ enum mh_status vcpu_create(struct vcpu *vcpu, int vm_fd, struct mh_host *host, c
     vcpu->fd = fd;
     enum mh_status status = map_run_page(vcpu, host, err);
     if (status == MH_OK)
+        status = let_kicks_end_runs(vcpu, err);
+    if (status == MH_OK)
         status = set_cpuid(vcpu, host, err);
     if (status == MH_OK)
         status = set_registers(vcpu, host, regs, err);
@@ -94,9 +108,6 @@ enum mh_status vcpu_create(struct vcpu *vcpu, int vm_fd, struct mh_host *host, c
 
 void vcpu_destroy(struct vcpu *vcpu)
 {
-    vcpu_release_kicks(vcpu);
-    if (vcpu->run != NULL && vcpu->run == run_page_of_thread)
-        run_page_of_thread = NULL;
     if (vcpu->run != NULL)
         munmap(vcpu->run, vcpu->run_size);
     if (vcpu->fd >= 0)
@@ -104,7 +115,7 @@ void vcpu_destroy(struct vcpu *vcpu)
     *vcpu = (struct vcpu){.fd = -1, .thread = vcpu->thread};
 }
 
-int vcpu_run(struct vcpu *vcpu)
+static int enter(struct vcpu *vcpu)
 {
     __u64 sets = vcpu->sync_registers ? VCPU_SYNCED : KVM_SYNC_X86_REGS;
     vcpu->run->kvm_valid_regs = vcpu->can_sync ? sets : 0;
@@ -113,8 +124,30 @@ int vcpu_run(struct vcpu *vcpu)
     return result;
 }
 
+static void set_immediate_exit(const struct vcpu *vcpu)
+{
+    __atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+}
+
+static bool take_input_signal(void)
+{
+    const sigset_t set = input_signal();
+    const struct timespec at_once = {0};
+    return sigtimedwait(&set, NULL, &at_once) == MH_INPUT_SIGNAL;
+}
+
+int vcpu_run(struct vcpu *vcpu)
+{
+    int result = enter(vcpu);
+    if (result == -EINTR && take_input_signal())
+        set_immediate_exit(vcpu); /* a kick as any other from here on */
+    return result;
+}
+
 void vcpu_kick(const struct vcpu *vcpu)
 {
+    if (vcpu->run != NULL)
+        set_immediate_exit(vcpu);
     pthread_kill(vcpu->thread, MH_KICK_SIGNAL);
 }
 
@@ -123,35 +156,14 @@ bool vcpu_accept_kicks(struct vcpu *vcpu)
     return __atomic_exchange_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST) != 0;
 }
 
-static sigset_t kick_signal(void)
+void vcpu_drop_input_signal(void)
 {
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, MH_KICK_SIGNAL);
-    return set;
-}
-
-void vcpu_hold_kicks(struct vcpu *vcpu)
-{
-    const sigset_t set = kick_signal();
-    if (!vcpu->holds_kicks)
-        vcpu->holds_kicks = pthread_sigmask(SIG_BLOCK, &set, NULL) == 0;
-}
-
-void vcpu_release_kicks(struct vcpu *vcpu)
-{
-    const sigset_t set = kick_signal();
-    const struct timespec at_once = {0};
-    if (!vcpu->holds_kicks)
-        return;
-    sigtimedwait(&set, NULL, &at_once); /* cheaper than taking it */
-    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-    vcpu->holds_kicks = false;
+    take_input_signal();
 }
 
 int vcpu_complete_io(struct vcpu *vcpu)
 {
-    __atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+    set_immediate_exit(vcpu);
     return vcpu_run(vcpu); /* ends with EINTR by design */
 }
 

@@ -1,12 +1,13 @@
 /*
  * The one virtual processor of a machine: creating it, entering the guest, being taken out of it.
  *
- * Kicking: whoever wants the thread out of the guest sets its request first, then sends MH_KICK_SIGNAL. The signal's
- * handler sets `immediate_exit` in the run page of the thread it interrupts. The thread clears `immediate_exit` before
- * it looks at the requests, so a kick is either seen by that look or ends the KVM_RUN that follows.
+ * Kicking: whoever wants the thread out of the guest sets its request first, then `immediate_exit` in the run page, and
+ * sends MH_KICK_SIGNAL. The thread clears `immediate_exit` before it looks at the requests, so a kick is either seen by
+ * that look or ends the KVM_RUN that follows.
  *
- * Under a debugger every packet is a kick. While the machine stands still these are worth nothing, and taking a signal
- * costs more than answering many a packet: so they are held back then.
+ * Under a debugger every packet is a kick, by MH_INPUT_SIGNAL. While the machine stands still these are worth nothing,
+ * and taking a signal costs more than answering many a packet: so the thread has it blocked, and KVM lets it in while
+ * the guest runs (KVM_SET_SIGNAL_MASK).
  */
 #ifndef MH_CORE_VCPU_H
 #define MH_CORE_VCPU_H
@@ -27,30 +28,24 @@ struct vcpu {
     bool sync_registers;                  /* let it put the system registers there too, which may cost a little */
     bool registers_are_current;           /* run->s.regs holds what the processor holds */
     int registers_errno;                  /* why KVM did not tell them when it was asked last */
-    bool holds_kicks;                     /* its thread has the kick signal blocked */
 };
 
-/* Create the processor in the state of boot_state.h, about to enter `entry`. MH_OK or MH_ERR_HOST; vcpu_destroy()
- * undoes it, also after a failure. */
+/* Create the processor in the state of boot_state.h, about to enter `entry`, and block MH_INPUT_SIGNAL in the calling
+ * thread. MH_OK or MH_ERR_HOST; vcpu_destroy() undoes it, also after a failure, but for the signal. */
 enum mh_status vcpu_create(struct vcpu *vcpu, int vm_fd, struct mh_host *host, const struct kvm_regs *regs,
                            struct mh_error *err);
 void vcpu_destroy(struct vcpu *vcpu);
 
-/* Make this the processor that kicks of the calling thread are for. */
-void vcpu_adopt(const struct vcpu *vcpu);
-
 /* KVM_RUN: 0, or minus an errno; -EINTR after a kick. */
 int vcpu_run(struct vcpu *vcpu);
 
-/* Take the thread out of the guest, or out of a system call. Any thread. */
+/* Take the thread out of the guest, or out of a system call. Any thread that knows the processor to stay meanwhile. */
 void vcpu_kick(const struct vcpu *vcpu);
 /* Forget kicks so far, and tell whether there were any; to be called before looking at what they may have been for. */
 bool vcpu_accept_kicks(struct vcpu *vcpu);
 
-/* Hold kicks of the calling thread, which is the processor's, back. */
-void vcpu_hold_kicks(struct vcpu *vcpu);
-/* Let them through again and drop those held back: look at what they may have been for. */
-void vcpu_release_kicks(struct vcpu *vcpu);
+/* Drop an MH_INPUT_SIGNAL that is pending: look at what it may have been for. */
+void vcpu_drop_input_signal(void);
 
 /*
  * Some KVMs finish an IN or OUT only at the next KVM_RUN, and until then registers read or written are not yet, or no

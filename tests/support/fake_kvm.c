@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -151,11 +152,20 @@ static void sync_registers(struct kvm_run *run)
         run->s.regs.sregs = fake_kvm.sregs;
 }
 
+static bool signal_is_let_in(void)
+{
+    sigset_t pending;
+    uint64_t first_64;
+    sigpending(&pending);
+    memcpy(&first_64, &pending, sizeof first_64);
+    return (first_64 & ~fake_kvm.blocked) != 0;
+}
+
 static int run_guest(void)
 {
     struct kvm_run *run = fake_kvm.run;
     int result = 0;
-    if (run->immediate_exit != 0)
+    if (run->immediate_exit != 0 || signal_is_let_in())
         result = -EINTR;
     else if (fake_kvm.on_run != NULL) {
         fake_kvm.runs++;
@@ -231,6 +241,9 @@ static int answer(unsigned long request, void *argument)
         return GET(events);
     case KVM_SET_VCPU_EVENTS:
         return SET(events);
+    case KVM_SET_SIGNAL_MASK:
+        memcpy(&fake_kvm.blocked, ((struct kvm_signal_mask *)argument)->sigset, sizeof fake_kvm.blocked);
+        return 0;
     case KVM_RUN:
         return run_guest();
     default:

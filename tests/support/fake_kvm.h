@@ -52,6 +52,7 @@ struct fake_kvm {
     struct kvm_mp_state mp_state;
     uint64_t msrs[FAKE_KVM_MSRS]; /* see fake_kvm_msr[] */
     struct kvm_guest_debug guest_debug;
+    uint64_t blocked; /* signals while the guest runs */
     struct kvm_userspace_memory_region region[8];
     uint64_t dirty[8];      /* what the log of a slot's first 64 pages says; asking clears it */
     uint32_t cpuid_entries; /* how many the processor was given */

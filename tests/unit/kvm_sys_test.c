@@ -131,6 +131,7 @@ static void failures_come_back_as_negated_errnos(void **state)
     struct kvm_regs regs = {0};
     struct kvm_sregs sregs = {0};
     struct kvm_xcrs xcrs = {0};
+    const sigset_t signals = {0};
 #define FAILS(request, call)                                                                                           \
     do {                                                                                                               \
         fake_kvm.failing_request = request;                                                                            \
@@ -150,6 +151,7 @@ static void failures_come_back_as_negated_errnos(void **state)
     FAILS(KVM_GET_SREGS, kvm_sys_get_sregs(0, &sregs));
     FAILS(KVM_SET_SREGS, kvm_sys_set_sregs(0, &sregs));
     FAILS(KVM_SET_XCRS, kvm_sys_set_xcrs(0, &xcrs));
+    FAILS(KVM_SET_SIGNAL_MASK, kvm_sys_set_signal_mask(0, &signals));
     FAILS(KVM_RUN, kvm_sys_run(0));
 }
 

@@ -160,7 +160,7 @@ static void input_that_cannot_be_read_is_an_error(void **state)
 {
     struct fixture *f = *state;
     struct mh_serial_end end = open_end(f, SERIAL_STDIO, 1);
-    f->terminal.fd = -1;
+    f->terminal.fd = 1000; /* which is not open */
     assert_int_equal(get(end), -EBADF);
     f->terminal.fd = f->input[0];
 }

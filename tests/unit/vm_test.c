@@ -160,6 +160,7 @@ static void a_refused_step_of_the_start_is_named(void **state)
         {KVM_SET_USER_MEMORY_REGION, "KVM refuses the machine's memory"},
         {KVM_CREATE_VCPU, "KVM refuses a processor"},
         {KVM_GET_SUPPORTED_CPUID, "KVM refuses to tell its CPUID"},
+        {KVM_SET_SIGNAL_MASK, "KVM refuses a signal mask"},
         {KVM_SET_CPUID2, "KVM refuses the processor's CPUID"},
         {KVM_GET_SREGS, "KVM refuses the system registers"},
         {KVM_SET_SREGS, "KVM refuses the system registers"},
@@ -227,6 +228,19 @@ static void a_kick_makes_the_next_entry_return_at_once(void **state)
     mh_vm_kick(m->vm);
     assert_int_equal(vcpu_run(&m->vm->vcpu), -EINTR);
     vcpu_accept_kicks(&m->vm->vcpu);
+    assert_int_equal(vcpu_run(&m->vm->vcpu), 0);
+}
+
+static void input_for_the_debugger_is_a_kick_unless_it_is_dropped(void **state)
+{
+    struct fake_machine *m = *state;
+    fake_machine_create(m);
+    pthread_kill(pthread_self(), MH_INPUT_SIGNAL);
+    assert_int_equal(vcpu_run(&m->vm->vcpu), -EINTR);
+    assert_true(vcpu_accept_kicks(&m->vm->vcpu));
+    assert_int_equal(vcpu_run(&m->vm->vcpu), 0);
+    pthread_kill(pthread_self(), MH_INPUT_SIGNAL);
+    vcpu_drop_input_signal();
     assert_int_equal(vcpu_run(&m->vm->vcpu), 0);
 }
 
@@ -406,6 +420,7 @@ int main(void)
         TEST(a_machine_asked_to_stop_does_not_enter_the_guest),
         TEST(a_wait_for_input_ends_when_the_machine_is_to_stop),
         TEST(a_kick_makes_the_next_entry_return_at_once),
+        TEST(input_for_the_debugger_is_a_kick_unless_it_is_dropped),
         TEST(exits_are_counted_by_their_reasons),
         TEST(what_was_printed_is_handed_on_when_the_machine_stops),
         TEST(what_was_printed_is_handed_on_at_a_kick),

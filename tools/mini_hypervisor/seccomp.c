@@ -51,7 +51,7 @@ static const int calls[] = {
     /* waiting, time, signals */
     SYS_poll, SYS_ppoll, SYS_select, SYS_pselect6, SYS_eventfd2, SYS_futex, SYS_restart_syscall, SYS_nanosleep,
     SYS_clock_nanosleep, SYS_clock_gettime, SYS_gettimeofday, SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn,
-    SYS_getpid, SYS_gettid, SYS_getpgrp,
+    SYS_rt_sigtimedwait, SYS_getpid, SYS_gettid, SYS_getpgrp,
     /* memory and threads */
     SYS_munmap, SYS_mremap, SYS_madvise, SYS_brk, SYS_set_robust_list, SYS_rseq, SYS_sched_yield, SYS_sched_getaffinity,
     SYS_getrandom, SYS_membarrier, SYS_exit, SYS_exit_group};

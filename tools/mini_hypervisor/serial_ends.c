@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -13,16 +15,21 @@
 #include <time.h>
 #include <unistd.h>
 
+/* Wait until `fd` has input, or its end. False when a signal came. */
+static bool wait_for_input(int fd)
+{
+    struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+    sigset_t mask;
+    pthread_sigmask(SIG_SETMASK, NULL, &mask);
+    sigdelset(&mask, MH_INPUT_SIGNAL);
+    return ppoll(&poll_fd, 1, NULL, &mask) > 0;
+}
+
 /* One byte from `fd`: no more is taken than the guest asks for, the rest stays for whoever reads next. */
 static int read_byte(int fd, unsigned char *byte)
 {
     ssize_t got = read(fd, byte, 1);
-    if (got < 0 && errno == EAGAIN) { /* somebody made it non-blocking */
-        struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
-        poll(&poll_fd, 1, -1);
-        return MH_SERIAL_INTERRUPTED;
-    }
-    if (got < 0 && errno == EINTR)
+    if (got < 0 && (errno == EINTR || errno == EAGAIN)) /* EAGAIN: somebody else took it, or made it non-blocking */
         return MH_SERIAL_INTERRUPTED;
     if (got < 0 && errno == EIO) /* a terminal that is gone */
         return MH_SERIAL_INPUT_ENDED;
@@ -42,8 +49,11 @@ static int stdio_read(void *ctx)
     if (end->terminal == NULL || end->input_ended)
         return MH_SERIAL_INPUT_ENDED;
     terminal_prepare(end->terminal);
-    if (!has_input(end->terminal->fd))
+    if (!has_input(end->terminal->fd)) {
         console_port_flush(&end->port);
+        if (!wait_for_input(end->terminal->fd))
+            return MH_SERIAL_INTERRUPTED;
+    }
     int result = read_byte(end->terminal->fd, &byte);
     if (result >= 0 && terminal_is_end(end->terminal, byte))
         result = MH_SERIAL_INPUT_ENDED;
@@ -67,7 +77,7 @@ static int pty_read(void *ctx)
 {
     struct serial_end *end = ctx;
     unsigned char byte;
-    return read_byte(end->fd, &byte);
+    return wait_for_input(end->fd) ? read_byte(end->fd, &byte) : MH_SERIAL_INTERRUPTED;
 }
 
 char *serial_end_path(const char *pattern, size_t number)
