@@ -9,7 +9,8 @@
 enum mh_status probe_host(struct mh_host *host, struct host_debug *found, struct mh_error *err);
 
 /*
- * The machine probes try things in: 2 MB, `bytes` at 0, nobody at its ports. It belongs to the calling thread. MH_OK, free with mh_vm_destroy(); or MH_ERR_HOST.
+ * The machine probes try things in: 2 MB, `bytes` at 0, nobody at its ports. It belongs to the calling thread. MH_OK,
+ * free with mh_vm_destroy(); or MH_ERR_HOST.
  */
 enum mh_status probe_machine(struct mh_host *host, const void *bytes, size_t length, struct mh_vm **vm,
                              struct mh_error *err);
