@@ -10,7 +10,7 @@ import abuse  # noqa: E402
 from hypervisor import Case, guest, sample  # noqa: E402
 
 ENDING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT]
-HARMLESS = [signal.SIGUSR1, signal.SIGPIPE, signal.SIGWINCH, signal.SIGCONT, signal.SIGXFSZ, signal.SIGURG]
+HARMLESS = [signal.SIGUSR1, signal.SIGIO, signal.SIGPIPE, signal.SIGWINCH, signal.SIGCONT, signal.SIGXFSZ, signal.SIGURG]
 LINES = [["-g", guest("spin")], ["-g", *[guest("spin")] * 5], ["-g", guest("cat")], ["-g", guest("keys"), guest("spin")],
          ["-g", guest("spin"), "--gdb", "0"], ["-g", guest("spin"), guest("cat"), "--gdb-all", "0", "--gdb-run"],
          ["-g", guest("spin"), "--serial", "pty"]]
