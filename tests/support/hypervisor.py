@@ -123,7 +123,10 @@ class Output:
         """Take what is there, waiting `timeout` seconds for something. False when nothing came."""
         if not self.fds:
             return False
-        ready = select.select(list(self.fds.values()), [], [], max(0, timeout))[0]
+        poll = select.poll()
+        for fd in self.fds.values():
+            poll.register(fd, select.POLLIN)
+        ready = [fd for fd, _ in poll.poll(max(0, timeout) * 1000)]
         for name, fd in list(self.fds.items()):
             if fd in ready:
                 try:
@@ -185,6 +188,7 @@ class Running:
             code = self.process.wait(max(0.1, end - time.monotonic()))
         except subprocess.TimeoutExpired:
             raise AssertionError(f"still running after {deadline} s; {self.output.bytes}") from None
+        self.close()
         return Result(code, self.output.bytes.get("out", b""), self.output.bytes["err"])
 
     def close(self):
