@@ -9,6 +9,8 @@
 #include "text.h"
 #include "virtual.h"
 
+#include <ctype.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -27,8 +29,9 @@ static enum mh_status show_walk(struct mh_vm *vm, const char *argument, const st
                                 struct mh_error *err)
 {
     char *end;
+    errno = 0;
     uint64_t address = strtoull(argument, &end, 0);
-    if (end == argument || *end != '\0')
+    if (!isdigit((unsigned char)*argument) || *end != '\0' || errno != 0)
         return mh_fail(err, MH_ERR_RANGE, "pt: say an address, such as pt 0x1000");
     report_page_walk(vm, address, output->sink, output->ctx);
     return MH_OK;

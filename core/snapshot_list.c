@@ -43,7 +43,9 @@ enum mh_status snapshot_list_take(struct mh_vm *vm, const char *name, struct mh_
 
 static enum mh_status is_not_there(const char *name, struct mh_error *err)
 {
-    return mh_fail(err, MH_ERR_USAGE, "there is no snapshot '%s': monitor snapshots lists them", name);
+    if (*name == '\0')
+        return mh_fail(err, MH_ERR_RANGE, "say which snapshot: monitor snapshots lists them");
+    return mh_fail(err, MH_ERR_RANGE, "there is no snapshot '%s': monitor snapshots lists them", name);
 }
 
 enum mh_status snapshot_list_put_back(struct mh_vm *vm, const char *name, struct mh_error *err)

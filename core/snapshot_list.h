@@ -25,10 +25,10 @@ struct snapshot_list {
  */
 enum mh_status snapshot_list_take(struct mh_vm *vm, const char *name, struct mh_error *err);
 
-/* Put the machine back. MH_OK; MH_ERR_USAGE for a name that is not there; otherwise see snapshot_put_back(). */
+/* Put the machine back. MH_OK; MH_ERR_RANGE for a name that is not there; otherwise see snapshot_put_back(). */
 enum mh_status snapshot_list_put_back(struct mh_vm *vm, const char *name, struct mh_error *err);
 
-/* Drop one. MH_OK, or MH_ERR_USAGE for a name that is not there. */
+/* Drop one. MH_OK, or MH_ERR_RANGE for a name that is not there. */
 enum mh_status snapshot_list_forget(struct snapshot_list *list, const char *name, struct mh_error *err);
 
 /* Say a line for each. */

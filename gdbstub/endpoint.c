@@ -36,7 +36,7 @@ static enum mh_status parse_host(const char *from, size_t length, struct mh_gdb_
         from++;
         length -= 2;
     } else if (memchr(from, ':', length)) {
-        return mh_fail(err, MH_ERR_USAGE, "write IPv6 addresses in brackets: [%.*s]", (int)length, from);
+        return mh_fail(err, MH_ERR_USAGE, "write IPv6 addresses in brackets, such as [::1]:1234");
     }
     if (length >= MH_GDB_HOST_MAX)
         return mh_fail(err, MH_ERR_USAGE, "host name too long");
@@ -141,8 +141,8 @@ static enum mh_status listen_tcp(struct mh_gdb_listener *listener, struct mh_err
     problem = errno;
     freeaddrinfo(found);
     if (listener->fd < 0)
-        return mh_fail(err, MH_ERR_HOST, "cannot listen for a debugger on %s port %s: %s", host, port,
-                       strerror(problem));
+        return mh_fail(err, MH_ERR_HOST, "cannot listen for a debugger on %s port %s: %s%s", host, port,
+                       strerror(problem), problem == EADDRINUSE ? "; port 0 takes a free one" : "");
     listener->endpoint.port = port_of(listener->fd);
     return MH_OK;
 }
@@ -162,11 +162,22 @@ static bool is_left_behind(const struct sockaddr_un *address)
     return refused;
 }
 
+/* True for what bears the name of our socket and is none: somebody's file, which must not be lost to a slip. */
+static bool is_no_socket(const char *path)
+{
+    struct stat info;
+
+    return lstat(path, &info) == 0 && !S_ISSOCK(info.st_mode);
+}
+
 static enum mh_status listen_unix(struct mh_gdb_listener *listener, struct mh_error *err)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
 
     memcpy(address.sun_path, listener->endpoint.path, MH_GDB_PATH_MAX);
+    if (is_no_socket(address.sun_path))
+        return mh_fail(err, MH_ERR_HOST, "cannot listen for a debugger on %s: it is there and is no socket",
+                       address.sun_path);
     listener->fd = listen_at((const struct sockaddr *)&address, sizeof(address));
     if (listener->fd < 0 && errno == EADDRINUSE) {
         if (is_left_behind(&address) && unlink(address.sun_path) == 0)

@@ -147,6 +147,10 @@ class RefusedTest(Case):
                 self.refused_with_guest(option + value, says=["number"])
         self.refused_with_guest("--files-dir=")
 
+    def test_files_dir_that_is_a_file(self):
+        with open(self.path("taken"), "wb"):
+            self.refused_with_guest("--files-dir", "taken", says=["--files-dir 'taken'", "directory"])
+
     def test_unknown(self):
         self.refused_with_guest("--memry", "4", says=["--memory"])
         self.refused_with_guest("--guests", "x", says=["--guest"])

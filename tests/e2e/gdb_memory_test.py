@@ -114,7 +114,8 @@ class PhysicalTest(GdbCase):
         for level in ("PML4", "PDPT", "PD"):
             self.assertIn(level, text)
         self.assertIn("not present", self.gdb("monitor pt 0x12345678000"))
-        self.assertIn("say an address", self.gdb("monitor pt here"))
+        for bad in ("", " here", " -1", " 0x1000 0x2000", " 0x10000000000000000"):
+            self.assertIn("say an address", self.gdb("monitor pt" + bad))
 
     def test_another_connection_starts_virtual(self):
         self.gdb("monitor phys on")

@@ -45,7 +45,8 @@ class SnapshotsTest(GdbCase):
         for bad in ("", " two words", " " + "x" * 32):
             self.assertFails(gdb("monitor snapshot" + bad), "say a name")
         self.assertFails(gdb("monitor restore nothing"), "there is no snapshot 'nothing'")
-        self.assertFails(gdb("monitor restore"), "there is no snapshot ''")
+        self.assertFails(gdb("monitor restore"), "say which snapshot")
+        self.assertFails(gdb("monitor forget"), "say which snapshot")
         gdb("monitor snapshot first")
         gdb("tbreak place_3")
         gdb("continue")

@@ -206,7 +206,7 @@ class FileTest(TraceCase):
 
     def test_a_place_that_is_not_there(self):
         self.check(self.run_vm("-g", sample("hello"), "--trace", "missing/trace.json"), EXIT_IO, b"",
-                   "--trace missing/trace.json: No such file or directory")
+                   "--trace missing/trace.json: cannot open it: No such file or directory")
         self.check(self.run_vm("-g", sample("hello"), "--trace="), 2, b"", "give a file")
 
     def test_what_was_in_the_file_is_gone(self):

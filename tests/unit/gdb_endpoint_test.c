@@ -74,6 +74,7 @@ static void a_free_port_is_taken_and_told(void **state)
     assert_string_equal(text, expected);
     assert_int_equal(mh_gdb_listen(&first.endpoint, &second, &err), MH_ERR_HOST);
     assert_int_equal(second.fd, -1);
+    assert_non_null(strstr(err.text, "port 0 takes a free one"));
     mh_gdb_close(&first);
     mh_gdb_close(&first);
 }
@@ -115,6 +116,23 @@ static void unix_sockets_are_private_and_replaced_when_left_behind(void **state)
     assert_int_equal(rmdir(directory), 0);
 }
 
+/* A slip on the command line must not cost a file. */
+static void what_is_no_socket_is_not_replaced(void **state)
+{
+    struct mh_gdb_endpoint endpoint = {.transport = MH_GDB_UNIX, .path = "/tmp/gdb_endpoint_XXXXXX"};
+    struct mh_gdb_listener listener;
+    struct mh_error err;
+    int fd = mkstemp(endpoint.path);
+
+    (void)state;
+    assert_true(fd >= 0);
+    assert_int_equal(mh_gdb_listen(&endpoint, &listener, &err), MH_ERR_HOST);
+    assert_non_null(strstr(err.text, "is no socket"));
+    assert_int_equal(listener.fd, -1);
+    assert_int_equal(unlink(endpoint.path), 0);
+    close(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -123,6 +141,7 @@ int main(void)
         cmocka_unit_test(a_free_port_is_taken_and_told),
         cmocka_unit_test(listening_to_all_is_noticed),
         cmocka_unit_test(unix_sockets_are_private_and_replaced_when_left_behind),
+        cmocka_unit_test(what_is_no_socket_is_not_replaced),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

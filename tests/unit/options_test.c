@@ -130,7 +130,7 @@ static void memory_is_2_4_or_8(void **state)
         snprintf(text, sizeof text, "-g a --memory %s", bad[i]);
         refused(*state, text, "a machine has 2, 4 or 8 (MB)");
     }
-    refused(*state, "-g a -m 3", "--memory 3:");
+    refused(*state, "-g a -m 3", "--memory '3':");
 }
 
 static void pages_are_2_or_4(void **state)
@@ -185,7 +185,7 @@ static void labels_are_auto_always_or_never(void **state)
     assert_int_equal(parse(*state, "-g a --label auto")->label, LABEL_AUTO);
     assert_int_equal(parse(*state, "-g a --label always")->label, LABEL_ALWAYS);
     assert_int_equal(parse(*state, "-g a --label never")->label, LABEL_NEVER);
-    refused(*state, "-g a --label sometimes", "--label sometimes: give auto, always or never");
+    refused(*state, "-g a --label sometimes", "--label 'sometimes': give auto, always or never");
     refused(*state, "-g a --label=", "give auto, always or never");
 }
 
@@ -259,6 +259,7 @@ static void help_and_version_need_nothing_else(void **state)
     assert_true(parse(*state, "-V")->version);
     assert_true(parse(*state, "-m 4 --help")->help);
     refused(*state, "--help=me", "--help takes no value");
+    refused(*state, "-sS", "-s takes no value");
     refused(*state, "--version=1", "--version takes no value");
     refused(*state, "--help --nonsense", "unknown option '--nonsense'");
 }
@@ -271,7 +272,7 @@ static void values_may_follow_an_equals_sign_or_a_letter(void **state)
     assert_int_equal(parse(*state, "-g a -m4")->ram_size, 4 * MB);
     assert_int_equal(parse(*state, "-g a -p4")->page_size, 4096);
     assert_string_equal(parse(*state, "-g a --files-dir=x=y")->files_dir, "x=y");
-    refused(*state, "-g a --memory=", "a machine has 2, 4 or 8 (MB)");
+    refused(*state, "-g a --memory=", "--memory '': a machine has 2, 4 or 8 (MB)");
 }
 
 static void lists_may_be_repeated_and_written_in_every_way(void **state)

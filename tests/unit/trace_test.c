@@ -254,7 +254,7 @@ static void a_place_that_cannot_be_written_is_an_error(void **state)
     struct mh_error err;
     char path[PATH_MAX];
     assert_int_equal(trace_open(&f->trace, temp_path(&f->dir, "missing/trace", path), &f->ending, &err), MH_ERR_IO);
-    assert_text_has(err.text, "missing/trace: No such file or directory");
+    assert_text_has(err.text, "missing/trace: cannot open it: No such file or directory");
     assert_int_equal(f->trace.fd, -1);
     tell(f, &one_byte);
     trace_command(&f->trace, 1, "?");

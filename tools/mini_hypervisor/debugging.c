@@ -55,7 +55,8 @@ static void tell_command(const char *title, const struct options *options, const
         message("%s: %s; type: gdb -ex 'target remote %s'%s", title,
                 options->gdb_waits ? "waits for gdb" : "gdb may connect", where, word != NULL ? word : "");
     if (listener->beyond_host)
-        message("%s: warning: whoever reaches %s from another machine is in control", title, where);
+        message("%s: warning: other computers can connect to port %u, and who does is in control", title,
+                listener->endpoint.port);
     free(word);
     free(elf);
 }

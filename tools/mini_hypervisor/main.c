@@ -230,6 +230,9 @@ static enum mh_status spare_inputs(const struct options *options, const char *ou
 
 static enum mh_status check_outputs(const struct options *options, struct mh_error *err)
 {
+    struct stat at;
+    if (stat(options->files_dir, &at) == 0 && !S_ISDIR(at.st_mode))
+        return mh_fail(err, MH_ERR_USAGE, "--files-dir '%s': it is there and is no directory", options->files_dir);
     enum mh_status status = options->trace_path != NULL ? spare_inputs(options, options->trace_path, err) : MH_OK;
     for (size_t i = 1; i <= options->guests.count && options->serial_path != NULL && status == MH_OK; i++) {
         char *path = serial_end_path(options->serial_path, i);

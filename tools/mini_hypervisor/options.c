@@ -116,7 +116,8 @@ static enum mh_status parse_word(struct parser *parser)
     if (option->has_value)
         return take_single(parser, option, value);
     if (value != NULL)
-        return mh_fail(parser->err, MH_ERR_USAGE, "--%s takes no value", option->name);
+        return mh_fail(parser->err, MH_ERR_USAGE, "%s%s takes no value", option->name[1] == '\0' ? "-" : "--",
+                       option->name);
     return option->take(parser->options, NULL, parser->err);
 }
 

@@ -12,7 +12,7 @@
 
 static enum mh_status fail(struct mh_error *err, const char *option, const char *value, const char *advice)
 {
-    return mh_fail(err, MH_ERR_USAGE, "--%s %s: %s", option, value, advice);
+    return mh_fail(err, MH_ERR_USAGE, "--%s '%s': %s", option, value, advice);
 }
 
 /* A whole decimal number from 1 to `most`; 0 for anything else. */
@@ -69,7 +69,7 @@ static enum mh_status take_timeout(struct options *options, const char *value, s
     char *end;
     double seconds = strtod(value, &end);
     if (end == value || *end != '\0' || !isfinite(seconds) || seconds <= 0 || seconds > TIMEOUT_MAX_SECONDS)
-        return fail(err, "timeout", value, "give a number of seconds above 0, such as 10 or 0.5");
+        return fail(err, "timeout", value, "give a number of seconds above 0 and up to 10000000, such as 10 or 0.5");
     options->timeout_ms = (int64_t)(seconds * 1000);
     if ((double)options->timeout_ms < seconds * 1000)
         options->timeout_ms++; /* ceil() would be all that libm is loaded for, at every start */
@@ -115,7 +115,7 @@ static enum mh_status take_serial(struct options *options, const char *value, st
 static enum mh_status take_files_dir(struct options *options, const char *value, struct mh_error *err)
 {
     if (*value == '\0')
-        return fail(err, "files-dir", "''", "give a directory");
+        return fail(err, "files-dir", value, "give a directory");
     options->files_dir = value;
     return MH_OK;
 }
@@ -123,7 +123,7 @@ static enum mh_status take_files_dir(struct options *options, const char *value,
 static enum mh_status take_core(struct options *options, const char *value, struct mh_error *err)
 {
     if (*value == '\0')
-        return fail(err, "core", "''", "give a directory");
+        return fail(err, "core", value, "give a directory");
     options->core_dir = value;
     return MH_OK;
 }
@@ -131,7 +131,7 @@ static enum mh_status take_core(struct options *options, const char *value, stru
 static enum mh_status take_trace(struct options *options, const char *value, struct mh_error *err)
 {
     if (*value == '\0')
-        return fail(err, "trace", "''", "give a file");
+        return fail(err, "trace", value, "give a file");
     options->trace_path = value;
     return MH_OK;
 }

@@ -243,7 +243,7 @@ enum mh_status trace_open(struct trace *trace, const char *path, const atomic_bo
     *trace = (struct trace){.ending = ending, .start = trace_now()};
     trace->fd = output_open(path, &why);
     if (trace->fd < 0)
-        return mh_fail(err, MH_ERR_IO, "--trace %s: %s", path, why);
+        return mh_fail(err, MH_ERR_IO, "--trace %s: cannot open it: %s", path, why);
     trace->is_regular = fstat(trace->fd, &status) == 0 && S_ISREG(status.st_mode);
     trace->buffer = malloc(TRACE_BUFFER_SIZE);
     if (trace->buffer == NULL) {
