@@ -81,9 +81,9 @@ struct mh_serial_end {
     /* Take `length` bytes. Returns 0, minus an errno, or -EINTR when a stop was asked for and not all was written.
      * NULL: they go nowhere. */
     int (*write)(void *ctx, const uint8_t *bytes, size_t length);
-    /* Wait for a byte, MH_INPUT_SIGNAL let in (ppoll()): 0 to 255, MH_SERIAL_INPUT_ENDED, MH_SERIAL_INTERRUPTED (a
-     * signal came), or minus an errno (of which -EPERM and -ENOENT are taken by the two others). NULL: there is no
-     * input. */
+    /* Wait for a byte: 0 to 255, MH_SERIAL_INPUT_ENDED, MH_SERIAL_INTERRUPTED (a signal came), or minus an errno (of
+     * which -EPERM and -ENOENT are taken by the two others). A wait that lets MH_INPUT_SIGNAL in (ppoll()) has a
+     * debugger heard at once; any other leaves that to mh_vm_wants_kick(). NULL: there is no input. */
     int (*read)(void *ctx);
 };
 
@@ -176,8 +176,8 @@ enum mh_status mh_vm_write_core(struct mh_vm *vm, const struct mh_stop *stop, co
 
 /*
  * The signals that take a machine's thread out of the guest, or out of a wait: by order of another thread, and when a
- * debugger has sent something. The latter is blocked but while the guest runs, or waits for serial input.
- * mh_kick_install() gives them handlers.
+ * debugger has sent something. The latter is blocked but while the guest runs, or waits for serial input. All others
+ * are while the guest runs. mh_kick_install() gives them handlers.
  */
 #define MH_KICK_SIGNAL SIGUSR1
 #define MH_INPUT_SIGNAL SIGIO

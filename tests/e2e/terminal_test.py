@@ -1,5 +1,6 @@
 """stdin as a terminal: keys one by one, and the terminal as it was after every kind of end."""
 
+import contextlib
 import os
 import select
 import signal
@@ -7,11 +8,12 @@ import sys
 import termios
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from gdb_driver import Wire  # noqa: E402
 from hypervisor import DEADLINE, EXIT_CRASHED, EXIT_SIGINT, EXIT_SIGTERM, EXIT_TIMEOUT, Case, guest  # noqa: E402
 from hypervisor import main, sample  # noqa: E402
 
 LOCAL_FLAGS = 3
-CTRL_BACKSLASH, CTRL_C, CTRL_D, CTRL_Z = b"\x1c", b"\x03", b"\x04", b"\x1a"
+CTRL_BACKSLASH, CTRL_C, CTRL_D = b"\x1c", b"\x03", b"\x04"
 
 
 class TerminalTest(Case):
@@ -142,9 +144,7 @@ class TerminalTest(Case):
     def test_ctrl_z_and_back(self):
         run = self.keys()
         for _ in range(2):
-            run.output.bytes["news"] = b""
-            run.send(CTRL_Z)
-            run.wait_for_news(b"stopped")
+            run.stop()
             self.assertTrue(run.is_as_it_was(), "while it is stopped the terminal is the shell's")
             os.kill(run.pid, signal.SIGCONT)
             self.wait_until_taken(run)
@@ -158,18 +158,39 @@ class TerminalTest(Case):
         run = self.keys()
         run.send(b"s")
         run.wait_for(b"spinning")
-        run.send(CTRL_Z)
-        run.wait_for_news(b"stopped")
+        run.stop()
         self.assertTrue(run.is_as_it_was())
         os.kill(run.pid, signal.SIGCONT)
         self.wait_until_taken(run)
         run.send(CTRL_C)
         self.ended(run, EXIT_SIGINT)
 
+    def test_waiting_for_a_key_in_the_background(self):
+        """It is stopped, like any program that reads there, and takes the terminal when it gets it back."""
+        run = self.keys()
+        run.stop()
+        run.go_on_in_background()
+        run.wait_for_news(b"stopped")
+        self.assertTrue(run.is_as_it_was())
+        run.go_on_in_foreground()
+        self.wait_until_taken(run)
+        run.send(b"q")
+        self.ended(run, 0)
+
+    def test_a_debugger_interrupts_a_wait_for_a_key(self):
+        run = self.start_on_terminal("-g", guest("keys"), "--gdb", "unix:socket")
+        run.wait_for(b"type: gdb")
+        with contextlib.closing(Wire(self.path("socket"))) as wire:
+            wire.send("vCont;c")
+            self.wait_until_taken(run)
+            wire.send_raw(b"\x03")
+            self.assertTrue(wire.receive().startswith(b"T02"))
+            wire.send("k")
+            self.ended(run, 0)
+
     def test_killed_while_stopped(self):
         run = self.keys()
-        run.send(CTRL_Z)
-        run.wait_for_news(b"stopped")
+        run.stop()
         os.kill(run.pid, signal.SIGTERM)
         os.kill(run.pid, signal.SIGCONT)
         self.ended(run, EXIT_SIGTERM)

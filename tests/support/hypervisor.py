@@ -232,6 +232,21 @@ class Terminal:
     def wait_for_news(self, wanted):
         return self.output.wait_for("news", wanted)
 
+    def stop(self):
+        """Press Ctrl-Z."""
+        self.output.bytes["news"] = b""
+        self.send(b"\x1a")
+        self.wait_for_news(b"stopped")
+
+    def go_on_in_background(self):
+        """What a shell does for bg, with the program stopped."""
+        self.output.bytes["news"] = b""
+        os.kill(self.shell.pid, signal.SIGUSR1)
+
+    def go_on_in_foreground(self):
+        """The same for fg."""
+        os.kill(self.shell.pid, signal.SIGUSR2)
+
     @property
     def screen(self):
         return self.output.bytes["screen"]
@@ -264,6 +279,9 @@ class Terminal:
 
 def act_as_shell(news, arguments):
     """What Terminal starts: run the program in the foreground and write to `news` what becomes of it."""
+    def give_terminal_to(group):
+        os.tcsetpgrp(0, group)
+        os.kill(pid, signal.SIGCONT)
     signal.signal(signal.SIGTTOU, signal.SIG_IGN)
     import fcntl  # not needed by anybody else
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
@@ -274,6 +292,8 @@ def act_as_shell(news, arguments):
         signal.signal(signal.SIGTTOU, signal.SIG_DFL)
         os.close(news)
         os.execv(arguments[0], arguments)
+    signal.signal(signal.SIGUSR1, lambda *_: give_terminal_to(os.getpid()))
+    signal.signal(signal.SIGUSR2, lambda *_: give_terminal_to(pid))
     os.write(news, b"pid %d\n" % pid)
     while True:
         status = os.waitpid(pid, os.WUNTRACED)[1]

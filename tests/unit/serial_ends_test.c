@@ -8,6 +8,8 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <pthread.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -154,6 +156,24 @@ static void a_prompt_is_shown_when_there_is_nothing_to_read_yet(void **state)
     assert_int_equal(get(end), MH_SERIAL_INPUT_ENDED);
     assert_int_equal(serial_end_finish(&f->end), 0);
     assert_string_equal(collector_text(f->out), "name? ");
+}
+
+/* It is blocked but during the wait, and pending when that begins. */
+static void a_debugger_ends_a_wait_for_input(void **state)
+{
+    struct fixture *f = *state;
+    const enum serial_kind kinds[] = {SERIAL_STDIO, SERIAL_PTY};
+    sigset_t input, before;
+    mh_kick_install();
+    sigemptyset(&input);
+    sigaddset(&input, MH_INPUT_SIGNAL);
+    assert_int_equal(pthread_sigmask(SIG_BLOCK, &input, &before), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        struct mh_serial_end end = open_end(f, kinds[i], 1);
+        pthread_kill(pthread_self(), MH_INPUT_SIGNAL);
+        assert_int_equal(get(end), MH_SERIAL_INTERRUPTED);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 static void input_that_cannot_be_read_is_an_error(void **state)
@@ -428,6 +448,7 @@ int main(void)
         TEST(only_the_chosen_machine_reads_stdin),
         TEST(stdout_takes_lines_and_the_last_unfinished_one),
         TEST(a_prompt_is_shown_when_there_is_nothing_to_read_yet),
+        TEST(a_debugger_ends_a_wait_for_input),
         TEST(input_that_cannot_be_read_is_an_error),
         TEST(output_goes_to_the_file_at_once),
         TEST(the_file_is_begun_anew),

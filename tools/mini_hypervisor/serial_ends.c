@@ -29,7 +29,11 @@ static bool wait_for_input(int fd)
 static int read_byte(int fd, unsigned char *byte)
 {
     ssize_t got = read(fd, byte, 1);
-    if (got < 0 && (errno == EINTR || errno == EAGAIN)) /* EAGAIN: somebody else took it, or made it non-blocking */
+    if (got < 0 && errno == EAGAIN) { /* somebody made it non-blocking, or took the byte */
+        wait_for_input(fd);
+        return MH_SERIAL_INTERRUPTED;
+    }
+    if (got < 0 && errno == EINTR)
         return MH_SERIAL_INTERRUPTED;
     if (got < 0 && errno == EIO) /* a terminal that is gone */
         return MH_SERIAL_INPUT_ENDED;
@@ -51,7 +55,8 @@ static int stdio_read(void *ctx)
     terminal_prepare(end->terminal);
     if (!has_input(end->terminal->fd)) {
         console_port_flush(&end->port);
-        if (!wait_for_input(end->terminal->fd))
+        /* of a terminal read() does the waiting: in the background it has to stop us, and only it does that */
+        if (!end->terminal->is_terminal && !wait_for_input(end->terminal->fd))
             return MH_SERIAL_INTERRUPTED;
     }
     int result = read_byte(end->terminal->fd, &byte);
