@@ -64,7 +64,7 @@ class CoreFileTest(GdbCase):
         self.assertEqual(self.report(sample("crash", "elf"))[0], 1)
 
     def test_timeout(self):
-        result = self.run_vm("-g", elf("spin"), "--core", "cores", "--timeout", "0.1")
+        result = self.run_vm("-g", elf("spin"), "--core", "cores", "--timeout", 1)
         self.check(result, EXIT_TIMEOUT, err="core file cores/1-spin.core")
         gdb, said = self.look(elf("spin"), "cores/1-spin.core")
         self.assertIn("Program terminated with signal SIGINT", said)

@@ -58,7 +58,7 @@ class TimeoutTest(Case):
             self.assertEqual(result.messages.count("\n"), 1, "one line")
 
     def test_guest_that_waits_for_input(self):
-        run = self.start("-g", guest("keys"), "--timeout", "0.5")
+        run = self.start("-g", guest("keys"), "--timeout", 2)
         run.wait_for(b"key? ")
         result = self.finish_without_closing(run)
         self.check(result, EXIT_TIMEOUT, b"key? ", "still running")

@@ -259,7 +259,7 @@ class PlacesTest(Case):
                 self.assertEqual(file.read(), expected)
 
     def test_file_is_kept_on_a_crash(self):
-        self.check(self.run_vm("-g", guest("spin"), "--serial", "file:out", "--timeout", "0.3"), EXIT_TIMEOUT, b"")
+        self.check(self.run_vm("-g", guest("spin"), "--serial", "file:out", "--timeout", 1), EXIT_TIMEOUT, b"")
         with open(self.path("out"), "rb") as file:
             self.assertEqual(file.read(), b"a line\nunfinished")
 

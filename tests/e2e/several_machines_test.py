@@ -161,7 +161,7 @@ class IsolationTest(LinesCase):
 
     def test_crash_and_timeout(self):
         """The later in the list of exit codes counts."""
-        result = self.run_vm("-g", sample("crash"), guest("spin"), "--timeout", "0.5")
+        result = self.run_vm("-g", sample("crash"), guest("spin"), "--timeout", 2)
         self.check(result, EXIT_TIMEOUT, err=["VM 1 (crash): page fault", "VM 2 (spin): still running"])
 
     def test_labels_name_the_image(self):

@@ -80,7 +80,7 @@ class EndingTest(TraceCase):
         self.assertIn(f"at rip 0x{int(stop['args']['rip'], 16):016x}", result.messages)
 
     def test_timeout(self):
-        self.check(self.run_traced("-g", guest("spin"), "--timeout", "0.3"), EXIT_TIMEOUT)
+        self.check(self.run_traced("-g", guest("spin"), "--timeout", 1), EXIT_TIMEOUT)
         self.assertEqual(self.trace().last_stop()["name"], "stop: interrupted")
 
     def test_signals(self):
@@ -313,7 +313,7 @@ class StatsTest(Case):
     def test_of_a_crash_and_a_timeout(self):
         result = self.check(self.run_vm("-g", sample("crash"), "--stats"), EXIT_CRASHED)
         self.assertIn("VM 1 (crash)", self.rows(result.messages))
-        result = self.check(self.run_vm("-g", guest("spin"), "--stats", "--timeout", "0.2"), EXIT_TIMEOUT)
+        result = self.check(self.run_vm("-g", guest("spin"), "--stats", "--timeout", 1), EXIT_TIMEOUT)
         self.assertIn("VM 1 (spin)", self.rows(result.messages))
 
     def test_nothing_is_said_without_it(self):
