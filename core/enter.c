@@ -35,7 +35,7 @@ static const char *const exit_names[VM_EXIT_REASONS] = {
     [KVM_EXIT_MMIO] = "memory without RAM, or watched",
     [KVM_EXIT_SHUTDOWN] = "triple fault",
     [KVM_EXIT_FAIL_ENTRY] = "entry refused",
-    [KVM_EXIT_INTR] = "taken out by us",
+    [KVM_EXIT_INTR] = "interrupted by the hypervisor",
     [KVM_EXIT_INTERNAL_ERROR] = "not emulated by KVM",
 };
 

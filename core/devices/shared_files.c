@@ -38,8 +38,8 @@ static enum mh_status open_shared(struct mh_shared_files *files, const char *pat
     if (!file_name_is_allowed(name, strlen(name)))
         return mh_fail(err, MH_ERR_USAGE, "shared file '%s' has no name that guests could open", path);
     if (shared_files_find(files, name) >= 0)
-        return mh_fail(err, MH_ERR_USAGE, "two shared files are called '%s': guests know files by the last part of their path",
-                       name);
+        return mh_fail(err, MH_ERR_USAGE,
+                       "two shared files are called '%s': guests know files by the last part of their path", name);
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
         return mh_fail(err, MH_ERR_IMAGE, "shared file '%s' cannot be opened: %s", path, strerror(errno));

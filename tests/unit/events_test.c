@@ -91,7 +91,7 @@ static void an_entry_that_is_broken_off_is_an_exit_too(void **state)
     struct fixture *f = *state;
     will_fail(f->m, EINTR);
     fake_machine_run(f->m);
-    assert_string_equal(f->heard[1].event.reason, "taken out by us");
+    assert_string_equal(f->heard[1].event.reason, "interrupted by the hypervisor");
 }
 
 static void print_without_exits(struct kvm_run *run)

@@ -60,7 +60,7 @@ static const char help[] =
     "    3  the host cannot do it: no KVM, no permission, no memory, a port for gdb that is taken; or KVM failed\n"
     "    4  an image or a shared file cannot be used\n"
     "    5  a guest crashed; the report on stderr says how\n"
-    "    6  the host could not write a guest's output or read its input\n"
+    "    6  the host could not write a guest's output or read its input, or has no place for a trace or core files\n"
     "  124  a guest was still running at --timeout\n"
     "  128 + the number of the signal that ended it: 130 for Ctrl-C, 143 for SIGTERM\n"
     "When several are true, the last in this list counts.\n";
