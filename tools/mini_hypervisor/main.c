@@ -228,12 +228,20 @@ static enum mh_status spare_inputs(const struct options *options, const char *ou
                    output);
 }
 
-static enum mh_status check_outputs(const struct options *options, struct mh_error *err)
+/* What cannot be made is for the guest that writes to hear of; what can never be a directory is a slip. */
+static enum mh_status check_files_dir(const char *path, struct mh_error *err)
 {
     struct stat at;
-    if (stat(options->files_dir, &at) == 0 && !S_ISDIR(at.st_mode))
-        return mh_fail(err, MH_ERR_USAGE, "--files-dir '%s': it is there and is no directory", options->files_dir);
-    enum mh_status status = options->trace_path != NULL ? spare_inputs(options, options->trace_path, err) : MH_OK;
+    if (stat(path, &at) == 0 && !S_ISDIR(at.st_mode))
+        return mh_fail(err, MH_ERR_USAGE, "--files-dir '%s': it is there and is no directory", path);
+    return MH_OK;
+}
+
+static enum mh_status check_outputs(const struct options *options, struct mh_error *err)
+{
+    enum mh_status status = check_files_dir(options->files_dir, err);
+    if (status == MH_OK && options->trace_path != NULL)
+        status = spare_inputs(options, options->trace_path, err);
     for (size_t i = 1; i <= options->guests.count && options->serial_path != NULL && status == MH_OK; i++) {
         char *path = serial_end_path(options->serial_path, i);
         status = path != NULL ? spare_inputs(options, path, err) : mh_fail(err, MH_ERR_HOST, "no memory for a path");
@@ -304,7 +312,9 @@ static int run_anywhere(char *const *argv, const struct options *options)
 {
     struct mh_error err;
     int code;
-    enum mh_status status = make_core_directory(options->core_dir, &err);
+    enum mh_status status = check_files_dir(options->files_dir, &err);
+    if (status == MH_OK)
+        status = make_core_directory(options->core_dir, &err);
     if (status == MH_OK)
         status = anywhere_run(argv, options, supervisor_open_signals(), &code, &err);
     if (status == MH_OK)
