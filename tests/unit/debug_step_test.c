@@ -154,6 +154,33 @@ static void a_hlt_of_the_guest_is_the_end(void **state)
     assert_int_equal(fake_kvm.regs.rip, 5);
 }
 
+/* Steps onto the stub behind the entry point, while somebody kicks, and then runs it. */
+static void comes_to_a_stub(struct fixture *f)
+{
+    const uint64_t stub = MH_SYSTEM_AREA + BOOT_STUBS + BOOT_STUB_RETURNED * BOOT_STUB_SIZE;
+    if (f->entries == 1) {
+        fake_kvm.regs.rip = stub;
+        fake_kvm.run->exit_reason = KVM_EXIT_DEBUG;
+        vcpu_kick(&f->machine->vm->vcpu);
+        return;
+    }
+    assert_int_equal(fake_kvm.regs.rip, stub);
+    fake_kvm.regs.rip++;
+    fake_kvm.run->exit_reason = KVM_EXIT_HLT;
+}
+
+static void a_kick_at_a_stub_neither_hides_its_fault_nor_gets_lost(void **state)
+{
+    struct fixture *f = *state;
+    struct mh_stop stop = {0};
+    fake_kvm.regs.rip = 1;
+    f->enter = comes_to_a_stub;
+    assert_int_equal(debug_step_once(f->machine->vm, &stop), OUTCOME_STOPPED);
+    assert_int_equal(stop.kind, MH_STOP_RETURNED);
+    assert_int_equal(f->entries, 2);
+    assert_true(vcpu_accept_kicks(&f->machine->vm->vcpu));
+}
+
 static void steps(struct fixture *f)
 {
     (void)f;
@@ -190,6 +217,7 @@ int main(void)
         TEST(sti_does_not_take_the_next_instruction_along),
         TEST(iret_ends_where_it_leads),
         TEST(nothing_is_patched_for_other_rings),
+        TEST(a_kick_at_a_stub_neither_hides_its_fault_nor_gets_lost),
         TEST(where_steps_do_not_last_each_is_asked_for),
         TEST(a_hlt_of_the_guest_is_the_end),
     };
