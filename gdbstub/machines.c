@@ -125,7 +125,6 @@ void gdb_machines_finish(struct gdb_machine *machine)
 static void forget_points(struct gdb_machines *machines, struct gdb_machine *machine)
 {
     machines->target->ops->clear_all_breakpoints(machines->target->ctx, machine->vm);
-    gdb_trace_left(machines);
     gdb_points_free(&machine->points);
 }
 
@@ -137,11 +136,13 @@ enum mh_status gdb_machines_restart(struct gdb_machines *machines, struct gdb_ma
     /* one that was let go runs */
     machine->attended = true;
     gdb_machines_halt(machines);
+    if (is_new)
+        forget_points(machines, machine);
     status = machines->target->ops->restart(machines->target->ctx, machine->vm, err);
     if (status != MH_OK)
         return status;
     if (is_new)
-        forget_points(machines, machine);
+        gdb_trace_left(machines); /* its points were among those, and can be set now that there is a machine */
     machine->state = GDB_MACHINE_STOPPED;
     machine->stop = (struct mh_stop){.kind = MH_STOP_STEP};
     machine->pending = machine->held = machine->started = false;

@@ -98,7 +98,8 @@ void gdb_machines_finish(struct gdb_machine *machine);
 
 /*
  * Put a machine back to its start, stopped and without anything to tell. Its break- and watchpoints stay when it is
- * attended already; it is from now on, and gdb_machines_attend() must follow. Errors are ops->restart()'s.
+ * attended already; it is from now on, also after an error, and gdb_machines_attend() must follow. Errors are
+ * ops->restart()'s.
  */
 enum mh_status gdb_machines_restart(struct gdb_machines *machines, struct gdb_machine *machine, struct mh_error *err);
 

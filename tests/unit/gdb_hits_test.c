@@ -242,6 +242,22 @@ static void so_does_starting_again(void **state)
     }
 }
 
+static void or_trying_to(void **state)
+{
+    struct fake_debugger *debugger = *state;
+
+    memcpy(fake_machine(&debugger->fake, 1)->memory + FAKE_START, "\xeb\xfe", 2);
+    debugger->fake.refuse_restart = true;
+    fake_debugger_packet(debugger, "!");
+    fake_debugger_packet(debugger, "Z0,1010,1;cmds:1," PRINT_RAX);
+    fake_debugger_packet(debugger, "D;1");
+    fake_debugger_packet(debugger, "vRun;");
+    fake_debugger_run(debugger);
+    assert_int_equal(fake_debugger_last(debugger, 0)->text[0], 'E');
+    assert_int_equal(fake_target_breaks(&debugger->fake, 1), 0);
+    assert_int_equal(debugger->list[0].points.count, 0);
+}
+
 static void malformed_lists_are_refused(void **state)
 {
     static const char *const options[] = {
@@ -353,6 +369,7 @@ int main(void)
         TEST(persistent_ones_stay_until_the_next_debugger),
         TEST(attaching_again_clears_what_persists),
         TEST(so_does_starting_again),
+        TEST(or_trying_to),
         TEST(malformed_lists_are_refused),
         TEST(what_all_hold_is_bounded),
         TEST(a_refused_breakpoint_is_not_remembered),
