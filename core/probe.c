@@ -69,6 +69,15 @@ static enum host_int3 try_int3(struct mh_vm *vm)
     }
 }
 
+/* Enter again: does that end right before `rip`, as a step? Some processors report the same place twice. */
+static bool is_stepped_to(struct mh_vm *vm, uint64_t rip)
+{
+    if (vcpu_run(&vm->vcpu) < 0 || vm->vcpu.run->exit_reason != KVM_EXIT_DEBUG)
+        return false;
+    const struct kvm_regs *regs = vcpu_regs(&vm->vcpu);
+    return regs != NULL && regs->rip == rip;
+}
+
 /*
  * A string instruction from a port is KVM's emulator's on every processor. Its end ends a step, and so does that of the
  * next instruction, unless the emulator took the trap flag away.
@@ -80,13 +89,8 @@ static bool try_steps(struct mh_vm *vm)
     if (regs == NULL)
         return false;
     regs->rdi = WATCHED;
-    if (probe_run(vm, AT_INS, &debug) != KVM_EXIT_IO)
-        return false;
-    for (unsigned i = 0; i < 2; i++) {
-        if (vcpu_run(&vm->vcpu) < 0 || vm->vcpu.run->exit_reason != KVM_EXIT_DEBUG)
-            return false;
-    }
-    return true;
+    return probe_run(vm, AT_INS, &debug) == KVM_EXIT_IO && is_stepped_to(vm, AT_INS + 1) &&
+           is_stepped_to(vm, AT_INS + 2);
 }
 
 /* Go to ring 3, in which the machine's own tables let nothing but a fault out again. */
