@@ -46,9 +46,11 @@ struct debug {
     bool heeds_kicks;            /* see debug_heed_kicks() */
     bool watch_hit;              /* a watched page was written; `hit` says by whom it is watched */
     atomic_bool waits_for_input; /* the guest waits for serial input; other threads read it */
+    atomic_bool waits_for_timer; /* what could end the run sends no signal; other threads read it */
 
     /* since a resume after a stop that a debugger was told of: */
-    bool input_kicks;         /* kicks on input are arranged for */
+    bool input_kicks;         /* kicks on input are arranged for ... */
+    bool has_timer;           /* ... but for that of a timer */
     bool knows_registers;     /* looked whether ... */
     bool guest_has_registers; /* ... the guest has breakpoints of its own in the debug registers */
 };
@@ -71,6 +73,9 @@ enum debug_end debug_run(struct mh_vm *vm, struct mh_stop *stop);
  * calling it again does nothing.
  */
 bool debug_heed_kicks(struct mh_vm *vm);
+
+/* It is back. */
+void debug_heed_no_kicks(struct mh_vm *vm);
 
 /* True when one of the descriptors that end a wait has input. */
 bool debug_has_input(const struct debug *debug);

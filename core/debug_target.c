@@ -197,11 +197,13 @@ static enum mh_wait_result target_wait(void *ctx, const int *fds, unsigned fd_co
     vm->debug.fds = fds;
     vm->debug.fd_count = fd_count;
     enum debug_end end = debug_run(vm, stop);
-    vm->debug.heeds_kicks = false;
+    debug_heed_no_kicks(vm);
     vm->debug.fds = NULL;
     vm->debug.fd_count = 0;
-    if (end == DEBUG_INPUT)
+    if (end == DEBUG_INPUT) {
+        vm->debug.input_kicks = false; /* after it, other descriptors may be waited for */
         return MH_WAIT_INPUT;
+    }
     vm->debug.running = false;
     vm->debug.interrupt_wanted = false;
     vm->debug.last_stop = *stop;

@@ -148,6 +148,7 @@ static bool ring_has_bytes(const struct kvm_coalesced_mmio_ring *ring)
 bool mh_vm_wants_kick(struct mh_vm *vm)
 {
     if (atomic_load_explicit(&vm->debug.waits_for_input, memory_order_relaxed) ||
+        atomic_load_explicit(&vm->debug.waits_for_timer, memory_order_relaxed) ||
         atomic_load_explicit(&vm->serial.pending, memory_order_relaxed) != 0)
         return true;
     pthread_mutex_lock(&vm->restart_mutex);

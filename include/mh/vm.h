@@ -188,7 +188,8 @@ void mh_vm_kick(struct mh_vm *vm);
 /* Make mh_vm_run() return MH_STOP_INTERRUPTED soon. Any thread; may be repeated until it did. */
 void mh_vm_request_stop(struct mh_vm *vm);
 /* True when there is a reason to kick: bytes were printed that nobody has seen, or, under a debugger, the guest waits
- * for input and could have missed that the debugger wants something. Any thread. */
+ * for input and could have missed that the debugger wants something, or a timer of the stub's may be over. Any
+ * thread. */
 bool mh_vm_wants_kick(struct mh_vm *vm);
 
 #endif

@@ -1,10 +1,12 @@
 """What is said when the host cannot run guests, and how it is said."""
 
+import contextlib
 import os
 import resource
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from gdb_driver import Wire  # noqa: E402
 from hypervisor import EXIT_HOST, EXIT_IO, Case, drop_file_capabilities, guest, is_sanitized  # noqa: E402
 from hypervisor import main, sample  # noqa: E402
 from mounts import MS_BIND, may_mount, mount, own_mounts  # noqa: E402
@@ -75,6 +77,22 @@ class ResourcesTest(Case):
                              preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (4, 4)))
         self.check(result, EXIT_HOST, b"")
         self.assertEqual(result.messages.count("\n"), 1, result)
+
+    def test_a_debugger_comes_when_there_is_a_descriptor_again(self):
+        """Also to a guest that computes, prints nothing, and leaves the processor for nobody."""
+        run = self.start("-g", guest("spin"), "--gdb", "unix:socket", "--gdb-run")
+        run.wait_for(b"type: gdb", "err")
+        run.wait_for(b"unfinished")
+        pid = run.process.pid
+        enough = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (4, enough[1]))
+        with contextlib.closing(Wire(self.path("socket"))) as wire:
+            run.wait_for(b"cannot accept a debugger for now", "err")
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, enough)
+            wire.send("?")
+            self.assertTrue(wire.receive().startswith(b"T"))
+            wire.send("k")
+        self.assertEqual(run.finish().code, 0)
 
     def test_descriptor_limit_is_raised(self):
         """The soft limit does not matter."""

@@ -47,7 +47,7 @@ static const int calls[] = {
     SYS_rename, SYS_renameat, SYS_renameat2, SYS_linkat, SYS_fcntl, SYS_dup, SYS_getdents64, SYS_memfd_create,
     /* debuggers that connect, and their packets; no new sockets */
     SYS_accept4, SYS_recvfrom, SYS_sendto, SYS_shutdown, SYS_setsockopt, SYS_getsockopt, SYS_timerfd_create,
-    SYS_timerfd_settime,
+    SYS_timerfd_settime, SYS_timerfd_gettime,
     /* waiting, time, signals */
     SYS_poll, SYS_ppoll, SYS_select, SYS_pselect6, SYS_eventfd2, SYS_futex, SYS_restart_syscall, SYS_nanosleep,
     SYS_clock_nanosleep, SYS_clock_gettime, SYS_gettimeofday, SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn,
