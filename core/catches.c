@@ -112,6 +112,10 @@ enum mh_status catches_add(struct catches *catches, const char *words, struct mh
         return mh_fail(err, MH_ERR_RANGE, "%s", usage);
     if (catches->count == CATCHES_MAX)
         return mh_fail(err, MH_ERR_RANGE, "there are %u catchpoints already, and no more are possible", CATCHES_MAX);
+    if (catches->list == NULL)
+        catches->list = calloc(CATCHES_MAX, sizeof *catches->list);
+    if (catches->list == NULL)
+        return mh_fail(err, MH_ERR_HOST, "no memory for catchpoints");
     catches->list[catches->count++] = added;
     catches->last_number = added.number;
     find_out_whether_to_step(catches);
@@ -126,6 +130,10 @@ bool catches_remove(struct catches *catches, unsigned number)
             catches->list[kept++] = catches->list[i];
     }
     catches->count = kept;
+    if (kept == 0) {
+        free(catches->list);
+        catches->list = NULL;
+    }
     find_out_whether_to_step(catches);
     return kept < before;
 }

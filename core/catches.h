@@ -27,7 +27,7 @@ struct catchpoint {
 };
 
 struct catches {
-    struct catchpoint list[CATCHES_MAX];
+    struct catchpoint *list; /* room for CATCHES_MAX; NULL while there are none */
     unsigned count;
     unsigned last_number;
     bool by_step;   /* some are only found by looking at every step */
@@ -37,14 +37,15 @@ struct catches {
 
 /*
  * Add what a person asks for: "out PORT [VALUE]", "in PORT [VALUE]", "file open|close|read|write [NAME]",
- * "fault [VECTOR]" or "cr3". MH_OK with its number in catches->last_number, or MH_ERR_RANGE with what is wrong.
+ * "fault [VECTOR]" or "cr3". MH_OK with its number in catches->last_number, MH_ERR_RANGE with what is wrong, or MH_ERR_HOST
+ * without memory.
  */
 enum mh_status catches_add(struct catches *catches, const char *words, struct mh_error *err);
 
 /* Is the one that was added last found only by looking at every step? False when there is none. */
 bool catches_last_takes_steps(const struct catches *catches);
 
-/* Delete number `number`, all with 0. False when there is none such. */
+/* Delete number `number`, all with 0, and their memory with the last. False when there is none such. */
 bool catches_remove(struct catches *catches, unsigned number);
 
 /* Say each in a line. */

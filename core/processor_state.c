@@ -1,6 +1,7 @@
 #include "processor_state.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* MSRs that KVM keeps but does not list: machine check banks and memory types (Intel SDM volume 4, table 2-2). */
@@ -40,33 +41,41 @@ static int keep_readable(const struct vcpu *vcpu, union kvm_sys_msrs *msrs)
     }
 }
 
-/* Which MSRs there are; asked once a machine. */
-static int list_msrs(struct mh_vm *vm)
+static int list_msrs(const struct mh_vm *vm, union kvm_sys_msrs *msrs)
 {
     union kvm_sys_msr_list list;
-    struct kvm_msrs *msrs = &vm->msrs.head;
     int result = kvm_sys_msr_list(vm->host->fd, &list);
     if (result < 0)
         return result;
-    msrs->nmsrs = 0;
     for (uint32_t i = 0; i < list.head.nmsrs; i++)
-        add_msr(msrs, list.head.indices[i]);
+        add_msr(&msrs->head, list.head.indices[i]);
     for (size_t i = 0; i < sizeof unlisted / sizeof unlisted[0]; i++) {
         for (uint32_t offset = 0; offset < unlisted[i].count; offset++)
-            add_msr(msrs, unlisted[i].first + offset);
+            add_msr(&msrs->head, unlisted[i].first + offset);
     }
-    result = keep_readable(&vm->vcpu, &vm->msrs);
+    return keep_readable(&vm->vcpu, msrs);
+}
+
+/* Which MSRs there are; asked once a machine. */
+static int know_msrs(struct mh_vm *vm)
+{
+    if (vm->msrs != NULL)
+        return 0;
+    union kvm_sys_msrs *msrs = calloc(1, sizeof *msrs);
+    int result = msrs == NULL ? -ENOMEM : list_msrs(vm, msrs);
     if (result < 0)
-        msrs->nmsrs = 0;
+        free(msrs);
+    else
+        vm->msrs = msrs;
     return result;
 }
 
 static int get_msrs(struct mh_vm *vm, union kvm_sys_msrs *msrs)
 {
-    int result = vm->msrs.head.nmsrs == 0 ? list_msrs(vm) : 0;
+    int result = know_msrs(vm);
     if (result < 0)
         return result;
-    *msrs = vm->msrs;
+    *msrs = *vm->msrs;
     int got = kvm_sys_get_msrs(vm->vcpu.fd, msrs);
     return got < 0 ? got : (uint32_t)got == msrs->head.nmsrs ? 0 : -EIO;
 }

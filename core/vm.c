@@ -91,7 +91,9 @@ void mh_vm_destroy(struct mh_vm *vm)
     snapshot_list_free(&vm->snapshots);
     memory_image_free(vm->memory_base);
     inbound_free(&vm->inbound);
+    free(vm->msrs);
     breakpoints_destroy(&vm->debug.breakpoints);
+    catches_remove(&vm->debug.catches, 0);
     pthread_mutex_destroy(&vm->restart_mutex);
     free(vm);
 }

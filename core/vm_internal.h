@@ -41,7 +41,7 @@ struct mh_vm {
     unsigned refused_entries;        /* in a row, with EAGAIN */
     struct debug debug;
     struct memory_image *memory_base; /* see memory_image.h; NULL before the first snapshot */
-    union kvm_sys_msrs msrs;          /* which a snapshot has; none before the first */
+    union kvm_sys_msrs *msrs;         /* which a snapshot has; NULL before the first */
     struct snapshot_list snapshots;
     uint64_t snapshot_room; /* bytes of files that snapshots may have beyond those they have */
 };

@@ -25,6 +25,7 @@ static bool caught(const char *words, const struct mh_event *event)
 {
     struct catches catches = of(words);
     catches_note(&catches, event);
+    catches_remove(&catches, 0);
     return catches.hit;
 }
 
@@ -84,6 +85,7 @@ static void the_first_of_several_events_is_told(void **state)
     catches_note(&catches, &event);
     catches_note(&catches, &later);
     assert_string_equal(catches.text, "catchpoint 1: out port 0x1, 4 bytes: 0x00000007 and 2 more");
+    catches_remove(&catches, 0);
 }
 
 static void only_some_need_stepping(void **state)
@@ -97,6 +99,9 @@ static void only_some_need_stepping(void **state)
     assert_false(catches.by_step);
     assert_true(catches_port(&catches, 1));
     assert_false(catches_port(&catches, 2));
+    assert_true(catches_remove(&catches, 0));
+    assert_null(catches.list);
+    assert_false(catches_port(&catches, 1));
 }
 
 int main(void)
