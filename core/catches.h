@@ -37,8 +37,8 @@ struct catches {
 
 /*
  * Add what a person asks for: "out PORT [VALUE]", "in PORT [VALUE]", "file open|close|read|write [NAME]",
- * "fault [VECTOR]" or "cr3". MH_OK with its number in catches->last_number, MH_ERR_RANGE with what is wrong, or MH_ERR_HOST
- * without memory.
+ * "fault [VECTOR]" or "cr3". MH_OK with its number in catches->last_number, MH_ERR_RANGE with what is wrong, or
+ * MH_ERR_HOST without memory.
  */
 enum mh_status catches_add(struct catches *catches, const char *words, struct mh_error *err);
 

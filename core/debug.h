@@ -44,6 +44,7 @@ struct debug {
     bool killed;                 /* by the debugger, or half put back: it does not run again, but may be restarted */
     bool interrupt_wanted;       /* stop as soon as possible */
     bool heeds_kicks;            /* see debug_heed_kicks() */
+    bool has_signals;            /* input on the descriptors sends signals */
     bool watch_hit;              /* a watched page was written; `hit` says by whom it is watched */
     atomic_bool waits_for_input; /* the guest waits for serial input; other threads read it */
     atomic_bool waits_for_timer; /* what could end the run sends no signal; other threads read it */
@@ -76,6 +77,10 @@ bool debug_heed_kicks(struct mh_vm *vm);
 
 /* It is back. */
 void debug_heed_no_kicks(struct mh_vm *vm);
+
+/* Have input send no signals: a single step is over before anybody could want to end it, and each costs more than that.
+ */
+void debug_ignore_input(struct mh_vm *vm);
 
 /* True when one of the descriptors that end a wait has input. */
 bool debug_has_input(const struct debug *debug);

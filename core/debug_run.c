@@ -108,6 +108,8 @@ static enum outcome take_turn(struct mh_vm *vm, struct mh_stop *stop)
 enum debug_end debug_run(struct mh_vm *vm, struct mh_stop *stop)
 {
     enum debug_end end;
+    if (vm->debug.how.kind == MH_RESUME_STEP)
+        debug_ignore_input(vm);
     vcpu_drop_input_signal(); /* of packets before this */
     /* most single steps are over before anybody could want to end them; see may_run_on() */
     bool look = vm->debug.interrupt_wanted || (vm->debug.how.kind != MH_RESUME_STEP && debug_heed_kicks(vm));

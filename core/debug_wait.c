@@ -29,29 +29,35 @@ static bool is_timer(int fd)
     return timerfd_gettime(fd, &left) == 0;
 }
 
-/* Have input on `fd` kick this thread out of the guest. Whoever makes an eventfd readable, which cannot, kicks too. */
-static void kick_on_input(int fd, pid_t thread)
+/* Have the signals of `fd` come to this thread. True when they did not before. */
+static bool take_signals(int fd, pid_t thread)
 {
     const struct f_owner_ex owner = {.type = F_OWNER_TID, .pid = thread};
     struct f_owner_ex now;
-    if (fcntl(fd, F_GETOWN_EX, &now) == 0 && now.type == owner.type && now.pid == owner.pid) /* done before */
-        return;
-    int flags = fcntl(fd, F_GETFL);
-    if (flags < 0)
-        return;
+    if (fcntl(fd, F_GETOWN_EX, &now) == 0 && now.type == owner.type && now.pid == owner.pid)
+        return false;
     fcntl(fd, F_SETSIG, MH_INPUT_SIGNAL);
     fcntl(fd, F_SETOWN_EX, &owner);
-    fcntl(fd, F_SETFL, flags | O_ASYNC);
+    return true;
+}
+
+/* An eventfd sends none; whoever makes it readable kicks, too. */
+static void send_signals(int fd, bool sends)
+{
+    int flags = fcntl(fd, F_GETFL);
+    if (flags >= 0)
+        fcntl(fd, F_SETFL, sends ? flags | O_ASYNC : flags & ~O_ASYNC);
 }
 
 static void arrange_kicks(struct debug *debug)
 {
     debug->has_timer = false;
     for (unsigned i = 0; i < debug->fd_count; i++) {
-        kick_on_input(debug->fds[i], gettid());
+        if (take_signals(debug->fds[i], gettid()) || !debug->has_signals)
+            send_signals(debug->fds[i], true);
         debug->has_timer |= is_timer(debug->fds[i]);
     }
-    debug->input_kicks = debug->fd_count > 0;
+    debug->input_kicks = debug->has_signals = debug->fd_count > 0;
 }
 
 bool debug_heed_kicks(struct mh_vm *vm)
@@ -69,4 +75,14 @@ void debug_heed_no_kicks(struct mh_vm *vm)
 {
     atomic_store_explicit(&vm->debug.waits_for_timer, false, memory_order_relaxed);
     vm->debug.heeds_kicks = false;
+}
+
+void debug_ignore_input(struct mh_vm *vm)
+{
+    struct debug *debug = &vm->debug;
+    if (!debug->has_signals)
+        return;
+    for (unsigned i = 0; i < debug->fd_count; i++)
+        send_signals(debug->fds[i], false);
+    debug->has_signals = debug->input_kicks = false;
 }
