@@ -17,7 +17,8 @@
 #define PACKET_MAX 4096u
 #define FLOOD_MAX 0x10000u
 #define IN_VAIN_MAX 100u
-#define LOOKS_AFTER_END 200u /* and uses of its descriptors, once the server is to end */
+/* And uses of its descriptors, once the server is to end: it may answer 16 packets before it looks, each in 17 pieces. */
+#define LOOKS_AFTER_END 1000u
 #define SMALL_BUFFER 4096
 
 /* What a client expects next of the server. */
