@@ -17,7 +17,7 @@
 #define PACKET_MAX 4096u
 #define FLOOD_MAX 0x10000u
 #define IN_VAIN_MAX 100u
-/* And uses of its descriptors, once the server is to end: it may answer 16 packets before it looks, each in 17 pieces. */
+/* And uses of its descriptors, once the server is to end: it may first answer 16 packets in 17 pieces each. */
 #define LOOKS_AFTER_END 1000u
 #define SMALL_BUFFER 4096
 
