@@ -78,8 +78,7 @@ bool debug_heed_kicks(struct mh_vm *vm);
 /* It is back. */
 void debug_heed_no_kicks(struct mh_vm *vm);
 
-/* Have input send no signals: a single step is over before anybody could want to end it, and each costs more than that.
- */
+/* Have input send no signals: a single step is over before anybody could want to end it. */
 void debug_ignore_input(struct mh_vm *vm);
 
 /* True when one of the descriptors that end a wait has input. */

@@ -29,16 +29,15 @@ static bool is_timer(int fd)
     return timerfd_gettime(fd, &left) == 0;
 }
 
-/* Have the signals of `fd` come to this thread. True when they did not before. */
-static bool take_signals(int fd, pid_t thread)
+/* Have the signals of `fd` come to this thread. */
+static void take_signals(int fd, pid_t thread)
 {
     const struct f_owner_ex owner = {.type = F_OWNER_TID, .pid = thread};
     struct f_owner_ex now;
     if (fcntl(fd, F_GETOWN_EX, &now) == 0 && now.type == owner.type && now.pid == owner.pid)
-        return false;
+        return;
     fcntl(fd, F_SETSIG, MH_INPUT_SIGNAL);
     fcntl(fd, F_SETOWN_EX, &owner);
-    return true;
 }
 
 /* An eventfd sends none; whoever makes it readable kicks, too. */
@@ -53,8 +52,8 @@ static void arrange_kicks(struct debug *debug)
 {
     debug->has_timer = false;
     for (unsigned i = 0; i < debug->fd_count; i++) {
-        if (take_signals(debug->fds[i], gettid()) || !debug->has_signals)
-            send_signals(debug->fds[i], true);
+        take_signals(debug->fds[i], gettid());
+        send_signals(debug->fds[i], true); /* it may be one that was not among those of the last time */
         debug->has_timer |= is_timer(debug->fds[i]);
     }
     debug->input_kicks = debug->has_signals = debug->fd_count > 0;
