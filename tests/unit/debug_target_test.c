@@ -5,7 +5,9 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 struct fixture {
     struct fake_machine *machine;
@@ -193,6 +195,39 @@ static void without_tables_there_is_no_map(void **state)
     assert_text_has(monitor(f, "map"), "not in 64-bit mode");
 }
 
+/* ---- input that kicks ---- */
+
+static bool sends_signals(int fd)
+{
+    return (fcntl(fd, F_GETFL) & O_ASYNC) != 0;
+}
+
+/* The machine is resumed with these to be waited for; is it kicked by input on the last of them? */
+static bool heeds_last(struct mh_vm *vm, const int *fds, unsigned count)
+{
+    vm->debug.input_kicks = false;
+    vm->debug.fds = fds;
+    vm->debug.fd_count = count;
+    assert_true(debug_heed_kicks(vm));
+    debug_heed_no_kicks(vm);
+    return sends_signals(fds[count - 1]);
+}
+
+static void whoever_is_waited_for_again_kicks_again(void **state)
+{
+    struct fixture *f = *state;
+    struct mh_vm *vm = f->machine->vm;
+    int fds[2];
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    assert_true(heeds_last(vm, fds, 2));
+    debug_ignore_input(vm);
+    assert_false(sends_signals(fds[0]) || sends_signals(fds[1]));
+    assert_true(heeds_last(vm, fds, 1));
+    assert_true(heeds_last(vm, fds, 2));
+    close(fds[0]);
+    close(fds[1]);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, fake_machine_tear_down_fixture)
 
 int main(void)
@@ -205,6 +240,7 @@ int main(void)
         TEST(the_map_shows_ram_and_system_area),
         TEST(a_map_of_tables_that_lead_to_empty_ones_comes_to_an_end),
         TEST(without_tables_there_is_no_map),
+        TEST(whoever_is_waited_for_again_kicks_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
