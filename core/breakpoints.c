@@ -97,7 +97,8 @@ enum mh_status breakpoints_add(struct mh_vm *vm, const struct breakpoint *breakp
             return MH_OK;
     }
     if (breakpoints->count == BREAKPOINTS_MAX)
-        return mh_fail(err, MH_ERR_RANGE, "there are %u break- and watchpoints already, and no more are possible",
+        return mh_fail(err, MH_ERR_RANGE,
+                       "there are %u break- and watchpoints already, the most there can be: delete some",
                        BREAKPOINTS_MAX);
     enum mh_status status = check(vm, breakpoint, err);
     if (status != MH_OK)

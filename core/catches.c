@@ -111,7 +111,8 @@ enum mh_status catches_add(struct catches *catches, const char *words, struct mh
     if (!parse(words, &added))
         return mh_fail(err, MH_ERR_RANGE, "%s", usage);
     if (catches->count == CATCHES_MAX)
-        return mh_fail(err, MH_ERR_RANGE, "there are %u catchpoints already, and no more are possible", CATCHES_MAX);
+        return mh_fail(err, MH_ERR_RANGE, "there are %u catchpoints already, the most there can be: uncatch some",
+                       CATCHES_MAX);
     if (catches->list == NULL)
         catches->list = calloc(CATCHES_MAX, sizeof *catches->list);
     if (catches->list == NULL)

@@ -176,7 +176,8 @@ static enum mh_status listen_unix(struct mh_gdb_listener *listener, struct mh_er
 
     memcpy(address.sun_path, listener->endpoint.path, MH_GDB_PATH_MAX);
     if (is_no_socket(address.sun_path))
-        return mh_fail(err, MH_ERR_HOST, "cannot listen for a debugger on %s: it is there and is no socket",
+        return mh_fail(err, MH_ERR_HOST,
+                       "cannot listen for a debugger on %s: it is there and is no socket; name another",
                        address.sun_path);
     listener->fd = listen_at((const struct sockaddr *)&address, sizeof(address));
     if (listener->fd < 0 && errno == EADDRINUSE) {

@@ -203,7 +203,8 @@ static enum mh_status make_core_directory(const char *path, struct mh_error *err
     if (error != EEXIST)
         return mh_fail(err, MH_ERR_IO, "no directory %s for core files: %s", path, strerror(error));
     if (faccessat(AT_FDCWD, path, W_OK | X_OK, AT_EACCESS) != 0)
-        return mh_fail(err, MH_ERR_IO, "no core files in %s: %s", path, strerror(errno));
+        return mh_fail(err, MH_ERR_IO, "no core files in %s: %s; name a directory you may write to", path,
+                       strerror(errno));
     return MH_OK;
 }
 
@@ -233,7 +234,7 @@ static enum mh_status check_files_dir(const char *path, struct mh_error *err)
 {
     struct stat at;
     if (stat(path, &at) == 0 && !S_ISDIR(at.st_mode))
-        return mh_fail(err, MH_ERR_USAGE, "--files-dir '%s': it is there and is no directory", path);
+        return mh_fail(err, MH_ERR_USAGE, "--files-dir '%s': it is there and is no directory; name another", path);
     return MH_OK;
 }
 
