@@ -47,7 +47,7 @@ static bool add_watched_pages(struct mh_vm *vm, const struct paging_mode *mode, 
     for (uint64_t page = breakpoint->address / PAGE_4K; page <= last / PAGE_4K; page++) {
         struct paging_walk walk;
         if (!paging_walk(&vm->memory, mode, mh_gva_of(page * PAGE_4K), &walk) ||
-            memory_at(&vm->memory, walk.physical, 1) == NULL)
+            ram_at(&vm->memory, walk.physical, 1) == NULL)
             continue;
         if (!page_list_add(pages, walk.physical))
             return false;

@@ -13,7 +13,7 @@
 #define MH_CORE_BREAKPOINTS_H
 
 #include "mh/debug_target.h"
-#include "paging.h"
+#include "x86/paging.h"
 #include "slots.h"
 
 #define DEBUG_REGISTERS 4u

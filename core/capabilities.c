@@ -1,5 +1,5 @@
 /* What this host's KVM can do, for people, bug reports and tests: tried, each in a machine of its own. */
-#include "exceptions.h"
+#include "x86/exceptions.h"
 #include "faults.h"
 #include "mh/x86_regs.h"
 #include "probe.h"
@@ -81,7 +81,7 @@ static const char *judge_pushed_flags(struct mh_vm *vm, const struct trial *tria
 {
     (void)trial;
     const struct kvm_regs *regs = vcpu_regs(&vm->vcpu);
-    const uint8_t *at = regs == NULL ? NULL : memory_at(&vm->memory, mh_gpa_of(regs->rsp), sizeof(uint64_t));
+    const uint8_t *at = regs == NULL ? NULL : ram_at(&vm->memory, mh_gpa_of(regs->rsp), sizeof(uint64_t));
     if (at == NULL || vm->vcpu.run->exit_reason != KVM_EXIT_DEBUG)
         return "unknown";
     return (at[1] & MH_RFLAGS_TF >> 8) != 0 ? "shown" : "hidden";

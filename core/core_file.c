@@ -217,7 +217,7 @@ static int write_all(int fd, const void *from, size_t length, uint64_t offset)
 }
 
 /* RAM and system area; runs of pages that are all zero stay holes. */
-static int write_memory(const struct guest_memory *memory, int fd, uint64_t offset)
+static int write_memory(const struct guest_ram *memory, int fd, uint64_t offset)
 {
     static const uint8_t zeros[PAGE_4K];
     const uint64_t size = memory->ram_size + MH_SYSTEM_AREA_SIZE;

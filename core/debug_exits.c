@@ -3,7 +3,7 @@
 
 #include "debug_user.h"
 #include "enter.h"
-#include "exceptions.h"
+#include "x86/exceptions.h"
 #include "run_loop.h"
 #include "virtual.h"
 
@@ -71,10 +71,10 @@ static bool apply_store(struct mh_vm *vm)
     mh_gpa address = mh_gpa_of(run->mmio.phys_addr);
     if (run->exit_reason != KVM_EXIT_MMIO || run->mmio.is_write == 0 || run->mmio.len > sizeof run->mmio.data)
         return false;
-    uint8_t *to = memory_at(&vm->memory, address, run->mmio.len);
+    uint8_t *to = ram_at(&vm->memory, address, run->mmio.len);
     if (to == NULL || !page_list_has(&vm->slots.read_only, address))
         return false;
-    memory_put(&vm->memory, to, run->mmio.data, run->mmio.len);
+    ram_put(&vm->memory, to, run->mmio.data, run->mmio.len);
     debug_note_watch(vm, breakpoints_watching_write(vm, address, run->mmio.len));
     return true;
 }

@@ -4,7 +4,7 @@
  */
 #include "debug_step.h"
 
-#include "boot_state.h"
+#include "x86/boot_state.h"
 #include "debug_user.h"
 #include "enter.h"
 #include "events.h"

@@ -1,11 +1,11 @@
 /* mh/debug_target.h filled in with KVM. */
 #include "debug_target.h"
 
-#include "boot_state.h"
+#include "x86/boot_state.h"
 #include "debug.h"
 #include "devices/own_directory.h"
 #include "events.h"
-#include "exceptions.h"
+#include "x86/exceptions.h"
 #include "loader.h"
 #include "maps_file.h"
 #include "monitor.h"
@@ -80,7 +80,7 @@ static uint8_t *physical_piece(struct mh_vm *vm, uint64_t address, size_t *lengt
         return NULL;
     if (*length > end - address)
         *length = end - address;
-    return memory_at(&vm->memory, mh_gpa_of(address), *length);
+    return ram_at(&vm->memory, mh_gpa_of(address), *length);
 }
 
 static enum mh_status done_or_range(size_t done, size_t length)
@@ -118,7 +118,7 @@ static enum mh_status target_write_memory(void *ctx, unsigned number, enum mh_sp
         size_t piece = length;
         uint8_t *to = physical_piece(vm, address, &piece);
         if (to != NULL) {
-            memory_put(&vm->memory, to, from, piece);
+            ram_put(&vm->memory, to, from, piece);
             *done = piece;
         }
     } else {

@@ -1,7 +1,7 @@
 #include "debug_user.h"
 
-#include "boot_state.h"
-#include "exceptions.h"
+#include "x86/boot_state.h"
+#include "x86/exceptions.h"
 #include "faults.h"
 #include "guest_idt.h"
 #include "virtual.h"

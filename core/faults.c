@@ -1,7 +1,7 @@
 #include "faults.h"
 
-#include "boot_state.h"
-#include "exceptions.h"
+#include "x86/boot_state.h"
+#include "x86/exceptions.h"
 #include "mh/x86_regs.h"
 #include "virtual.h"
 
@@ -14,7 +14,7 @@ static bool read_frame(const struct mh_vm *vm, uint64_t rsp, struct exception_fr
     const uint64_t frame_start = top - sizeof *frame;
     if (rsp != frame_start && rsp != frame_start - sizeof(uint64_t))
         return false;
-    const uint8_t *stack_top = memory_system_area(&vm->memory) + BOOT_FAULT_STACK_TOP;
+    const uint8_t *stack_top = ram_system_area(&vm->memory) + BOOT_FAULT_STACK_TOP;
     memcpy(frame, stack_top - sizeof *frame, sizeof *frame);
     stop->has_error_code = rsp != frame_start;
     if (stop->has_error_code)
@@ -34,7 +34,7 @@ static void load_segment(const struct mh_vm *vm, const struct kvm_sregs *sregs, 
     if (offset + 7u > sregs->gdt.limit || offset == 0 ||
         !paging_walk(&vm->memory, &mode, mh_gva_of(sregs->gdt.base + offset), &walk))
         return;
-    const void *at = memory_at(&vm->memory, walk.physical, sizeof(uint64_t));
+    const void *at = ram_at(&vm->memory, walk.physical, sizeof(uint64_t));
     if (at == NULL)
         return;
     uint64_t descriptor;

@@ -2,7 +2,7 @@
 #ifndef MH_CORE_FAULTS_H
 #define MH_CORE_FAULTS_H
 
-#include "exceptions.h"
+#include "x86/exceptions.h"
 #include "vm_internal.h"
 
 /*

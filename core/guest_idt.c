@@ -1,6 +1,6 @@
 #include "guest_idt.h"
 
-#include "boot_state.h"
+#include "x86/boot_state.h"
 #include "virtual.h"
 
 #include <string.h>

@@ -2,7 +2,7 @@
 #ifndef MH_CORE_GUEST_IDT_H
 #define MH_CORE_GUEST_IDT_H
 
-#include "paging.h"
+#include "x86/paging.h"
 #include "vm_internal.h"
 
 #define GUEST_IDT_GATE_SIZE 16u

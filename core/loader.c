@@ -286,11 +286,11 @@ bool mh_image_is_elf(const struct mh_image *image)
     return image->is_elf;
 }
 
-void loader_place(const struct mh_image *image, const struct guest_memory *memory)
+void loader_place(const struct mh_image *image, const struct guest_ram *memory)
 {
     for (size_t i = 0; i < image->segment_count; i++) {
         const struct segment *segment = &image->segments[i];
-        uint8_t *to = memory_ram_at(memory, mh_gpa_of(segment->address), segment->size);
+        uint8_t *to = ram_only_at(memory, mh_gpa_of(segment->address), segment->size);
         if (to != NULL)
             memcpy(to, segment->bytes, segment->size);
     }

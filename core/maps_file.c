@@ -21,14 +21,14 @@ bool maps_file_is(const char *name)
 
 struct listing {
     FILE *to;
-    const struct guest_memory *memory;
+    const struct guest_ram *memory;
 };
 
 /* gdb leaves out what has neither a device nor a name nor a right to write; a name takes care of that. */
 static void add_line(void *ctx, const struct mapping *mapping)
 {
     const struct listing *listing = ctx;
-    if (memory_at(listing->memory, mh_gpa_of(mapping->physical), 1) != NULL)
+    if (ram_at(listing->memory, mh_gpa_of(mapping->physical), 1) != NULL)
         fprintf(listing->to, "%" PRIx64 "-%" PRIx64 " r%c%cp %08" PRIx64 " 00:00 0 [heap]\n", mapping->start,
                 mapping->end, mapping->writable ? 'w' : '-', mapping->executable ? 'x' : '-', mapping->physical);
 }

@@ -1,6 +1,6 @@
 #include "probe.h"
 
-#include "exceptions.h"
+#include "x86/exceptions.h"
 #include "loader.h"
 #include "vm_internal.h"
 

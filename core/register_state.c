@@ -13,7 +13,7 @@ static void read_general(const struct kvm_regs *from, struct mh_x86_general *to)
     to->rflags = from->rflags;
 }
 
-static void write_general(const struct mh_x86_general *from, struct kvm_regs *to)
+void register_state_general_to_kvm(const struct mh_x86_general *from, struct kvm_regs *to)
 {
     const uint64_t *gpr = from->gpr;
     *to = (struct kvm_regs){.rax = gpr[MH_RAX],
@@ -97,7 +97,7 @@ static void read_system(const struct kvm_sregs *from, struct mh_x86_system *to)
         memcpy((char *)to + numbers[i].ours, (const char *)from + numbers[i].kvm, sizeof(uint64_t));
 }
 
-static void write_system(const struct mh_x86_system *from, struct kvm_sregs *to)
+void register_state_system_to_kvm(const struct mh_x86_system *from, struct kvm_sregs *to)
 {
     for (unsigned i = 0; i < MH_SEG_COUNT; i++) {
         struct kvm_segment now, segment;
@@ -292,13 +292,13 @@ enum mh_status register_state_write(struct mh_vm *vm, unsigned groups, const str
     if (vcpu_regs(vcpu) == NULL)
         return mh_fail(err, MH_ERR_HOST, "KVM does not give the registers");
     if ((groups & MH_REGS_SYSTEM) != 0) {
-        write_system(&regs->system, vcpu_sregs(vcpu));
+        register_state_system_to_kvm(&regs->system, vcpu_sregs(vcpu));
         int result = vcpu_write_sregs(vcpu);
         if (result < 0)
             return fail(err, "this value of a segment, table or control register", -result);
     }
     if ((groups & MH_REGS_GENERAL) != 0) {
-        write_general(&regs->general, vcpu_regs(vcpu));
+        register_state_general_to_kvm(&regs->general, vcpu_regs(vcpu));
         int result = vcpu_write_regs(vcpu);
         if (result < 0)
             return fail(err, "these general registers", -result);

@@ -15,4 +15,8 @@ enum mh_status register_state_write(struct mh_vm *vm, unsigned groups, const str
 /* XCR0 bits of the registers this machine has: at least x87 and SSE. */
 uint64_t register_state_xcr0(const struct mh_vm *vm);
 
+/* Convert to KVM's form; what *to holds of the APIC base and of segments that are not usable stays. */
+void register_state_general_to_kvm(const struct mh_x86_general *from, struct kvm_regs *to);
+void register_state_system_to_kvm(const struct mh_x86_system *from, struct kvm_sregs *to);
+
 #endif

@@ -1,7 +1,7 @@
 /* What a person is told about a machine that stopped: what happened, where, and everything to understand it. */
 #include "report.h"
 
-#include "exceptions.h"
+#include "x86/exceptions.h"
 #include "mh/x86_regs.h"
 #include "text.h"
 #include "virtual.h"

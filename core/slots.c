@@ -1,7 +1,7 @@
 #include "slots.h"
 
 #include "mh/guest_abi.h"
-#include "paging.h"
+#include "x86/paging.h"
 
 #include <string.h>
 
@@ -16,7 +16,7 @@ static int set_slot(const struct slots *slots, unsigned number, const struct slo
                                  : 0,
         .guest_phys_addr = slot->start,
         .memory_size = slot->size,
-        .userspace_addr = slot->size == 0 ? 0 : (uintptr_t)memory_at(slots->memory, mh_gpa_of(slot->start), slot->size),
+        .userspace_addr = slot->size == 0 ? 0 : (uintptr_t)ram_at(slots->memory, mh_gpa_of(slot->start), slot->size),
     };
     return kvm_sys_set_memory(slots->vm_fd, &region);
 }
@@ -56,7 +56,7 @@ static int lay_all(struct slots *slots)
     return result;
 }
 
-int slots_create(struct slots *slots, int vm_fd, struct guest_memory *memory)
+int slots_create(struct slots *slots, int vm_fd, struct guest_ram *memory)
 {
     *slots = (struct slots){.vm_fd = vm_fd, .memory = memory};
     return lay_all(slots);
@@ -113,8 +113,8 @@ static void note_writes(const struct slots *slots, const struct slot *slot, cons
         if (bitmap[page / 64] == 0)
             page |= 63; /* on to the next word */
         else if ((bitmap[page / 64] >> page % 64 & 1) != 0)
-            memory_note_written(slots->memory,
-                                memory_at(slots->memory, mh_gpa_of(slot->start + page * PAGE_4K), PAGE_4K), PAGE_4K);
+            ram_note_written(slots->memory,
+                                ram_at(slots->memory, mh_gpa_of(slot->start + page * PAGE_4K), PAGE_4K), PAGE_4K);
     }
 }
 
@@ -122,7 +122,7 @@ int slots_collect_writes(struct slots *slots)
 {
     int result = 0;
     for (unsigned i = 0; i < slots->count && slots->logs && result == 0; i++) {
-        uint64_t bitmap[(MEMORY_PAGES_MAX + 63) / 64] = {0};
+        uint64_t bitmap[(RAM_PAGES_MAX + 63) / 64] = {0};
         if (slots->laid[i].read_only)
             continue;
         result = kvm_sys_get_dirty_log(slots->vm_fd, i, bitmap);

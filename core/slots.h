@@ -7,7 +7,7 @@
 #define MH_CORE_SLOTS_H
 
 #include "kvm_sys.h"
-#include "memory.h"
+#include "ram/ram.h"
 
 #include <stdbool.h>
 
@@ -29,7 +29,7 @@ struct slot {
 
 struct slots {
     int vm_fd;
-    struct guest_memory *memory;
+    struct guest_ram *memory;
     unsigned count; /* slots 0 to count - 1 are laid */
     struct slot laid[SLOTS_MAX];
     struct page_list read_only;
@@ -38,7 +38,7 @@ struct slots {
 };
 
 /* Lay RAM and system area, all writable. 0, or minus an errno. */
-int slots_create(struct slots *slots, int vm_fd, struct guest_memory *memory);
+int slots_create(struct slots *slots, int vm_fd, struct guest_ram *memory);
 
 /* Make exactly these pages read-only. 0, or minus an errno: the machine has no usable memory
  * until a later call succeeds. */

@@ -10,7 +10,7 @@
 
 struct snapshot {
     struct processor_state processor;
-    struct memory_image *memory;
+    struct ram_snapshot *memory;
     struct file_request request;
     struct file_snapshot *files;
     uint64_t input; /* place in the stream */
@@ -20,7 +20,7 @@ void snapshot_free(struct snapshot *snapshot)
 {
     if (snapshot == NULL)
         return;
-    memory_image_free(snapshot->memory);
+    ram_snapshot_free(snapshot->memory);
     file_snapshot_free(snapshot->files);
     free(snapshot);
 }
@@ -32,7 +32,7 @@ uint64_t snapshot_rip(const struct snapshot *snapshot)
 
 size_t snapshot_pages(const struct snapshot *snapshot)
 {
-    return memory_image_pages(snapshot->memory);
+    return ram_snapshot_pages(snapshot->memory);
 }
 
 static enum mh_status fail(struct mh_error *err, const char *what, int error)
@@ -76,7 +76,7 @@ static int collect_writes(struct mh_vm *vm)
 {
     if (vm->slots.logs)
         return slots_collect_writes(&vm->slots);
-    memory_note_written(&vm->memory, vm->memory.host, memory_pages(&vm->memory) * PAGE_4K);
+    ram_note_written(&vm->memory, vm->memory.host, ram_pages(&vm->memory) * PAGE_4K);
     return slots_log_writes(&vm->slots);
 }
 
@@ -102,7 +102,7 @@ static enum mh_status take(struct mh_vm *vm, struct snapshot *snapshot, struct m
     result = collect_writes(vm);
     if (result < 0)
         return fail(err, "KVM does not tell what the guest wrote", -result);
-    result = memory_image_take(&vm->memory_base, &vm->memory, &snapshot->memory);
+    result = ram_snapshot_take(&vm->memory_base, &vm->memory, &snapshot->memory);
     if (result < 0)
         return fail(err, "cannot copy the machine's memory", -result);
     enum mh_status status = take_files(vm, snapshot, err);
@@ -141,7 +141,7 @@ static enum mh_status put_back(struct mh_vm *vm, const struct snapshot *snapshot
         result = slots_lay_again(&vm->slots);
     if (result < 0)
         return fail(err, "KVM refuses the machine's memory", -result);
-    memory_image_put_back(vm->memory_base, &vm->memory, snapshot->memory);
+    ram_snapshot_restore(vm->memory_base, &vm->memory, snapshot->memory);
     result = processor_state_put_back(vm, &snapshot->processor);
     if (result < 0)
         return fail(err, "KVM does not take the processor's state back", -result);

@@ -1,6 +1,6 @@
 #include "soft_interrupt.h"
 
-#include "exceptions.h"
+#include "x86/exceptions.h"
 #include "virtual.h"
 
 #define OPCODE_INT3 0xcc

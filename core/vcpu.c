@@ -1,6 +1,7 @@
 #include "vcpu.h"
 
-#include "boot_state.h"
+#include "register_state.h"
+#include "x86/boot_state.h"
 
 #include <errno.h>
 #include <string.h>
@@ -69,13 +70,15 @@ static enum mh_status set_cpuid(const struct vcpu *vcpu, struct mh_host *host, s
     return result < 0 ? fail(err, "the processor's CPUID", -result) : MH_OK;
 }
 
-static enum mh_status set_registers(const struct vcpu *vcpu, const struct mh_host *host, const struct kvm_regs *regs,
+static enum mh_status set_registers(const struct vcpu *vcpu, const struct mh_host *host, const struct mh_x86_general *general,
                                     struct mh_error *err)
 {
     struct kvm_sregs sregs;
     int result = kvm_sys_get_sregs(vcpu->fd, &sregs);
     if (result == 0) {
-        boot_sregs(&sregs, host->xcr0 != 0);
+        const struct mh_x86_system system = boot_system(host->xcr0 != 0);
+        sregs.ldt.unusable = 1;
+        register_state_system_to_kvm(&system, &sregs);
         result = kvm_sys_set_sregs(vcpu->fd, &sregs);
     }
     if (result < 0)
@@ -84,11 +87,13 @@ static enum mh_status set_registers(const struct vcpu *vcpu, const struct mh_hos
     result = host->xcr0 != 0 ? kvm_sys_set_xcrs(vcpu->fd, &xcrs) : 0;
     if (result < 0)
         return fail(err, "XCR0", -result);
-    result = kvm_sys_set_regs(vcpu->fd, regs);
+    struct kvm_regs regs;
+    register_state_general_to_kvm(general, &regs);
+    result = kvm_sys_set_regs(vcpu->fd, &regs);
     return result < 0 ? fail(err, "the general registers", -result) : MH_OK;
 }
 
-enum mh_status vcpu_create(struct vcpu *vcpu, int vm_fd, struct mh_host *host, const struct kvm_regs *regs,
+enum mh_status vcpu_create(struct vcpu *vcpu, int vm_fd, struct mh_host *host, const struct mh_x86_general *general,
                            struct mh_error *err)
 {
     *vcpu = (struct vcpu){.fd = -1, .thread = pthread_self(), .can_sync = host->can_sync};
@@ -102,7 +107,7 @@ enum mh_status vcpu_create(struct vcpu *vcpu, int vm_fd, struct mh_host *host, c
     if (status == MH_OK)
         status = set_cpuid(vcpu, host, err);
     if (status == MH_OK)
-        status = set_registers(vcpu, host, regs, err);
+        status = set_registers(vcpu, host, general, err);
     return status;
 }
 

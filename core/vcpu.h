@@ -14,6 +14,7 @@
 
 #include "host.h"
 #include "kvm_sys.h"
+#include "mh/x86_regs.h"
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -32,7 +33,7 @@ struct vcpu {
 
 /* Create the processor in the state of boot_state.h, about to enter `entry`, and block MH_INPUT_SIGNAL in the calling
  * thread. MH_OK or MH_ERR_HOST; vcpu_destroy() undoes it, also after a failure, but for the signal. */
-enum mh_status vcpu_create(struct vcpu *vcpu, int vm_fd, struct mh_host *host, const struct kvm_regs *regs,
+enum mh_status vcpu_create(struct vcpu *vcpu, int vm_fd, struct mh_host *host, const struct mh_x86_general *general,
                            struct mh_error *err);
 void vcpu_destroy(struct vcpu *vcpu);
 

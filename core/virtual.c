@@ -25,7 +25,7 @@ static uint8_t *first_piece(struct mh_vm *vm, const struct paging_mode *mode, mh
         return NULL;
     }
     /* RAM and system area begin and end with a page, so a piece within one is there whole or not at all */
-    uint8_t *host = memory_at(&vm->memory, walk.physical, *piece);
+    uint8_t *host = ram_at(&vm->memory, walk.physical, *piece);
     if (host == NULL)
         *piece = 0;
     return host;
@@ -57,7 +57,7 @@ size_t virtual_write(struct mh_vm *vm, const struct paging_mode *mode, mh_gva ad
         uint8_t *host = first_piece(vm, mode, mh_gva_of(address.v + done), length - done, &piece);
         if (piece == 0)
             break;
-        memory_put(&vm->memory, host, (const uint8_t *)from + done, piece);
+        ram_put(&vm->memory, host, (const uint8_t *)from + done, piece);
         done += piece;
     }
     return done;

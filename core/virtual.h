@@ -2,7 +2,7 @@
 #ifndef MH_CORE_VIRTUAL_H
 #define MH_CORE_VIRTUAL_H
 
-#include "paging.h"
+#include "x86/paging.h"
 #include "vm_internal.h"
 
 /* The registers a walk depends on, out of the system registers. */

@@ -1,9 +1,9 @@
 #include "vm_internal.h"
 
-#include "boot_state.h"
+#include "x86/boot_state.h"
 #include "events.h"
 #include "loader.h"
-#include "paging.h"
+#include "x86/paging.h"
 #include "report.h"
 #include "run_loop.h"
 #include "snapshot.h"
@@ -27,7 +27,7 @@ static enum mh_status create_memory(struct mh_vm *vm, const struct mh_host *host
     int result = host->needs_tss_address ? kvm_sys_set_tss_address(vm->fd, TSS_ADDRESS) : 0;
     if (result < 0)
         return fail(err, "an address for its TSS", -result);
-    enum mh_status status = memory_create(&vm->memory, vm->config.ram_size, err);
+    enum mh_status status = ram_create(&vm->memory, vm->config.ram_size, err);
     if (status != MH_OK)
         return status;
     result = slots_create(&vm->slots, vm->fd, &vm->memory);
@@ -45,8 +45,8 @@ static enum mh_status build(struct mh_vm *vm, struct mh_error *err)
         return status;
     loader_place(vm->config.image, &vm->memory);
     boot_write_system_area(&vm->memory, vm->config.page_size);
-    const struct kvm_regs regs = boot_regs(&vm->memory, loader_entry(vm->config.image));
-    return vcpu_create(&vm->vcpu, vm->fd, host, &regs, err);
+    const struct mh_x86_general general = boot_general(&vm->memory, loader_entry(vm->config.image));
+    return vcpu_create(&vm->vcpu, vm->fd, host, &general, err);
 }
 
 enum mh_status mh_vm_create(struct mh_host *host, const struct mh_vm_config *config, struct mh_vm **vm,
@@ -80,7 +80,7 @@ static void tear_down(struct mh_vm *vm)
     if (vm->fd >= 0)
         close(vm->fd);
     vm->fd = -1;
-    memory_free(&vm->memory);
+    ram_free(&vm->memory);
 }
 
 void mh_vm_destroy(struct mh_vm *vm)
@@ -89,7 +89,7 @@ void mh_vm_destroy(struct mh_vm *vm)
         return;
     tear_down(vm);
     snapshot_list_free(&vm->snapshots);
-    memory_image_free(vm->memory_base);
+    ram_snapshot_free(vm->memory_base);
     inbound_free(&vm->inbound);
     free(vm->msrs);
     breakpoints_destroy(&vm->debug.breakpoints);

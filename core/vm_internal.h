@@ -6,7 +6,7 @@
 #include "devices/file.h"
 #include "devices/serial.h"
 #include "inbound.h"
-#include "memory_image.h"
+#include "ram/ram_snapshot.h"
 #include "mh/vm.h"
 #include "slots.h"
 #include "snapshot_list.h"
@@ -26,7 +26,7 @@ struct mh_vm {
     struct mh_vm_config config;
     struct mh_host *host;
     int fd;
-    struct guest_memory memory;
+    struct guest_ram memory;
     struct slots slots;
     pthread_mutex_t restart_mutex; /* held while the processor below is exchanged; other threads look at it */
     struct vcpu vcpu;
@@ -40,7 +40,7 @@ struct mh_vm {
     uint64_t exits[VM_EXIT_REASONS]; /* how often KVM_RUN came back, by exit reason; the last one for all beyond */
     unsigned refused_entries;        /* in a row, with EAGAIN */
     struct debug debug;
-    struct memory_image *memory_base; /* see memory_image.h; NULL before the first snapshot */
+    struct ram_snapshot *memory_base; /* see memory_image.h; NULL before the first snapshot */
     union kvm_sys_msrs *msrs;         /* which a snapshot has; NULL before the first */
     struct snapshot_list snapshots;
     uint64_t snapshot_room; /* bytes of files that snapshots may have beyond those they have */

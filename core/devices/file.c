@@ -158,30 +158,30 @@ void file_port_in(struct file_port *port, struct inbound *inbound, uint8_t *to)
     inbound_copy(inbound, to, from, 1);
 }
 
-static int64_t make_call(struct file_port *port, struct guest_memory *memory, struct inbound *inbound,
+static int64_t make_call(struct file_port *port, struct guest_ram *memory, struct inbound *inbound,
                          const struct mh_file_call *call)
 {
     bool has_buffer = call->op == MH_FILE_OPEN || call->op == MH_FILE_READ || call->op == MH_FILE_WRITE;
-    void *buffer = has_buffer ? memory_ram_at(memory, mh_gpa_of(call->buffer), call->length) : NULL;
+    void *buffer = has_buffer ? ram_only_at(memory, mh_gpa_of(call->buffer), call->length) : NULL;
     if (has_buffer && buffer == NULL)
         return -MH_EFAULT;
     if (call->zero != 0)
         return -MH_EINVAL;
     int64_t result = make(port, call, buffer, inbound);
     if (call->op == MH_FILE_READ && result > 0)
-        memory_note_written(memory, buffer, (size_t)result);
+        ram_note_written(memory, buffer, (size_t)result);
     return result;
 }
 
-void file_port_call(struct file_port *port, struct guest_memory *memory, struct inbound *inbound, mh_gpa address)
+void file_port_call(struct file_port *port, struct guest_ram *memory, struct inbound *inbound, mh_gpa address)
 {
     struct mh_file_call call;
-    uint8_t *at = memory_ram_at(memory, address, sizeof call);
+    uint8_t *at = ram_only_at(memory, address, sizeof call);
     if (at == NULL)
         return;
     memcpy(&call, at, sizeof call);
     int64_t result = make_call(port, memory, inbound, &call);
     at += offsetof(struct mh_file_call, result);
     inbound_copy(inbound, at, &result, sizeof result);
-    memory_note_written(memory, at, sizeof result);
+    ram_note_written(memory, at, sizeof result);
 }

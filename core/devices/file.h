@@ -2,7 +2,7 @@
 #ifndef MH_CORE_DEVICES_FILE_H
 #define MH_CORE_DEVICES_FILE_H
 
-#include "../memory.h"
+#include "ram/ram.h"
 #include "file_store.h"
 #include "mh/guest_abi.h"
 
@@ -44,6 +44,6 @@ void file_port_out(struct file_port *port, uint8_t byte);
 void file_port_in(struct file_port *port, struct inbound *inbound, uint8_t *to);
 
 /* A 32-bit OUT: make the call that lies at `address`. A call outside RAM is not made and nothing is written. */
-void file_port_call(struct file_port *port, struct guest_memory *memory, struct inbound *inbound, mh_gpa address);
+void file_port_call(struct file_port *port, struct guest_ram *memory, struct inbound *inbound, mh_gpa address);
 
 #endif

@@ -14,7 +14,7 @@ int ports_set_up(void **state)
         assert_non_null(f->port[i]);
         file_port_init(f->port[i], &f->files->config[i], &f->files->stop);
     }
-    assert_int_equal(memory_create(&f->memory, 2 * MB, NULL), MH_OK);
+    assert_int_equal(ram_create(&f->memory, 2 * MB, NULL), MH_OK);
     *state = f;
     return 0;
 }
@@ -26,7 +26,7 @@ int ports_tear_down(void **state)
         file_port_destroy(f->port[i]);
         free(f->port[i]);
     }
-    memory_free(&f->memory);
+    ram_free(&f->memory);
     guest_files_remove(f->files);
     test_free(f);
     return 0;

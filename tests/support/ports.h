@@ -11,7 +11,7 @@ struct ports {
     struct guest_files *files;
     struct file_port *port[2];
     struct inbound inbound;
-    struct guest_memory memory;
+    struct guest_ram memory;
 };
 
 int ports_set_up(void **state);

@@ -1,7 +1,7 @@
-#include "boot_state.h"
+#include "x86/boot_state.h"
 
 #include "mh/x86_regs.h"
-#include "paging.h"
+#include "x86/paging.h"
 #include "unit.h"
 
 #include <string.h>
@@ -12,8 +12,8 @@
 
 static int set_up(void **state)
 {
-    static struct guest_memory memory;
-    if (memory_create(&memory, 4 * MB, NULL) != MH_OK)
+    static struct guest_ram memory;
+    if (ram_create(&memory, 4 * MB, NULL) != MH_OK)
         return -1;
     boot_write_system_area(&memory, PAGE_2M);
     *state = &memory;
@@ -22,14 +22,14 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-    memory_free(*state);
+    ram_free(*state);
     return 0;
 }
 
-static uint64_t get64(const struct guest_memory *memory, uint64_t gpa)
+static uint64_t get64(const struct guest_ram *memory, uint64_t gpa)
 {
     uint64_t value;
-    const void *at = memory_at(memory, mh_gpa_of(gpa), sizeof value);
+    const void *at = ram_at(memory, mh_gpa_of(gpa), sizeof value);
     assert_non_null(at);
     memcpy(&value, at, sizeof value);
     return value;
@@ -56,7 +56,7 @@ static void the_pieces_of_the_area_do_not_overlap(void **state)
 
 static void everything_the_processor_reads_is_mapped(void **state)
 {
-    const struct guest_memory *memory = *state;
+    const struct guest_ram *memory = *state;
     const struct kvm_sregs sregs = start_sregs();
     const struct paging_mode mode = {.cr0 = sregs.cr0, .cr3 = sregs.cr3, .cr4 = sregs.cr4, .efer = sregs.efer};
     const uint64_t addresses[] = {sregs.gdt.base,
@@ -73,7 +73,7 @@ static void everything_the_processor_reads_is_mapped(void **state)
     }
 }
 
-static uint64_t gate_target(const struct guest_memory *memory, unsigned vector)
+static uint64_t gate_target(const struct guest_ram *memory, unsigned vector)
 {
     uint64_t low = get64(memory, MH_SYSTEM_AREA + BOOT_IDT + vector * GATE_SIZE);
     uint64_t high = get64(memory, MH_SYSTEM_AREA + BOOT_IDT + vector * GATE_SIZE + 8);
@@ -82,11 +82,11 @@ static uint64_t gate_target(const struct guest_memory *memory, unsigned vector)
 
 static void each_vector_has_a_gate_to_a_stub_of_its_own(void **state)
 {
-    const struct guest_memory *memory = *state;
+    const struct guest_ram *memory = *state;
     for (unsigned vector = 0; vector < BOOT_VECTORS; vector++) {
         uint64_t target = gate_target(memory, vector);
         assert_int_equal(boot_stub_at(target + 1), vector);
-        const uint8_t *stub = memory_at(memory, mh_gpa_of(target), 3);
+        const uint8_t *stub = ram_at(memory, mh_gpa_of(target), 3);
         assert_non_null(stub);
         assert_memory_equal(stub, "\xf4\xeb\xfd", 3);
     }
@@ -94,7 +94,7 @@ static void each_vector_has_a_gate_to_a_stub_of_its_own(void **state)
 
 static void gates_are_present_interrupt_gates_on_the_fault_stack(void **state)
 {
-    const struct guest_memory *memory = *state;
+    const struct guest_ram *memory = *state;
     for (unsigned vector = 0; vector < BOOT_VECTORS; vector++) {
         uint64_t low = get64(memory, MH_SYSTEM_AREA + BOOT_IDT + vector * GATE_SIZE);
         bool ring3_may_call = vector == 3 || vector == 4;
@@ -128,16 +128,16 @@ static void stub_at_knows_only_places_at_a_stubs_hlt_and_right_behind_it(void **
 
 static void the_entry_point_returns_to_the_last_stub(void **state)
 {
-    const struct guest_memory *memory = *state;
+    const struct guest_ram *memory = *state;
     const struct kvm_regs regs = boot_regs(memory, 0);
     uint64_t target = get64(memory, regs.rsp);
     assert_int_equal(boot_stub_at(target + 1), BOOT_STUB_RETURNED);
-    assert_int_equal(*(const uint8_t *)memory_at(memory, mh_gpa_of(target), 1), 0xf4);
+    assert_int_equal(*(const uint8_t *)ram_at(memory, mh_gpa_of(target), 1), 0xf4);
 }
 
 static void registers_start_as_after_a_call(void **state)
 {
-    const struct guest_memory *memory = *state;
+    const struct guest_ram *memory = *state;
     const struct kvm_regs regs = boot_regs(memory, 0x1234);
     const struct kvm_regs expected = {.rip = 0x1234, .rsp = 4 * MB - 8, .rflags = 2};
     assert_memory_equal(&regs, &expected, sizeof regs);
@@ -146,7 +146,7 @@ static void registers_start_as_after_a_call(void **state)
 
 static void ram_holds_nothing_but_the_return_address(void **state)
 {
-    const struct guest_memory *memory = *state;
+    const struct guest_ram *memory = *state;
     for (uint64_t at = 0; at < memory->ram_size - 8; at++) {
         if (memory->host[at] != 0)
             fail_msg("RAM at 0x%llx was written", (unsigned long long)at);
@@ -155,7 +155,7 @@ static void ram_holds_nothing_but_the_return_address(void **state)
 
 static void the_gdt_holds_what_the_selectors_promise(void **state)
 {
-    const struct guest_memory *memory = *state;
+    const struct guest_ram *memory = *state;
     static const struct {
         uint16_t selector;
         unsigned type, dpl, is_long;
@@ -177,7 +177,7 @@ static void the_gdt_holds_what_the_selectors_promise(void **state)
 
 static void the_tss_descriptor_agrees_with_the_task_register(void **state)
 {
-    const struct guest_memory *memory = *state;
+    const struct guest_ram *memory = *state;
     const struct kvm_sregs sregs = start_sregs();
     uint64_t low = get64(memory, sregs.gdt.base + MH_SEL_TSS);
     uint64_t high = get64(memory, sregs.gdt.base + MH_SEL_TSS + 8);
@@ -191,7 +191,7 @@ static void the_tss_descriptor_agrees_with_the_task_register(void **state)
 
 static void the_tss_names_the_two_stacks_and_grants_no_ports(void **state)
 {
-    const struct guest_memory *memory = *state;
+    const struct guest_ram *memory = *state;
     const struct kvm_sregs sregs = start_sregs();
     assert_int_equal(sregs.tr.limit, 103);
     assert_int_equal(get64(memory, sregs.tr.base + 4), MH_SYSTEM_AREA + BOOT_RING0_STACK_TOP);

@@ -261,7 +261,7 @@ static void where_no_int3_is_reported_patches_are_hlts(void **state)
 static void two_addresses_of_one_byte_are_patched_once(void **state)
 {
     struct fake_machine *m = *state;
-    uint64_t *table = (uint64_t *)(void *)(memory_system_area(&m->vm->memory) + 0x4000);
+    uint64_t *table = (uint64_t *)(void *)(ram_system_area(&m->vm->memory) + 0x4000);
     without_registers(m);
     table[1] = table[0]; /* the second page is the first again */
     assert_int_equal(add(m, MH_BREAK_SOFTWARE, 0x0001, 1), MH_OK);
@@ -275,7 +275,7 @@ static void two_addresses_of_one_byte_are_patched_once(void **state)
 static void a_breakpoint_whose_page_is_gone_waits_for_it(void **state)
 {
     struct fake_machine *m = *state;
-    uint64_t *table = (uint64_t *)(void *)(memory_system_area(&m->vm->memory) + 0x4000);
+    uint64_t *table = (uint64_t *)(void *)(ram_system_area(&m->vm->memory) + 0x4000);
     const uint64_t entry = table[1];
     without_registers(m);
     assert_int_equal(add(m, MH_BREAK_SOFTWARE, 0x1001, 1), MH_OK);
@@ -293,7 +293,7 @@ static void a_breakpoint_whose_page_is_gone_waits_for_it(void **state)
 static void writes_are_found_by_their_physical_addresses(void **state)
 {
     struct fake_machine *m = *state;
-    uint64_t *table = (uint64_t *)(void *)(memory_system_area(&m->vm->memory) + 0x4000);
+    uint64_t *table = (uint64_t *)(void *)(ram_system_area(&m->vm->memory) + 0x4000);
     table[8] = table[3];
     assert_int_equal(add(m, MH_BREAK_WATCH_WRITE, 0x8010, 4), MH_OK);
     assert_null(breakpoints_watching_write(m->vm, mh_gpa_of(0x300c), 4));

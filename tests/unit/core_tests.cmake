@@ -1,6 +1,6 @@
 mh_unit_test(status unit/status_test.c)
-mh_unit_test(memory unit/memory_test.c)
-mh_unit_test(memory_image unit/memory_image_test.c)
+mh_unit_test(ram unit/ram_test.c)
+mh_unit_test(ram_snapshot unit/ram_snapshot_test.c)
 mh_unit_test(paging unit/paging_test.c)
 mh_unit_test(boot_state unit/boot_state_test.c)
 mh_unit_test(exceptions unit/exceptions_test.c)

@@ -1,6 +1,6 @@
 #include "debug_step.h"
 
-#include "boot_state.h"
+#include "x86/boot_state.h"
 #include "fake_machine.h"
 #include "mh/x86_regs.h"
 #include "unit.h"

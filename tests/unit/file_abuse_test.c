@@ -21,7 +21,7 @@ struct fixture {
     struct guest_files *files;
     struct file_port *port;
     struct inbound inbound;
-    struct guest_memory memory;
+    struct guest_ram memory;
     struct file_play *play;
     uint8_t *room;
 };
@@ -63,7 +63,7 @@ static void begin_game(struct fixture *f)
     f->room = calloc(MODEL_NAMES, GUEST_BYTES);
     assert_true(f->port != NULL && f->room != NULL);
     file_port_init(f->port, &f->files->config[0], &f->files->stop);
-    assert_int_equal(memory_create(&f->memory, RAM, NULL), MH_OK);
+    assert_int_equal(ram_create(&f->memory, RAM, NULL), MH_OK);
     f->play = (struct file_play *)(void *)(f->memory.host + PLAY_AT);
     file_model_init(&f->play->model, GUEST_BYTES, open_max, NOTES, f->room);
     f->play->ops = &ops;
@@ -76,7 +76,7 @@ static void begin_game(struct fixture *f)
 static void end_game(struct fixture *f)
 {
     file_port_destroy(f->port);
-    memory_free(&f->memory);
+    ram_free(&f->memory);
     guest_files_remove(f->files);
     free(f->port);
     free(f->room);

@@ -98,7 +98,7 @@ static void buffers_up_to_the_end_of_ram_are_good(void **state)
     assert_memory_equal(f->memory.host + 2 * MB - 5, "these", 5);
     assert_int_equal(call(f, transfer(MH_FILE_READ, 2 * MB, 0)), 0);
     static const uint8_t zero[4096];
-    assert_memory_equal(memory_system_area(&f->memory), zero, sizeof zero);
+    assert_memory_equal(ram_system_area(&f->memory), zero, sizeof zero);
 }
 
 static void a_buffer_may_be_all_of_ram_with_the_call_in_it(void **state)
@@ -129,7 +129,7 @@ static void a_call_outside_ram_is_not_made_and_nothing_is_written(void **state)
     uint8_t *before = test_malloc(size);
     memcpy(f->memory.host + BUFFER_AT, "new", 3);
     memcpy(f->memory.host + 2 * MB - sizeof edge + 1, &edge, sizeof edge); /* a byte lies in the area behind */
-    memcpy(memory_system_area(&f->memory) + 0x100, &edge, sizeof edge);
+    memcpy(ram_system_area(&f->memory) + 0x100, &edge, sizeof edge);
     memcpy(before, f->memory.host, size);
     static const uint64_t bad[] = {2 * MB - sizeof edge + 1, 2 * MB - 1, 2 * MB, MH_SYSTEM_AREA + 0x100, UINT32_MAX};
     for (size_t i = 0; i < COUNT(bad); i++)

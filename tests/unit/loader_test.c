@@ -56,10 +56,10 @@ static void refused(const char *name, uint64_t ram_size, const char *words)
     assert_int_equal(count_open_fds(), fds);
 }
 
-static struct guest_memory place(const struct mh_image *image, uint64_t ram_size)
+static struct guest_ram place(const struct mh_image *image, uint64_t ram_size)
 {
-    struct guest_memory memory;
-    assert_int_equal(memory_create(&memory, ram_size, NULL), MH_OK);
+    struct guest_ram memory;
+    assert_int_equal(ram_create(&memory, ram_size, NULL), MH_OK);
     loader_place(image, &memory);
     return memory;
 }
@@ -78,11 +78,11 @@ static void a_flat_image_goes_to_0_and_starts_there(void **state)
     (void)state;
     temp_text(&dir, "flat.img", "flat image");
     struct mh_image *image = load("flat.img", 2 * MB);
-    struct guest_memory memory = place(image, 2 * MB);
+    struct guest_ram memory = place(image, 2 * MB);
     assert_false(mh_image_is_elf(image));
     assert_int_equal(loader_entry(image), 0);
     assert_memory_equal(memory.host, "flat image\0", 11);
-    memory_free(&memory);
+    ram_free(&memory);
     mh_image_free(image);
 }
 
@@ -102,9 +102,9 @@ static void the_largest_flat_image_fits_and_one_byte_more_does_not(void **state)
     for (size_t i = 0; i < COUNT(ram_sizes); i++) {
         make_sparse("large.img", ram_sizes[i] - MH_STACK_RESERVE);
         struct mh_image *image = load("large.img", ram_sizes[i]);
-        struct guest_memory memory = place(image, ram_sizes[i]);
+        struct guest_ram memory = place(image, ram_sizes[i]);
         assert_int_equal(memory.host[0], 0x90);
-        memory_free(&memory);
+        ram_free(&memory);
         mh_image_free(image);
         make_sparse("large.img", ram_sizes[i] - MH_STACK_RESERVE + 1);
         refused("large.img", ram_sizes[i], advice[i]);
@@ -266,7 +266,7 @@ static void an_elf_file_loads_by_its_program_headers(void **state)
     const struct elf elf = good_elf();
     static const uint8_t zero[0x100];
     struct mh_image *image = elf_loads(&elf);
-    struct guest_memory memory = place(image, 2 * MB);
+    struct guest_ram memory = place(image, 2 * MB);
     assert_true(mh_image_is_elf(image));
     assert_int_equal(loader_entry(image), 0x1010);
     assert_memory_equal(memory.host + 0x1000, elf.content, 32);
@@ -274,7 +274,7 @@ static void an_elf_file_loads_by_its_program_headers(void **state)
     assert_memory_equal(memory.host, zero, sizeof zero);
     assert_memory_equal(memory.host + 0x1020, zero, sizeof zero);
     assert_memory_equal(memory.host + 0x3020, zero, sizeof zero);
-    memory_free(&memory);
+    ram_free(&memory);
     mh_image_free(image);
 }
 
@@ -285,9 +285,9 @@ static void segments_go_to_their_physical_addresses(void **state)
     elf.program[1].p_vaddr = 0xffffffff80003000;
     elf.program[1].p_paddr = 0x5000;
     struct mh_image *image = elf_loads(&elf);
-    struct guest_memory memory = place(image, 2 * MB);
+    struct guest_ram memory = place(image, 2 * MB);
     assert_memory_equal(memory.host + 0x5000, elf.content + 32, 32);
-    memory_free(&memory);
+    ram_free(&memory);
     mh_image_free(image);
 }
 
@@ -297,9 +297,9 @@ static void a_segment_without_file_contents_is_only_space(void **state)
     struct elf elf = good_elf();
     elf.program[1] = load_segment(0x3000, 0, 0, 0x1000);
     struct mh_image *image = elf_loads(&elf);
-    struct guest_memory memory = place(image, 2 * MB);
+    struct guest_ram memory = place(image, 2 * MB);
     assert_int_equal(memory.host[0x3000], 0);
-    memory_free(&memory);
+    ram_free(&memory);
     mh_image_free(image);
 }
 
@@ -505,10 +505,10 @@ static void as_many_segments_as_the_table_may_have_load(void **state)
         elf.program[i] = load_segment(i * 0x1000, i, 1, 0x1000);
     temp_file(&dir, "many.elf", &elf, sizeof elf);
     struct mh_image *image = load("many.elf", 2 * MB);
-    struct guest_memory memory = place(image, 2 * MB);
+    struct guest_ram memory = place(image, 2 * MB);
     assert_memory_equal(memory.host, ELFMAG, 1);
     assert_int_equal(memory.host[0x3000], ELFMAG3);
-    memory_free(&memory);
+    ram_free(&memory);
     mh_image_free(image);
 }
 
@@ -551,8 +551,8 @@ static void every_changed_byte_of_the_headers_loads_or_is_refused(void **state)
                 assert_int_not_equal(err.text[0], '\0');
                 continue;
             }
-            struct guest_memory memory = place(image, 2 * MB);
-            memory_free(&memory);
+            struct guest_ram memory = place(image, 2 * MB);
+            ram_free(&memory);
             mh_image_free(image);
             loaded++;
         }
@@ -565,12 +565,12 @@ static void one_image_serves_several_machines(void **state)
     (void)state;
     temp_text(&dir, "flat.img", "shared");
     struct mh_image *image = load("flat.img", 2 * MB);
-    struct guest_memory one = place(image, 2 * MB);
+    struct guest_ram one = place(image, 2 * MB);
     one.host[0] = 'X';
-    struct guest_memory two = place(image, 2 * MB);
+    struct guest_ram two = place(image, 2 * MB);
     assert_memory_equal(two.host, "shared", 6);
-    memory_free(&one);
-    memory_free(&two);
+    ram_free(&one);
+    ram_free(&two);
     mh_image_free(image);
 }
 

@@ -1,6 +1,6 @@
-#include "paging.h"
+#include "x86/paging.h"
 
-#include "boot_state.h"
+#include "x86/boot_state.h"
 #include "mh/guest_abi.h"
 #include "mh/x86_regs.h"
 #include "unit.h"
@@ -11,10 +11,10 @@
 static const uint64_t ram_sizes[] = {2 * MB, 4 * MB, 8 * MB};
 static const uint32_t page_sizes[] = {PAGE_4K, PAGE_2M};
 
-static struct guest_memory create(uint64_t ram_size)
+static struct guest_ram create(uint64_t ram_size)
 {
-    struct guest_memory memory;
-    assert_int_equal(memory_create(&memory, ram_size, NULL), MH_OK);
+    struct guest_ram memory;
+    assert_int_equal(ram_create(&memory, ram_size, NULL), MH_OK);
     return memory;
 }
 
@@ -28,7 +28,7 @@ static struct paging_mode long_mode(uint64_t cr3)
     };
 }
 
-static struct paging_walk walk_from(const struct guest_memory *memory, const struct paging_mode *mode, uint64_t address)
+static struct paging_walk walk_from(const struct guest_ram *memory, const struct paging_mode *mode, uint64_t address)
 {
     struct paging_walk walk;
     bool mapped = paging_walk(memory, mode, mh_gva_of(address), &walk);
@@ -38,19 +38,19 @@ static struct paging_walk walk_from(const struct guest_memory *memory, const str
 
 /* ---- the tables a guest starts with ---- */
 
-static void for_each_build(void (*check)(const struct guest_memory *, uint32_t page_size))
+static void for_each_build(void (*check)(const struct guest_ram *, uint32_t page_size))
 {
     for (size_t r = 0; r < COUNT(ram_sizes); r++) {
         for (size_t p = 0; p < COUNT(page_sizes); p++) {
-            struct guest_memory memory = create(ram_sizes[r]);
+            struct guest_ram memory = create(ram_sizes[r]);
             paging_build(&memory, page_sizes[p]);
             check(&memory, page_sizes[p]);
-            memory_free(&memory);
+            ram_free(&memory);
         }
     }
 }
 
-static void check_page(const struct guest_memory *memory, uint32_t page_size, uint64_t page)
+static void check_page(const struct guest_ram *memory, uint32_t page_size, uint64_t page)
 {
     const struct paging_mode mode = long_mode(paging_root().v);
     bool is_ram = page < memory->ram_size;
@@ -65,7 +65,7 @@ static void check_page(const struct guest_memory *memory, uint32_t page_size, ui
     assert_true(walk.writable && walk.executable);
 }
 
-static void check_first_32_mb(const struct guest_memory *memory, uint32_t page_size)
+static void check_first_32_mb(const struct guest_ram *memory, uint32_t page_size)
 {
     for (uint64_t page = 0; page < 32 * MB; page += PAGE_4K)
         check_page(memory, page_size, page);
@@ -77,7 +77,7 @@ static void ram_and_system_area_are_mapped_to_themselves_and_nothing_else(void *
     for_each_build(check_first_32_mb);
 }
 
-static void check_far_addresses(const struct guest_memory *memory, uint32_t page_size)
+static void check_far_addresses(const struct guest_ram *memory, uint32_t page_size)
 {
     (void)page_size;
     const struct paging_mode mode = long_mode(paging_root().v);
@@ -94,10 +94,10 @@ static void far_addresses_are_not_mapped(void **state)
     for_each_build(check_far_addresses);
 }
 
-static void check_room(const struct guest_memory *memory, uint32_t page_size)
+static void check_room(const struct guest_ram *memory, uint32_t page_size)
 {
     (void)page_size;
-    const uint8_t *area = memory_system_area(memory);
+    const uint8_t *area = ram_system_area(memory);
     for (uint32_t at = BOOT_GDT; at < MH_SYSTEM_AREA_SIZE; at++)
         assert_int_equal(area[at], 0);
     for (uint64_t at = 0; at < memory->ram_size; at++) {
@@ -123,7 +123,7 @@ static void tables_fit_the_largest_ram(void **state)
 static void a_walk_names_its_steps(void **state)
 {
     (void)state;
-    struct guest_memory memory = create(4 * MB);
+    struct guest_ram memory = create(4 * MB);
     const struct paging_mode mode = long_mode(paging_root().v);
     paging_build(&memory, PAGE_4K);
     struct paging_walk walk = walk_from(&memory, &mode, 0x203456);
@@ -137,13 +137,13 @@ static void a_walk_names_its_steps(void **state)
     assert_int_equal(walk.step[3].index, 3);
     assert_int_equal(walk.step[3].table.v, MH_SYSTEM_AREA + BOOT_RAM_PT + PAGE_4K);
     assert_int_equal(walk.step[3].entry & ~0xfffull, 0x203000);
-    memory_free(&memory);
+    ram_free(&memory);
 }
 
 static void a_walk_changes_nothing(void **state)
 {
     (void)state;
-    struct guest_memory memory = create(2 * MB);
+    struct guest_ram memory = create(2 * MB);
     const struct paging_mode mode = long_mode(paging_root().v);
     paging_build(&memory, PAGE_4K);
     size_t size = 2 * MB + MH_SYSTEM_AREA_SIZE;
@@ -154,7 +154,7 @@ static void a_walk_changes_nothing(void **state)
         walk_from(&memory, &mode, address);
     assert_memory_equal(memory.host, before, size);
     free(before);
-    memory_free(&memory);
+    ram_free(&memory);
 }
 
 /* ---- tables a guest made: PML5 to PT in RAM at 0x1000 to 0x5000 ---- */
@@ -163,15 +163,15 @@ enum { PML5 = 0x1000, PML4 = 0x2000, PDPT = 0x3000, PD = 0x4000, PT = 0x5000 };
 
 #define TO_TABLE (PAGING_PRESENT | PAGING_WRITE | PAGING_USER)
 
-static void set_entry(const struct guest_memory *memory, uint64_t table, unsigned index, uint64_t entry)
+static void set_entry(const struct guest_ram *memory, uint64_t table, unsigned index, uint64_t entry)
 {
     memcpy(memory->host + table + index * sizeof entry, &entry, sizeof entry);
 }
 
 /* 0x7000 is mapped at address 0 */
-static struct guest_memory create_own_tables(void)
+static struct guest_ram create_own_tables(void)
 {
-    struct guest_memory memory = create(2 * MB);
+    struct guest_ram memory = create(2 * MB);
     set_entry(&memory, PML5, 0, PML4 | TO_TABLE);
     set_entry(&memory, PML4, 0, PDPT | TO_TABLE);
     set_entry(&memory, PDPT, 0, PD | TO_TABLE);
@@ -183,18 +183,18 @@ static struct guest_memory create_own_tables(void)
 static void a_page_of_4_kb_keeps_12_bits_of_the_address(void **state)
 {
     (void)state;
-    struct guest_memory memory = create_own_tables();
+    struct guest_ram memory = create_own_tables();
     const struct paging_mode mode = long_mode(PML4);
     struct paging_walk walk = walk_from(&memory, &mode, 0xfff);
     assert_int_equal(walk.physical.v, 0x7fff);
     assert_int_equal(walk.page_size, PAGE_4K);
-    memory_free(&memory);
+    ram_free(&memory);
 }
 
 static void large_pages_keep_21_and_30_bits_of_the_address(void **state)
 {
     (void)state;
-    struct guest_memory memory = create_own_tables();
+    struct guest_ram memory = create_own_tables();
     const struct paging_mode mode = long_mode(PML4);
     const uint64_t pat = 1u << 12; /* an attribute in large pages, no part of the address */
     set_entry(&memory, PD, 1, 0x40000000 | pat | PAGING_LARGE | TO_TABLE);
@@ -207,13 +207,13 @@ static void large_pages_keep_21_and_30_bits_of_the_address(void **state)
     assert_int_equal(walk.physical.v, 0x1ffedcba9);
     assert_int_equal(walk.page_size, 1ull << 30);
     assert_int_equal(walk.steps, 2);
-    memory_free(&memory);
+    ram_free(&memory);
 }
 
 static void the_large_bit_means_nothing_in_pml4_and_pt(void **state)
 {
     (void)state;
-    struct guest_memory memory = create_own_tables();
+    struct guest_ram memory = create_own_tables();
     const struct paging_mode mode = long_mode(PML4);
     set_entry(&memory, PML4, 0, PDPT | PAGING_LARGE | TO_TABLE);
     set_entry(&memory, PT, 0, 0x7000 | PAGING_LARGE | TO_TABLE); /* there it is PAT */
@@ -221,7 +221,7 @@ static void the_large_bit_means_nothing_in_pml4_and_pt(void **state)
     assert_int_equal(walk.end, PAGING_MAPPED);
     assert_int_equal(walk.steps, 4);
     assert_int_equal(walk.page_size, PAGE_4K);
-    memory_free(&memory);
+    ram_free(&memory);
 }
 
 static void a_missing_entry_ends_the_walk_at_its_level(void **state)
@@ -229,7 +229,7 @@ static void a_missing_entry_ends_the_walk_at_its_level(void **state)
     (void)state;
     static const uint64_t tables[] = {PML4, PDPT, PD, PT};
     for (unsigned level = 0; level < COUNT(tables); level++) {
-        struct guest_memory memory = create_own_tables();
+        struct guest_ram memory = create_own_tables();
         const struct paging_mode mode = long_mode(PML4);
         set_entry(&memory, tables[level], 0, 0xdead000 | PAGING_WRITE);
         struct paging_walk walk = walk_from(&memory, &mode, 0);
@@ -237,7 +237,7 @@ static void a_missing_entry_ends_the_walk_at_its_level(void **state)
         assert_int_equal(walk.steps, level + 1);
         assert_int_equal(walk.step[level].entry, 0xdead000 | PAGING_WRITE);
         assert_int_equal(walk.step[level].table.v, tables[level]);
-        memory_free(&memory);
+        ram_free(&memory);
     }
 }
 
@@ -249,14 +249,14 @@ static void a_table_outside_memory_ends_the_walk(void **state)
                                       0x000ffffffffff000};
     for (unsigned level = 0; level < COUNT(tables); level++) {
         for (size_t place = 0; place < COUNT(places); place++) {
-            struct guest_memory memory = create_own_tables();
+            struct guest_ram memory = create_own_tables();
             const struct paging_mode mode = long_mode(PML4);
             set_entry(&memory, tables[level], 0, places[place] | TO_TABLE);
             struct paging_walk walk = walk_from(&memory, &mode, 0);
             assert_int_equal(walk.end, PAGING_NO_TABLE);
             assert_int_equal(walk.steps, level + 2);
             assert_int_equal(walk.step[level + 1].table.v, places[place]);
-            memory_free(&memory);
+            ram_free(&memory);
         }
     }
 }
@@ -264,33 +264,33 @@ static void a_table_outside_memory_ends_the_walk(void **state)
 static void a_root_outside_memory_ends_the_walk(void **state)
 {
     (void)state;
-    struct guest_memory memory = create(2 * MB);
+    struct guest_ram memory = create(2 * MB);
     const struct paging_mode mode = long_mode(0x000ffffffffff000);
     struct paging_walk walk = walk_from(&memory, &mode, 0);
     assert_int_equal(walk.end, PAGING_NO_TABLE);
     assert_int_equal(walk.steps, 1);
-    memory_free(&memory);
+    ram_free(&memory);
 }
 
 static void low_bits_of_cr3_are_no_part_of_the_root(void **state)
 {
     (void)state;
-    struct guest_memory memory = create_own_tables();
+    struct guest_ram memory = create_own_tables();
     const struct paging_mode mode = long_mode(PML4 | 0xfff | 1ull << 63);
     assert_int_equal(walk_from(&memory, &mode, 0).physical.v, 0x7000);
-    memory_free(&memory);
+    ram_free(&memory);
 }
 
 static void a_page_may_lead_to_where_no_memory_is(void **state)
 {
     (void)state;
-    struct guest_memory memory = create_own_tables();
+    struct guest_ram memory = create_own_tables();
     const struct paging_mode mode = long_mode(PML4);
     set_entry(&memory, PT, 1, 0x000ffffffffff000 | TO_TABLE);
     struct paging_walk walk = walk_from(&memory, &mode, 0x1abc);
     assert_int_equal(walk.end, PAGING_MAPPED);
     assert_int_equal(walk.physical.v, 0x000ffffffffffabc);
-    memory_free(&memory);
+    ram_free(&memory);
 }
 
 static void rights_are_those_of_all_levels_together(void **state)
@@ -298,7 +298,7 @@ static void rights_are_those_of_all_levels_together(void **state)
     (void)state;
     static const uint64_t tables[] = {PML4, PDPT, PD, PT};
     for (unsigned level = 0; level < COUNT(tables); level++) {
-        struct guest_memory memory = create_own_tables();
+        struct guest_ram memory = create_own_tables();
         const struct paging_mode mode = long_mode(PML4);
         uint64_t entry;
         memcpy(&entry, memory.host + tables[level], sizeof entry);
@@ -312,39 +312,39 @@ static void rights_are_those_of_all_levels_together(void **state)
         walk = walk_from(&memory, &mode, 0);
         assert_true(walk.writable && walk.user && !walk.executable);
         assert_int_equal(walk.physical.v, 0x7000);
-        memory_free(&memory);
+        ram_free(&memory);
     }
 }
 
 static void nx_counts_only_when_it_is_switched_on(void **state)
 {
     (void)state;
-    struct guest_memory memory = create_own_tables();
+    struct guest_ram memory = create_own_tables();
     struct paging_mode mode = long_mode(PML4);
     mode.efer &= ~(uint64_t)MH_EFER_NXE;
     set_entry(&memory, PT, 0, 0x7000 | PAGING_NX | TO_TABLE);
     assert_true(walk_from(&memory, &mode, 0).executable);
-    memory_free(&memory);
+    ram_free(&memory);
 }
 
 static void addresses_must_be_canonical(void **state)
 {
     (void)state;
     static const uint64_t bad[] = {0x0000800000000000, 0xffff7fffffffffff, 0x8000000000000000, 0x7fffffffffffffff};
-    struct guest_memory memory = create_own_tables();
+    struct guest_ram memory = create_own_tables();
     const struct paging_mode mode = long_mode(PML4);
     for (size_t i = 0; i < COUNT(bad); i++) {
         struct paging_walk walk = walk_from(&memory, &mode, bad[i]);
         assert_int_equal(walk.end, PAGING_NOT_CANONICAL);
         assert_int_equal(walk.steps, 0);
     }
-    memory_free(&memory);
+    ram_free(&memory);
 }
 
 static void five_levels_have_a_pml5_and_57_bits(void **state)
 {
     (void)state;
-    struct guest_memory memory = create_own_tables();
+    struct guest_ram memory = create_own_tables();
     struct paging_mode mode = long_mode(PML5);
     mode.cr4 |= MH_CR4_LA57;
     struct paging_walk walk = walk_from(&memory, &mode, 0x12);
@@ -358,56 +358,56 @@ static void five_levels_have_a_pml5_and_57_bits(void **state)
     walk = walk_from(&memory, &mode, 0x00ff000000000000);
     assert_int_equal(walk.end, PAGING_NOT_PRESENT);
     assert_int_equal(walk.step[0].index, 0xff);
-    memory_free(&memory);
+    ram_free(&memory);
 }
 
 static void the_last_entry_of_each_table_is_reached(void **state)
 {
     (void)state;
-    struct guest_memory memory = create(2 * MB);
+    struct guest_ram memory = create(2 * MB);
     const struct paging_mode mode = long_mode(PML4);
     set_entry(&memory, PML4, 511, PDPT | TO_TABLE);
     set_entry(&memory, PDPT, 511, PD | TO_TABLE);
     set_entry(&memory, PD, 511, PT | TO_TABLE);
     set_entry(&memory, PT, 511, 0x9000 | TO_TABLE);
     assert_int_equal(walk_from(&memory, &mode, UINT64_MAX).physical.v, 0x9fff);
-    memory_free(&memory);
+    ram_free(&memory);
 }
 
 static void tables_may_refer_to_themselves(void **state)
 {
     (void)state;
-    struct guest_memory memory = create(2 * MB);
+    struct guest_ram memory = create(2 * MB);
     const struct paging_mode mode = long_mode(PML4);
     set_entry(&memory, PML4, 0, PML4 | TO_TABLE);
     struct paging_walk walk = walk_from(&memory, &mode, 0x44);
     assert_int_equal(walk.physical.v, PML4 + 0x44);
     assert_int_equal(walk.steps, 4);
-    memory_free(&memory);
+    ram_free(&memory);
 }
 
 static void without_paging_an_address_is_its_own_translation(void **state)
 {
     (void)state;
-    struct guest_memory memory = create(2 * MB);
+    struct guest_ram memory = create(2 * MB);
     const struct paging_mode mode = {.cr0 = MH_CR0_PE};
     struct paging_walk walk = walk_from(&memory, &mode, 0x123456);
     assert_int_equal(walk.physical.v, 0x123456);
     assert_int_equal(walk.steps, 0);
     assert_true(walk.writable && walk.user && walk.executable);
-    memory_free(&memory);
+    ram_free(&memory);
 }
 
 static void tables_of_32_bit_modes_are_not_followed(void **state)
 {
     (void)state;
-    struct guest_memory memory = create_own_tables();
+    struct guest_ram memory = create_own_tables();
     struct paging_mode mode = long_mode(PML4);
     mode.efer = 0;
     struct paging_walk walk = walk_from(&memory, &mode, 0);
     assert_int_equal(walk.end, PAGING_NO_TABLE);
     assert_int_equal(walk.steps, 0);
-    memory_free(&memory);
+    ram_free(&memory);
 }
 
 int main(void)

@@ -1,8 +1,8 @@
 /* Exits nobody wants, from KVM's run page to the text a person reads: run_loop, faults and report. */
-#include "boot_state.h"
-#include "exceptions.h"
+#include "x86/boot_state.h"
+#include "x86/exceptions.h"
 #include "fake_machine.h"
-#include "paging.h"
+#include "x86/paging.h"
 #include "unit.h"
 
 #include <errno.h>
@@ -230,7 +230,7 @@ static const struct exception_frame fault_frame = {
 /* As the processor leaves things: the frame on the fault stack, and rip behind the stub's HLT. */
 static void fault(struct fake_machine *m, unsigned vector, const struct exception_frame *frame, const uint64_t *code)
 {
-    uint8_t *top = memory_system_area(&m->vm->memory) + BOOT_FAULT_STACK_TOP;
+    uint8_t *top = ram_system_area(&m->vm->memory) + BOOT_FAULT_STACK_TOP;
     memcpy(top - sizeof *frame, frame, sizeof *frame);
     fake_kvm.regs.rip = MH_SYSTEM_AREA + BOOT_STUBS + vector * BOOT_STUB_SIZE + 1;
     fake_kvm.regs.rsp = MH_SYSTEM_AREA + BOOT_FAULT_STACK_TOP - sizeof *frame;

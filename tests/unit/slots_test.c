@@ -2,7 +2,7 @@
 
 #include "fake_kvm.h"
 #include "mh/guest_abi.h"
-#include "paging.h"
+#include "x86/paging.h"
 #include "unit.h"
 
 #include <errno.h>
@@ -11,7 +11,7 @@
 
 struct fixture {
     int fd;
-    struct guest_memory memory;
+    struct guest_ram memory;
     struct slots slots;
 };
 
@@ -20,7 +20,7 @@ static int set_up(void **state)
     struct fixture *f = test_calloc(1, sizeof *f);
     fake_kvm_reset();
     f->fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    assert_int_equal(memory_create(&f->memory, 2 * MB, NULL), MH_OK);
+    assert_int_equal(ram_create(&f->memory, 2 * MB, NULL), MH_OK);
     assert_int_equal(slots_create(&f->slots, f->fd, &f->memory), 0);
     *state = f;
     return 0;
@@ -29,7 +29,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     struct fixture *f = *state;
-    memory_free(&f->memory);
+    ram_free(&f->memory);
     close(f->fd);
     test_free(f);
     return 0;
@@ -41,7 +41,7 @@ static void slot_is(const struct fixture *f, unsigned number, uint64_t start, ui
     assert_int_equal(region->guest_phys_addr, start);
     assert_int_equal(region->memory_size, size);
     assert_int_equal(region->flags, read_only ? KVM_MEM_READONLY : 0);
-    assert_int_equal(region->userspace_addr, (uintptr_t)memory_at(&f->memory, mh_gpa_of(start), size));
+    assert_int_equal(region->userspace_addr, (uintptr_t)ram_at(&f->memory, mh_gpa_of(start), size));
 }
 
 static void system_area_is(const struct fixture *f, unsigned number)

@@ -1,6 +1,6 @@
 #include "virtual.h"
 
-#include "boot_state.h"
+#include "x86/boot_state.h"
 #include "fake_machine.h"
 #include "mh/x86_regs.h"
 #include "unit.h"
@@ -10,7 +10,7 @@
 
 static uint64_t *page_table(const struct fake_machine *m)
 {
-    return (uint64_t *)(void *)(memory_system_area(&m->vm->memory) + BOOT_RAM_PT);
+    return (uint64_t *)(void *)(ram_system_area(&m->vm->memory) + BOOT_RAM_PT);
 }
 
 static void the_mode_is_what_the_processor_holds(void **state)

@@ -1,8 +1,8 @@
-#include "boot_state.h"
+#include "x86/boot_state.h"
 #include "enter.h"
 #include "fake_machine.h"
 #include "mh/x86_regs.h"
-#include "paging.h"
+#include "x86/paging.h"
 #include "unit.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
-#include "boot_state.h"
+#include "x86/boot_state.h"
 
 #include "mh/x86_regs.h"
-#include "paging.h"
+#include "x86/paging.h"
 
 #include <string.h>
 
@@ -33,7 +33,6 @@ struct gate {
 #define VECTOR_OVERFLOW 4
 
 #define TSS_LIMIT (sizeof(struct tss) - 1)
-#define TSS_BUSY_64 0xb
 
 static const uint64_t gdt_segments[] = {
     0,
@@ -100,9 +99,9 @@ static void write_stubs(uint8_t *system_area)
         memcpy(system_area + BOOT_STUBS + (size_t)slot * BOOT_STUB_SIZE, stub, sizeof stub);
 }
 
-void boot_write_system_area(const struct guest_memory *memory, uint32_t page_size)
+void boot_write_system_area(const struct guest_ram *memory, uint32_t page_size)
 {
-    uint8_t *system_area = memory_system_area(memory);
+    uint8_t *system_area = ram_system_area(memory);
     paging_build(memory, page_size);
     write_gdt(system_area);
     write_tss(system_area);
@@ -112,37 +111,39 @@ void boot_write_system_area(const struct guest_memory *memory, uint32_t page_siz
     memcpy(memory->host + memory->ram_size - sizeof return_address, &return_address, sizeof return_address);
 }
 
-struct kvm_regs boot_regs(const struct guest_memory *memory, uint64_t entry)
+struct mh_x86_general boot_general(const struct guest_ram *memory, uint64_t entry)
 {
-    return (struct kvm_regs){
-        .rip = entry,
-        .rsp = memory->ram_size - sizeof(uint64_t),
-        .rflags = MH_RFLAGS_FIXED,
-    };
+    struct mh_x86_general general = {.rip = entry, .rflags = MH_RFLAGS_FIXED};
+    general.gpr[MH_RSP] = memory->ram_size - sizeof(uint64_t);
+    return general;
 }
 
-static const struct kvm_segment code_segment = {
-    .limit = 0xffffffff, .selector = MH_SEL_KERNEL_CODE, .type = 0xb, .present = 1, .s = 1, .l = 1, .g = 1};
-static const struct kvm_segment data_segment = {
-    .limit = 0xffffffff, .selector = MH_SEL_KERNEL_DATA, .type = 0x3, .present = 1, .s = 1, .db = 1, .g = 1};
-static const struct kvm_segment task_segment = {
-    .base = MH_SYSTEM_AREA + BOOT_TSS, .limit = TSS_LIMIT, .selector = MH_SEL_TSS, .type = TSS_BUSY_64, .present = 1};
-static const struct kvm_segment no_segment = {.unusable = 1};
+/* Attributes as in bytes 5 and 6 of a descriptor. */
+#define CODE_64 0xa09bu    /* present, S, execute/read, accessed, L, G */
+#define DATA 0xc093u       /* present, S, read/write, accessed, D/B, G */
+#define BUSY_TSS_64 0x008bu
 
-void boot_sregs(struct kvm_sregs *sregs, bool use_xsave)
+struct mh_x86_system boot_system(bool use_xsave)
 {
-    sregs->cs = code_segment;
-    sregs->ds = sregs->es = sregs->fs = sregs->gs = sregs->ss = data_segment;
-    sregs->tr = task_segment;
-    sregs->ldt = no_segment;
-    sregs->gdt = (struct kvm_dtable){.base = area(BOOT_GDT), .limit = GDT_ENTRIES * sizeof(uint64_t) - 1};
-    sregs->idt = (struct kvm_dtable){.base = area(BOOT_IDT), .limit = BOOT_VECTORS * sizeof(struct gate) - 1};
-    sregs->cr0 = MH_CR0_PE | MH_CR0_MP | MH_CR0_ET | MH_CR0_NE | MH_CR0_WP | MH_CR0_AM | MH_CR0_PG;
-    sregs->cr2 = 0;
-    sregs->cr3 = paging_root().v;
-    sregs->cr4 = MH_CR4_PAE | MH_CR4_OSFXSR | MH_CR4_OSXMMEXCPT | (use_xsave ? MH_CR4_OSXSAVE : 0);
-    sregs->cr8 = 0;
-    sregs->efer = MH_EFER_SCE | MH_EFER_LME | MH_EFER_LMA | MH_EFER_NXE;
+    const struct mh_x86_segment data = {.limit = 0xffffffff, .selector = MH_SEL_KERNEL_DATA, .attributes = DATA};
+    return (struct mh_x86_system){
+        .seg = {[MH_ES] = data,
+                [MH_CS] = {.limit = 0xffffffff, .selector = MH_SEL_KERNEL_CODE, .attributes = CODE_64},
+                [MH_SS] = data,
+                [MH_DS] = data,
+                [MH_FS] = data,
+                [MH_GS] = data,
+                [MH_TR] = {.base = area(BOOT_TSS),
+                           .limit = TSS_LIMIT,
+                           .selector = MH_SEL_TSS,
+                           .attributes = BUSY_TSS_64}},
+        .gdt = {.base = area(BOOT_GDT), .limit = GDT_ENTRIES * sizeof(uint64_t) - 1},
+        .idt = {.base = area(BOOT_IDT), .limit = BOOT_VECTORS * sizeof(struct gate) - 1},
+        .cr0 = MH_CR0_PE | MH_CR0_MP | MH_CR0_ET | MH_CR0_NE | MH_CR0_WP | MH_CR0_AM | MH_CR0_PG,
+        .cr3 = paging_root().v,
+        .cr4 = MH_CR4_PAE | MH_CR4_OSFXSR | MH_CR4_OSXMMEXCPT | (use_xsave ? MH_CR4_OSXSAVE : 0),
+        .efer = MH_EFER_SCE | MH_EFER_LME | MH_EFER_LMA | MH_EFER_NXE,
+    };
 }
 
 int boot_stub_at(uint64_t rip)

@@ -1,4 +1,4 @@
-#include "exceptions.h"
+#include "x86/exceptions.h"
 
 #include <stdio.h>
 

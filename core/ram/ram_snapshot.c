@@ -1,4 +1,4 @@
-#include "memory_image.h"
+#include "ram/ram_snapshot.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -10,14 +10,14 @@ struct page {
     uint8_t bytes[PAGE_4K];
 };
 
-struct memory_image {
+struct ram_snapshot {
     size_t count;
     struct page *pages[]; /* in the order of guest_memory.host; NULL: all zeros */
 };
 
-static struct memory_image *make_image(size_t count)
+static struct ram_snapshot *make_image(size_t count)
 {
-    struct memory_image *image = calloc(1, sizeof *image + count * sizeof(struct page *));
+    struct ram_snapshot *image = calloc(1, sizeof *image + count * sizeof(struct page *));
     if (image != NULL)
         image->count = count;
     return image;
@@ -36,19 +36,19 @@ static void release(struct page *page)
         free(page);
 }
 
-void memory_image_free(struct memory_image *image)
+void ram_snapshot_free(struct ram_snapshot *image)
 {
     for (size_t i = 0; image != NULL && i < image->count; i++)
         release(image->pages[i]);
     free(image);
 }
 
-static bool is_changed(const struct guest_memory *memory, size_t number)
+static bool is_changed(const struct guest_ram *memory, size_t number)
 {
     return (memory->changed[number / 64] >> number % 64 & 1) != 0;
 }
 
-static void forget_change(struct guest_memory *memory, size_t number)
+static void forget_change(struct guest_ram *memory, size_t number)
 {
     memory->changed[number / 64] &= ~(1ull << number % 64);
 }
@@ -64,7 +64,7 @@ static bool holds(const struct page *page, const uint8_t *bytes)
 }
 
 /* A page that was marked may hold what it held: some hosts mark too many. */
-static int copy_page(struct memory_image *base, const struct guest_memory *memory, size_t number)
+static int copy_page(struct ram_snapshot *base, const struct guest_ram *memory, size_t number)
 {
     const uint8_t *bytes = memory->host + number * PAGE_4K;
     struct page *page = NULL;
@@ -82,7 +82,7 @@ static int copy_page(struct memory_image *base, const struct guest_memory *memor
     return 0;
 }
 
-static int bring_up_to_date(struct memory_image *base, struct guest_memory *memory)
+static int bring_up_to_date(struct ram_snapshot *base, struct guest_ram *memory)
 {
     for (size_t i = 0; i < base->count; i++) {
         if (!is_changed(memory, i))
@@ -95,16 +95,16 @@ static int bring_up_to_date(struct memory_image *base, struct guest_memory *memo
     return 0;
 }
 
-int memory_image_take(struct memory_image **base, struct guest_memory *memory, struct memory_image **image)
+int ram_snapshot_take(struct ram_snapshot **base, struct guest_ram *memory, struct ram_snapshot **image)
 {
-    struct memory_image *made = make_image(memory_pages(memory));
+    struct ram_snapshot *made = make_image(ram_pages(memory));
     if (*base == NULL) {
-        *base = make_image(memory_pages(memory));
-        memory_note_written(memory, memory->host, memory_pages(memory) * PAGE_4K);
+        *base = make_image(ram_pages(memory));
+        ram_note_written(memory, memory->host, ram_pages(memory) * PAGE_4K);
     }
     int result = made == NULL || *base == NULL ? -ENOMEM : bring_up_to_date(*base, memory);
     if (result < 0) {
-        memory_image_free(made);
+        ram_snapshot_free(made);
         return result;
     }
     for (size_t i = 0; i < made->count; i++)
@@ -113,7 +113,7 @@ int memory_image_take(struct memory_image **base, struct guest_memory *memory, s
     return 0;
 }
 
-static void put_page_back(const struct guest_memory *memory, size_t number, const struct page *page)
+static void put_page_back(const struct guest_ram *memory, size_t number, const struct page *page)
 {
     uint8_t *to = memory->host + number * PAGE_4K;
     if (page != NULL)
@@ -122,7 +122,7 @@ static void put_page_back(const struct guest_memory *memory, size_t number, cons
         memset(to, 0, PAGE_4K);
 }
 
-void memory_image_put_back(struct memory_image *base, struct guest_memory *memory, const struct memory_image *image)
+void ram_snapshot_restore(struct ram_snapshot *base, struct guest_ram *memory, const struct ram_snapshot *image)
 {
     for (size_t i = 0; i < image->count; i++) {
         if (!is_changed(memory, i) && base->pages[i] == image->pages[i])
@@ -135,7 +135,7 @@ void memory_image_put_back(struct memory_image *base, struct guest_memory *memor
     }
 }
 
-size_t memory_image_pages(const struct memory_image *image)
+size_t ram_snapshot_pages(const struct ram_snapshot *image)
 {
     size_t pages = 0;
     for (size_t i = 0; i < image->count; i++)

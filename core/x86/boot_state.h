@@ -5,13 +5,13 @@
  * guest without handlers leaves KVM with HLT, the slot in rip tells the vector, and the frame on the stack tells the
  * rest, whatever the guest did to its own stack.
  */
-#ifndef MH_CORE_BOOT_STATE_H
-#define MH_CORE_BOOT_STATE_H
+#ifndef MH_CORE_X86_BOOT_STATE_H
+#define MH_CORE_X86_BOOT_STATE_H
 
-#include "memory.h"
+#include "ram/ram.h"
 #include "mh/guest_abi.h"
+#include "mh/x86_regs.h"
 
-#include <linux/kvm.h>
 #include <stdbool.h>
 
 /* The system area, as offsets from MH_SYSTEM_AREA. */
@@ -37,14 +37,13 @@ enum boot_layout {
 
 /* Write page tables, GDT, TSS, IDT and stubs into the system area, and the return address of the entry point onto the
  * stack. `page_size` is PAGE_4K or PAGE_2M. */
-void boot_write_system_area(const struct guest_memory *memory, uint32_t page_size);
+void boot_write_system_area(const struct guest_ram *memory, uint32_t page_size);
 
-/* The general registers at the start. */
-struct kvm_regs boot_regs(const struct guest_memory *memory, uint64_t entry);
+/* The general registers at the start: rip is `entry`, rsp points to the return address at the end of RAM. */
+struct mh_x86_general boot_general(const struct guest_ram *memory, uint64_t entry);
 
-/* Put the starting segments, tables and control registers into *sregs; what it holds of the APIC base stays.
- * `use_xsave` switches CR4.OSXSAVE on. */
-void boot_sregs(struct kvm_sregs *sregs, bool use_xsave);
+/* The segments, descriptor tables and control registers at the start. `use_xsave` sets CR4.OSXSAVE. */
+struct mh_x86_system boot_system(bool use_xsave);
 
 /*
  * Which stub a machine stands in: 0 to 31 for an exception's vector, BOOT_STUB_RETURNED, or -1 when `rip` is neither at

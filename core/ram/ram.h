@@ -10,42 +10,42 @@
 #include <stdint.h>
 
 #define PAGE_4K 0x1000u
-#define MEMORY_PAGES_MAX ((MH_SYSTEM_AREA + MH_SYSTEM_AREA_SIZE) / PAGE_4K) /* RAM ends where the area begins */
+#define RAM_PAGES_MAX ((MH_SYSTEM_AREA + MH_SYSTEM_AREA_SIZE) / PAGE_4K) /* RAM ends where the area begins */
 
-struct guest_memory {
+struct guest_ram {
     uint8_t *host;     /* RAM, followed directly by the system area; NULL: none */
     uint64_t ram_size; /* bytes */
     /* one bit a page, in the order of `host`: written since whoever keeps copies cleared it; see memory_image.h */
-    uint64_t changed[(MEMORY_PAGES_MAX + 63) / 64];
+    uint64_t changed[(RAM_PAGES_MAX + 63) / 64];
 };
 
 /*
  * Reserve zeroed memory for a machine with `ram_size` bytes of RAM; pages cost nothing until they are touched.
- * Returns MH_OK, or MH_ERR_HOST when the host has no address space left. memory_free() undoes it, also after a failure.
+ * Returns MH_OK, or MH_ERR_HOST when the host has no address space left. ram_free() undoes it, also after a failure.
  */
-enum mh_status memory_create(struct guest_memory *memory, uint64_t ram_size, struct mh_error *err);
-void memory_free(struct guest_memory *memory);
+enum mh_status ram_create(struct guest_ram *memory, uint64_t ram_size, struct mh_error *err);
+void ram_free(struct guest_ram *memory);
 
 /* The first byte of the system area (guest-physical MH_SYSTEM_AREA). */
-uint8_t *memory_system_area(const struct guest_memory *memory);
+uint8_t *ram_system_area(const struct guest_ram *memory);
 
 /*
  * The host address of guest-physical [start, start + length), or NULL when any byte of it is neither RAM nor system
  * area, or the sum overflows. `length` may be 0.
  */
-void *memory_at(const struct guest_memory *memory, mh_gpa start, uint64_t length);
+void *ram_at(const struct guest_ram *memory, mh_gpa start, uint64_t length);
 
 /* The same for RAM only: what a guest may name as a buffer. */
-void *memory_ram_at(const struct guest_memory *memory, mh_gpa start, uint64_t length);
+void *ram_only_at(const struct guest_ram *memory, mh_gpa start, uint64_t length);
 
 /*
  * KVM logs what the guest writes, and nothing else. So whoever writes to a running machine's memory does it by
- * memory_put(), or says afterwards what was written; `at` and `to` are of memory_at()'s.
+ * ram_put(), or says afterwards what was written; `at` and `to` are of ram_at()'s.
  */
-void memory_put(struct guest_memory *memory, void *to, const void *from, size_t length);
-void memory_note_written(struct guest_memory *memory, const void *at, size_t length);
+void ram_put(struct guest_ram *memory, void *to, const void *from, size_t length);
+void ram_note_written(struct guest_ram *memory, const void *at, size_t length);
 
 /* RAM and system area, in pages. */
-size_t memory_pages(const struct guest_memory *memory);
+size_t ram_pages(const struct guest_ram *memory);
 
 #endif

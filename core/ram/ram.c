@@ -1,12 +1,12 @@
-#include "memory.h"
+#include "ram/ram.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 
-enum mh_status memory_create(struct guest_memory *memory, uint64_t ram_size, struct mh_error *err)
+enum mh_status ram_create(struct guest_ram *memory, uint64_t ram_size, struct mh_error *err)
 {
-    *memory = (struct guest_memory){.ram_size = ram_size};
+    *memory = (struct guest_ram){.ram_size = ram_size};
     void *host = mmap(NULL, ram_size + MH_SYSTEM_AREA_SIZE, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (host == MAP_FAILED)
@@ -18,36 +18,36 @@ enum mh_status memory_create(struct guest_memory *memory, uint64_t ram_size, str
     return MH_OK;
 }
 
-void memory_free(struct guest_memory *memory)
+void ram_free(struct guest_ram *memory)
 {
     if (memory->host != NULL)
         munmap(memory->host, memory->ram_size + MH_SYSTEM_AREA_SIZE);
     memory->host = NULL;
 }
 
-uint8_t *memory_system_area(const struct guest_memory *memory)
+uint8_t *ram_system_area(const struct guest_ram *memory)
 {
     return memory->host + memory->ram_size;
 }
 
-void *memory_ram_at(const struct guest_memory *memory, mh_gpa start, uint64_t length)
+void *ram_only_at(const struct guest_ram *memory, mh_gpa start, uint64_t length)
 {
     if (memory->host == NULL || start.v > memory->ram_size || length > memory->ram_size - start.v)
         return NULL;
     return memory->host + start.v;
 }
 
-void *memory_at(const struct guest_memory *memory, mh_gpa start, uint64_t length)
+void *ram_at(const struct guest_ram *memory, mh_gpa start, uint64_t length)
 {
     if (start.v < MH_SYSTEM_AREA)
-        return memory_ram_at(memory, start, length);
+        return ram_only_at(memory, start, length);
     uint64_t offset = start.v - MH_SYSTEM_AREA;
     if (memory->host == NULL || offset > MH_SYSTEM_AREA_SIZE || length > MH_SYSTEM_AREA_SIZE - offset)
         return NULL;
-    return memory_system_area(memory) + offset;
+    return ram_system_area(memory) + offset;
 }
 
-void memory_note_written(struct guest_memory *memory, const void *at, size_t length)
+void ram_note_written(struct guest_ram *memory, const void *at, size_t length)
 {
     size_t offset = (size_t)((const uint8_t *)at - memory->host);
     if (length == 0)
@@ -56,13 +56,13 @@ void memory_note_written(struct guest_memory *memory, const void *at, size_t len
         memory->changed[page / 64] |= 1ull << page % 64;
 }
 
-void memory_put(struct guest_memory *memory, void *to, const void *from, size_t length)
+void ram_put(struct guest_ram *memory, void *to, const void *from, size_t length)
 {
     memcpy(to, from, length);
-    memory_note_written(memory, to, length);
+    ram_note_written(memory, to, length);
 }
 
-size_t memory_pages(const struct guest_memory *memory)
+size_t ram_pages(const struct guest_ram *memory)
 {
     return (memory->ram_size + MH_SYSTEM_AREA_SIZE) / PAGE_4K;
 }

@@ -3,7 +3,7 @@
 #ifndef MH_CORE_PAGING_H
 #define MH_CORE_PAGING_H
 
-#include "memory.h"
+#include "ram/ram.h"
 
 #include <stdbool.h>
 
@@ -19,7 +19,7 @@
 
 /* Write the tables into the system area: RAM identity-mapped with pages of `page_size` bytes, the system area itself
  * with 4 KB pages for ring 0 only, nothing else. */
-void paging_build(const struct guest_memory *memory, uint32_t page_size);
+void paging_build(const struct guest_ram *memory, uint32_t page_size);
 
 /* The value of CR3 that makes them current. */
 mh_gpa paging_root(void);
@@ -61,7 +61,7 @@ struct paging_mode {
  * its own translation. Tables of 32-bit modes are not followed: PAGING_NO_TABLE with no steps.
  * Returns true when *walk ends in PAGING_MAPPED.
  */
-bool paging_walk(const struct guest_memory *memory, const struct paging_mode *mode, mh_gva address,
+bool paging_walk(const struct guest_ram *memory, const struct paging_mode *mode, mh_gva address,
                  struct paging_walk *walk);
 
 #endif

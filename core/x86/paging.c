@@ -1,6 +1,6 @@
-#include "paging.h"
+#include "x86/paging.h"
 
-#include "boot_state.h"
+#include "x86/boot_state.h"
 #include "mh/guest_abi.h"
 #include "mh/x86_regs.h"
 
@@ -9,9 +9,9 @@
 #define ENTRIES 512u
 #define ADDRESS_MASK 0x000ffffffffff000ull
 
-static uint64_t *table_at(const struct guest_memory *memory, uint32_t offset)
+static uint64_t *table_at(const struct guest_ram *memory, uint32_t offset)
 {
-    return (uint64_t *)(void *)(memory_system_area(memory) + offset);
+    return (uint64_t *)(void *)(ram_system_area(memory) + offset);
 }
 
 static uint64_t entry_to_table(uint32_t offset)
@@ -19,14 +19,14 @@ static uint64_t entry_to_table(uint32_t offset)
     return (MH_SYSTEM_AREA + offset) | PAGING_PRESENT | PAGING_WRITE | PAGING_USER;
 }
 
-static void map_ram_2m(const struct guest_memory *memory)
+static void map_ram_2m(const struct guest_ram *memory)
 {
     uint64_t *pd = table_at(memory, BOOT_PD);
     for (uint64_t i = 0; i < memory->ram_size / PAGE_2M; i++)
         pd[i] = i * PAGE_2M | PAGING_PRESENT | PAGING_WRITE | PAGING_USER | PAGING_LARGE;
 }
 
-static void map_ram_4k(const struct guest_memory *memory)
+static void map_ram_4k(const struct guest_ram *memory)
 {
     uint64_t *pd = table_at(memory, BOOT_PD);
     uint64_t *pt = table_at(memory, BOOT_RAM_PT); /* one after the other, so one long array */
@@ -36,7 +36,7 @@ static void map_ram_4k(const struct guest_memory *memory)
         pt[i] = i * PAGE_4K | PAGING_PRESENT | PAGING_WRITE | PAGING_USER;
 }
 
-static void map_system_area(const struct guest_memory *memory)
+static void map_system_area(const struct guest_ram *memory)
 {
     table_at(memory, BOOT_PD)[MH_SYSTEM_AREA / PAGE_2M] = entry_to_table(BOOT_SYSTEM_PT);
     uint64_t *pt = table_at(memory, BOOT_SYSTEM_PT);
@@ -44,7 +44,7 @@ static void map_system_area(const struct guest_memory *memory)
         pt[i] = (MH_SYSTEM_AREA + i * PAGE_4K) | PAGING_PRESENT | PAGING_WRITE;
 }
 
-void paging_build(const struct guest_memory *memory, uint32_t page_size)
+void paging_build(const struct guest_ram *memory, uint32_t page_size)
 {
     table_at(memory, BOOT_PML4)[0] = entry_to_table(BOOT_PDPT);
     table_at(memory, BOOT_PDPT)[0] = entry_to_table(BOOT_PD);
@@ -73,7 +73,7 @@ static void map_result(struct paging_walk *walk, uint64_t base, uint64_t page_si
     walk->physical = mh_gpa_of((base & ~(page_size - 1)) | (address.v & (page_size - 1)));
 }
 
-static bool walk_tables(const struct guest_memory *memory, const struct paging_mode *mode, mh_gva address,
+static bool walk_tables(const struct guest_ram *memory, const struct paging_mode *mode, mh_gva address,
                         struct paging_walk *walk)
 {
     static const char *const names[PAGING_LEVELS_MAX] = {"PT", "PD", "PDPT", "PML4", "PML5"};
@@ -89,7 +89,7 @@ static bool walk_tables(const struct guest_memory *memory, const struct paging_m
         struct paging_step *step = &walk->step[walk->steps++];
         *step = (struct paging_step){.level = names[level], .table = table};
         step->index = (unsigned)(address.v >> shift) % ENTRIES;
-        const void *host = memory_at(memory, mh_gpa_of(table.v + step->index * 8ull), 8);
+        const void *host = ram_at(memory, mh_gpa_of(table.v + step->index * 8ull), 8);
         if (host == NULL) {
             walk->end = PAGING_NO_TABLE;
             return false;
@@ -112,7 +112,7 @@ static bool walk_tables(const struct guest_memory *memory, const struct paging_m
     return false; /* not reached: level 0 always ends the walk */
 }
 
-bool paging_walk(const struct guest_memory *memory, const struct paging_mode *mode, mh_gva address,
+bool paging_walk(const struct guest_ram *memory, const struct paging_mode *mode, mh_gva address,
                  struct paging_walk *walk)
 {
     *walk = (struct paging_walk){.end = PAGING_NO_TABLE};

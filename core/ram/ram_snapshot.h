@@ -8,22 +8,22 @@
 #ifndef MH_CORE_MEMORY_IMAGE_H
 #define MH_CORE_MEMORY_IMAGE_H
 
-#include "memory.h"
+#include "ram/ram.h"
 
-struct memory_image;
+struct ram_snapshot;
 
 /*
  * Copy memory. *base is NULL before the first time; all pages count as changed then. Returns 0 with *image set, or
- * -ENOMEM. memory_image_free() frees an image, and also a base.
+ * -ENOMEM. ram_snapshot_free() frees an image, and also a base.
  */
-int memory_image_take(struct memory_image **base, struct guest_memory *memory, struct memory_image **image);
+int ram_snapshot_take(struct ram_snapshot **base, struct guest_ram *memory, struct ram_snapshot **image);
 
 /* Make memory what `image` has, which was taken with the same base. */
-void memory_image_put_back(struct memory_image *base, struct guest_memory *memory, const struct memory_image *image);
+void ram_snapshot_restore(struct ram_snapshot *base, struct guest_ram *memory, const struct ram_snapshot *image);
 
-void memory_image_free(struct memory_image *image);
+void ram_snapshot_free(struct ram_snapshot *image);
 
 /* How many pages hold something other than zeros. */
-size_t memory_image_pages(const struct memory_image *image);
+size_t ram_snapshot_pages(const struct ram_snapshot *image);
 
 #endif

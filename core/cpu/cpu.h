@@ -1,0 +1,165 @@
+/*
+ * The processor interface. Above it is policy: when a resume ends, what a breakpoint means, what happens at a port.
+ * Below it is mechanism: executing instructions until something has to be decided.
+ *
+ * Rules that every implementation keeps:
+ *
+ * 1. A point at the address where cpu_run() starts does not fire for that first instruction.
+ * 2. When cpu_run() has returned, registers and RAM are architectural: no patch is visible, and no access is half done
+ *    but that of a CPU_EXIT_IO, which cpu_finish_io() completes or cpu_cancel_in() takes back.
+ * 3. A processor serves no device.
+ * 4. Errors carry text.
+ *
+ * All functions but cpu_kick() belong to the thread that runs the machine.
+ */
+#ifndef MH_CORE_CPU_CPU_H
+#define MH_CORE_CPU_CPU_H
+
+#include "mh/cpu_state.h"
+#include "mh/status.h"
+#include "mh/types.h"
+#include "ram/ram.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CPU_INSTRUCTION_MAX 15u
+#define CPU_ERROR_TEXT_MAX 256u
+
+/* ---- break- and watchpoints, as the processor sees them ---- */
+
+enum cpu_point_kind {
+    CPU_POINT_EXECUTE,
+    CPU_POINT_WRITE,
+    CPU_POINT_READ,
+    CPU_POINT_ACCESS,
+};
+
+struct cpu_point {
+    enum cpu_point_kind kind;
+    uint64_t address; /* guest-virtual */
+    uint64_t length;  /* bytes, at least 1; an execute point counts for the first byte of an instruction only */
+};
+
+/* ---- running ---- */
+
+enum cpu_run_mode {
+    CPU_RUN,   /* until something stops it */
+    CPU_STEP,  /* one instruction; of a repeated string instruction, one repetition */
+    CPU_UNTIL, /* until cpu_instructions() is `until` */
+};
+
+/* What to leave the guest for that it does not have to be left for. */
+#define CPU_REPORT_FAULTS 1u /* an exception was delivered to a handler, by the guest's IDT */
+#define CPU_REPORT_CR3 2u    /* CR3 was written */
+
+struct cpu_request {
+    enum cpu_run_mode mode;
+    uint64_t until;  /* CPU_UNTIL */
+    unsigned report; /* CPU_REPORT_* */
+};
+
+enum cpu_exit_kind {
+    CPU_EXIT_IO,              /* an access to a port; not done yet */
+    CPU_EXIT_HALT,            /* HLT was executed, rip is behind it */
+    CPU_EXIT_STEP,            /* CPU_STEP: the instruction is done, or its exception delivered */
+    CPU_EXIT_BREAKPOINT,      /* rip is at an execute point, which has not been executed */
+    CPU_EXIT_WATCHPOINT,      /* the instruction before rip touched what is watched */
+    CPU_EXIT_FAULT_DELIVERED, /* CPU_REPORT_FAULTS; rip is at the handler */
+    CPU_EXIT_CR3_WRITTEN,     /* CPU_REPORT_CR3; rip is behind the instruction */
+    CPU_EXIT_NO_MEMORY,       /* the instruction at rip needs a physical address that has no memory */
+    CPU_EXIT_TRIPLE_FAULT,    /* registers are as at the instruction that led to it, where the processor knows them */
+    CPU_EXIT_COUNT_REACHED,   /* CPU_UNTIL */
+    CPU_EXIT_KICKED,          /* cpu_kick(), between two instructions */
+    CPU_EXIT_ERROR,           /* the processor cannot go on; `text` says why */
+};
+
+#define CPU_EXIT_KINDS (CPU_EXIT_ERROR + 1)
+
+struct cpu_exit {
+    enum cpu_exit_kind kind;
+
+    /* IO: `count` accesses of `width` bytes each at `data`, which an IN is to fill before cpu_finish_io() */
+    uint16_t port;
+    uint8_t width;
+    bool is_in;
+    uint32_t count;
+    uint8_t *data;
+
+    /* BREAKPOINT, WATCHPOINT: index into the array given to cpu_arm() */
+    unsigned point;
+
+    /* FAULT_DELIVERED */
+    uint8_t vector;
+    uint64_t handler; /* guest-virtual address of its first instruction */
+
+    /* CR3_WRITTEN */
+    uint64_t old_cr3, new_cr3;
+
+    /* NO_MEMORY */
+    uint64_t physical;
+    bool is_write;
+
+    /* ERROR */
+    char text[CPU_ERROR_TEXT_MAX];            /* one line */
+    uint8_t instruction[CPU_INSTRUCTION_MAX]; /* the bytes it could not execute, ... */
+    uint8_t instruction_length;               /* ... 0: not known */
+    bool is_unsupported; /* another processor may be able to execute the instruction at rip; state is as before it */
+};
+
+struct cpu;
+
+struct cpu_ops {
+    const char *name; /* "kvm", "soft" */
+    void (*destroy)(struct cpu *cpu);
+
+    /* Run; completes a pending access first. Never blocks in anything but the guest. */
+    void (*run)(struct cpu *cpu, const struct cpu_request *request, struct cpu_exit *exit);
+
+    /* Complete the access of the last CPU_EXIT_IO without executing another instruction. */
+    void (*finish_io)(struct cpu *cpu);
+    /* Forget the IN of the last CPU_EXIT_IO: rip is at it, and it has not begun. */
+    void (*cancel_in)(struct cpu *cpu);
+
+    /* Any thread: make the cpu_run() that goes on, or else the next one, return CPU_EXIT_KICKED soon. */
+    void (*kick)(struct cpu *cpu);
+
+    /* Read or write the parts named by `groups` (MH_REGS_*). On error *regs is undefined (read), or a part refused with
+     * all parts before it written (write: SYSTEM, then GENERAL, then FPU); *err says which value and why. */
+    enum mh_status (*read_regs)(struct cpu *cpu, unsigned groups, struct mh_x86_regs *regs, struct mh_error *err);
+    enum mh_status (*write_regs)(struct cpu *cpu, unsigned groups, const struct mh_x86_regs *regs,
+                                 struct mh_error *err);
+    /* Where the guest stands, if that costs nothing; false when it does. */
+    bool (*rip_at_hand)(const struct cpu *cpu, uint64_t *rip);
+
+    /* All of the state. A pending access must have been completed or cancelled. */
+    enum mh_status (*save)(struct cpu *cpu, struct mh_cpu_state *state, struct mh_error *err);
+    enum mh_status (*restore)(struct cpu *cpu, const struct mh_cpu_state *state, struct mh_error *err);
+
+    /* Note in ram.changed which pages the guest writes; from the first call on. Pages of before count as written. */
+    enum mh_status (*track_writes)(struct cpu *cpu, struct mh_error *err);
+    /* Bring ram.changed up to date. */
+    enum mh_status (*collect_writes)(struct cpu *cpu, struct mh_error *err);
+    /* Somebody else wrote [start, start + length) of guest-physical memory. */
+    void (*memory_changed)(struct cpu *cpu, mh_gpa start, uint64_t length);
+
+    /* Replace all points. The array stays the caller's and must live until the next call. On error none is armed and
+     * *err says which one this processor cannot hold, and why. */
+    enum mh_status (*arm)(struct cpu *cpu, const struct cpu_point *points, size_t count, struct mh_error *err);
+
+    /* How many instructions have been retired; a repetition of a string instruction counts as one. False when this
+     * processor cannot count. */
+    bool (*instructions)(const struct cpu *cpu, uint64_t *count);
+
+    /* Optional: let bytes written to `port` gather, to be taken by the next collect; see cpu_batch_port(). */
+    bool (*batch_port)(struct cpu *cpu, uint16_t port, bool on);
+    /* Bytes gathered, at most `room`; returns how many. */
+    size_t (*take_batch)(struct cpu *cpu, uint8_t *to, size_t room);
+};
+
+struct cpu {
+    const struct cpu_ops *ops;
+};
+
+#endif

@@ -1,0 +1,260 @@
+/*
+ * The software processor: an x86-64 in long mode, executed by this process (see docs/processor.md).
+ *
+ * Instructions are decoded once per physical page into blocks of struct soft_insn (soft_decode.c, soft_block.c), and
+ * executed by soft_exec.c. Every instruction has a handler; the frequent ones are executed without calling it.
+ * A handler either changes the guest's state completely or, when it returns SOFT_FAULT or SOFT_EXIT, not at all.
+ * Memory is reached through soft_mem.h only, which translates, checks, and notes what is written and watched.
+ * soft_run.c stands around all of it: steps, counts, points, the trap flag, delivery of exceptions.
+ */
+#ifndef MH_CORE_SOFT_SOFT_CPU_H
+#define MH_CORE_SOFT_SOFT_CPU_H
+
+#include "cpu/cpu.h"
+#include "x86/cpuid.h"
+
+#include <stdatomic.h>
+
+struct soft_cpu;
+struct soft_insn;
+
+/* What an instruction came to. */
+enum soft_result {
+    SOFT_NEXT,   /* done; the next instruction is the one behind it */
+    SOFT_JUMP,   /* done; rip is set, or something changed that decoded code depends on */
+    SOFT_REPEAT, /* one repetition of a string instruction is done, rip stays */
+    SOFT_FAULT,  /* nothing was changed; cpu->fault says what to deliver */
+    SOFT_EXIT,   /* nothing was changed; cpu->exit says why the guest has to be left */
+};
+
+/* Executes one instruction. cpu->rip is the instruction's own address while it runs. */
+typedef enum soft_result soft_handler(struct soft_cpu *cpu, const struct soft_insn *insn);
+
+#define SOFT_NO_REGISTER 0xffu
+
+/* Prefixes. */
+#define SOFT_PREFIX_LOCK 1u
+#define SOFT_PREFIX_REP 2u     /* F3 */
+#define SOFT_PREFIX_REPNE 4u   /* F2 */
+#define SOFT_PREFIX_OPSIZE 8u  /* 66 */
+#define SOFT_PREFIX_REX 16u    /* any REX: spl, bpl, sil, dil in place of ah to bh */
+#define SOFT_PREFIX_VEX 32u
+
+/* Opcode maps. */
+enum soft_map {
+    SOFT_MAP_ONE_BYTE,
+    SOFT_MAP_0F,
+    SOFT_MAP_0F38,
+    SOFT_MAP_0F3A,
+};
+
+/* A decoded instruction. */
+struct soft_insn {
+    soft_handler *run;
+    uint16_t code;         /* how soft_exec.c dispatches it */
+    uint8_t length;        /* bytes, 1 to 15 */
+    uint8_t map;           /* enum soft_map */
+    uint8_t opcode;        /* its last byte */
+    uint8_t modrm;         /* as it is encoded */
+    uint8_t prefixes;      /* SOFT_PREFIX_* */
+    uint8_t operand_size;  /* bytes: 1, 2, 4 or 8; for SSE and AVX the size of a general register */
+    uint8_t address_size;  /* bytes: 4 or 8 */
+    uint8_t reg, rm;       /* with the bits of REX or VEX; rm is meaningless with a memory operand */
+    bool has_memory;       /* ModRM names memory: base, index, scale, disp below */
+    bool rip_relative;
+    uint8_t base, index;   /* general registers or SOFT_NO_REGISTER */
+    uint8_t scale;         /* shift: 0 to 3 */
+    uint8_t segment;       /* enum mh_seg: the one that applies, after override and default (MH_DS, MH_SS, MH_FS, ...) */
+    bool rex_w;            /* REX.W or VEX.W */
+    uint8_t vvvv;          /* VEX: the second source register */
+    bool vex_256;          /* VEX.L */
+    int32_t displacement;
+    uint64_t immediate;    /* sign-extended where the instruction extends it; of ENTER both, the second in bits 16 up */
+    const void *data;      /* the handler's own, e.g. the code that executes it on the host */
+};
+
+/* An exception to deliver. */
+struct soft_fault {
+    uint8_t vector;
+    bool has_error_code;
+    uint32_t error_code;
+    uint64_t address;      /* of a page fault: CR2 */
+    bool is_software;      /* INT n, INT3, INTO: rip to push is behind the instruction, DPL is checked */
+    bool is_trap;          /* rip to push is cpu->rip as it is (single step, data breakpoint) */
+    uint64_t dr6;          /* of a debug exception: bits to set */
+};
+
+/* ---- translation lookaside buffer (soft_mem.h) ---- */
+
+#define SOFT_TLB_SIZE 256u
+
+struct soft_tlb_entry {
+    uint64_t tag;    /* page address; bits of SOFT_TLB_* set when the fast path must not be taken; ~0: empty */
+    uint8_t *host;   /* of the page's first byte */
+};
+
+struct soft_block_cache; /* soft_block.h */
+
+#define SOFT_POINT_PAGES_HASH 64u
+
+struct soft_cpu {
+    struct cpu cpu; /* first: what the layers above hold */
+    struct guest_ram *ram;
+    const struct x86_cpuid *cpuid;
+
+    /* registers */
+    uint64_t gpr[MH_GPR_COUNT];
+    uint64_t rip;
+    /* RFLAGS without the six arithmetic flags, which are computed from the last result when they are asked for: see
+     * soft_flags.h */
+    uint64_t rflags;
+    uint64_t flag_result, flag_left, flag_right;
+    uint8_t flag_operation;
+
+    struct mh_x86_segment seg[MH_SEG_COUNT];
+    struct mh_x86_table gdt, idt;
+    uint64_t cr0, cr2, cr3, cr4, cr8, efer, xcr0;
+    uint64_t dr[4], dr6, dr7;
+    struct mh_x86_msrs msrs; /* msrs.tsc is the counter's value at instruction 0: RDTSC adds `instructions` */
+    uint8_t shadow;          /* MH_SHADOW_*: set by an instruction, cleared by soft_run.c after the next */
+    alignas(64) uint8_t xsave[MH_XSAVE_SIZE]; /* x87, SSE and AVX registers, always current; header: XSTATE_BV */
+
+    uint64_t instructions;   /* retired */
+
+    /* the current run */
+    struct soft_fault fault;
+    struct cpu_exit *exit;
+    const struct cpu_request *request;
+    /* Nonzero when soft_exec_many() must come back after the instruction it is in: a kick, the trap flag, a shadow,
+     * guest debug registers, a watchpoint that was hit, ... SOFT_ATTENTION_*. Other threads set the kick only. */
+    atomic_uint attention;
+
+    /* a port access that left the guest (soft_io.c) */
+    const struct soft_insn *io_insn;
+    struct soft_insn io_insn_copy;
+    uint8_t io_data[8];
+
+    /* points (soft_points.c) */
+    const struct cpu_point *points;
+    size_t point_count;
+    bool watch_hit;
+    unsigned watch_point;
+
+    bool tracks_writes;
+    unsigned user; /* 1 in ring 3: which half of the TLBs applies */
+    struct soft_tlb_entry tlb_read[2][SOFT_TLB_SIZE], tlb_write[2][SOFT_TLB_SIZE], tlb_fetch[2][SOFT_TLB_SIZE];
+    struct soft_block_cache *blocks;
+};
+
+/* cpu->attention */
+#define SOFT_ATTENTION_KICK 1u   /* cpu_kick() */
+#define SOFT_ATTENTION_TRAP 2u   /* RFLAGS.TF is set */
+#define SOFT_ATTENTION_SHADOW 4u /* cpu->shadow is not 0 */
+#define SOFT_ATTENTION_DEBUG 8u  /* DR7 enables a breakpoint of the guest's */
+#define SOFT_ATTENTION_WATCH 16u /* cpu->watch_hit, or a data breakpoint of the guest's was touched */
+
+static inline unsigned soft_cpl(const struct soft_cpu *cpu)
+{
+    return cpu->seg[MH_CS].selector & 3u;
+}
+
+/*
+ * Create a software processor for `ram` in the state *boot. Both ram and cpuid must outlive it.
+ * MH_OK with *cpu set, or MH_ERR_HOST without memory. Destroy it by cpu->ops->destroy().
+ */
+enum mh_status soft_cpu_create(struct guest_ram *ram, const struct x86_cpuid *cpuid, const struct mh_cpu_state *boot,
+                               struct cpu **cpu, struct mh_error *err);
+
+/* ---- soft_decode.c ---- */
+
+/*
+ * Decode the instruction that begins at `bytes`, of which `available` (1 to 15) may be read.
+ * Returns its length with *insn filled in; 0 when it needs more bytes than are available. What is no instruction
+ * decodes to one that raises #UD, what is longer than 15 bytes to one that raises #GP(0).
+ */
+unsigned soft_decode(const uint8_t *bytes, unsigned available, struct soft_insn *insn);
+
+/* A row of an opcode table: how an opcode is decoded, and what executes it. */
+struct soft_opcode {
+    soft_handler *run;   /* NULL: not an instruction of this table */
+    uint16_t flags;      /* SOFT_OP_* */
+    uint16_t code;       /* for soft_exec.c; 0: call `run` */
+    const void *data;    /* goes to soft_insn.data */
+};
+
+#define SOFT_OP_MODRM 1u         /* a ModRM byte follows */
+#define SOFT_OP_IMM8 2u          /* an 8-bit immediate, zero-extended */
+#define SOFT_OP_IMM8_SIGNED 4u
+#define SOFT_OP_IMM16 8u
+#define SOFT_OP_IMM_Z 16u        /* 16 bits with operand size 2, else 32 bits, sign-extended */
+#define SOFT_OP_IMM_FULL 32u     /* as long as the operand */
+#define SOFT_OP_BYTE 64u         /* operands are bytes */
+#define SOFT_OP_DEFAULT_64 128u  /* operand size is 8 unless 66 makes it 2 (push, pop, near branches) */
+#define SOFT_OP_LOCK 256u        /* LOCK is legal when the destination is memory */
+#define SOFT_OP_MEMORY_ONLY 512u /* a register operand raises #UD */
+#define SOFT_OP_REGISTER_ONLY 1024u
+
+/*
+ * x87, MMX, SSE, AVX (soft_simd_table.c): the row for an opcode that the integer tables do not have, NULL when it is
+ * none. `prefixes` are SOFT_PREFIX_*; `modrm` is the byte behind the opcode (0 when there is none to read).
+ */
+const struct soft_opcode *soft_simd_opcode(enum soft_map map, uint8_t opcode, unsigned prefixes, uint8_t modrm,
+                                           bool rex_w, bool vex_256);
+
+/* ---- soft_exec.c ---- */
+
+/*
+ * Execute one instruction at cpu->rip, without looking at cpu->attention. Retires it: rip moves on and
+ * cpu->instructions grows unless the result is SOFT_FAULT or SOFT_EXIT (cpu->exit->kind is set then).
+ */
+enum soft_result soft_exec_one(struct soft_cpu *cpu);
+
+/*
+ * Execute until cpu->instructions is `until`, cpu->attention is not 0, the next instruction lies on a page with execute
+ * points (soft_page_has_points()), or an instruction results in SOFT_FAULT or SOFT_EXIT. Returns that result, SOFT_NEXT
+ * otherwise. At least one instruction is executed unless one of these holds at the start.
+ */
+enum soft_result soft_exec_many(struct soft_cpu *cpu, uint64_t until);
+
+/* ---- soft_block.c ---- */
+
+bool soft_blocks_create(struct soft_cpu *cpu); /* false: no memory */
+void soft_blocks_destroy(struct soft_cpu *cpu);
+/* Guest-physical page number `page` (in the order of ram.host) is written: drop what was decoded from it. */
+void soft_blocks_drop_page(struct soft_cpu *cpu, size_t page);
+void soft_blocks_drop_all(struct soft_cpu *cpu);
+bool soft_blocks_has_page(const struct soft_cpu *cpu, size_t page);
+
+/* ---- soft_run.c, soft_points.c ---- */
+
+/* True when an execute point, of a debugger's or of the guest's debug registers, lies in the page of `address`. */
+bool soft_page_has_points(const struct soft_cpu *cpu, uint64_t address);
+
+/* Something `attention` and `user` depend on has changed: RFLAGS.TF, shadow, DR7, CS. */
+void soft_update_attention(struct soft_cpu *cpu);
+
+/* ---- soft_fault.c: raising and delivering exceptions ---- */
+
+/* Set cpu->fault; each returns SOFT_FAULT. */
+enum soft_result soft_raise(struct soft_cpu *cpu, uint8_t vector);
+enum soft_result soft_raise_error(struct soft_cpu *cpu, uint8_t vector, uint32_t error_code);
+
+enum soft_delivery {
+    SOFT_DELIVERED,    /* rip is at the handler */
+    SOFT_TRIPLE_FAULT, /* registers are as before */
+    SOFT_NO_MEMORY,    /* the IDT, GDT, TSS or stack lies where there is no memory: cpu->exit is filled in */
+};
+
+/*
+ * Deliver cpu->fault through the guest's IDT, with whatever exceptions that raises, up to a triple fault.
+ * cpu->fault.vector is the vector that was delivered in the end.
+ */
+enum soft_delivery soft_deliver(struct soft_cpu *cpu);
+
+/* ---- soft_msr.c ---- */
+
+/* False: #GP(0). */
+bool soft_read_msr(struct soft_cpu *cpu, uint32_t index, uint64_t *value);
+bool soft_write_msr(struct soft_cpu *cpu, uint32_t index, uint64_t value);
+
+#endif

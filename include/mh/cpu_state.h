@@ -1,0 +1,53 @@
+/*
+ * Everything architectural about one processor, in a form that belongs to no implementation: what a snapshot keeps,
+ * and what moves when a machine goes from one processor to another.
+ */
+#ifndef MH_CPU_STATE_H
+#define MH_CPU_STATE_H
+
+#include "mh/x86_regs.h"
+
+#include <stdalign.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Bytes of the standard form of the XSAVE area with x87, SSE and AVX (Intel SDM volume 1, 13.4): the legacy region,
+ * the header, and the upper halves of ymm0 to ymm15. */
+#define MH_XSAVE_SIZE 832u
+
+/* The model-specific registers a long-mode kernel touches (Intel SDM volume 4, AMD APM volume 2 appendix A). */
+struct mh_x86_msrs {
+    uint64_t star, lstar, cstar, sfmask;
+    uint64_t kernel_gs_base;
+    uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
+    uint64_t tsc; /* the time stamp counter's value at the moment the state was taken */
+    uint64_t tsc_aux;
+    uint64_t pat;
+    uint64_t apic_base;
+    uint64_t misc_enable;
+};
+
+/* An exception that was raised and not delivered yet. */
+struct mh_x86_pending {
+    bool valid;
+    uint8_t vector;
+    bool has_error_code;
+    uint32_t error_code;
+};
+
+/* What holds back interrupts and debug exceptions for one instruction (Intel SDM volume 3, 6.8.3). */
+#define MH_SHADOW_STI 1u
+#define MH_SHADOW_MOV_SS 2u
+
+struct mh_cpu_state {
+    struct mh_x86_general general;
+    struct mh_x86_system system;
+    struct mh_x86_msrs msrs;
+    uint64_t xcr0;
+    uint64_t dr[4], dr6, dr7; /* the guest's own debug registers */
+    struct mh_x86_pending pending;
+    uint8_t shadow; /* MH_SHADOW_* */
+    alignas(64) uint8_t xsave[MH_XSAVE_SIZE];
+};
+
+#endif
