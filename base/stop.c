@@ -49,7 +49,8 @@ int mh_stop_signal(const struct mh_stop *stop)
     case MH_STOP_RETURNED:
     case MH_STOP_TRIPLE_FAULT:
         return SIGSEGV;
-    case MH_STOP_KVM_ERROR:
+    case MH_STOP_CPU_ERROR:
+    case MH_STOP_HOST_ERROR:
     case MH_STOP_IO_ERROR:
         return SIGABRT;
     }
@@ -68,7 +69,8 @@ const char *mh_stop_name(enum mh_stop_kind kind)
                                         [MH_STOP_RETURNED] = "returned",
                                         [MH_STOP_TRIPLE_FAULT] = "triple fault",
                                         [MH_STOP_NO_MEMORY] = "no memory there",
-                                        [MH_STOP_KVM_ERROR] = "KVM error",
+                                        [MH_STOP_CPU_ERROR] = "processor error",
+                                        [MH_STOP_HOST_ERROR] = "host error",
                                         [MH_STOP_IO_ERROR] = "input/output error",
                                         [MH_STOP_INTERRUPTED] = "interrupted"};
     return names[kind];
@@ -81,7 +83,8 @@ bool mh_stop_is_crash(const struct mh_stop *stop)
     case MH_STOP_RETURNED:
     case MH_STOP_TRIPLE_FAULT:
     case MH_STOP_NO_MEMORY:
-    case MH_STOP_KVM_ERROR:
+    case MH_STOP_CPU_ERROR:
+    case MH_STOP_HOST_ERROR:
     case MH_STOP_IO_ERROR:
         return true;
     default:

@@ -58,6 +58,9 @@ struct cpu_request {
     enum cpu_run_mode mode;
     uint64_t until;  /* CPU_UNTIL */
     unsigned report; /* CPU_REPORT_* */
+    /* Return CPU_EXIT_KICKED soon after one of these descriptors becomes readable: a debugger sent something. */
+    const int *wake_fds;
+    unsigned wake_count;
 };
 
 enum cpu_exit_kind {

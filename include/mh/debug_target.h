@@ -38,10 +38,29 @@ enum mh_resume_kind {
     MH_RESUME_RANGE, /* step until rip leaves [start, end), a breakpoint is met or something else stops it */
 };
 
+/* Who wants a break- or watchpoint; each may set and clear it on its own. */
+enum mh_break_owner {
+    MH_OWNER_DEBUGGER = 1,
+    MH_OWNER_TRACEPOINT = 2,
+};
+
+/*
+ * Asked at each stop for a break- or watchpoint and at the end of each step, before wait() reports it, on the thread
+ * that called wait(): does anybody want this stop? When it returns false the machine goes on as it was resumed, as if
+ * it had not stopped. It may change *stop; it may read and write registers and memory of the machine, and set and clear
+ * its breakpoints.
+ */
+typedef bool mh_stop_filter(void *filter_ctx, unsigned vm, struct mh_stop *stop);
+
+/*
+ * A CONTINUE that starts at an armed breakpoint stops there at once, with nothing executed, as GDB expects; STEP, and
+ * the first instruction of RANGE, execute it.
+ */
 struct mh_resume {
     enum mh_resume_kind kind;
-    uint64_t start, end; /* RANGE */
-    bool again;          /* as before, from a stop no debugger was told of: nothing was changed meanwhile */
+    uint64_t start, end;    /* RANGE */
+    mh_stop_filter *filter; /* NULL: every stop is wanted */
+    void *filter_ctx;
 };
 
 enum mh_wait_result {
@@ -89,12 +108,15 @@ struct mh_debug_target_ops {
     /* Fills at most `capacity` regions; returns how many there are. */
     unsigned (*memory_map)(void *ctx, unsigned vm, struct mh_memory_region *regions, unsigned capacity);
 
-    /* Setting what is set, or clearing what is not, is MH_OK and changes nothing. Refusals (no free slot, no memory
-     * there) are told in *err in words meant for the person at the debugger. `length` is 1 for breakpoints. */
-    enum mh_status (*set_breakpoint)(void *ctx, unsigned vm, enum mh_break_kind kind, uint64_t address, uint64_t length,
-                                     struct mh_error *err);
-    enum mh_status (*clear_breakpoint)(void *ctx, unsigned vm, enum mh_break_kind kind, uint64_t address,
-                                       uint64_t length, struct mh_error *err);
+    /*
+     * The machine's one list of break- and watchpoints. Each has owners, a set: setting what an owner has set, or
+     * clearing what it has not, is MH_OK and changes nothing; a point is gone when its last owner cleared it.
+     * `length` is 1 for breakpoints. On error *err tells the person at the debugger why it was refused.
+     */
+    enum mh_status (*set_breakpoint)(void *ctx, unsigned vm, enum mh_break_owner owner, enum mh_break_kind kind,
+                                     uint64_t address, uint64_t length, struct mh_error *err);
+    enum mh_status (*clear_breakpoint)(void *ctx, unsigned vm, enum mh_break_owner owner, enum mh_break_kind kind,
+                                       uint64_t address, uint64_t length, struct mh_error *err);
     /* Forget every break- and watchpoint of the machine, and what a `monitor` command caught; used when a debugger
      * leaves. */
     void (*clear_all_breakpoints)(void *ctx, unsigned vm);

@@ -16,7 +16,8 @@ enum mh_stop_kind {
     MH_STOP_RETURNED,      /* the guest's entry point returned to its caller, which does not exist */
     MH_STOP_TRIPLE_FAULT,  /* a fault while a fault was being delivered to the guest's own broken handlers */
     MH_STOP_NO_MEMORY,     /* the guest reached a physical address that has no memory */
-    MH_STOP_KVM_ERROR,     /* KVM could not go on: internal error, failed entry or an exit nobody knows */
+    MH_STOP_CPU_ERROR,     /* the processor cannot go on with the guest: `text` says why */
+    MH_STOP_HOST_ERROR,    /* the host failed the processor: `text` says how */
     MH_STOP_IO_ERROR,      /* the host could not read or write for the guest */
     MH_STOP_INTERRUPTED,   /* someone asked: between two instructions, nothing half done */
 };
@@ -29,7 +30,7 @@ enum mh_watch_kind {
 
 #define MH_INSTRUCTION_MAX 15u
 
-#define MH_NO_EXIT UINT32_MAX
+#define MH_STOP_TEXT_MAX 256u
 
 struct mh_stop {
     enum mh_stop_kind kind;
@@ -48,13 +49,13 @@ struct mh_stop {
     uint64_t physical;
     bool is_write;
 
-    /* KVM_ERROR */
-    uint32_t exit_reason;                    /* KVM_EXIT_*; MH_NO_EXIT when KVM itself failed */
-    uint32_t suberror;                       /* of an internal error */
-    uint64_t hardware_reason;                /* of a failed entry or an unknown exit */
-    int host_errno;                          /* of KVM_RUN, or of an IO_ERROR */
-    uint8_t instruction[MH_INSTRUCTION_MAX]; /* the bytes KVM could not handle */
+    /* CPU_ERROR, HOST_ERROR */
+    char text[MH_STOP_TEXT_MAX];             /* one line */
+    uint8_t instruction[MH_INSTRUCTION_MAX]; /* the bytes that could not be executed */
     uint8_t instruction_length;              /* 0: not known */
+
+    /* IO_ERROR */
+    int host_errno;
 };
 
 /* What a kind of stop is called: "halted" to "interrupted". */

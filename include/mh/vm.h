@@ -20,25 +20,38 @@
 
 /* ---- the host ---- */
 
+/* Which processor executes guests (QEMU's word for it). */
+enum mh_accel {
+    MH_ACCEL_AUTO, /* KVM where it works, and the software processor for what KVM does badly; else software */
+    MH_ACCEL_KVM,  /* KVM, or an error */
+    MH_ACCEL_SOFT, /* the software processor only; /dev/kvm is not opened */
+};
+
 struct mh_host;
 
 /*
- * Open KVM. Returns MH_OK with *host set, or MH_ERR_HOST with what is missing and how to get it.
- * The host may be used by any number of threads at once; close it after the last machine is gone.
+ * What all machines of a process share: the choice of processor and, with KVM, its descriptor.
+ * Returns MH_OK with *host set, or MH_ERR_HOST with what is missing and how to get it (never for AUTO and SOFT, unless
+ * there is no memory). Any number of threads may use it; close it after the last machine is gone.
  */
-enum mh_status mh_host_open(struct mh_host **host, struct mh_error *err);
+enum mh_status mh_host_open(enum mh_accel accel, struct mh_host **host, struct mh_error *err);
 void mh_host_close(struct mh_host *host);
+
+/* True when machines run on KVM, at least as long as nothing needs the software processor. */
+bool mh_host_has_kvm(const struct mh_host *host);
+/* With AUTO: why KVM is not used, one line; "" when it is, or was not asked for. */
+const char *mh_host_kvm_problem(const struct mh_host *host);
 
 /*
  * Ask KVM for the CPUID it supports, once; machines need it, and wait for it. It takes nearly a millisecond, so a
- * caller with nothing else to do calls it while other threads create their machines.
+ * caller with nothing else to do calls it while other threads create their machines. Without KVM it does nothing.
  */
 void mh_host_prepare(struct mh_host *host);
 
 /*
- * Try what this host's KVM can do, in scratch machines, and write a line "name: value" for each thing tried. Names and
- * values stay from version to version. Takes some tens of milliseconds. MH_OK, or MH_ERR_HOST when no machine can be
- * made; some lines may be written then.
+ * Write what this host offers, one line "name: value" for each thing: the processor that `auto` chooses and why, and
+ * with KVM what it can do, as tried in scratch machines. Names and values stay from version to version. Takes some tens
+ * of milliseconds. MH_OK, or MH_ERR_HOST when no machine can be made; some lines may be written then.
  */
 enum mh_status mh_host_describe(struct mh_host *host, mh_text_sink *sink, void *sink_ctx, struct mh_error *err);
 
@@ -81,10 +94,11 @@ struct mh_serial_end {
     /* Take `length` bytes. Returns 0, minus an errno, or -EINTR when a stop was asked for and not all was written.
      * NULL: they go nowhere. */
     int (*write)(void *ctx, const uint8_t *bytes, size_t length);
-    /* Wait for a byte: 0 to 255, MH_SERIAL_INPUT_ENDED, MH_SERIAL_INTERRUPTED (a signal came), or minus an errno (of
-     * which -EPERM and -ENOENT are taken by the two others). A wait that lets MH_INPUT_SIGNAL in (ppoll()) has a
-     * debugger heard at once; any other leaves that to mh_vm_wants_kick(). NULL: there is no input. */
-    int (*read)(void *ctx);
+    /* Wait for a byte: 0 to 255, MH_SERIAL_INPUT_ENDED, MH_SERIAL_INTERRUPTED (a signal came, or one of the `wake_count`
+     * descriptors became readable), or minus an errno (of which -EPERM and -ENOENT are taken by the two others). A wait
+     * that cannot watch the descriptors returns MH_SERIAL_INTERRUPTED at the next kick: see mh_vm_wants_kick().
+     * NULL: there is no input. */
+    int (*read)(void *ctx, const int *wake_fds, unsigned wake_count);
 };
 
 struct mh_file_limits {
@@ -174,13 +188,9 @@ void mh_vm_describe_stop(struct mh_vm *vm, const struct mh_stop *stop, void (*wr
  */
 enum mh_status mh_vm_write_core(struct mh_vm *vm, const struct mh_stop *stop, const char *name, struct mh_error *err);
 
-/*
- * The signals that take a machine's thread out of the guest, or out of a wait: by order of another thread, and when a
- * debugger has sent something. The latter is blocked but while the guest runs, or waits for serial input. All others
- * are while the guest runs. mh_kick_install() gives them handlers.
- */
+/* The signal that takes a machine's thread out of a system call by order of another thread. mh_kick_install() gives it
+ * a handler, and one to whatever signal a processor uses for itself. */
 #define MH_KICK_SIGNAL SIGUSR1
-#define MH_INPUT_SIGNAL SIGIO
 void mh_kick_install(void);
 
 /* Take the machine out of the guest for a moment, so that it hands on what it printed. Any thread. */
