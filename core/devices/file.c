@@ -1,4 +1,4 @@
-#include "file.h"
+#include "devices/file.h"
 
 #include <string.h>
 
@@ -8,7 +8,7 @@ static const uint8_t head_length[] = {
     [MH_FILE_WRITE] = 8, [MH_FILE_SEEK] = 16, [MH_FILE_SIZE] = 4,
 };
 
-void file_port_init(struct file_port *port, const struct mh_vm_config *config, const atomic_bool *stop)
+void file_port_init(struct file_port *port, const struct mh_vm_config *config, const atomic_uint *stop)
 {
     file_store_init(&port->store, config, stop);
     port->request.state = FILE_PORT_IDLE;
@@ -46,7 +46,7 @@ static uint32_t at_most(uint32_t length, uint32_t limit)
     return length < limit ? length : limit;
 }
 
-static int64_t perform(struct file_store *store, const struct mh_file_call *call, void *buffer, struct inbound *inbound)
+static int64_t perform(struct file_store *store, const struct mh_file_call *call, void *buffer, struct input_log *inbound)
 {
     switch ((enum mh_file_op)call->op) {
     case MH_FILE_OPEN:
@@ -66,7 +66,7 @@ static int64_t perform(struct file_store *store, const struct mh_file_call *call
 }
 
 /* Make a call, and leave word of it for who asks what happened. */
-static int64_t make(struct file_port *port, const struct mh_file_call *call, void *buffer, struct inbound *inbound)
+static int64_t make(struct file_port *port, const struct mh_file_call *call, void *buffer, struct input_log *inbound)
 {
     const char *name = call->op == MH_FILE_OPEN ? buffer : file_store_name(&port->store, call->fd);
     size_t length = call->op == MH_FILE_OPEN ? call->length : strlen(name);
@@ -142,7 +142,7 @@ void file_port_out(struct file_port *port, uint8_t byte)
     }
 }
 
-void file_port_in(struct file_port *port, struct inbound *inbound, uint8_t *to)
+void file_port_in(struct file_port *port, struct input_log *inbound, uint8_t *to)
 {
     static const uint8_t nothing = 0xff;
     if (port->request.state == FILE_PORT_HEAD || port->request.state == FILE_PORT_PAYLOAD)
@@ -155,10 +155,10 @@ void file_port_in(struct file_port *port, struct inbound *inbound, uint8_t *to)
         if (port->request.answer_read == port->request.answer_length)
             port->request.state = FILE_PORT_IDLE;
     }
-    inbound_copy(inbound, to, from, 1);
+    input_log_copy(inbound, to, from, 1);
 }
 
-static int64_t make_call(struct file_port *port, struct guest_ram *memory, struct inbound *inbound,
+static int64_t make_call(struct file_port *port, struct guest_ram *memory, struct input_log *inbound,
                          const struct mh_file_call *call)
 {
     bool has_buffer = call->op == MH_FILE_OPEN || call->op == MH_FILE_READ || call->op == MH_FILE_WRITE;
@@ -173,7 +173,7 @@ static int64_t make_call(struct file_port *port, struct guest_ram *memory, struc
     return result;
 }
 
-void file_port_call(struct file_port *port, struct guest_ram *memory, struct inbound *inbound, mh_gpa address)
+void file_port_call(struct file_port *port, struct guest_ram *memory, struct input_log *inbound, mh_gpa address)
 {
     struct mh_file_call call;
     uint8_t *at = ram_only_at(memory, address, sizeof call);
@@ -182,6 +182,6 @@ void file_port_call(struct file_port *port, struct guest_ram *memory, struct inb
     memcpy(&call, at, sizeof call);
     int64_t result = make_call(port, memory, inbound, &call);
     at += offsetof(struct mh_file_call, result);
-    inbound_copy(inbound, at, &result, sizeof result);
+    input_log_copy(inbound, at, &result, sizeof result);
     ram_note_written(memory, at, sizeof result);
 }

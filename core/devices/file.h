@@ -3,7 +3,7 @@
 #define MH_CORE_DEVICES_FILE_H
 
 #include "ram/ram.h"
-#include "file_store.h"
+#include "devices/file_store.h"
 #include "mh/guest_abi.h"
 
 #define FILE_HEAD_MAX 16u
@@ -36,14 +36,14 @@ struct file_port {
     char made_name[MH_FILE_NAME_MAX + 1]; /* of its file, "" when there is none */
 };
 
-void file_port_init(struct file_port *port, const struct mh_vm_config *config, const atomic_bool *stop);
+void file_port_init(struct file_port *port, const struct mh_vm_config *config, const atomic_uint *stop);
 void file_port_destroy(struct file_port *port);
 
 /* A byte was written to, or is read from, the port. */
 void file_port_out(struct file_port *port, uint8_t byte);
-void file_port_in(struct file_port *port, struct inbound *inbound, uint8_t *to);
+void file_port_in(struct file_port *port, struct input_log *inbound, uint8_t *to);
 
 /* A 32-bit OUT: make the call that lies at `address`. A call outside RAM is not made and nothing is written. */
-void file_port_call(struct file_port *port, struct guest_ram *memory, struct inbound *inbound, mh_gpa address);
+void file_port_call(struct file_port *port, struct guest_ram *memory, struct input_log *inbound, mh_gpa address);
 
 #endif

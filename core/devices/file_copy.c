@@ -1,4 +1,4 @@
-#include "file_copy.h"
+#include "devices/file_copy.h"
 
 #include <errno.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
-#include "file_snapshot.h"
+#include "devices/file_snapshot.h"
 
 #include "mh/guest_abi.h"
-#include "own_directory.h"
+#include "devices/own_directory.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -179,7 +179,7 @@ static int open_again(struct file_store *store, const struct saved_open *saved)
     return 0;
 }
 
-int file_snapshot_put_back(struct file_store *store, const struct file_snapshot *snapshot)
+int file_snapshot_restore(struct file_store *store, const struct file_snapshot *snapshot)
 {
     int result = snapshot->own_count > 0 ? file_store_need_directory(store) : 0;
     if (result == 0)

@@ -2,7 +2,7 @@
 #ifndef MH_CORE_DEVICES_FILE_SNAPSHOT_H
 #define MH_CORE_DEVICES_FILE_SNAPSHOT_H
 
-#include "file_store.h"
+#include "devices/file_store.h"
 
 struct file_snapshot;
 
@@ -16,7 +16,7 @@ int file_snapshot_take(struct file_store *store, uint64_t *room, struct file_sna
  * Put it back, also on the host: files that changed are written anew, those that were not there are removed. Returns 0,
  * or minus an errno: some are back, and others not.
  */
-int file_snapshot_put_back(struct file_store *store, const struct file_snapshot *snapshot);
+int file_snapshot_restore(struct file_store *store, const struct file_snapshot *snapshot);
 
 void file_snapshot_free(struct file_snapshot *snapshot);
 

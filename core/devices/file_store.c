@@ -1,8 +1,8 @@
-#include "file_store.h"
+#include "devices/file_store.h"
 
 #include "mh/guest_abi.h"
-#include "own_directory.h"
-#include "shared_files.h"
+#include "devices/own_directory.h"
+#include "devices/shared_files.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +14,7 @@
 
 #define COPY_CHUNK (1u << 20)
 
-void file_store_init(struct file_store *store, const struct mh_vm_config *config, const atomic_bool *stop)
+void file_store_init(struct file_store *store, const struct mh_vm_config *config, const atomic_uint *stop)
 {
     *store = (struct file_store){
         .shared = config->shared,
@@ -365,13 +365,13 @@ static int64_t host_source(void *source_ctx, void *to, size_t length)
     return got < 0 ? guest_error(errno) : got;
 }
 
-int64_t file_store_read(struct file_store *store, int32_t fd, void *to, size_t length, struct inbound *inbound)
+int64_t file_store_read(struct file_store *store, int32_t fd, void *to, size_t length, struct input_log *inbound)
 {
     struct open_file *file = find_open(store, fd);
     if (file == NULL || (file->flags & MH_O_READ) == 0)
         return -MH_EBADF;
     int64_t got =
-        inbound == NULL ? host_source(file, to, length) : inbound_fill(inbound, to, length, host_source, file);
+        inbound == NULL ? host_source(file, to, length) : input_log_fill(inbound, to, length, host_source, file);
     if (got > 0)
         file->position += (uint64_t)got;
     return got;

@@ -10,8 +10,8 @@
 #ifndef MH_CORE_DEVICES_FILE_STORE_H
 #define MH_CORE_DEVICES_FILE_STORE_H
 
-#include "../inbound.h"
-#include "file_copy.h"
+#include "devices/input_log.h"
+#include "devices/file_copy.h"
 #include "mh/vm.h"
 
 #include <stdatomic.h>
@@ -42,13 +42,13 @@ struct file_store {
     struct open_file *open; /* limits.open_files of them, NULL until the first is opened */
     struct own_file *own;   /* FILE_STORE_NAMES_MAX of them, NULL until there is one */
     size_t own_count;
-    const atomic_bool *stop; /* breaks off long copies */
+    const atomic_uint *stop; /* breaks off long copies */
     void (*notice)(void *ctx, const char *text);
     void *notice_ctx;
     bool noticed;
 };
 
-void file_store_init(struct file_store *store, const struct mh_vm_config *config, const atomic_bool *stop);
+void file_store_init(struct file_store *store, const struct mh_vm_config *config, const atomic_uint *stop);
 void file_store_destroy(struct file_store *store);
 
 /* Close all the guest has open, and forget its own files; what is in its directory stays. */
@@ -77,7 +77,7 @@ const char *file_store_name(const struct file_store *store, int32_t fd);
 int64_t file_store_open(struct file_store *store, const char *name, size_t length, uint32_t flags);
 int64_t file_store_close(struct file_store *store, int32_t fd);
 /* The bytes enter the guest through `inbound`; NULL: they do not enter it yet. */
-int64_t file_store_read(struct file_store *store, int32_t fd, void *to, size_t length, struct inbound *inbound);
+int64_t file_store_read(struct file_store *store, int32_t fd, void *to, size_t length, struct input_log *inbound);
 int64_t file_store_write(struct file_store *store, int32_t fd, const void *from, size_t length);
 int64_t file_store_seek(struct file_store *store, int32_t fd, uint32_t whence, int64_t offset);
 int64_t file_store_size(struct file_store *store, int32_t fd);

@@ -1,4 +1,4 @@
-#include "own_directory.h"
+#include "devices/own_directory.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-#include "serial.h"
+#include "devices/serial.h"
 
 #include "mh/guest_abi.h"
 
@@ -39,11 +39,19 @@ void serial_put(struct serial *serial, const uint8_t *bytes, size_t length)
     }
 }
 
-static int64_t byte_source(void *source_ctx, void *to, size_t length)
+/* A wait for input, as the source of the input log. */
+struct serial_wait {
+    struct serial *serial;
+    const int *wake_fds;
+    unsigned wake_count;
+};
+
+static int64_t serial_read_byte(void *source_ctx, void *to, size_t length)
 {
-    (void)length; /* one byte an operation */
-    struct serial *serial = source_ctx;
-    int result = serial->end.read != NULL ? serial->end.read(serial->end.ctx) : MH_SERIAL_INPUT_ENDED;
+    (void)length; /* one byte at a time */
+    const struct serial_wait *wait = source_ctx;
+    const struct mh_serial_end *end = &wait->serial->end;
+    int result = end->read != NULL ? end->read(end->ctx, wait->wake_fds, wait->wake_count) : MH_SERIAL_INPUT_ENDED;
     if (result == MH_SERIAL_INTERRUPTED)
         return -EINTR;
     if (result < MH_SERIAL_INTERRUPTED)
@@ -53,9 +61,10 @@ static int64_t byte_source(void *source_ctx, void *to, size_t length)
     return 1;
 }
 
-int serial_get(struct serial *serial, struct inbound *inbound, uint8_t *to)
+int serial_get(struct serial *serial, struct input_log *log, uint8_t *to, const int *wake_fds, unsigned wake_count)
 {
+    struct serial_wait wait = {.serial = serial, .wake_fds = wake_fds, .wake_count = wake_count};
     serial_flush(serial);
-    int64_t result = inbound_take(inbound, to, byte_source, serial);
+    int64_t result = input_log_next(log, to, serial_read_byte, &wait);
     return result < 0 ? (int)result : 0;
 }

@@ -2,7 +2,7 @@
 #ifndef MH_CORE_DEVICES_SERIAL_H
 #define MH_CORE_DEVICES_SERIAL_H
 
-#include "../inbound.h"
+#include "devices/input_log.h"
 #include "mh/vm.h"
 
 #include <stdatomic.h>
@@ -28,6 +28,6 @@ void serial_flush(struct serial *serial);
  * The guest reads a byte into `to`: what it printed before is handed on first.
  * Returns 0, -EINTR when the wait was broken off (nothing was taken), or minus an errno.
  */
-int serial_get(struct serial *serial, struct inbound *inbound, uint8_t *to);
+int serial_get(struct serial *serial, struct input_log *log, uint8_t *to, const int *wake_fds, unsigned wake_count);
 
 #endif

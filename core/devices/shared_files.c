@@ -1,4 +1,4 @@
-#include "shared_files.h"
+#include "devices/shared_files.h"
 
 #include "mh/guest_abi.h"
 

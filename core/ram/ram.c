@@ -4,9 +4,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum mh_status ram_create(struct guest_ram *memory, uint64_t ram_size, struct mh_error *err)
+enum mh_status ram_create(struct guest_ram *ram, uint64_t ram_size, struct mh_error *err)
 {
-    *memory = (struct guest_ram){.ram_size = ram_size};
+    *ram = (struct guest_ram){.ram_size = ram_size};
     void *host = mmap(NULL, ram_size + MH_SYSTEM_AREA_SIZE, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (host == MAP_FAILED)
@@ -14,55 +14,75 @@ enum mh_status ram_create(struct guest_ram *memory, uint64_t ram_size, struct mh
                        strerror(errno));
     /* a huge page would make a guest that touches one byte cost 2 MB; failure only means there are none */
     madvise(host, ram_size + MH_SYSTEM_AREA_SIZE, MADV_NOHUGEPAGE);
-    memory->host = host;
+    ram->host = host;
     return MH_OK;
 }
 
-void ram_free(struct guest_ram *memory)
+void ram_free(struct guest_ram *ram)
 {
-    if (memory->host != NULL)
-        munmap(memory->host, memory->ram_size + MH_SYSTEM_AREA_SIZE);
-    memory->host = NULL;
+    if (ram->host != NULL)
+        munmap(ram->host, ram->ram_size + MH_SYSTEM_AREA_SIZE);
+    ram->host = NULL;
 }
 
-uint8_t *ram_system_area(const struct guest_ram *memory)
+void ram_clear(struct guest_ram *ram)
 {
-    return memory->host + memory->ram_size;
+    const size_t size = ram->ram_size + MH_SYSTEM_AREA_SIZE;
+    if (madvise(ram->host, size, MADV_DONTNEED) != 0)
+        memset(ram->host, 0, size);
 }
 
-void *ram_only_at(const struct guest_ram *memory, mh_gpa start, uint64_t length)
+uint8_t *ram_system_area(const struct guest_ram *ram)
 {
-    if (memory->host == NULL || start.v > memory->ram_size || length > memory->ram_size - start.v)
+    return ram->host + ram->ram_size;
+}
+
+void *ram_only_at(const struct guest_ram *ram, mh_gpa start, uint64_t length)
+{
+    if (ram->host == NULL || start.v > ram->ram_size || length > ram->ram_size - start.v)
         return NULL;
-    return memory->host + start.v;
+    return ram->host + start.v;
 }
 
-void *ram_at(const struct guest_ram *memory, mh_gpa start, uint64_t length)
+void *ram_at(const struct guest_ram *ram, mh_gpa start, uint64_t length)
 {
     if (start.v < MH_SYSTEM_AREA)
-        return ram_only_at(memory, start, length);
+        return ram_only_at(ram, start, length);
     uint64_t offset = start.v - MH_SYSTEM_AREA;
-    if (memory->host == NULL || offset > MH_SYSTEM_AREA_SIZE || length > MH_SYSTEM_AREA_SIZE - offset)
+    if (ram->host == NULL || offset > MH_SYSTEM_AREA_SIZE || length > MH_SYSTEM_AREA_SIZE - offset)
         return NULL;
-    return ram_system_area(memory) + offset;
+    return ram_system_area(ram) + offset;
 }
 
-void ram_note_written(struct guest_ram *memory, const void *at, size_t length)
+mh_gpa ram_gpa(const struct guest_ram *ram, const void *at)
 {
-    size_t offset = (size_t)((const uint8_t *)at - memory->host);
+    uint64_t offset = (uint64_t)((const uint8_t *)at - ram->host);
+    return mh_gpa_of(offset < ram->ram_size ? offset : MH_SYSTEM_AREA + (offset - ram->ram_size));
+}
+
+static void ram_mark_written(struct guest_ram *ram, const void *at, size_t length)
+{
+    size_t offset = (size_t)((const uint8_t *)at - ram->host);
+    for (size_t page = offset / PAGE_4K; page <= (offset + length - 1) / PAGE_4K; page++)
+        ram->changed[page / 64] |= 1ull << page % 64;
+}
+
+void ram_note_written(struct guest_ram *ram, const void *at, size_t length)
+{
     if (length == 0)
         return;
-    for (size_t page = offset / PAGE_4K; page <= (offset + length - 1) / PAGE_4K; page++)
-        memory->changed[page / 64] |= 1ull << page % 64;
+    ram_mark_written(ram, at, length);
+    if (ram->watcher != NULL)
+        ram->watcher(ram->watcher_ctx, ram_gpa(ram, at), length);
 }
 
-void ram_put(struct guest_ram *memory, void *to, const void *from, size_t length)
+void ram_put(struct guest_ram *ram, void *to, const void *from, size_t length)
 {
     memcpy(to, from, length);
-    ram_note_written(memory, to, length);
+    ram_note_written(ram, to, length);
 }
 
-size_t ram_pages(const struct guest_ram *memory)
+size_t ram_pages(const struct guest_ram *ram)
 {
-    return (memory->ram_size + MH_SYSTEM_AREA_SIZE) / PAGE_4K;
+    return (ram->ram_size + MH_SYSTEM_AREA_SIZE) / PAGE_4K;
 }

@@ -1,6 +1,6 @@
 /* Guest-physical memory: RAM from address 0 and the system area behind it, and the one check every access passes. */
-#ifndef MH_CORE_MEMORY_H
-#define MH_CORE_MEMORY_H
+#ifndef MH_CORE_RAM_RAM_H
+#define MH_CORE_RAM_RAM_H
 
 #include "mh/guest_abi.h"
 #include "mh/status.h"
@@ -17,35 +17,44 @@ struct guest_ram {
     uint64_t ram_size; /* bytes */
     /* one bit a page, in the order of `host`: written since whoever keeps copies cleared it; see memory_image.h */
     uint64_t changed[(RAM_PAGES_MAX + 63) / 64];
+    /* Told of each write that is not the guest's: a processor may have cached what was there. May be NULL. */
+    void (*watcher)(void *watcher_ctx, mh_gpa start, uint64_t length);
+    void *watcher_ctx;
 };
 
 /*
  * Reserve zeroed memory for a machine with `ram_size` bytes of RAM; pages cost nothing until they are touched.
  * Returns MH_OK, or MH_ERR_HOST when the host has no address space left. ram_free() undoes it, also after a failure.
  */
-enum mh_status ram_create(struct guest_ram *memory, uint64_t ram_size, struct mh_error *err);
-void ram_free(struct guest_ram *memory);
+enum mh_status ram_create(struct guest_ram *ram, uint64_t ram_size, struct mh_error *err);
+void ram_free(struct guest_ram *ram);
+
+/* Zero all of it, and give its pages back to the host. Call ram_note_written() when it has been filled again. */
+void ram_clear(struct guest_ram *ram);
 
 /* The first byte of the system area (guest-physical MH_SYSTEM_AREA). */
-uint8_t *ram_system_area(const struct guest_ram *memory);
+uint8_t *ram_system_area(const struct guest_ram *ram);
 
 /*
  * The host address of guest-physical [start, start + length), or NULL when any byte of it is neither RAM nor system
  * area, or the sum overflows. `length` may be 0.
  */
-void *ram_at(const struct guest_ram *memory, mh_gpa start, uint64_t length);
+void *ram_at(const struct guest_ram *ram, mh_gpa start, uint64_t length);
 
 /* The same for RAM only: what a guest may name as a buffer. */
-void *ram_only_at(const struct guest_ram *memory, mh_gpa start, uint64_t length);
+void *ram_only_at(const struct guest_ram *ram, mh_gpa start, uint64_t length);
 
 /*
- * KVM logs what the guest writes, and nothing else. So whoever writes to a running machine's memory does it by
- * ram_put(), or says afterwards what was written; `at` and `to` are of ram_at()'s.
+ * A processor notes what the guest writes, and nothing else. So whoever else writes to guest memory does it by ram_put(),
+ * or calls ram_note_written() afterwards; `at` and `to` are of ram_at()'s. Both tell `watcher`, if there is one.
  */
-void ram_put(struct guest_ram *memory, void *to, const void *from, size_t length);
-void ram_note_written(struct guest_ram *memory, const void *at, size_t length);
+void ram_put(struct guest_ram *ram, void *to, const void *from, size_t length);
+void ram_note_written(struct guest_ram *ram, const void *at, size_t length);
+
+/* The guest-physical address of a byte in this process's memory that belongs to the guest's. */
+mh_gpa ram_gpa(const struct guest_ram *ram, const void *at);
 
 /* RAM and system area, in pages. */
-size_t ram_pages(const struct guest_ram *memory);
+size_t ram_pages(const struct guest_ram *ram);
 
 #endif

@@ -43,14 +43,14 @@ void ram_snapshot_free(struct ram_snapshot *image)
     free(image);
 }
 
-static bool is_changed(const struct guest_ram *memory, size_t number)
+static bool is_changed(const struct guest_ram *ram, size_t number)
 {
-    return (memory->changed[number / 64] >> number % 64 & 1) != 0;
+    return (ram->changed[number / 64] >> number % 64 & 1) != 0;
 }
 
-static void forget_change(struct guest_ram *memory, size_t number)
+static void forget_change(struct guest_ram *ram, size_t number)
 {
-    memory->changed[number / 64] &= ~(1ull << number % 64);
+    ram->changed[number / 64] &= ~(1ull << number % 64);
 }
 
 static bool is_zero(const uint8_t *bytes)
@@ -64,9 +64,9 @@ static bool holds(const struct page *page, const uint8_t *bytes)
 }
 
 /* A page that was marked may hold what it held: some hosts mark too many. */
-static int copy_page(struct ram_snapshot *base, const struct guest_ram *memory, size_t number)
+static int copy_page(struct ram_snapshot *base, const struct guest_ram *ram, size_t number)
 {
-    const uint8_t *bytes = memory->host + number * PAGE_4K;
+    const uint8_t *bytes = ram->host + number * PAGE_4K;
     struct page *page = NULL;
     if (holds(base->pages[number], bytes))
         return 0;
@@ -82,27 +82,27 @@ static int copy_page(struct ram_snapshot *base, const struct guest_ram *memory, 
     return 0;
 }
 
-static int bring_up_to_date(struct ram_snapshot *base, struct guest_ram *memory)
+static int bring_up_to_date(struct ram_snapshot *base, struct guest_ram *ram)
 {
     for (size_t i = 0; i < base->count; i++) {
-        if (!is_changed(memory, i))
+        if (!is_changed(ram, i))
             continue;
-        int result = copy_page(base, memory, i);
+        int result = copy_page(base, ram, i);
         if (result < 0)
             return result;
-        forget_change(memory, i);
+        forget_change(ram, i);
     }
     return 0;
 }
 
-int ram_snapshot_take(struct ram_snapshot **base, struct guest_ram *memory, struct ram_snapshot **image)
+int ram_snapshot_take(struct ram_snapshot **base, struct guest_ram *ram, struct ram_snapshot **image)
 {
-    struct ram_snapshot *made = make_image(ram_pages(memory));
+    struct ram_snapshot *made = make_image(ram_pages(ram));
     if (*base == NULL) {
-        *base = make_image(ram_pages(memory));
-        ram_note_written(memory, memory->host, ram_pages(memory) * PAGE_4K);
+        *base = make_image(ram_pages(ram));
+        ram_note_written(ram, ram->host, ram_pages(ram) * PAGE_4K);
     }
-    int result = made == NULL || *base == NULL ? -ENOMEM : bring_up_to_date(*base, memory);
+    int result = made == NULL || *base == NULL ? -ENOMEM : bring_up_to_date(*base, ram);
     if (result < 0) {
         ram_snapshot_free(made);
         return result;
@@ -113,22 +113,23 @@ int ram_snapshot_take(struct ram_snapshot **base, struct guest_ram *memory, stru
     return 0;
 }
 
-static void put_page_back(const struct guest_ram *memory, size_t number, const struct page *page)
+static void restore_page(struct guest_ram *ram, size_t number, const struct page *page)
 {
-    uint8_t *to = memory->host + number * PAGE_4K;
+    uint8_t *to = ram->host + number * PAGE_4K;
     if (page != NULL)
         memcpy(to, page->bytes, PAGE_4K);
     else
         memset(to, 0, PAGE_4K);
+    ram_note_written(ram, to, PAGE_4K);
 }
 
-void ram_snapshot_restore(struct ram_snapshot *base, struct guest_ram *memory, const struct ram_snapshot *image)
+void ram_snapshot_restore(struct ram_snapshot *base, struct guest_ram *ram, const struct ram_snapshot *image)
 {
     for (size_t i = 0; i < image->count; i++) {
-        if (!is_changed(memory, i) && base->pages[i] == image->pages[i])
+        if (!is_changed(ram, i) && base->pages[i] == image->pages[i])
             continue;
-        put_page_back(memory, i, image->pages[i]);
-        forget_change(memory, i);
+        restore_page(ram, i, image->pages[i]);
+        forget_change(ram, i);
         struct page *before = base->pages[i];
         base->pages[i] = share(image->pages[i]);
         release(before);

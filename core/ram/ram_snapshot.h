@@ -3,10 +3,10 @@
  * since the one before.
  *
  * The *base* is what memory held when it was last copied or put back; memory differs from it in the pages marked in
- * memory->changed, and in no others. A page of zeros takes no room.
+ * ram->changed, and in no others. A page of zeros takes no room.
  */
-#ifndef MH_CORE_MEMORY_IMAGE_H
-#define MH_CORE_MEMORY_IMAGE_H
+#ifndef MH_CORE_RAM_RAM_SNAPSHOT_H
+#define MH_CORE_RAM_RAM_SNAPSHOT_H
 
 #include "ram/ram.h"
 
@@ -16,10 +16,10 @@ struct ram_snapshot;
  * Copy memory. *base is NULL before the first time; all pages count as changed then. Returns 0 with *image set, or
  * -ENOMEM. ram_snapshot_free() frees an image, and also a base.
  */
-int ram_snapshot_take(struct ram_snapshot **base, struct guest_ram *memory, struct ram_snapshot **image);
+int ram_snapshot_take(struct ram_snapshot **base, struct guest_ram *ram, struct ram_snapshot **image);
 
 /* Make memory what `image` has, which was taken with the same base. */
-void ram_snapshot_restore(struct ram_snapshot *base, struct guest_ram *memory, const struct ram_snapshot *image);
+void ram_snapshot_restore(struct ram_snapshot *base, struct guest_ram *ram, const struct ram_snapshot *image);
 
 void ram_snapshot_free(struct ram_snapshot *image);
 

@@ -146,16 +146,20 @@ struct mh_x86_system boot_system(bool use_xsave)
     };
 }
 
+#define PAT_AFTER_RESET 0x0007040600070406u
+#define APIC_BASE_AFTER_RESET 0xfee00900u /* enabled, the boot processor */
+#define MISC_ENABLE_FAST_STRINGS 1u
+
+struct mh_x86_msrs boot_msrs(void)
+{
+    return (struct mh_x86_msrs){
+        .pat = PAT_AFTER_RESET, .apic_base = APIC_BASE_AFTER_RESET, .misc_enable = MISC_ENABLE_FAST_STRINGS};
+}
+
 int boot_stub_at(uint64_t rip)
 {
     uint64_t offset = rip - area(BOOT_STUBS);
     if (offset % BOOT_STUB_SIZE > 1 || offset / BOOT_STUB_SIZE > BOOT_STUB_RETURNED)
         return -1;
     return (int)(offset / BOOT_STUB_SIZE);
-}
-
-uint64_t boot_stub_start(uint64_t rip)
-{
-    uint64_t offset = rip - area(BOOT_STUBS);
-    return rip - offset % BOOT_STUB_SIZE;
 }

@@ -9,8 +9,8 @@
 #define MH_CORE_X86_BOOT_STATE_H
 
 #include "ram/ram.h"
+#include "mh/cpu_state.h"
 #include "mh/guest_abi.h"
-#include "mh/x86_regs.h"
 
 #include <stdbool.h>
 
@@ -45,13 +45,17 @@ struct mh_x86_general boot_general(const struct guest_ram *memory, uint64_t entr
 /* The segments, descriptor tables and control registers at the start. `use_xsave` sets CR4.OSXSAVE. */
 struct mh_x86_system boot_system(bool use_xsave);
 
+/* The MSRs at the start: what a processor has after RESET (Intel SDM volume 3, table 9-1) and KVM gives a guest. */
+struct mh_x86_msrs boot_msrs(void);
+
+/* The debug registers after RESET. */
+#define BOOT_DR6 0xffff0ff0u
+#define BOOT_DR7 0x400u
+
 /*
  * Which stub a machine stands in: 0 to 31 for an exception's vector, BOOT_STUB_RETURNED, or -1 when `rip` is neither at
  * a stub's HLT nor directly behind it.
  */
 int boot_stub_at(uint64_t rip);
-
-/* The address of that stub's HLT. */
-uint64_t boot_stub_start(uint64_t rip);
 
 #endif

@@ -3,6 +3,7 @@
 #ifndef MH_CORE_PAGING_H
 #define MH_CORE_PAGING_H
 
+#include "mh/x86_regs.h"
 #include "ram/ram.h"
 
 #include <stdbool.h>
@@ -55,6 +56,11 @@ struct paging_walk {
 struct paging_mode {
     uint64_t cr0, cr3, cr4, efer;
 };
+
+static inline struct paging_mode paging_mode_of(const struct mh_x86_system *system)
+{
+    return (struct paging_mode){.cr0 = system->cr0, .cr3 = system->cr3, .cr4 = system->cr4, .efer = system->efer};
+}
 
 /*
  * Follow `address` through the guest's tables without touching accessed or dirty bits. With paging off the address is

@@ -6,7 +6,7 @@
 #include "guest_files.h"
 
 #include "taken_text.h"
-#include "vm_internal.h"
+#include "machine/vm.h"
 
 #define FAKE_EXITS_MAX 64u
 #define FAKE_BYTES_MAX 4096u

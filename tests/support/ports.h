@@ -10,7 +10,7 @@
 struct ports {
     struct guest_files *files;
     struct file_port *port[2];
-    struct inbound inbound;
+    struct input_log inbound;
     struct guest_ram memory;
 };
 

@@ -10,7 +10,7 @@
 struct stores {
     struct guest_files *files;
     struct file_store store[2];
-    struct inbound inbound;
+    struct input_log inbound;
 };
 
 int stores_set_up(void **state);

@@ -1,8 +1,8 @@
-#include "breakpoints.h"
+#include "debug/breakpoints.h"
 
 #include "fake_machine.h"
 #include "unit.h"
-#include "virtual.h"
+#include "machine/guest_mem.h"
 
 #include <string.h>
 
@@ -31,7 +31,7 @@ static struct breakpoints *of(struct fake_machine *m)
 
 static uint8_t *ram(const struct fake_machine *m)
 {
-    return m->vm->memory.host;
+    return m->vm->ram.host;
 }
 
 static enum mh_status add(struct fake_machine *m, enum mh_break_kind kind, uint64_t address, uint64_t length)
@@ -245,7 +245,7 @@ static void what_the_guest_writes_over_an_int3_stays(void **state)
 static void where_no_int3_is_reported_patches_are_hlts(void **state)
 {
     struct fake_machine *m = *state;
-    const struct paging_mode mode = virtual_mode(m->vm);
+    const struct paging_mode mode = guest_paging_mode(m->vm);
     m->vm->debug.host.int3 = HOST_INT3_LOST;
     breakpoints_patch(m->vm, &mode, 1);
     breakpoints_patch(m->vm, &mode, 2);
@@ -261,7 +261,7 @@ static void where_no_int3_is_reported_patches_are_hlts(void **state)
 static void two_addresses_of_one_byte_are_patched_once(void **state)
 {
     struct fake_machine *m = *state;
-    uint64_t *table = (uint64_t *)(void *)(ram_system_area(&m->vm->memory) + 0x4000);
+    uint64_t *table = (uint64_t *)(void *)(ram_system_area(&m->vm->ram) + 0x4000);
     without_registers(m);
     table[1] = table[0]; /* the second page is the first again */
     assert_int_equal(add(m, MH_BREAK_SOFTWARE, 0x0001, 1), MH_OK);
@@ -275,7 +275,7 @@ static void two_addresses_of_one_byte_are_patched_once(void **state)
 static void a_breakpoint_whose_page_is_gone_waits_for_it(void **state)
 {
     struct fake_machine *m = *state;
-    uint64_t *table = (uint64_t *)(void *)(ram_system_area(&m->vm->memory) + 0x4000);
+    uint64_t *table = (uint64_t *)(void *)(ram_system_area(&m->vm->ram) + 0x4000);
     const uint64_t entry = table[1];
     without_registers(m);
     assert_int_equal(add(m, MH_BREAK_SOFTWARE, 0x1001, 1), MH_OK);
@@ -293,7 +293,7 @@ static void a_breakpoint_whose_page_is_gone_waits_for_it(void **state)
 static void writes_are_found_by_their_physical_addresses(void **state)
 {
     struct fake_machine *m = *state;
-    uint64_t *table = (uint64_t *)(void *)(ram_system_area(&m->vm->memory) + 0x4000);
+    uint64_t *table = (uint64_t *)(void *)(ram_system_area(&m->vm->ram) + 0x4000);
     table[8] = table[3];
     assert_int_equal(add(m, MH_BREAK_WATCH_WRITE, 0x8010, 4), MH_OK);
     assert_null(breakpoints_watching_write(m->vm, mh_gpa_of(0x300c), 4));

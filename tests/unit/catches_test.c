@@ -1,4 +1,4 @@
-#include "catches.h"
+#include "debug/catchpoints.h"
 
 #include "unit.h"
 
@@ -6,26 +6,26 @@
 
 static void refused(const char *words)
 {
-    struct catches catches = {.count = 0};
+    struct catchpoints catches = {.count = 0};
     struct mh_error err;
-    assert_int_equal(catches_add(&catches, words, &err), MH_ERR_RANGE);
+    assert_int_equal(catchpoints_add(&catches, words, &err), MH_ERR_RANGE);
     assert_text_has(err.text, "catch: say out PORT");
     assert_int_equal(catches.count, 0);
 }
 
-static struct catches of(const char *words)
+static struct catchpoints of(const char *words)
 {
-    struct catches catches = {.count = 0};
-    assert_int_equal(catches_add(&catches, words, NULL), MH_OK);
+    struct catchpoints catches = {.count = 0};
+    assert_int_equal(catchpoints_add(&catches, words, NULL), MH_OK);
     assert_int_equal(catches.last_number, 1);
     return catches;
 }
 
 static bool caught(const char *words, const struct mh_event *event)
 {
-    struct catches catches = of(words);
-    catches_note(&catches, event);
-    catches_remove(&catches, 0);
+    struct catchpoints catches = of(words);
+    catchpoints_note(&catches, event);
+    catchpoints_remove(&catches, 0);
     return catches.hit;
 }
 
@@ -78,30 +78,30 @@ static void faults_are_told_apart(void **state)
 
 static void the_first_of_several_events_is_told(void **state)
 {
-    struct catches catches = of("out 1");
+    struct catchpoints catches = of("out 1");
     const struct mh_event event = {.kind = MH_EVENT_PORT, .port = 1, .width = 4, .count = 3, .value = 7};
     const struct mh_event later = {.kind = MH_EVENT_PORT, .port = 1, .width = 1, .count = 1, .value = 9};
     (void)state;
-    catches_note(&catches, &event);
-    catches_note(&catches, &later);
+    catchpoints_note(&catches, &event);
+    catchpoints_note(&catches, &later);
     assert_string_equal(catches.text, "catchpoint 1: out port 0x1, 4 bytes: 0x00000007 and 2 more");
-    catches_remove(&catches, 0);
+    catchpoints_remove(&catches, 0);
 }
 
 static void only_some_need_stepping(void **state)
 {
-    struct catches catches = of("out 1");
+    struct catchpoints catches = of("out 1");
     (void)state;
     assert_false(catches.by_step);
-    assert_int_equal(catches_add(&catches, "cr3", NULL), MH_OK);
+    assert_int_equal(catchpoints_add(&catches, "cr3", NULL), MH_OK);
     assert_true(catches.by_step);
-    assert_true(catches_remove(&catches, 2));
+    assert_true(catchpoints_remove(&catches, 2));
     assert_false(catches.by_step);
-    assert_true(catches_port(&catches, 1));
-    assert_false(catches_port(&catches, 2));
-    assert_true(catches_remove(&catches, 0));
+    assert_true(catchpoints_watch_port(&catches, 1));
+    assert_false(catchpoints_watch_port(&catches, 2));
+    assert_true(catchpoints_remove(&catches, 0));
     assert_null(catches.list);
-    assert_false(catches_port(&catches, 1));
+    assert_false(catchpoints_watch_port(&catches, 1));
 }
 
 int main(void)

@@ -32,7 +32,7 @@ static int on_run(void *ctx, struct kvm_run *run)
 
 static uint8_t *ram(const struct fixture *f)
 {
-    return f->machine->vm->memory.host;
+    return f->machine->vm->ram.host;
 }
 
 static int set_up(void **state)

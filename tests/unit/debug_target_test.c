@@ -164,7 +164,7 @@ static void a_breakpoint_reached_before_an_interrupt_comes_first(void **state)
 
 static uint64_t *table(const struct fixture *f, uint32_t offset)
 {
-    return (uint64_t *)(void *)(ram_system_area(&f->machine->vm->memory) + offset);
+    return (uint64_t *)(void *)(ram_system_area(&f->machine->vm->ram) + offset);
 }
 
 static void the_map_shows_ram_and_system_area(void **state)

@@ -1,4 +1,4 @@
-#include "events.h"
+#include "machine/events.h"
 
 #include "fake_machine.h"
 #include "unit.h"

@@ -20,7 +20,7 @@ struct fixture {
     struct abuse abuse;
     struct guest_files *files;
     struct file_port *port;
-    struct inbound inbound;
+    struct input_log inbound;
     struct guest_ram memory;
     struct file_play *play;
     uint8_t *room;

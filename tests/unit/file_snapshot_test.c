@@ -14,7 +14,7 @@ struct fixture {
     struct guest_files *files;
     struct file_store store;
     struct file_snapshot *snapshot;
-    struct inbound inbound;
+    struct input_log inbound;
     uint64_t room;
 };
 
@@ -64,7 +64,7 @@ static void take(struct fixture *f)
 
 static void put_back(struct fixture *f)
 {
-    assert_int_equal(file_snapshot_put_back(&f->store, f->snapshot), 0);
+    assert_int_equal(file_snapshot_restore(&f->store, f->snapshot), 0);
 }
 
 static void contents_and_positions_come_back(void **state)
@@ -194,7 +194,7 @@ static void a_file_removed_on_the_host_is_an_error(void **state)
     opened(f, "own", MH_O_WRITE);
     take(f);
     unlinkat(f->store.directory, "own", 0);
-    assert_int_equal(file_snapshot_put_back(&f->store, f->snapshot), -ENOENT);
+    assert_int_equal(file_snapshot_restore(&f->store, f->snapshot), -ENOENT);
 }
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)

@@ -1,4 +1,4 @@
-#include "inbound.h"
+#include "devices/input_log.h"
 
 #include "unit.h"
 
@@ -23,10 +23,10 @@ static int64_t give(void *ctx, void *to, size_t length)
 static void what_the_source_gives_comes_in_and_is_counted(void **state)
 {
     (void)state;
-    struct inbound inbound = {0};
+    struct input_log inbound = {0};
     struct source source = {.result = 3};
     char to[8] = "";
-    assert_int_equal(inbound_fill(&inbound, to, sizeof to, give, &source), 3);
+    assert_int_equal(input_log_fill(&inbound, to, sizeof to, give, &source), 3);
     assert_int_equal(source.asked, sizeof to);
     assert_string_equal(to, "xxx");
     assert_int_equal(inbound.bytes, 3);
@@ -35,12 +35,12 @@ static void what_the_source_gives_comes_in_and_is_counted(void **state)
 static void nothing_and_failures_are_passed_on_and_not_counted(void **state)
 {
     (void)state;
-    struct inbound inbound = {.bytes = 10};
+    struct input_log inbound = {.bytes = 10};
     static const int64_t results[] = {0, -1, -5, INT64_MIN};
     for (size_t i = 0; i < COUNT(results); i++) {
         struct source source = {.result = results[i]};
         char to[8] = "as was";
-        assert_true(inbound_fill(&inbound, to, sizeof to, give, &source) == results[i]);
+        assert_true(input_log_fill(&inbound, to, sizeof to, give, &source) == results[i]);
         assert_string_equal(to, "as was");
     }
     assert_int_equal(inbound.bytes, 10);
@@ -49,10 +49,10 @@ static void nothing_and_failures_are_passed_on_and_not_counted(void **state)
 static void copies_come_in_whole(void **state)
 {
     (void)state;
-    struct inbound inbound = {0};
+    struct input_log inbound = {0};
     char to[4] = "";
-    inbound_copy(&inbound, to, "abc", 3);
-    inbound_copy(&inbound, to, "z", 1);
+    input_log_copy(&inbound, to, "abc", 3);
+    input_log_copy(&inbound, to, "z", 1);
     assert_string_equal(to, "zbc");
     assert_int_equal(inbound.bytes, 4);
 }
@@ -68,11 +68,11 @@ static int64_t count_up(void *ctx, void *to, size_t length)
     return 1;
 }
 
-static void takes(struct inbound *inbound, uint8_t *next, unsigned from, unsigned count)
+static void takes(struct input_log *inbound, uint8_t *next, unsigned from, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
         uint8_t got = 0;
-        assert_int_equal(inbound_take(inbound, &got, count_up, next), 1);
+        assert_int_equal(input_log_next(inbound, &got, count_up, next), 1);
         assert_int_equal(got, (uint8_t)(from + i));
     }
 }
@@ -80,87 +80,87 @@ static void takes(struct inbound *inbound, uint8_t *next, unsigned from, unsigne
 static void bytes_taken_back_are_taken_again(void **state)
 {
     (void)state;
-    struct inbound inbound = {0};
+    struct input_log inbound = {0};
     uint8_t next = 0;
-    inbound_begin(&inbound);
+    input_log_begin(&inbound);
     takes(&inbound, &next, 0, 5);
-    inbound_take_back(&inbound, 3);
+    input_log_unread(&inbound, 3);
     assert_int_equal(inbound.bytes, 2);
-    inbound_begin(&inbound);
+    input_log_begin(&inbound);
     takes(&inbound, &next, 2, 2);
-    inbound_take_back(&inbound, 2);
-    inbound_begin(&inbound);
+    input_log_unread(&inbound, 2);
+    input_log_begin(&inbound);
     takes(&inbound, &next, 2, 6);
     assert_int_equal(inbound.bytes, 8);
-    inbound_free(&inbound);
+    input_log_free(&inbound);
 }
 
 static void what_no_snapshot_needs_is_not_kept(void **state)
 {
     (void)state;
-    struct inbound inbound = {0};
+    struct input_log inbound = {0};
     uint8_t next = 0;
     for (unsigned i = 0; i < 100000; i++) {
-        inbound_begin(&inbound);
+        input_log_begin(&inbound);
         takes(&inbound, &next, i, 1);
     }
-    assert_true(inbound.capacity <= 2 * INBOUND_TAKE_BACK_MAX);
-    inbound_free(&inbound);
+    assert_true(inbound.capacity <= 2 * INPUT_LOG_UNREAD_MAX);
+    input_log_free(&inbound);
 }
 
 static void the_stream_is_the_same_from_each_place_kept(void **state)
 {
     (void)state;
-    struct inbound inbound = {0};
+    struct input_log inbound = {0};
     uint8_t next = 0;
     takes(&inbound, &next, 0, 10);
-    uint64_t ten = inbound_keep(&inbound);
+    uint64_t ten = input_log_retain(&inbound);
     takes(&inbound, &next, 10, 20);
-    uint64_t thirty = inbound_keep(&inbound);
-    inbound_begin(&inbound);
+    uint64_t thirty = input_log_retain(&inbound);
+    input_log_begin(&inbound);
     takes(&inbound, &next, 30, 5);
-    assert_true(inbound_reaches(&inbound, ten));
-    inbound_rewind(&inbound, ten);
+    assert_true(input_log_contains(&inbound, ten));
+    input_log_seek(&inbound, ten);
     takes(&inbound, &next, 10, 3);
-    assert_true(inbound_reaches(&inbound, thirty));
-    inbound_rewind(&inbound, thirty);
+    assert_true(input_log_contains(&inbound, thirty));
+    input_log_seek(&inbound, thirty);
     takes(&inbound, &next, 30, 40);
-    inbound_rewind(&inbound, ten);
+    input_log_seek(&inbound, ten);
     takes(&inbound, &next, 10, 100);
-    assert_false(inbound_reaches(&inbound, 1000));
-    inbound_free(&inbound);
+    assert_false(input_log_contains(&inbound, 1000));
+    input_log_free(&inbound);
 }
 
 static void a_source_that_fails_takes_nothing(void **state)
 {
     (void)state;
-    struct inbound inbound = {0};
+    struct input_log inbound = {0};
     struct source source = {.result = -EINTR};
     uint8_t got = 0x55, next = 7;
-    uint64_t place = inbound_keep(&inbound);
-    assert_int_equal(inbound_take(&inbound, &got, give, &source), -EINTR);
-    assert_int_equal(inbound_keep(&inbound), place);
+    uint64_t place = input_log_retain(&inbound);
+    assert_int_equal(input_log_next(&inbound, &got, give, &source), -EINTR);
+    assert_int_equal(input_log_retain(&inbound), place);
     takes(&inbound, &next, 7, 1);
-    inbound_free(&inbound);
+    input_log_free(&inbound);
 }
 
 static void more_than_is_kept_forgets_the_oldest(void **state)
 {
     (void)state;
-    struct inbound inbound = {0};
+    struct input_log inbound = {0};
     uint8_t next = 0;
-    uint64_t start = inbound_keep(&inbound);
-    takes(&inbound, &next, 0, INBOUND_LOG_MAX);
-    assert_true(inbound_reaches(&inbound, start));
-    uint64_t late = inbound_keep(&inbound);
-    takes(&inbound, &next, INBOUND_LOG_MAX, 1);
-    assert_false(inbound_reaches(&inbound, start));
-    assert_true(inbound_reaches(&inbound, late));
-    assert_true(inbound_reaches(&inbound, INBOUND_LOG_MAX / 2));
-    assert_int_equal(inbound.capacity, INBOUND_LOG_MAX);
-    inbound_rewind(&inbound, INBOUND_LOG_MAX - 1);
-    takes(&inbound, &next, INBOUND_LOG_MAX - 1, 1000);
-    inbound_free(&inbound);
+    uint64_t start = input_log_retain(&inbound);
+    takes(&inbound, &next, 0, INPUT_LOG_MAX);
+    assert_true(input_log_contains(&inbound, start));
+    uint64_t late = input_log_retain(&inbound);
+    takes(&inbound, &next, INPUT_LOG_MAX, 1);
+    assert_false(input_log_contains(&inbound, start));
+    assert_true(input_log_contains(&inbound, late));
+    assert_true(input_log_contains(&inbound, INPUT_LOG_MAX / 2));
+    assert_int_equal(inbound.capacity, INPUT_LOG_MAX);
+    input_log_seek(&inbound, INPUT_LOG_MAX - 1);
+    takes(&inbound, &next, INPUT_LOG_MAX - 1, 1000);
+    input_log_free(&inbound);
 }
 
 int main(void)

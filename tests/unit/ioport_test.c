@@ -1,4 +1,4 @@
-#include "ioport.h"
+#include "machine/ports.h"
 
 #include "fake_machine.h"
 #include "unit.h"
@@ -109,13 +109,13 @@ static void a_32_bit_out_makes_a_call(void **state)
         .op = MH_FILE_OPEN, .flags = MH_O_READ, .buffer = 0x2000, .length = 9, .result = INT64_MIN};
     const uint32_t addresses[] = {0x1000, 0x1100};
     for (size_t i = 0; i < COUNT(addresses); i++)
-        memcpy(m->vm->memory.host + addresses[i], &call, sizeof call);
-    memcpy(m->vm->memory.host + 0x2000, "notes.txt", 9);
+        memcpy(m->vm->ram.host + addresses[i], &call, sizeof call);
+    memcpy(m->vm->ram.host + 0x2000, "notes.txt", 9);
     will_out(m, MH_PORT_FILE, 4, addresses, 2);
     runs_well(m);
     for (size_t i = 0; i < COUNT(addresses); i++) {
         int64_t result;
-        memcpy(&result, m->vm->memory.host + addresses[i] + offsetof(struct mh_file_call, result), sizeof result);
+        memcpy(&result, m->vm->ram.host + addresses[i] + offsetof(struct mh_file_call, result), sizeof result);
         assert_int_equal(result, i);
     }
 }

@@ -1,4 +1,4 @@
-#include "loader.h"
+#include "machine/image.h"
 
 #include "mh/guest_abi.h"
 #include "temp_dir.h"
@@ -60,7 +60,7 @@ static struct guest_ram place(const struct mh_image *image, uint64_t ram_size)
 {
     struct guest_ram memory;
     assert_int_equal(ram_create(&memory, ram_size, NULL), MH_OK);
-    loader_place(image, &memory);
+    image_place(image, &memory);
     return memory;
 }
 
@@ -80,7 +80,7 @@ static void a_flat_image_goes_to_0_and_starts_there(void **state)
     struct mh_image *image = load("flat.img", 2 * MB);
     struct guest_ram memory = place(image, 2 * MB);
     assert_false(mh_image_is_elf(image));
-    assert_int_equal(loader_entry(image), 0);
+    assert_int_equal(image_entry(image), 0);
     assert_memory_equal(memory.host, "flat image\0", 11);
     ram_free(&memory);
     mh_image_free(image);
@@ -268,7 +268,7 @@ static void an_elf_file_loads_by_its_program_headers(void **state)
     struct mh_image *image = elf_loads(&elf);
     struct guest_ram memory = place(image, 2 * MB);
     assert_true(mh_image_is_elf(image));
-    assert_int_equal(loader_entry(image), 0x1010);
+    assert_int_equal(image_entry(image), 0x1010);
     assert_memory_equal(memory.host + 0x1000, elf.content, 32);
     assert_memory_equal(memory.host + 0x3000, elf.content + 32, 32);
     assert_memory_equal(memory.host, zero, sizeof zero);

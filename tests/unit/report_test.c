@@ -230,7 +230,7 @@ static const struct exception_frame fault_frame = {
 /* As the processor leaves things: the frame on the fault stack, and rip behind the stub's HLT. */
 static void fault(struct fake_machine *m, unsigned vector, const struct exception_frame *frame, const uint64_t *code)
 {
-    uint8_t *top = ram_system_area(&m->vm->memory) + BOOT_FAULT_STACK_TOP;
+    uint8_t *top = ram_system_area(&m->vm->ram) + BOOT_FAULT_STACK_TOP;
     memcpy(top - sizeof *frame, frame, sizeof *frame);
     fake_kvm.regs.rip = MH_SYSTEM_AREA + BOOT_STUBS + vector * BOOT_STUB_SIZE + 1;
     fake_kvm.regs.rsp = MH_SYSTEM_AREA + BOOT_FAULT_STACK_TOP - sizeof *frame;
@@ -339,7 +339,7 @@ static void the_code_of_a_fault_ends_where_memory_does(void **state)
     struct fake_machine *m = *state;
     struct exception_frame frame = fault_frame;
     frame.rip = 2 * MB - 2;
-    memcpy(m->vm->memory.host + frame.rip, "\xde\xad", 2);
+    memcpy(m->vm->ram.host + frame.rip, "\xde\xad", 2);
     fault(m, 6, &frame, NULL);
     struct mh_stop stop = fake_machine_run(m);
     assert_text_has(fake_machine_report(m, &stop), "code at rip: de ad\n");

@@ -37,7 +37,7 @@ static int give(void *ctx)
 struct fixture {
     struct wire wire;
     struct serial serial;
-    struct inbound inbound;
+    struct input_log inbound;
 };
 
 static int set_up(void **state)
@@ -51,7 +51,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     struct fixture *f = *state;
-    inbound_free(&f->inbound);
+    input_log_free(&f->inbound);
     test_free(f);
     return 0;
 }

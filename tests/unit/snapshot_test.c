@@ -1,4 +1,4 @@
-#include "snapshot.h"
+#include "machine/snapshot.h"
 
 #include "fake_machine.h"
 #include "mh/guest_abi.h"
@@ -42,12 +42,12 @@ static void take(struct fixture *f)
 
 static void put_back(struct fixture *f)
 {
-    assert_int_equal(snapshot_put_back(f->vm, f->snapshot, &f->err), MH_OK);
+    assert_int_equal(snapshot_restore(f->vm, f->snapshot, &f->err), MH_OK);
 }
 
 static uint8_t *ram(struct fixture *f, uint64_t address)
 {
-    return ram_at(&f->vm->memory, mh_gpa_of(address), 1);
+    return ram_at(&f->vm->ram, mh_gpa_of(address), 1);
 }
 
 /* Give every part of a processor some value. */
@@ -103,7 +103,7 @@ static void an_msr_that_cannot_be_put_back_is_told(void **state)
     fake_kvm.msrs[1]++;
     fake_kvm.failing_request = KVM_SET_MSRS;
     fake_kvm.failing_errno = EIO;
-    assert_int_equal(snapshot_put_back(f->vm, f->snapshot, &f->err), MH_ERR_HOST);
+    assert_int_equal(snapshot_restore(f->vm, f->snapshot, &f->err), MH_ERR_HOST);
 }
 
 static void pages_come_back_that_kvm_or_we_noted(void **state)
@@ -112,7 +112,7 @@ static void pages_come_back_that_kvm_or_we_noted(void **state)
     take(f);
     *ram(f, 0x3000) = 1; /* the guest, as KVM says */
     fake_kvm.dirty[0] = 1 << 3;
-    ram_put(&f->vm->memory, ram(f, 0x5000), "x", 1);
+    ram_put(&f->vm->ram, ram(f, 0x5000), "x", 1);
     *ram(f, MH_SYSTEM_AREA + 0x1000) = 0x55;
     fake_kvm.dirty[1] = 1 << 1;
     put_back(f);
@@ -153,7 +153,7 @@ static void what_was_noted_outlives_the_slots(void **state)
 static void a_restarted_machine_can_be_put_back(void **state)
 {
     struct fixture *f = *state;
-    ram_put(&f->vm->memory, ram(f, 0x3000), "x", 1);
+    ram_put(&f->vm->ram, ram(f, 0x3000), "x", 1);
     take(f);
     assert_int_equal(vm_restart(f->vm, &f->err), MH_OK);
     assert_int_equal(*ram(f, 0x3000), 0);
@@ -179,7 +179,7 @@ static void a_failure_while_taking_changes_nothing(void **state)
 {
     struct fixture *f = *state;
     fill_processor(3);
-    ram_put(&f->vm->memory, ram(f, 0x3000), "x", 1);
+    ram_put(&f->vm->ram, ram(f, 0x3000), "x", 1);
     fake_kvm.failing_errno = EIO;
     unsigned failures = 0;
     for (unsigned call = 1;; call++) {
@@ -199,7 +199,7 @@ static void a_failure_while_taking_changes_nothing(void **state)
     }
     assert_true(failures > 5);
     take(f);
-    ram_put(&f->vm->memory, ram(f, 0x3000), "y", 1);
+    ram_put(&f->vm->ram, ram(f, 0x3000), "y", 1);
     put_back(f);
     assert_int_equal(*ram(f, 0x3000), 'x');
 }
@@ -217,7 +217,7 @@ static void a_failure_while_putting_back_ends_the_machine(void **state)
         fill_processor(2);
         f->vm->vcpu.registers_are_current = false;
         fake_kvm.failing_call = fake_kvm.calls + call;
-        enum mh_status status = snapshot_put_back(f->vm, f->snapshot, &f->err);
+        enum mh_status status = snapshot_restore(f->vm, f->snapshot, &f->err);
         bool reached = fake_kvm.calls >= fake_kvm.failing_call;
         fake_kvm.failing_call = 0;
         assert_int_equal(f->vm->debug.killed, status != MH_OK);
@@ -230,7 +230,7 @@ static void a_failure_while_putting_back_ends_the_machine(void **state)
         if (status != MH_OK)
             assert_int_equal(snapshot_take(f->vm, &none, &f->err), MH_ERR_HOST);
         if (status != MH_OK)
-            assert_int_equal(snapshot_put_back(f->vm, f->snapshot, &f->err), MH_ERR_RANGE);
+            assert_int_equal(snapshot_restore(f->vm, f->snapshot, &f->err), MH_ERR_RANGE);
         assert_int_equal(vm_restart(f->vm, &f->err), MH_OK);
     }
     assert_true(failures > 5);
@@ -272,9 +272,9 @@ static void input_that_is_kept_no_longer_is_an_error_before_anything_changes(voi
 {
     struct fixture *f = *state;
     take(f);
-    f->vm->inbound.start = 1; /* as if more had been read than is kept */
-    ram_put(&f->vm->memory, ram(f, 0x3000), "y", 1);
-    assert_int_equal(snapshot_put_back(f->vm, f->snapshot, &f->err), MH_ERR_RANGE);
+    f->vm->input.start = 1; /* as if more had been read than is kept */
+    ram_put(&f->vm->ram, ram(f, 0x3000), "y", 1);
+    assert_int_equal(snapshot_restore(f->vm, f->snapshot, &f->err), MH_ERR_RANGE);
     assert_text_has(f->err.text, "16 MB of input");
     assert_int_equal(*ram(f, 0x3000), 'y');
     assert_false(f->vm->debug.killed);

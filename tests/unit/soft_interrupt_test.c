@@ -9,7 +9,7 @@
 /* The guest stands at `code`, which KVM cannot emulate. */
 static bool deliver(struct fake_machine *m, const char *code, size_t length)
 {
-    memcpy(m->vm->memory.host + 0x1000, code, length);
+    memcpy(m->vm->ram.host + 0x1000, code, length);
     memset(&fake_kvm.events, 0, sizeof fake_kvm.events);
     fake_kvm.regs.rip = 0x1000;
     m->vm->vcpu.registers_are_current = false;
@@ -66,7 +66,7 @@ static void other_instructions_are_not_touched(void **state)
 static void an_instruction_that_is_not_all_there_is_none(void **state)
 {
     struct fake_machine *m = *state;
-    m->vm->memory.host[2 * MB - 1] = 0xcd;
+    m->vm->ram.host[2 * MB - 1] = 0xcd;
     fake_kvm.regs.rip = 2 * MB - 1;
     assert_false(soft_interrupt_deliver(m->vm));
     fake_kvm.regs.rip = 16 * MB - 1;

@@ -1,4 +1,4 @@
-#include "virtual.h"
+#include "machine/guest_mem.h"
 
 #include "x86/boot_state.h"
 #include "fake_machine.h"
@@ -10,13 +10,13 @@
 
 static uint64_t *page_table(const struct fake_machine *m)
 {
-    return (uint64_t *)(void *)(ram_system_area(&m->vm->memory) + BOOT_RAM_PT);
+    return (uint64_t *)(void *)(ram_system_area(&m->vm->ram) + BOOT_RAM_PT);
 }
 
 static void the_mode_is_what_the_processor_holds(void **state)
 {
     struct fake_machine *m = *state;
-    const struct paging_mode mode = virtual_mode(m->vm);
+    const struct paging_mode mode = guest_paging_mode(m->vm);
     assert_int_equal(mode.cr3, paging_root().v);
     assert_int_not_equal(mode.cr0 & MH_CR0_PG, 0);
     assert_int_not_equal(mode.efer & MH_EFER_LMA, 0);
@@ -27,62 +27,62 @@ static void without_registers_there_is_no_mode(void **state)
     struct fake_machine *m = *state;
     fake_kvm.failing_request = KVM_GET_SREGS;
     fake_kvm.failing_errno = EIO;
-    const struct paging_mode mode = virtual_mode(m->vm);
+    const struct paging_mode mode = guest_paging_mode(m->vm);
     assert_int_equal(mode.cr0 | mode.cr3 | mode.cr4 | mode.efer, 0);
 }
 
 static void copies_follow_the_tables_from_page_to_page(void **state)
 {
     struct fake_machine *m = *state;
-    const struct paging_mode mode = virtual_mode(m->vm);
-    uint8_t *ram = m->vm->memory.host;
+    const struct paging_mode mode = guest_paging_mode(m->vm);
+    uint8_t *ram = m->vm->ram.host;
     char text[16] = "";
     uint64_t entry = page_table(m)[5];
     page_table(m)[5] = page_table(m)[9];
     page_table(m)[9] = entry;
-    assert_int_equal(virtual_write(m->vm, &mode, mh_gva_of(0x4ffc), "abcdefgh", 8), 8);
+    assert_int_equal(gva_write(m->vm, &mode, mh_gva_of(0x4ffc), "abcdefgh", 8), 8);
     assert_memory_equal(ram + 0x4ffc, "abcd", 4);
     assert_memory_equal(ram + 0x9000, "efgh", 4);
     assert_int_equal(ram[0x5000], 0);
-    assert_int_equal(virtual_read(m->vm, &mode, mh_gva_of(0x4ffc), text, 8), 8);
+    assert_int_equal(gva_read(m->vm, &mode, mh_gva_of(0x4ffc), text, 8), 8);
     assert_string_equal(text, "abcdefgh");
-    assert_ptr_equal(virtual_at(m->vm, &mode, mh_gva_of(0x5007)), ram + 0x9007);
+    assert_ptr_equal(gva_to_host(m->vm, &mode, mh_gva_of(0x5007)), ram + 0x9007);
 }
 
 static void copies_end_where_nothing_is_mapped(void **state)
 {
     struct fake_machine *m = *state;
-    const struct paging_mode mode = virtual_mode(m->vm);
+    const struct paging_mode mode = guest_paging_mode(m->vm);
     char text[8] = "";
     page_table(m)[5] = 0;
-    assert_int_equal(virtual_write(m->vm, &mode, mh_gva_of(0x4ffe), "abcd", 4), 2);
-    assert_int_equal(virtual_read(m->vm, &mode, mh_gva_of(0x4ffe), text, 4), 2);
+    assert_int_equal(gva_write(m->vm, &mode, mh_gva_of(0x4ffe), "abcd", 4), 2);
+    assert_int_equal(gva_read(m->vm, &mode, mh_gva_of(0x4ffe), text, 4), 2);
     assert_string_equal(text, "ab");
-    assert_int_equal(virtual_read(m->vm, &mode, mh_gva_of(0x5000), text, 4), 0);
-    assert_int_equal(virtual_read(m->vm, &mode, mh_gva_of(2 * MB - 2), text, 4), 2);
-    assert_int_equal(virtual_read(m->vm, &mode, mh_gva_of(0x4000), text, 0), 0);
-    assert_null(virtual_at(m->vm, &mode, mh_gva_of(0x5000)));
-    assert_null(virtual_at(m->vm, &mode, mh_gva_of(1ull << 47)));
+    assert_int_equal(gva_read(m->vm, &mode, mh_gva_of(0x5000), text, 4), 0);
+    assert_int_equal(gva_read(m->vm, &mode, mh_gva_of(2 * MB - 2), text, 4), 2);
+    assert_int_equal(gva_read(m->vm, &mode, mh_gva_of(0x4000), text, 0), 0);
+    assert_null(gva_to_host(m->vm, &mode, mh_gva_of(0x5000)));
+    assert_null(gva_to_host(m->vm, &mode, mh_gva_of(1ull << 47)));
 }
 
 static void pages_that_lead_out_of_memory_are_not_followed(void **state)
 {
     struct fake_machine *m = *state;
-    const struct paging_mode mode = virtual_mode(m->vm);
+    const struct paging_mode mode = guest_paging_mode(m->vm);
     char text[8];
     page_table(m)[5] = (uint64_t)(64 * MB) | PAGING_PRESENT | PAGING_WRITE;
-    assert_int_equal(virtual_read(m->vm, &mode, mh_gva_of(0x4ffe), text, 4), 2);
-    assert_int_equal(virtual_write(m->vm, &mode, mh_gva_of(0x5000), text, 4), 0);
+    assert_int_equal(gva_read(m->vm, &mode, mh_gva_of(0x4ffe), text, 4), 2);
+    assert_int_equal(gva_write(m->vm, &mode, mh_gva_of(0x5000), text, 4), 0);
     page_table(m)[5] = (uint64_t)(MH_SYSTEM_AREA + BOOT_GDT) | PAGING_PRESENT;
-    assert_int_equal(virtual_read(m->vm, &mode, mh_gva_of(0x5000), text, 4), 4);
+    assert_int_equal(gva_read(m->vm, &mode, mh_gva_of(0x5000), text, 4), 4);
 }
 
 static void a_debugger_may_write_what_the_guest_may_not(void **state)
 {
     struct fake_machine *m = *state;
-    const struct paging_mode mode = virtual_mode(m->vm);
+    const struct paging_mode mode = guest_paging_mode(m->vm);
     page_table(m)[5] &= ~(uint64_t)PAGING_WRITE;
-    assert_int_equal(virtual_write(m->vm, &mode, mh_gva_of(0x5000), "x", 1), 1);
+    assert_int_equal(gva_write(m->vm, &mode, mh_gva_of(0x5000), "x", 1), 1);
     assert_int_equal(page_table(m)[5] & (PAGING_ACCESSED | PAGING_DIRTY), 0);
 }
 

@@ -1,4 +1,4 @@
-#include "whole_file.h"
+#include "atomic_file.h"
 
 #include "temp_dir.h"
 #include "unit.h"
@@ -32,10 +32,10 @@ static int tear_down(void **state)
     return 0;
 }
 
-static struct whole_file begin(const struct fixture *f, const char *text)
+static struct atomic_file begin(const struct fixture *f, const char *text)
 {
-    struct whole_file file;
-    assert_int_equal(whole_file_begin(&file, f->fd, "name"), 0);
+    struct atomic_file file;
+    assert_int_equal(atomic_file_begin(&file, f->fd, "name"), 0);
     assert_int_equal(write(file.fd, text, strlen(text)), (ssize_t)strlen(text));
     return file;
 }
@@ -43,9 +43,9 @@ static struct whole_file begin(const struct fixture *f, const char *text)
 static void it_appears_when_it_is_finished(void **state)
 {
     const struct fixture *f = *state;
-    struct whole_file file = begin(f, "whole");
+    struct atomic_file file = begin(f, "whole");
     assert_false(temp_exists(&f->dir, "name"));
-    assert_int_equal(whole_file_finish(&file), 0);
+    assert_int_equal(atomic_file_finish(&file), 0);
     assert_true(temp_file_is(&f->dir, "name", "whole"));
     assert_false(temp_exists(&f->dir, ".name.part"));
 }
@@ -54,9 +54,9 @@ static void it_takes_the_place_of_another(void **state)
 {
     const struct fixture *f = *state;
     temp_text(&f->dir, "name", "older and longer");
-    struct whole_file file = begin(f, "whole");
+    struct atomic_file file = begin(f, "whole");
     assert_true(temp_file_is(&f->dir, "name", "older and longer"));
-    assert_int_equal(whole_file_finish(&file), 0);
+    assert_int_equal(atomic_file_finish(&file), 0);
     assert_true(temp_file_is(&f->dir, "name", "whole"));
 }
 
@@ -64,8 +64,8 @@ static void abandoned_it_leaves_nothing(void **state)
 {
     const struct fixture *f = *state;
     temp_text(&f->dir, "name", "older");
-    struct whole_file file = begin(f, "half");
-    whole_file_abandon(&file);
+    struct atomic_file file = begin(f, "half");
+    atomic_file_abandon(&file);
     assert_true(temp_file_is(&f->dir, "name", "older"));
     assert_false(temp_exists(&f->dir, ".name.part"));
 }
@@ -74,8 +74,8 @@ static void what_a_killed_try_left_is_replaced(void **state)
 {
     const struct fixture *f = *state;
     temp_text(&f->dir, ".name.part", "left by somebody who was killed");
-    struct whole_file file = begin(f, "whole");
-    assert_int_equal(whole_file_finish(&file), 0);
+    struct atomic_file file = begin(f, "whole");
+    assert_int_equal(atomic_file_finish(&file), 0);
     assert_true(temp_file_is(&f->dir, "name", "whole"));
 }
 
@@ -84,8 +84,8 @@ static void a_link_planted_for_it_is_not_followed(void **state)
     const struct fixture *f = *state;
     temp_text(&f->dir, "secret", "secret");
     assert_int_equal(symlinkat("secret", f->fd, ".name.part"), 0);
-    struct whole_file file = begin(f, "whole");
-    assert_int_equal(whole_file_finish(&file), 0);
+    struct atomic_file file = begin(f, "whole");
+    assert_int_equal(atomic_file_finish(&file), 0);
     assert_true(temp_file_is(&f->dir, "secret", "secret"));
     assert_true(temp_file_is(&f->dir, "name", "whole"));
 }
@@ -94,24 +94,24 @@ static void a_name_that_a_directory_has_is_an_error(void **state)
 {
     const struct fixture *f = *state;
     assert_int_equal(mkdirat(f->fd, "name", 0777), 0);
-    struct whole_file file = begin(f, "whole");
-    assert_int_equal(whole_file_finish(&file), -EISDIR);
+    struct atomic_file file = begin(f, "whole");
+    assert_int_equal(atomic_file_finish(&file), -EISDIR);
     assert_false(temp_exists(&f->dir, ".name.part"));
 }
 
 static void names_are_single_components(void **state)
 {
     const struct fixture *f = *state;
-    struct whole_file file;
+    struct atomic_file file;
     char longest[NAME_MAX + 1];
     memset(longest, 'x', NAME_MAX);
     longest[NAME_MAX] = '\0';
-    assert_int_equal(whole_file_begin(&file, f->fd, ""), -EINVAL);
-    assert_int_equal(whole_file_begin(&file, f->fd, "."), -EINVAL);
-    assert_int_equal(whole_file_begin(&file, f->fd, ".."), -EINVAL);
-    assert_int_equal(whole_file_begin(&file, f->fd, "a/b"), -EINVAL);
-    assert_int_equal(whole_file_begin(&file, f->fd, "../name"), -EINVAL);
-    assert_int_equal(whole_file_begin(&file, f->fd, longest), -EINVAL);
+    assert_int_equal(atomic_file_begin(&file, f->fd, ""), -EINVAL);
+    assert_int_equal(atomic_file_begin(&file, f->fd, "."), -EINVAL);
+    assert_int_equal(atomic_file_begin(&file, f->fd, ".."), -EINVAL);
+    assert_int_equal(atomic_file_begin(&file, f->fd, "a/b"), -EINVAL);
+    assert_int_equal(atomic_file_begin(&file, f->fd, "../name"), -EINVAL);
+    assert_int_equal(atomic_file_begin(&file, f->fd, longest), -EINVAL);
 }
 
 int main(void)

@@ -1,0 +1,170 @@
+#include "accel/accel.h"
+
+#include "accel/auto_cpu.h"
+#include "kvm/kvm_cpu.h"
+#include "kvm/kvm_host.h"
+#include "kvm/kvm_probe.h"
+#include "soft/soft.h"
+#include "text.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct mh_host {
+    enum mh_accel accel;
+    struct kvm_host *kvm;          /* NULL: machines run in software */
+    struct mh_error kvm_problem;   /* why, when KVM was tried */
+    pthread_mutex_t mutex;         /* guards what follows until it is there */
+    bool is_prepared;
+    bool is_probed;
+    struct kvm_quirks quirks;
+    struct x86_cpuid cpuid;
+};
+
+enum mh_status mh_host_open(enum mh_accel accel, struct mh_host **host, struct mh_error *err)
+{
+    struct mh_host *opened = calloc(1, sizeof *opened);
+    if (opened == NULL)
+        return mh_fail(err, MH_ERR_HOST, "no memory: %s", strerror(ENOMEM));
+    opened->accel = accel;
+    enum mh_status status = MH_OK;
+    if (accel != MH_ACCEL_SOFT)
+        status = kvm_host_open(&opened->kvm, &opened->kvm_problem);
+    if (status != MH_OK && accel == MH_ACCEL_KVM) {
+        status = mh_fail(err, MH_ERR_HOST, "%s; --accel auto or soft runs guests without KVM",
+                         opened->kvm_problem.text);
+        free(opened);
+        return status;
+    }
+    pthread_mutex_init(&opened->mutex, NULL);
+    *host = opened;
+    return MH_OK;
+}
+
+void mh_host_close(struct mh_host *host)
+{
+    if (host == NULL)
+        return;
+    kvm_host_close(host->kvm);
+    pthread_mutex_destroy(&host->mutex);
+    free(host);
+}
+
+bool mh_host_has_kvm(const struct mh_host *host)
+{
+    return host->kvm != NULL;
+}
+
+const char *mh_host_kvm_problem(const struct mh_host *host)
+{
+    return host->kvm_problem.text;
+}
+
+static enum mh_status accel_fill_cpuid(struct mh_host *host, struct mh_error *err)
+{
+    struct x86_cpuid supported;
+    x86_cpuid_init(&host->cpuid);
+    if (host->kvm == NULL)
+        return MH_OK;
+    int result = kvm_host_cpuid(host->kvm, &supported);
+    if (result < 0)
+        return mh_fail(err, MH_ERR_HOST, "KVM does not give its CPUID: %s", strerror(-result));
+    x86_cpuid_intersect(&host->cpuid, &supported);
+    return MH_OK;
+}
+
+enum mh_status accel_prepare(struct mh_host *host, struct mh_error *err)
+{
+    enum mh_status status = MH_OK;
+    pthread_mutex_lock(&host->mutex);
+    if (!host->is_prepared) {
+        status = accel_fill_cpuid(host, err);
+        host->is_prepared = status == MH_OK;
+    }
+    pthread_mutex_unlock(&host->mutex);
+    return status;
+}
+
+void mh_host_prepare(struct mh_host *host)
+{
+    accel_prepare(host, NULL); /* a failure is met again, and reported, where a machine needs the answer */
+}
+
+const struct x86_cpuid *accel_cpuid(const struct mh_host *host)
+{
+    return &host->cpuid;
+}
+
+/* What KVM reports to a debugger, tried once for the process and only when somebody debugs. */
+static enum mh_status accel_probe(struct mh_host *host, struct mh_error *err)
+{
+    enum mh_status status = accel_prepare(host, err);
+    pthread_mutex_lock(&host->mutex);
+    if (status == MH_OK && !host->is_probed) {
+        status = kvm_probe(host->kvm, &host->cpuid, &host->quirks, err);
+        host->is_probed = status == MH_OK;
+    }
+    pthread_mutex_unlock(&host->mutex);
+    return status;
+}
+
+/* Called by auto_cpu.c before a debugger's points are armed on KVM. */
+static const struct kvm_quirks *accel_quirks(void *ctx)
+{
+    struct mh_host *host = ctx;
+    return accel_probe(host, NULL) == MH_OK ? &host->quirks : NULL;
+}
+
+enum mh_status accel_create_cpu(struct mh_host *host, struct guest_ram *ram, const struct mh_cpu_state *boot,
+                                struct cpu **cpu, struct mh_error *err)
+{
+    struct cpu *kvm;
+    if (host->kvm == NULL)
+        return soft_cpu_create(ram, &host->cpuid, boot, cpu, err);
+    enum mh_status status = kvm_cpu_create(host->kvm, &host->cpuid, ram, boot, &kvm, err);
+    if (status != MH_OK)
+        return status;
+    const struct auto_cpu_config config = {.kvm = kvm,
+                                           .ram = ram,
+                                           .cpuid = &host->cpuid,
+                                           .prefers_kvm = host->accel == MH_ACCEL_KVM,
+                                           .quirks = accel_quirks,
+                                           .quirks_ctx = host};
+    return auto_cpu_create(&config, cpu, err);
+}
+
+static void accel_on_signal(int signal)
+{
+    (void)signal; /* that it ended a system call is enough */
+}
+
+void accel_install_signals(void)
+{
+    struct sigaction action = {.sa_handler = accel_on_signal}; /* no SA_RESTART: waits are to end */
+    sigemptyset(&action.sa_mask);
+    sigaction(MH_KICK_SIGNAL, &action, NULL);
+    sigaction(KVM_WAKE_SIGNAL, &action, NULL);
+}
+
+enum mh_status mh_host_describe(struct mh_host *host, mh_text_sink *sink, void *sink_ctx, struct mh_error *err)
+{
+    const struct text_output to = {.sink = sink, .ctx = sink_ctx};
+    enum mh_status status = accel_prepare(host, err);
+    if (status != MH_OK)
+        return status;
+    text_say(&to, "accel: %s\n", host->kvm != NULL ? "kvm" : "soft");
+    text_say(&to, "xcr0: 0x%" PRIx64 "\n", host->cpuid.xcr0);
+    if (host->kvm == NULL) {
+        if (host->kvm_problem.text[0] != '\0')
+            text_say(&to, "kvm: no (%s)\n", host->kvm_problem.text);
+        return MH_OK;
+    }
+    status = accel_probe(host, err);
+    if (status == MH_OK)
+        kvm_probe_describe(host->kvm, &host->quirks, &to);
+    return status;
+}

@@ -1,0 +1,47 @@
+/*
+ * A machine under a debugger: what the debugger asked for, and the policy that decides when a resume ends. The mechanism
+ * is the processor's (cpu/cpu.h) and the run loop's (machine/run_loop.h).
+ */
+#ifndef MH_CORE_DEBUG_DEBUG_H
+#define MH_CORE_DEBUG_DEBUG_H
+
+#include "debug/breakpoints.h"
+#include "debug/catchpoints.h"
+#include "machine/vm.h"
+
+struct debug {
+    struct mh_vm *vm;
+    struct breakpoints breakpoints;
+    struct catchpoints catchpoints;
+    struct mh_resume how;
+    struct mh_stop last_stop;
+    const int *fds; /* descriptors whose input ends a wait */
+    unsigned fd_count;
+    bool running;          /* resumed, and no stop reported yet */
+    bool killed;           /* by the debugger: it does not run again, but may be restarted */
+    bool interrupt_wanted; /* stop as soon as possible */
+    bool points_are_armed; /* for the resume under way */
+    bool step_off;         /* the next instruction is executed whatever point lies at it */
+};
+
+/* Why debug_run() came back. */
+enum debug_end {
+    DEBUG_STOPPED, /* the machine stopped; *stop says why */
+    DEBUG_INPUT,   /* a descriptor is readable, or everything is to end; the machine counts as running */
+};
+
+/* The debugger asks for `how`; debug_run() lets it happen. */
+void debug_resume(struct debug *debug, const struct mh_resume *how);
+/* The stop that debug_run() came back with is not wanted: go on as resumed. */
+void debug_go_on(struct debug *debug);
+
+/* Let a resumed machine run. */
+enum debug_end debug_run(struct debug *debug, struct mh_stop *stop);
+
+/* Put the machine's catchpoints into effect after one was added or removed. */
+void debug_update_catchpoints(struct debug *debug);
+
+/* The machine's debug state; NULL before mh_vm_debug(). */
+struct debug *debug_of(const struct mh_vm *vm);
+
+#endif

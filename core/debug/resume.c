@@ -1,0 +1,144 @@
+/*
+ * What a debugger's resume comes to. The points are armed once for it, and the run loop entered until a stop is wanted.
+ * Whether one is, the filter that came with the resume decides: it evaluates conditions and runs commands.
+ */
+#include "debug/debug.h"
+#include "machine/run_loop.h"
+
+#include <poll.h>
+#include <stdio.h>
+
+void debug_resume(struct debug *debug, const struct mh_resume *how)
+{
+    debug->how = *how;
+    debug->running = true;
+    debug->points_are_armed = false;
+    debug->step_off = how->kind != MH_RESUME_CONTINUE;
+}
+
+void debug_go_on(struct debug *debug)
+{
+    debug->running = true;
+    debug->step_off = true;
+}
+
+static bool debug_has_input(const struct debug *debug)
+{
+    struct pollfd fds[8];
+    unsigned count = debug->fd_count < 8 ? debug->fd_count : 8;
+    for (unsigned i = 0; i < count; i++)
+        fds[i] = (struct pollfd){.fd = debug->fds[i], .events = POLLIN};
+    return count > 0 && poll(fds, count, 0) > 0;
+}
+
+/* A processor that has others beneath it translates addresses when points are armed: do that for each resume. */
+static enum mh_status debug_arm(struct debug *debug, struct mh_error *err)
+{
+    struct cpu *cpu = debug->vm->cpu;
+    bool translates = cpu->ops->current_name != NULL && debug->breakpoints.count > 0;
+    if (debug->points_are_armed && !debug->breakpoints.have_changed)
+        return MH_OK;
+    debug->points_are_armed = true;
+    if (!translates && !debug->breakpoints.have_changed)
+        return MH_OK;
+    const struct cpu_point *points = breakpoints_points(&debug->breakpoints);
+    return cpu->ops->arm(cpu, points, debug->breakpoints.count, err);
+}
+
+static struct cpu_request debug_request(const struct debug *debug)
+{
+    struct cpu_request request = {.mode = debug->how.kind == MH_RESUME_CONTINUE ? CPU_RUN : CPU_STEP,
+                                  .step_off = debug->step_off,
+                                  .report = debug->catchpoints.report,
+                                  .wake_fds = debug->fds,
+                                  .wake_count = debug->fd_count};
+    if (debug->how.kind == MH_RESUME_RANGE) {
+        request.range_start = debug->how.start;
+        request.range_end = debug->how.end;
+    }
+    return request;
+}
+
+static void debug_name_breakpoint(const struct debug *debug, struct mh_stop *stop)
+{
+    const struct breakpoint *breakpoint = breakpoints_at(&debug->breakpoints, vm_rip(debug->vm));
+    if (breakpoint != NULL && breakpoint->kind == MH_BREAK_HARDWARE)
+        stop->kind = MH_STOP_HW_BREAKPOINT;
+}
+
+static void debug_name_watchpoint(const struct debug *debug, unsigned point, struct mh_stop *stop)
+{
+    const struct breakpoint *breakpoint = &debug->breakpoints.list[point];
+    stop->watch = breakpoint->kind == MH_BREAK_WATCH_WRITE  ? MH_WATCH_WRITE
+                  : breakpoint->kind == MH_BREAK_WATCH_READ ? MH_WATCH_READ
+                                                            : MH_WATCH_ACCESS;
+    stop->watch_address = breakpoint->address;
+}
+
+static bool debug_is_wanted(const struct debug *debug, struct mh_stop *stop)
+{
+    switch (stop->kind) {
+    case MH_STOP_BREAKPOINT:
+    case MH_STOP_HW_BREAKPOINT:
+    case MH_STOP_WATCHPOINT:
+    case MH_STOP_STEP:
+        return debug->how.filter == NULL || debug->how.filter(debug->how.filter_ctx, debug->vm->config.number, stop);
+    default:
+        return true;
+    }
+}
+
+/* One run of the guest, until a stop or a kick. */
+static enum run_end debug_run_once(struct debug *debug, struct mh_stop *stop)
+{
+    struct run_result result;
+    struct mh_error err;
+    if (debug_arm(debug, &err) != MH_OK) {
+        *stop = (struct mh_stop){.kind = MH_STOP_HOST_ERROR};
+        snprintf(stop->text, sizeof stop->text, "%s", err.text);
+        return RUN_STOPPED;
+    }
+    const struct cpu_request request = debug_request(debug);
+    run_loop(debug->vm, &request, &result);
+    debug->step_off = result.in_was_cancelled; /* whatever lies at an IN has been met when it began */
+    *stop = result.stop;
+    if (result.end == RUN_STOPPED && stop->kind == MH_STOP_BREAKPOINT)
+        debug_name_breakpoint(debug, stop);
+    if (result.end == RUN_STOPPED && stop->kind == MH_STOP_WATCHPOINT)
+        debug_name_watchpoint(debug, result.point, stop);
+    return result.end;
+}
+
+static bool debug_must_return(const struct debug *debug)
+{
+    return (atomic_load(&debug->vm->requests) & VM_REQUEST_STOP) != 0 || debug_has_input(debug);
+}
+
+enum debug_end debug_run(struct debug *debug, struct mh_stop *stop)
+{
+    struct mh_vm *vm = debug->vm;
+    enum debug_end end = DEBUG_STOPPED;
+    /* a single step is over before anybody could want to end it */
+    bool look = debug->how.kind != MH_RESUME_STEP;
+    atomic_store_explicit(&vm->wants_kicks, true, memory_order_relaxed);
+    for (;;) {
+        if (debug->interrupt_wanted) {
+            *stop = (struct mh_stop){.kind = MH_STOP_INTERRUPTED};
+            break;
+        }
+        if (look && debug_must_return(debug)) {
+            end = DEBUG_INPUT;
+            break;
+        }
+        look = debug_run_once(debug, stop) == RUN_KICKED;
+        if (!look && stop->kind == MH_STOP_INTERRUPTED) { /* everything is to end */
+            end = DEBUG_INPUT;
+            break;
+        }
+        if (!look && debug_is_wanted(debug, stop))
+            break;
+        debug->step_off |= !look;
+    }
+    atomic_store_explicit(&vm->wants_kicks, false, memory_order_relaxed);
+    return end;
+}

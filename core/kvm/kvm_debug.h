@@ -1,0 +1,52 @@
+/*
+ * Break- and watchpoints on KVM: an INT3 in guest memory for a breakpoint, a debug register for a watchpoint, or for a
+ * breakpoint that is best in one. They are in place only while the guest runs, so nobody else sees them; what the guest
+ * or anybody writes over one is simply what is there the next time.
+ */
+#ifndef MH_CORE_KVM_KVM_DEBUG_H
+#define MH_CORE_KVM_KVM_DEBUG_H
+
+#include "cpu/cpu.h"
+
+#include <linux/kvm.h>
+
+#define KVM_DEBUG_REGISTERS 4u
+#define KVM_PATCHES_MAX 4096u
+
+struct kvm_cpu;
+
+/* An INT3 of ours. */
+struct kvm_patch {
+    uint8_t *at; /* NULL: the page is not mapped */
+    uint8_t original;
+    unsigned point;
+};
+
+struct kvm_debug {
+    struct kvm_patch *patches;
+    size_t patch_count;
+    unsigned register_count;
+    struct cpu_point in_register[KVM_DEBUG_REGISTERS];
+    unsigned register_point[KVM_DEBUG_REGISTERS];
+    struct kvm_guest_debug control; /* what KVM was told last */
+    bool control_is_current;        /* it was, and nothing has happened since that could make it forget */
+};
+
+/*
+ * Decide how each point is held. MH_OK, or MH_ERR_RANGE with why one cannot be: a read (x86 has no such debug register), a
+ * range that no debug register has, more than four, a breakpoint on a page that is not mapped. None is armed then.
+ */
+enum mh_status kvm_debug_arm(struct cpu *cpu, const struct cpu_point *points, size_t count, struct mh_error *err);
+void kvm_debug_destroy(struct kvm_debug *debug);
+
+/* Put the patches in, and tell KVM what to report. `inject` is 0, KVM_GUESTDBG_INJECT_BP or _DB. 0, or minus an errno. */
+int kvm_debug_enter(struct kvm_cpu *self, uint32_t inject);
+/* Take the patches out. */
+void kvm_debug_leave(struct kvm_cpu *self);
+
+/* The execute point whose patch is at `rip`; false when there is none. */
+bool kvm_debug_patch_at(struct kvm_cpu *self, uint64_t rip, unsigned *point);
+/* The register point whose bit is set in `dr6`; false when there is none. */
+bool kvm_debug_register_hit(const struct kvm_cpu *self, uint64_t dr6, unsigned *point, bool *is_execute);
+
+#endif

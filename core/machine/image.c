@@ -1,0 +1,302 @@
+#include "machine/image.h"
+
+#include "mh/guest_abi.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* A piece of an image that goes to one place in RAM; what it needs beyond `size` is zero already. */
+struct segment {
+    uint64_t address;
+    uint64_t memory_size;
+    uint64_t file_offset;
+    uint64_t size;
+    uint8_t *bytes;
+};
+
+struct mh_image {
+    char *path; /* absolute; NULL when it came from no file */
+    bool is_elf;
+    uint64_t entry;
+    size_t segment_count;
+    struct segment *segments;
+};
+
+/* An image while it is read. */
+struct source {
+    const char *path;
+    int fd;
+    uint64_t size;
+    uint64_t ram_size;
+};
+
+#define SEGMENTS_MAX 64u
+
+/* Read exactly `length` bytes; 0, or an errno, ENODATA when the file ends before. */
+static int read_at(int fd, void *to, uint64_t length, uint64_t offset)
+{
+    for (uint64_t done = 0; done < length;) {
+        ssize_t got = pread(fd, (uint8_t *)to + done, length - done, (off_t)(offset + done));
+        if (got < 0 && errno != EINTR)
+            return errno;
+        if (got == 0)
+            return ENODATA;
+        if (got > 0)
+            done += (uint64_t)got;
+    }
+    return 0;
+}
+
+static enum mh_status fail_read(const struct source *source, int error, struct mh_error *err)
+{
+    return mh_fail(err, MH_ERR_IMAGE, "guest image '%s' cannot be read: %s", source->path,
+                   error == ENODATA ? "it became shorter meanwhile" : strerror(error));
+}
+
+static uint64_t room_for_image(const struct source *source)
+{
+    return source->ram_size - MH_STACK_RESERVE;
+}
+
+static enum mh_status fail_size(const struct source *source, uint64_t end, struct mh_error *err)
+{
+    const char *advice = "the most a machine can have is 8 MB";
+    if (end <= (4u << 20) - MH_STACK_RESERVE)
+        advice = "use --memory 4";
+    else if (end <= (8u << 20) - MH_STACK_RESERVE)
+        advice = "use --memory 8";
+    return mh_fail(err, MH_ERR_IMAGE,
+                   "guest image '%s' needs %" PRIu64 " bytes of RAM, but %" PRIu64 " MB leave %" PRIu64
+                   " (%u are kept for the stack): %s",
+                   source->path, end, source->ram_size >> 20, room_for_image(source), MH_STACK_RESERVE, advice);
+}
+
+static enum mh_status open_source(struct source *source, struct mh_error *err)
+{
+    /* a FIFO must not block us; what is not a regular file is refused below */
+    source->fd = open(source->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (source->fd < 0)
+        return mh_fail(err, MH_ERR_IMAGE, "guest image '%s' cannot be opened: %s", source->path, strerror(errno));
+    struct stat info;
+    if (fstat(source->fd, &info) != 0)
+        return fail_read(source, errno, err);
+    if (!S_ISREG(info.st_mode))
+        return mh_fail(err, MH_ERR_IMAGE, "guest image '%s' is %s, not a file", source->path,
+                       S_ISDIR(info.st_mode) ? "a directory" : "a device or a pipe");
+    source->size = (uint64_t)info.st_size;
+    if (source->size == 0)
+        return mh_fail(err, MH_ERR_IMAGE, "guest image '%s' is empty", source->path);
+    return MH_OK;
+}
+
+static enum mh_status add_segment(struct mh_image *image, const struct source *source, const struct segment *segment,
+                                  struct mh_error *err)
+{
+    uint64_t end;
+    if (__builtin_add_overflow(segment->address, segment->memory_size, &end) || end > room_for_image(source))
+        return fail_size(source, end < segment->address ? UINT64_MAX : end, err);
+    for (size_t i = 0; i < image->segment_count; i++) {
+        const struct segment *other = &image->segments[i];
+        if (segment->address < other->address + other->memory_size && other->address < end)
+            return mh_fail(err, MH_ERR_IMAGE,
+                           "guest image '%s' has segments that overlap: 0x%" PRIx64 " (%" PRIu64
+                           " bytes) and 0x%" PRIx64 " (%" PRIu64 " bytes)",
+                           source->path, other->address, other->memory_size, segment->address, segment->memory_size);
+    }
+    image->segments[image->segment_count++] = *segment;
+    return MH_OK;
+}
+
+static enum mh_status read_segments(struct mh_image *image, const struct source *source, struct mh_error *err)
+{
+    for (size_t i = 0; i < image->segment_count; i++) {
+        struct segment *segment = &image->segments[i];
+        segment->bytes = malloc(segment->size == 0 ? 1 : segment->size);
+        if (segment->bytes == NULL)
+            return mh_fail(err, MH_ERR_HOST, "no memory for guest image '%s'", source->path);
+        int error = read_at(source->fd, segment->bytes, segment->size, segment->file_offset);
+        if (error != 0)
+            return fail_read(source, error, err);
+    }
+    return MH_OK;
+}
+
+static enum mh_status check_elf_kind(const struct source *source, const Elf64_Ehdr *header, struct mh_error *err)
+{
+    const char *problem = NULL;
+    if (header->e_ident[EI_CLASS] != ELFCLASS64 || header->e_ident[EI_DATA] != ELFDATA2LSB ||
+        header->e_machine != EM_X86_64)
+        problem = "is an ELF file for another processor: build it with -m64";
+    else if (header->e_type == ET_REL)
+        problem = "is an object file: link it first";
+    else if (header->e_type != ET_EXEC)
+        problem = "is position-independent: link it with -static -no-pie";
+    else if (header->e_phentsize != sizeof(Elf64_Phdr) || header->e_phnum == 0 || header->e_phnum > SEGMENTS_MAX)
+        problem = "has no usable program headers";
+    if (problem != NULL)
+        return mh_fail(err, MH_ERR_IMAGE, "guest image '%s' %s", source->path, problem);
+    return MH_OK;
+}
+
+static enum mh_status add_program_header(struct mh_image *image, const struct source *source, const Elf64_Phdr *header,
+                                         struct mh_error *err)
+{
+    if (header->p_type == PT_INTERP || header->p_type == PT_DYNAMIC)
+        return mh_fail(err, MH_ERR_IMAGE, "guest image '%s' is linked dynamically: link it with -static", source->path);
+    if (header->p_type != PT_LOAD || header->p_memsz == 0)
+        return MH_OK;
+    if (header->p_filesz > header->p_memsz)
+        return mh_fail(err, MH_ERR_IMAGE, "guest image '%s' has a segment larger in the file than in memory",
+                       source->path);
+    if (header->p_offset > source->size || header->p_filesz > source->size - header->p_offset)
+        return mh_fail(err, MH_ERR_IMAGE,
+                       "guest image '%s' is truncated: a segment has %" PRIu64 " bytes at byte %" PRIu64
+                       ", but the file ends at %" PRIu64,
+                       source->path, header->p_filesz, header->p_offset, source->size);
+    const struct segment segment = {.address = header->p_paddr,
+                                    .memory_size = header->p_memsz,
+                                    .file_offset = header->p_offset,
+                                    .size = header->p_filesz};
+    return add_segment(image, source, &segment, err);
+}
+
+static enum mh_status check_entry(const struct mh_image *image, const struct source *source, struct mh_error *err)
+{
+    if (image->segment_count == 0)
+        return mh_fail(err, MH_ERR_IMAGE, "guest image '%s' has nothing to load", source->path);
+    for (size_t i = 0; i < image->segment_count; i++) {
+        if (image->entry >= image->segments[i].address &&
+            image->entry - image->segments[i].address < image->segments[i].memory_size)
+            return MH_OK;
+    }
+    return mh_fail(err, MH_ERR_IMAGE, "guest image '%s' starts at 0x%" PRIx64 ", where it loads nothing", source->path,
+                   image->entry);
+}
+
+static enum mh_status parse_elf(struct mh_image *image, const struct source *source, struct mh_error *err)
+{
+    Elf64_Ehdr header = {0};
+    Elf64_Phdr table[SEGMENTS_MAX] = {0};
+    if (source->size < sizeof header)
+        return mh_fail(err, MH_ERR_IMAGE, "guest image '%s' is truncated: %" PRIu64 " bytes hold no ELF header",
+                       source->path, source->size);
+    int error = read_at(source->fd, &header, sizeof header, 0);
+    if (error != 0)
+        return fail_read(source, error, err);
+    enum mh_status status = check_elf_kind(source, &header, err);
+    if (status != MH_OK)
+        return status;
+    uint64_t table_size = header.e_phnum * sizeof table[0];
+    if (header.e_phoff > source->size || table_size > source->size - header.e_phoff)
+        return mh_fail(err, MH_ERR_IMAGE, "guest image '%s' is truncated: its program headers lie behind its end",
+                       source->path);
+    error = read_at(source->fd, table, table_size, header.e_phoff);
+    if (error != 0)
+        return fail_read(source, error, err);
+    image->is_elf = true;
+    image->entry = header.e_entry;
+    for (unsigned i = 0; i < header.e_phnum && status == MH_OK; i++)
+        status = add_program_header(image, source, &table[i], err);
+    return status == MH_OK ? check_entry(image, source, err) : status;
+}
+
+static enum mh_status parse_image(struct mh_image *image, const struct source *source, struct mh_error *err)
+{
+    char magic[SELFMAG] = {0};
+    if (source->size >= sizeof magic) {
+        int error = read_at(source->fd, magic, sizeof magic, 0);
+        if (error != 0)
+            return fail_read(source, error, err);
+    }
+    if (memcmp(magic, ELFMAG, SELFMAG) == 0)
+        return parse_elf(image, source, err);
+    const struct segment whole = {.memory_size = source->size, .size = source->size};
+    return add_segment(image, source, &whole, err);
+}
+
+enum mh_status mh_image_load(const char *path, uint64_t ram_size, struct mh_image **image, struct mh_error *err)
+{
+    struct mh_image *loaded = calloc(1, sizeof *loaded);
+    struct segment *segments = calloc(SEGMENTS_MAX, sizeof *segments);
+    if (loaded == NULL || segments == NULL) {
+        free(loaded);
+        free(segments);
+        return mh_fail(err, MH_ERR_HOST, "no memory for guest image '%s'", path);
+    }
+    loaded->segments = segments;
+    struct source source = {.path = path, .fd = -1, .ram_size = ram_size};
+    enum mh_status status = open_source(&source, err);
+    if (status == MH_OK)
+        status = parse_image(loaded, &source, err);
+    if (status == MH_OK)
+        status = read_segments(loaded, &source, err);
+    if (source.fd >= 0)
+        close(source.fd);
+    if (status != MH_OK) {
+        mh_image_free(loaded);
+        return status;
+    }
+    loaded->path = realpath(path, NULL);
+    *image = loaded;
+    return MH_OK;
+}
+
+enum mh_status image_from_bytes(const uint8_t *bytes, size_t length, struct mh_image **image, struct mh_error *err)
+{
+    struct mh_image *made = calloc(1, sizeof *made);
+    struct segment *segment = calloc(1, sizeof *segment);
+    uint8_t *copy = malloc(length);
+    if (made == NULL || segment == NULL || copy == NULL) {
+        free(made);
+        free(segment);
+        free(copy);
+        return mh_fail(err, MH_ERR_HOST, "no memory for an image");
+    }
+    memcpy(copy, bytes, length);
+    *segment = (struct segment){.memory_size = length, .size = length, .bytes = copy};
+    *made = (struct mh_image){.segments = segment, .segment_count = 1};
+    *image = made;
+    return MH_OK;
+}
+
+void mh_image_free(struct mh_image *image)
+{
+    if (image == NULL)
+        return;
+    for (size_t i = 0; i < image->segment_count; i++)
+        free(image->segments[i].bytes);
+    free(image->segments);
+    free(image->path);
+    free(image);
+}
+
+const char *mh_image_path(const struct mh_image *image)
+{
+    return image->path;
+}
+
+bool mh_image_is_elf(const struct mh_image *image)
+{
+    return image->is_elf;
+}
+
+void image_place(const struct mh_image *image, const struct guest_ram *memory)
+{
+    for (size_t i = 0; i < image->segment_count; i++) {
+        const struct segment *segment = &image->segments[i];
+        uint8_t *to = ram_only_at(memory, mh_gpa_of(segment->address), segment->size);
+        if (to != NULL)
+            memcpy(to, segment->bytes, segment->size);
+    }
+}
+
+uint64_t image_entry(const struct mh_image *image)
+{
+    return image->entry;
+}

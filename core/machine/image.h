@@ -1,0 +1,17 @@
+/* Guest images: reading and checking them once, copying them into each machine's RAM. */
+#ifndef MH_CORE_LOADER_H
+#define MH_CORE_LOADER_H
+
+#include "ram/ram.h"
+#include "mh/vm.h"
+
+/* Copy the image into RAM, which is zeroed and as large as the image was checked for. */
+void image_place(const struct mh_image *image, const struct guest_ram *memory);
+
+/* An image of `length` bytes at hand, flat. MH_OK with *image set, or MH_ERR_HOST. */
+enum mh_status image_from_bytes(const uint8_t *bytes, size_t length, struct mh_image **image, struct mh_error *err);
+
+/* Where the guest begins. */
+uint64_t image_entry(const struct mh_image *image);
+
+#endif

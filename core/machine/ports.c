@@ -1,0 +1,153 @@
+#include "machine/ports.h"
+
+#include "machine/events.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+
+static void ports_answer_all_ones(const struct cpu_exit *exit)
+{
+    if (exit->is_in)
+        memset(exit->data, 0xff, (size_t)exit->width * exit->count);
+}
+
+/*
+ * Serial bytes gather only after this many cost an exit each: with KVM, asking for it is cheap but takes some
+ * milliseconds when the machine ends, about what this many exits cost. Short outputs never pay it.
+ */
+#define EXITS_BEFORE_GATHERING 1000u
+
+static void ports_gather_when_it_pays(struct mh_vm *vm)
+{
+    if (vm->cpu->ops->batch_port == NULL || vm->gathers_serial || ++vm->serial_exits < EXITS_BEFORE_GATHERING ||
+        vm->hooks.event != NULL)
+        return;
+    vm->gathers_serial = true;
+    vm->cpu->ops->batch_port(vm->cpu, MH_PORT_SERIAL, true);
+}
+
+/* Is there a reason to break off a wait for input? */
+static bool ports_must_leave(struct mh_vm *vm, const struct cpu_request *request)
+{
+    struct pollfd fds[8];
+    unsigned count = request->wake_count < 8 ? request->wake_count : 8;
+    if ((atomic_load(&vm->requests) & VM_REQUEST_STOP) != 0)
+        return true;
+    for (unsigned i = 0; i < count; i++)
+        fds[i] = (struct pollfd){.fd = request->wake_fds[i], .events = POLLIN};
+    return count > 0 && poll(fds, count, 0) > 0;
+}
+
+/* One byte for the guest. A kick that does not ask for a stop does not end the wait. */
+static int ports_read_serial(struct mh_vm *vm, const struct cpu_request *request, uint8_t *to)
+{
+    int result;
+    do {
+        result = serial_get(&vm->serial, &vm->input, to, request->wake_fds, request->wake_count);
+    } while (result == -EINTR && !ports_must_leave(vm, request));
+    return result;
+}
+
+static int ports_serve_serial(struct mh_vm *vm, const struct cpu_request *request, const struct cpu_exit *exit)
+{
+    if (exit->width != 1) {
+        vm_notice(vm, VM_NOTICE_SERIAL_WIDTH,
+                  "the serial port takes one byte at a time; a %u-byte access has no effect", exit->width);
+        ports_answer_all_ones(exit);
+        return 0;
+    }
+    if (!exit->is_in) {
+        serial_put(&vm->serial, exit->data, exit->count);
+        ports_gather_when_it_pays(vm);
+        return 0;
+    }
+    serial_flush(&vm->serial);
+    input_log_begin(&vm->input);
+    for (uint32_t i = 0; i < exit->count; i++) {
+        int result = ports_read_serial(vm, request, exit->data + i);
+        if (result < 0) {
+            input_log_unread(&vm->input, i);
+            return result;
+        }
+    }
+    return 0;
+}
+
+static uint32_t ports_word(const uint8_t *data)
+{
+    uint32_t word;
+    memcpy(&word, data, sizeof word);
+    return word;
+}
+
+/* Report the file call that this access completed, if it did. */
+static void ports_tell_file_call(struct mh_vm *vm, struct mh_stop *stop)
+{
+    struct mh_event event = {
+        .kind = MH_EVENT_FILE, .op = vm->file.made_op, .name = vm->file.made_name, .result = vm->file.made_result};
+    if (vm->file.made_op != 0)
+        events_tell(vm, &event, stop);
+    vm->file.made_op = 0;
+}
+
+static int ports_serve_file(struct mh_vm *vm, const struct cpu_exit *exit, struct mh_stop *stop)
+{
+    serial_flush(&vm->serial);
+    for (uint32_t i = 0; i < exit->count; i++) {
+        uint8_t *data = exit->data + (size_t)i * exit->width;
+        if (exit->width == 1 && exit->is_in)
+            file_port_in(&vm->file, &vm->input, data);
+        else if (exit->width == 1)
+            file_port_out(&vm->file, *data);
+        else if (exit->width == 4 && !exit->is_in)
+            file_port_call(&vm->file, &vm->ram, &vm->input, mh_gpa_of(ports_word(data)));
+        else {
+            vm_notice(vm, VM_NOTICE_FILE_WIDTH, "the file port has no %u-byte %s; it has no effect", exit->width,
+                      exit->is_in ? "IN" : "OUT");
+            ports_answer_all_ones(exit);
+            break;
+        }
+        ports_tell_file_call(vm, stop);
+    }
+    return 0;
+}
+
+static int ports_serve_nothing(struct mh_vm *vm, const struct cpu_exit *exit)
+{
+    serial_flush(&vm->serial);
+    vm_notice(vm, VM_NOTICE_OTHER_PORT, "no device is at port 0x%x: writes have no effect, reads return all ones",
+              exit->port);
+    ports_answer_all_ones(exit);
+    return 0;
+}
+
+static void ports_tell_access(struct mh_vm *vm, const struct cpu_exit *exit, struct mh_stop *stop)
+{
+    struct mh_event event = {.kind = MH_EVENT_PORT,
+                             .port = exit->port,
+                             .width = exit->width,
+                             .is_in = exit->is_in,
+                             .count = exit->count,
+                             .data = exit->data};
+    memcpy(&event.value, exit->data, exit->width);
+    events_tell(vm, &event, stop);
+}
+
+int ports_serve(struct mh_vm *vm, const struct cpu_request *request, const struct cpu_exit *exit, struct mh_stop *stop)
+{
+    int result = exit->port == MH_PORT_SERIAL ? ports_serve_serial(vm, request, exit)
+                 : exit->port == MH_PORT_FILE ? ports_serve_file(vm, exit, stop)
+                                              : ports_serve_nothing(vm, exit);
+    if (result == 0 && events_wanted(vm))
+        ports_tell_access(vm, exit, stop);
+    return result;
+}
+
+void ports_see_each_access(struct mh_vm *vm, uint16_t port)
+{
+    if (port != MH_PORT_SERIAL || !vm->gathers_serial)
+        return;
+    vm->cpu->ops->batch_port(vm->cpu, port, false);
+    vm->gathers_serial = false;
+}

@@ -1,0 +1,24 @@
+/* The report about a stop, for people: what happened, registers, code bytes, page walk. */
+#ifndef MH_CORE_MACHINE_REPORT_H
+#define MH_CORE_MACHINE_REPORT_H
+
+#include "machine/vm.h"
+
+/* Write the report of mh_vm_describe_stop(). */
+void report_stop(struct mh_vm *vm, const struct mh_stop *stop, void (*write)(void *, const char *, size_t),
+                 void *write_ctx);
+
+/* What happened alone, without the machine's state. */
+void report_stop_in_words(struct mh_vm *vm, const struct mh_stop *stop, mh_text_sink *sink, void *sink_ctx);
+
+/* The same without what a debugger shows better: registers and code. */
+void report_stop_briefly(struct mh_vm *vm, const struct mh_stop *stop, void (*write)(void *, const char *, size_t),
+                         void *write_ctx);
+
+/* Write all registers, as the report has them. */
+void report_registers(struct mh_vm *vm, void (*write)(void *, const char *, size_t), void *write_ctx);
+
+/* Write how the page tables translate an address, level by level. */
+void report_page_walk(struct mh_vm *vm, uint64_t address, void (*write)(void *, const char *, size_t), void *write_ctx);
+
+#endif

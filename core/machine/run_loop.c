@@ -1,0 +1,202 @@
+#include "machine/run_loop.h"
+
+#include "machine/events.h"
+#include "machine/faults.h"
+#include "machine/ports.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+const char *run_loop_exit_name(enum cpu_exit_kind kind)
+{
+    static const char *const names[CPU_EXIT_KINDS] = {
+        [CPU_EXIT_IO] = "port access",
+        [CPU_EXIT_HALT] = "hlt",
+        [CPU_EXIT_STEP] = "step",
+        [CPU_EXIT_BREAKPOINT] = "breakpoint",
+        [CPU_EXIT_WATCHPOINT] = "watchpoint",
+        [CPU_EXIT_FAULT_DELIVERED] = "exception delivered",
+        [CPU_EXIT_CR3_WRITTEN] = "cr3 written",
+        [CPU_EXIT_NO_MEMORY] = "memory without RAM",
+        [CPU_EXIT_TRIPLE_FAULT] = "triple fault",
+        [CPU_EXIT_COUNT_REACHED] = "instruction count reached",
+        [CPU_EXIT_KICKED] = "interrupted by the hypervisor",
+        [CPU_EXIT_ERROR] = "processor error",
+    };
+    return names[kind];
+}
+
+#define BATCH_MAX 256u
+
+/* Serial bytes that came without an exit of their own. */
+static void run_loop_take_batch(struct mh_vm *vm)
+{
+    uint8_t bytes[BATCH_MAX];
+    size_t count;
+    while ((count = vm->cpu->ops->take_batch(vm->cpu, bytes, sizeof bytes)) > 0) {
+        serial_put(&vm->serial, bytes, count);
+        events_batch(vm, bytes, count);
+    }
+}
+
+static void run_loop_enter(struct mh_vm *vm, const struct cpu_request *request, struct cpu_exit *exit)
+{
+    events_enter(vm);
+    vm->cpu->ops->run(vm->cpu, request, exit);
+    if (vm->gathers_serial)
+        run_loop_take_batch(vm);
+    vm->exits[exit->kind]++;
+    events_exit(vm, run_loop_exit_name(exit->kind));
+}
+
+static bool run_loop_stop(struct run_result *result, enum mh_stop_kind kind)
+{
+    result->stop.kind = kind;
+    return true;
+}
+
+static bool run_loop_stop_for_io(struct run_result *result, int error)
+{
+    result->stop.host_errno = -error;
+    return run_loop_stop(result, MH_STOP_IO_ERROR);
+}
+
+/* Was a catchpoint hit, or did the instruction end a step? Both stop after it. */
+static bool run_loop_instruction_done(struct mh_vm *vm, const struct cpu_request *request, struct run_result *result)
+{
+    if (result->stop.kind == MH_STOP_CAUGHT)
+        return true;
+    if (request->mode != CPU_STEP)
+        return false;
+    uint64_t rip = vm_rip(vm);
+    if (rip >= request->range_start && rip < request->range_end)
+        return false;
+    return run_loop_stop(result, MH_STOP_STEP);
+}
+
+static bool run_loop_io(struct mh_vm *vm, const struct cpu_request *request, const struct cpu_exit *exit,
+                        struct run_result *result)
+{
+    int error = ports_serve(vm, request, exit, &result->stop);
+    if (error == -EINTR) {
+        vm->cpu->ops->cancel_in(vm->cpu);
+        result->in_was_cancelled = true;
+        if ((atomic_load(&vm->requests) & VM_REQUEST_STOP) != 0)
+            return run_loop_stop(result, MH_STOP_INTERRUPTED);
+        result->end = RUN_KICKED;
+        return true;
+    }
+    if (error < 0)
+        return run_loop_stop_for_io(result, error);
+    if (result->stop.kind != MH_STOP_CAUGHT && request->mode != CPU_STEP)
+        return false; /* the next run() completes it */
+    vm->cpu->ops->finish_io(vm->cpu);
+    return run_loop_instruction_done(vm, request, result);
+}
+
+static bool run_loop_event(struct mh_vm *vm, const struct cpu_request *request, struct mh_event *event,
+                           struct run_result *result)
+{
+    events_tell(vm, event, &result->stop);
+    return run_loop_instruction_done(vm, request, result);
+}
+
+static bool run_loop_fault(struct mh_vm *vm, const struct cpu_request *request, const struct cpu_exit *exit,
+                           struct run_result *result)
+{
+    struct mh_event event = {.kind = MH_EVENT_FAULT, .vector = exit->vector, .handler = exit->handler};
+    return run_loop_event(vm, request, &event, result);
+}
+
+static bool run_loop_cr3(struct mh_vm *vm, const struct cpu_request *request, const struct cpu_exit *exit,
+                         struct run_result *result)
+{
+    struct mh_event event = {.kind = MH_EVENT_CR3, .old = exit->old_cr3, .now = exit->new_cr3};
+    return run_loop_event(vm, request, &event, result);
+}
+
+static bool run_loop_no_memory(const struct cpu_exit *exit, struct run_result *result)
+{
+    result->stop.physical = exit->physical;
+    result->stop.is_write = exit->is_write;
+    return run_loop_stop(result, MH_STOP_NO_MEMORY);
+}
+
+static bool run_loop_error(const struct cpu_exit *exit, struct run_result *result)
+{
+    snprintf(result->stop.text, sizeof result->stop.text, "%s", exit->text);
+    memcpy(result->stop.instruction, exit->instruction, exit->instruction_length);
+    result->stop.instruction_length = exit->instruction_length;
+    return run_loop_stop(result, exit->is_host_error ? MH_STOP_HOST_ERROR : MH_STOP_CPU_ERROR);
+}
+
+static bool run_loop_point(const struct cpu_exit *exit, enum mh_stop_kind kind, struct run_result *result)
+{
+    result->point = exit->point;
+    return run_loop_stop(result, kind);
+}
+
+static bool run_loop_kicked(struct mh_vm *vm, const struct cpu_request *request, struct run_result *result)
+{
+    serial_flush(&vm->serial);
+    if (request->wake_count == 0)
+        return false;
+    result->end = RUN_KICKED;
+    return true;
+}
+
+/* Serve one exit. True when the run ends, with *result filled in. */
+static bool run_loop_serve(struct mh_vm *vm, const struct cpu_request *request, const struct cpu_exit *exit,
+                           struct run_result *result)
+{
+    switch (exit->kind) {
+    case CPU_EXIT_IO:
+        return run_loop_io(vm, request, exit, result);
+    case CPU_EXIT_HALT:
+        return faults_take_from_stub(vm, &result->stop) || run_loop_stop(result, MH_STOP_HALTED);
+    case CPU_EXIT_STEP:
+    case CPU_EXIT_COUNT_REACHED:
+        return run_loop_stop(result, MH_STOP_STEP);
+    case CPU_EXIT_BREAKPOINT:
+        return run_loop_point(exit, MH_STOP_BREAKPOINT, result);
+    case CPU_EXIT_WATCHPOINT:
+        return run_loop_point(exit, MH_STOP_WATCHPOINT, result);
+    case CPU_EXIT_FAULT_DELIVERED:
+        return run_loop_fault(vm, request, exit, result);
+    case CPU_EXIT_CR3_WRITTEN:
+        return run_loop_cr3(vm, request, exit, result);
+    case CPU_EXIT_NO_MEMORY:
+        return run_loop_no_memory(exit, result);
+    case CPU_EXIT_TRIPLE_FAULT:
+        return run_loop_stop(result, MH_STOP_TRIPLE_FAULT);
+    case CPU_EXIT_KICKED:
+        return run_loop_kicked(vm, request, result);
+    case CPU_EXIT_ERROR:
+        return run_loop_error(exit, result);
+    }
+    return run_loop_stop(result, MH_STOP_CPU_ERROR);
+}
+
+void run_loop(struct mh_vm *vm, const struct cpu_request *request, struct run_result *result)
+{
+    struct cpu_request again = *request;
+    struct cpu_exit exit;
+    bool is_over = false;
+    *result = (struct run_result){.end = RUN_STOPPED, .stop.kind = MH_STOP_HALTED};
+    while (!is_over) {
+        if ((atomic_load(&vm->requests) & VM_REQUEST_STOP) != 0) {
+            vm->cpu->ops->finish_io(vm->cpu);
+            run_loop_stop(result, MH_STOP_INTERRUPTED);
+            break;
+        }
+        run_loop_enter(vm, &again, &exit);
+        again.step_off = false;
+        is_over = run_loop_serve(vm, request, &exit, result);
+        if (!is_over && vm->serial.error != 0 && vm->serial.error != EINTR)
+            is_over = run_loop_stop_for_io(result, -vm->serial.error);
+    }
+    serial_flush(&vm->serial);
+    if (vm->serial.error != 0 && vm->serial.error != EINTR && result->stop.kind == MH_STOP_HALTED)
+        run_loop_stop_for_io(result, -vm->serial.error);
+}

@@ -1,0 +1,30 @@
+/*
+ * The run loop: enter the guest, serve what it was left for, and enter it again, until something is a reason to stop.
+ * It is the same with and without a debugger. What a debugger wants is in the request; whether a stop is wanted is
+ * decided above.
+ */
+#ifndef MH_CORE_MACHINE_RUN_LOOP_H
+#define MH_CORE_MACHINE_RUN_LOOP_H
+
+#include "machine/vm.h"
+
+enum run_end {
+    RUN_STOPPED, /* *stop says why */
+    RUN_KICKED,  /* with wake descriptors only: one of them may be readable */
+};
+
+/* How a run ended, beyond what mh_stop tells. */
+struct run_result {
+    enum run_end end;
+    struct mh_stop stop;
+    unsigned point;        /* BREAKPOINT, WATCHPOINT: index into the armed points */
+    bool in_was_cancelled; /* rip is at an IN that waited for input, and has not begun */
+};
+
+/* Run the guest. Everything printed has been handed on when it returns. */
+void run_loop(struct mh_vm *vm, const struct cpu_request *request, struct run_result *result);
+
+/* What a kind of exit is called in statistics; one pointer for each name. */
+const char *run_loop_exit_name(enum cpu_exit_kind kind);
+
+#endif

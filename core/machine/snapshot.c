@@ -1,0 +1,133 @@
+#include "machine/snapshot.h"
+
+#include "devices/file_snapshot.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct snapshot {
+    struct mh_cpu_state cpu;
+    struct ram_snapshot *ram;
+    struct file_request request;
+    struct file_snapshot *files;
+    uint64_t input; /* place in the input log */
+};
+
+void snapshot_free(struct snapshot *snapshot)
+{
+    if (snapshot == NULL)
+        return;
+    ram_snapshot_free(snapshot->ram);
+    file_snapshot_free(snapshot->files);
+    free(snapshot);
+}
+
+uint64_t snapshot_rip(const struct snapshot *snapshot)
+{
+    return snapshot->cpu.general.rip;
+}
+
+size_t snapshot_pages(const struct snapshot *snapshot)
+{
+    return ram_snapshot_pages(snapshot->ram);
+}
+
+static enum mh_status snapshot_fail(struct mh_error *err, const char *what, int error)
+{
+    return mh_fail(err, MH_ERR_HOST, "%s: %s", what, strerror(error));
+}
+
+#define FILES_ROOM (256ull << 20)
+
+/* A guest that may write more than that needs room for one snapshot at least. */
+uint64_t snapshot_room(const struct mh_file_limits *limits)
+{
+    return limits->bytes_written > FILES_ROOM ? limits->bytes_written : FILES_ROOM;
+}
+
+static enum mh_status snapshot_take_files(struct mh_vm *vm, struct snapshot *snapshot, struct mh_error *err)
+{
+    int result = file_snapshot_take(&vm->file.store, &vm->snapshot_room, &snapshot->files);
+    if (result == -EFBIG)
+        return mh_fail(err, MH_ERR_RANGE,
+                       "the files of all snapshots would be more than %" PRIu64 " MB: monitor forget NAME drops one",
+                       snapshot_room(&vm->config.limits) >> 20);
+    return result < 0 ? snapshot_fail(err, "cannot copy the machine's files", -result) : MH_OK;
+}
+
+/* The first snapshot makes the processor track writes; until then every page counts as written. */
+static enum mh_status snapshot_collect_writes(struct mh_vm *vm, struct mh_error *err)
+{
+    if (vm->ram_base != NULL)
+        return vm->cpu->ops->collect_writes(vm->cpu, err);
+    return vm->cpu->ops->track_writes(vm->cpu, err);
+}
+
+static enum mh_status snapshot_fill(struct mh_vm *vm, struct snapshot *snapshot, struct mh_error *err)
+{
+    vm->cpu->ops->finish_io(vm->cpu);
+    enum mh_status status = vm->cpu->ops->save(vm->cpu, &snapshot->cpu, err);
+    if (status == MH_OK)
+        status = snapshot_collect_writes(vm, err);
+    if (status != MH_OK)
+        return status;
+    int result = ram_snapshot_take(&vm->ram_base, &vm->ram, &snapshot->ram);
+    if (result < 0)
+        return snapshot_fail(err, "cannot copy the machine's memory", -result);
+    status = snapshot_take_files(vm, snapshot, err);
+    if (status != MH_OK)
+        return status;
+    snapshot->request = vm->file.request;
+    snapshot->input = input_log_retain(&vm->input);
+    return MH_OK;
+}
+
+enum mh_status snapshot_take(struct mh_vm *vm, struct snapshot **snapshot, struct mh_error *err)
+{
+    if (vm->is_lost)
+        return mh_fail(err, MH_ERR_HOST, "there is no machine any more: restart it");
+    struct snapshot *made = aligned_alloc(alignof(struct snapshot), sizeof *made);
+    if (made == NULL)
+        return mh_fail(err, MH_ERR_HOST, "no memory for a snapshot");
+    memset(made, 0, sizeof *made);
+    enum mh_status status = snapshot_fill(vm, made, err);
+    if (status != MH_OK) {
+        snapshot_free(made);
+        return status;
+    }
+    *snapshot = made;
+    return MH_OK;
+}
+
+static enum mh_status snapshot_apply(struct mh_vm *vm, const struct snapshot *snapshot, struct mh_error *err)
+{
+    int result = file_snapshot_restore(&vm->file.store, snapshot->files);
+    if (result < 0)
+        return snapshot_fail(err, "cannot restore the machine's files", -result);
+    vm->file.request = snapshot->request;
+    vm->cpu->ops->finish_io(vm->cpu);
+    enum mh_status status = vm->cpu->ops->collect_writes(vm->cpu, err);
+    if (status != MH_OK)
+        return status;
+    ram_snapshot_restore(vm->ram_base, &vm->ram, snapshot->ram);
+    status = vm->cpu->ops->restore(vm->cpu, &snapshot->cpu, err);
+    if (status == MH_OK)
+        input_log_seek(&vm->input, snapshot->input);
+    return status;
+}
+
+enum mh_status snapshot_restore(struct mh_vm *vm, const struct snapshot *snapshot, struct mh_error *err)
+{
+    if (vm->is_lost)
+        return mh_fail(err, MH_ERR_RANGE, "there is no machine any more: restart it first");
+    if (!input_log_contains(&vm->input, snapshot->input))
+        return mh_fail(err, MH_ERR_RANGE, "the guest has read more than the %u MB of input that are kept since then",
+                       INPUT_LOG_MAX >> 20);
+    enum mh_status status = snapshot_apply(vm, snapshot, err);
+    vm->is_lost = status != MH_OK; /* what is half restored is no state of the guest's */
+    if (vm->hooks.relocated != NULL)
+        vm->hooks.relocated(vm->hooks.ctx);
+    return status;
+}

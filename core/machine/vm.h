@@ -1,0 +1,72 @@
+/* Everything a machine owns, and what the layers above hook into it. */
+#ifndef MH_CORE_MACHINE_VM_H
+#define MH_CORE_MACHINE_VM_H
+
+#include "cpu/cpu.h"
+#include "devices/file.h"
+#include "devices/input_log.h"
+#include "devices/serial.h"
+#include "machine/snapshot_list.h"
+#include "mh/vm.h"
+#include "ram/ram_snapshot.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* Things the person who runs the machine is told once. */
+enum vm_notice {
+    VM_NOTICE_SERIAL_WIDTH,
+    VM_NOTICE_FILE_WIDTH,
+    VM_NOTICE_OTHER_PORT,
+    VM_NOTICES,
+};
+
+/* The request word: what other threads want of a machine that runs. Each is set before the machine is kicked. */
+#define VM_REQUEST_STOP 1u /* mh_vm_request_stop(): end the run, for good */
+
+/* What a debugger's side adds to a machine. All members may be NULL. */
+struct vm_hooks {
+    void *ctx;
+    /* Something happened: is the machine to stop for it, with *text (one line, at most `size` bytes) as the reason? */
+    bool (*event)(void *ctx, const struct mh_event *event, char *text, size_t size);
+    /* The machine was put somewhere else: to its start or to a snapshot. */
+    void (*relocated)(void *ctx);
+    void (*destroy)(void *ctx);
+};
+
+struct mh_vm {
+    struct mh_vm_config config;
+    struct mh_host *host;
+    struct guest_ram ram;
+    struct cpu *cpu;
+    pthread_t thread; /* the thread that created the machine and runs it */
+    struct serial serial;
+    struct file_port file;
+    struct input_log input;
+    atomic_uint requests;   /* VM_REQUEST_* */
+    atomic_bool wants_kicks; /* other threads should kick at every tick: the guest waits, or runs beside a debugger */
+    bool is_lost;           /* a restart or a restore failed half-way: the machine must not run */
+    unsigned serial_exits;  /* exits for single serial bytes; enough of them make gathering pay */
+    bool gathers_serial;
+    bool noticed[VM_NOTICES];
+    uint64_t exits[CPU_EXIT_KINDS];
+    struct vm_hooks hooks;
+    struct ram_snapshot *ram_base; /* see ram_snapshot.h; NULL before the first snapshot */
+    struct snapshot_list snapshots;
+    uint64_t snapshot_room; /* bytes of files that snapshots may have beyond those they have */
+};
+
+/* Put the machine back to its start; breakpoints and snapshots stay. MH_OK, or MH_ERR_HOST and the machine is lost. */
+enum mh_status vm_restart(struct mh_vm *vm, struct mh_error *err);
+
+/* Print a notice of this kind, the first time only. */
+void vm_notice(struct mh_vm *vm, enum vm_notice kind, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* The general or system registers. False when the processor does not give them; *regs is undefined then. */
+bool vm_read_regs(struct mh_vm *vm, unsigned groups, struct mh_x86_regs *regs);
+/* The processor that runs the guest just now: "kvm" or "soft". */
+const char *vm_processor(const struct mh_vm *vm);
+/* rip; 0 when the processor does not give it. */
+uint64_t vm_rip(struct mh_vm *vm);
+
+#endif
