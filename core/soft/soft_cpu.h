@@ -121,6 +121,11 @@ struct soft_cpu {
 
     uint64_t instructions;   /* retired */
 
+    /* soft_simd_state.c: the guest's MXCSR is in the host's register until soft_simd_leave(); what CPUID offers */
+    bool mxcsr_is_loaded;
+    uint32_t host_mxcsr;
+    uint32_t simd_features;
+
     /* the current run */
     struct soft_fault fault;
     struct cpu_exit *exit;
@@ -232,6 +237,21 @@ bool soft_page_has_points(const struct soft_cpu *cpu, uint64_t address);
 
 /* Something `attention` and `user` depend on has changed: RFLAGS.TF, shadow, DR7, CS. */
 void soft_update_attention(struct soft_cpu *cpu);
+
+/* ---- soft_simd_state.c, soft_xsave.c ---- */
+
+/*
+ * SSE and AVX instructions leave the guest's MXCSR in the host's register. At the end of each run, and before anything
+ * outside of instruction handlers looks at cpu->xsave, give the host its own back and bring cpu->xsave up to date.
+ */
+void soft_simd_leave(struct soft_cpu *cpu);
+
+/* cpu->xsave came from elsewhere: put initial values where its header's XSTATE_BV has no bit, and set all of the bits. */
+void soft_xsave_loaded(struct soft_cpu *cpu);
+
+/* XINUSE (Intel SDM volume 1, 13.6), as XGETBV with ECX=1 returns it: the components that are not in their initial
+ * state. */
+uint64_t soft_xinuse(const struct soft_cpu *cpu);
 
 /* ---- soft_fault.c: raising and delivering exceptions ---- */
 
