@@ -227,6 +227,9 @@ bool soft_blocks_create(struct soft_cpu *cpu); /* false: no memory */
 void soft_blocks_destroy(struct soft_cpu *cpu);
 /* Guest-physical page number `page` (in the order of ram.host) is written: drop what was decoded from it. */
 void soft_blocks_drop_page(struct soft_cpu *cpu, size_t page);
+/* The same for [offset, offset + length) of it only: what lies beside decoded instructions does not drop them. This is
+ * what the slow path of a guest's write calls; soft_blocks_has_page() tells afterwards whether any are left. */
+void soft_blocks_write(struct soft_cpu *cpu, size_t page, unsigned offset, unsigned length);
 void soft_blocks_drop_all(struct soft_cpu *cpu);
 bool soft_blocks_has_page(const struct soft_cpu *cpu, size_t page);
 
