@@ -40,13 +40,14 @@ struct cpu_point {
     enum cpu_point_kind kind;
     uint64_t address; /* guest-virtual */
     uint64_t length;  /* bytes, at least 1; an execute point counts for the first byte of an instruction only */
+    bool in_register; /* EXECUTE: best in a debug register, where the guest cannot overwrite it */
 };
 
 /* ---- running ---- */
 
 enum cpu_run_mode {
     CPU_RUN,   /* until something stops it */
-    CPU_STEP,  /* one instruction; of a repeated string instruction, one repetition */
+    CPU_STEP,  /* one instruction; of a repeated string instruction, one repetition; then on, while rip is in a range */
     CPU_UNTIL, /* until cpu_instructions() is `until` */
 };
 
@@ -57,7 +58,12 @@ enum cpu_run_mode {
 struct cpu_request {
     enum cpu_run_mode mode;
     uint64_t until;  /* CPU_UNTIL */
+    /* CPU_STEP: while rip is in [range_start, range_end) after an instruction, step on. Empty for a single step. */
+    uint64_t range_start, range_end;
     unsigned report; /* CPU_REPORT_* */
+    /* Return CPU_EXIT_KICKED soon after one of these descriptors becomes readable: a debugger sent something. */
+    const int *wake_fds;
+    unsigned wake_count;
 };
 
 enum cpu_exit_kind {
@@ -106,6 +112,7 @@ struct cpu_exit {
     uint8_t instruction[CPU_INSTRUCTION_MAX]; /* the bytes it could not execute, ... */
     uint8_t instruction_length;               /* ... 0: not known */
     bool is_unsupported; /* another processor may be able to execute the instruction at rip; state is as before it */
+    bool is_host_error;  /* the host failed, not the guest */
 };
 
 struct cpu;
@@ -122,7 +129,8 @@ struct cpu_ops {
     /* Forget the IN of the last CPU_EXIT_IO: rip is at it, and it has not begun. */
     void (*cancel_in)(struct cpu *cpu);
 
-    /* Any thread: make the cpu_run() that goes on, or else the next one, return CPU_EXIT_KICKED soon. */
+    /* Any thread: make the run() that goes on, or else the next one, return CPU_EXIT_KICKED soon. The caller sends
+     * MH_KICK_SIGNAL to the machine's thread right after. */
     void (*kick)(struct cpu *cpu);
 
     /* Read or write the parts named by `groups` (MH_REGS_*). On error *regs is undefined (read), or a part refused with
@@ -152,10 +160,14 @@ struct cpu_ops {
      * processor cannot count. */
     bool (*instructions)(const struct cpu *cpu, uint64_t *count);
 
-    /* Optional: let bytes written to `port` gather, to be taken by the next collect; see cpu_batch_port(). */
-    bool (*batch_port)(struct cpu *cpu, uint16_t port, bool on);
-    /* Bytes gathered, at most `room`; returns how many. */
+    /* Optional, all three or none: let single bytes that the guest writes to `port` gather instead of leaving it for
+     * each. Take them after every run(): at most `room`, returns how many. Is there any? Any thread. */
+    void (*batch_port)(struct cpu *cpu, uint16_t port, bool on);
     size_t (*take_batch)(struct cpu *cpu, uint8_t *to, size_t room);
+    bool (*has_batch)(const struct cpu *cpu);
+
+    /* Optional: the processor that runs the guest just now, for statistics: "kvm" or "soft". NULL: `name`. */
+    const char *(*current_name)(const struct cpu *cpu);
 };
 
 struct cpu {
