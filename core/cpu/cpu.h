@@ -4,13 +4,15 @@
  *
  * Rules that every implementation keeps:
  *
- * 1. A point at the address where cpu_run() starts does not fire for that first instruction.
- * 2. When cpu_run() has returned, registers and RAM are architectural: no patch is visible, and no access is half done
- *    but that of a CPU_EXIT_IO, which cpu_finish_io() completes or cpu_cancel_in() takes back.
+ * 1. With request.step_off, the first instruction is executed whatever point lies at it, and before any kick is heard.
+ *    Without, an execute point at the address where run() starts fires at once. After a pending access was completed the
+ *    next instruction counts as arrived at, so step_off does not apply to it.
+ * 2. When run() has returned, registers and RAM are architectural: no patch is visible, and no access is half done
+ *    but that of a CPU_EXIT_IO, which finish_io() completes or cancel_in() takes back.
  * 3. A processor serves no device.
  * 4. Errors carry text.
  *
- * All functions but cpu_kick() belong to the thread that runs the machine.
+ * All functions but kick() and has_batch() belong to the thread that runs the machine.
  */
 #ifndef MH_CORE_CPU_CPU_H
 #define MH_CORE_CPU_CPU_H
@@ -48,7 +50,7 @@ struct cpu_point {
 enum cpu_run_mode {
     CPU_RUN,   /* until something stops it */
     CPU_STEP,  /* one instruction; of a repeated string instruction, one repetition; then on, while rip is in a range */
-    CPU_UNTIL, /* until cpu_instructions() is `until` */
+    CPU_UNTIL, /* until instructions() is `until` */
 };
 
 /* What to leave the guest for that it does not have to be left for. */
@@ -60,6 +62,7 @@ struct cpu_request {
     uint64_t until;  /* CPU_UNTIL */
     /* CPU_STEP: while rip is in [range_start, range_end) after an instruction, step on. Empty for a single step. */
     uint64_t range_start, range_end;
+    bool step_off;   /* rule 1 */
     unsigned report; /* CPU_REPORT_* */
     /* Return CPU_EXIT_KICKED soon after one of these descriptors becomes readable: a debugger sent something. */
     const int *wake_fds;
@@ -77,7 +80,7 @@ enum cpu_exit_kind {
     CPU_EXIT_NO_MEMORY,       /* the instruction at rip needs a physical address that has no memory */
     CPU_EXIT_TRIPLE_FAULT,    /* registers are as at the instruction that led to it, where the processor knows them */
     CPU_EXIT_COUNT_REACHED,   /* CPU_UNTIL */
-    CPU_EXIT_KICKED,          /* cpu_kick(), between two instructions */
+    CPU_EXIT_KICKED,          /* kick(), between two instructions */
     CPU_EXIT_ERROR,           /* the processor cannot go on; `text` says why */
 };
 
@@ -86,14 +89,14 @@ enum cpu_exit_kind {
 struct cpu_exit {
     enum cpu_exit_kind kind;
 
-    /* IO: `count` accesses of `width` bytes each at `data`, which an IN is to fill before cpu_finish_io() */
+    /* IO: `count` accesses of `width` bytes each at `data`, which an IN is to fill before it is completed */
     uint16_t port;
     uint8_t width;
     bool is_in;
     uint32_t count;
     uint8_t *data;
 
-    /* BREAKPOINT, WATCHPOINT: index into the array given to cpu_arm() */
+    /* BREAKPOINT, WATCHPOINT: index into the array given to arm() */
     unsigned point;
 
     /* FAULT_DELIVERED */
