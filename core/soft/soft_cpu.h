@@ -80,8 +80,9 @@ struct soft_fault {
     bool has_error_code;
     uint32_t error_code;
     uint64_t address; /* of a page fault: CR2 */
-    bool is_software; /* INT n, INT3, INTO: rip to push is behind the instruction, DPL is checked */
-    bool is_trap;     /* rip to push is cpu->rip as it is (single step, data breakpoint) */
+    bool is_software; /* INT n, INT3: DPL is checked, and another fault during delivery is no double fault */
+    bool is_trap;     /* RF is pushed as it is (single step, data breakpoint, INT1) */
+    uint8_t length;   /* of INT n, INT3, INT1: rip to push is behind them, and their delivery retires them */
     uint64_t dr6;     /* of a debug exception: bits to set */
 };
 
