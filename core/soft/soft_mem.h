@@ -42,6 +42,9 @@ void soft_tlb_flush_page(struct soft_cpu *cpu, uint64_t address);
 /* From now on writes to this page (in the order of ram.host) must be noticed: code was decoded from it. */
 void soft_mem_protect_code(struct soft_cpu *cpu, size_t page);
 
+/* RFLAGS.AC, CR0.AM or CR4.SMAP may have changed: soft_update_attention() calls this. */
+void soft_mem_update_mode(struct soft_cpu *cpu);
+
 /* The direct way, which almost all accesses take; `type` is one of the unsigned integer types. */
 #define SOFT_MEM_INLINE(bits)                                                                                          \
     static inline bool soft_read##bits(struct soft_cpu *cpu, unsigned segment, uint64_t address, uint##bits##_t *to)   \
