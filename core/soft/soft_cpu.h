@@ -136,18 +136,19 @@ struct soft_cpu {
     atomic_uint attention;
 
     /* a port access that left the guest (soft_io.c) */
-    const struct soft_insn *io_insn;
+    bool io_pending;
     struct soft_insn io_insn_copy;
     uint8_t io_data[8];
 
-    bool io_pending;
-
     /* what the next run begins with, or the instruction before rip leaves behind (soft_run.c) */
     struct mh_x86_pending pending;
-    bool repeating;   /* rip is at a string instruction that has been begun: no breakpoint fires again */
-    bool trap_now;    /* SYSCALL or SYSRET left RFLAGS.TF set: the trap comes before another instruction is executed */
+    bool repeating; /* rip is at a string instruction that has been begun: no breakpoint fires again */
+    /* SYSCALL and SYSRET set this when RFLAGS.TF was or is set: theirs decides whether they are followed by a trap; of
+     * all other instructions it is the TF of before. */
+    bool traps_by_new_tf;
     bool cr3_written; /* soft_note_cr3() */
     uint64_t old_cr3;
+    uint64_t wake_at; /* at this count of instructions the descriptors that end a run are looked at again */
 
     /* points (soft_points.c), and the guest's own (soft_debug.c) */
     const struct cpu_point *points;
@@ -162,9 +163,8 @@ struct soft_cpu {
     /* memory (soft_mem.c, soft_walk.c) */
     enum soft_result mem_result;
     uint64_t physical_mask; /* address bits of a page table's entry that exist */
-    bool has_1g_pages, is_amd;
-    uint8_t access_mode; /* what RFLAGS.AC meant when the TLB was filled */
-    bool tlb_has_large;  /* since the last flush, entries were made from pages of 2 MB or 1 GB */
+    uint8_t access_mode;    /* what RFLAGS.AC meant when the TLB was filled */
+    bool tlb_has_large;     /* since the last flush, entries were made from pages of 2 MB or 1 GB */
     uint64_t table_pages[(RAM_PAGES_MAX + 63) / 64]; /* used as page tables since the last flush */
 
     bool tracks_writes;
@@ -175,7 +175,7 @@ struct soft_cpu {
 
 /* cpu->attention */
 #define SOFT_ATTENTION_KICK 1u   /* cpu_kick() */
-#define SOFT_ATTENTION_TRAP 2u   /* RFLAGS.TF or RF is set, or cpu->trap_now */
+#define SOFT_ATTENTION_TRAP 2u   /* RFLAGS.TF or RF is set, or cpu->traps_by_new_tf */
 #define SOFT_ATTENTION_SHADOW 4u /* cpu->shadow is not 0 */
 #define SOFT_ATTENTION_WATCH 8u  /* cpu->watch_hit, or a breakpoint of the guest's debug registers was touched */
 #define SOFT_ATTENTION_CR3 16u   /* cpu->cr3_written */

@@ -31,8 +31,8 @@ bool soft_read_system(struct soft_cpu *cpu, uint64_t address, void *to, unsigned
 bool soft_write_system(struct soft_cpu *cpu, uint64_t address, const void *from, unsigned length);
 
 /*
- * Translate for an instruction fetch. *host is the address of the page's first byte in this process, *page its number in
- * the order of ram.host. False as above (a fault has its address and error code).
+ * Translate for an instruction fetch. *host is the address of the page's first byte in this process, *page its number
+ * in the order of ram.host. False as above (a fault has its address and error code).
  */
 bool soft_fetch_page(struct soft_cpu *cpu, uint64_t address, const uint8_t **host, size_t *page);
 

@@ -1,7 +1,7 @@
 /*
  * The debugger's points are a set without a limit: a hash of addresses and one of pages for execute points, and a list
- * of watched ranges sorted by address. The index is built when points are armed, refers to the caller's array, and costs
- * nothing while there are none. Where several points apply, the one with the lowest index is reported.
+ * of watched ranges sorted by address. The index is built when points are armed, refers to the caller's array, and
+ * costs nothing while there are none. Where several points apply, the one with the lowest index is reported.
  */
 #include "soft_points.h"
 
@@ -133,8 +133,7 @@ void soft_points_free(struct soft_cpu *cpu)
     cpu->point_count = 0;
 }
 
-enum mh_status soft_points_arm(struct soft_cpu *cpu, const struct cpu_point *points, size_t count,
-                               struct mh_error *err)
+enum mh_status soft_points_arm(struct soft_cpu *cpu, const struct cpu_point *points, size_t count, struct mh_error *err)
 {
     soft_points_free(cpu);
     soft_tlb_flush(cpu); /* its entries say which pages are watched */

@@ -38,16 +38,7 @@ struct walk {
 
 void soft_walk_init(struct soft_cpu *cpu)
 {
-    uint32_t result[4];
-    x86_cpuid_query(cpu->cpuid, 0x80000008, 0, result);
-    unsigned bits = result[0] & 0xff;
-    if (bits == 0 || bits > PHYSICAL_BITS_MAX)
-        bits = bits == 0 ? 36 : PHYSICAL_BITS_MAX;
-    cpu->physical_mask = ((1ull << bits) - 1) & ~0xfffull;
-    x86_cpuid_query(cpu->cpuid, 0x80000001, 0, result);
-    cpu->has_1g_pages = (result[3] >> 26 & 1) != 0;
-    x86_cpuid_query(cpu->cpuid, 0, 0, result);
-    cpu->is_amd = result[1] == 0x68747541; /* "Auth" */
+    cpu->physical_mask = ((1ull << cpu->cpuid->physical_bits) - 1) & ~0xfffull;
 }
 
 static bool walk_fault(struct soft_cpu *cpu, uint64_t address, const struct soft_access *access, uint32_t error)
@@ -93,9 +84,9 @@ static uint64_t reserved_bits(const struct soft_cpu *cpu, unsigned level, bool i
     uint64_t bits = ((1ull << PHYSICAL_BITS_MAX) - 1) & ~0xfffull & ~cpu->physical_mask;
     if ((cpu->efer & MH_EFER_NXE) == 0)
         bits |= PAGING_NX;
-    if (level == LEVEL_PML4 || (level == LEVEL_PDPT && !cpu->has_1g_pages))
+    if (level == LEVEL_PML4 || (level == LEVEL_PDPT && !x86_cpuid_has(cpu->cpuid, X86_FEATURE_PAGE_1G)))
         bits |= PAGING_LARGE;
-    if (cpu->is_amd && (level == LEVEL_PML4 || (level == LEVEL_PDPT && !is_leaf)))
+    if (cpu->cpuid->is_amd && (level == LEVEL_PML4 || (level == LEVEL_PDPT && !is_leaf)))
         bits |= ENTRY_GLOBAL;
     if (is_leaf && level == LEVEL_PD)
         bits |= 0x1fe000; /* below the address, above PAT */
