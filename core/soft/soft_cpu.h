@@ -281,6 +281,10 @@ uint64_t soft_xinuse(const struct soft_cpu *cpu);
 enum soft_result soft_raise(struct soft_cpu *cpu, uint8_t vector);
 enum soft_result soft_raise_error(struct soft_cpu *cpu, uint8_t vector, uint32_t error_code);
 
+/* The instruction at rip asks for what this processor does not have: fill in cpu->exit, of kind CPU_EXIT_ERROR, with
+ * `text`; returns SOFT_EXIT. */
+enum soft_result soft_unsupported(struct soft_cpu *cpu, const struct soft_insn *insn, const char *text);
+
 enum soft_delivery {
     SOFT_DELIVERED,    /* rip is at the handler */
     SOFT_TRIPLE_FAULT, /* registers are as before */
@@ -289,7 +293,7 @@ enum soft_delivery {
 
 /*
  * Deliver cpu->fault through the guest's IDT, with whatever exceptions that raises, up to a triple fault.
- * cpu->fault.vector is the vector that was delivered in the end.
+ * cpu->fault.vector is the vector that was delivered in the end. INT n, INT3 and INT1 are retired when it is theirs.
  */
 enum soft_delivery soft_deliver(struct soft_cpu *cpu);
 
