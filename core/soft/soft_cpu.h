@@ -25,7 +25,9 @@ enum soft_result {
     SOFT_JUMP,   /* done; rip is set, or something changed that decoded code depends on */
     SOFT_REPEAT, /* one repetition of a string instruction is done, rip stays */
     SOFT_FAULT,  /* nothing was changed; cpu->fault says what to deliver */
-    SOFT_EXIT,   /* nothing was changed; cpu->exit says why the guest has to be left */
+    /* nothing was changed; cpu->exit says why the guest has to be left. HLT sets exit->instruction_length to its own:
+     * soft_run.c retires it */
+    SOFT_EXIT,
 };
 
 /* Executes one instruction. cpu->rip is the instruction's own address while it runs. */
@@ -231,8 +233,9 @@ enum soft_result soft_exec_one(struct soft_cpu *cpu);
 
 /*
  * Execute until cpu->instructions is `until`, cpu->attention is not 0, the next instruction lies on a page with execute
- * points (soft_page_has_points()), or an instruction results in SOFT_FAULT or SOFT_EXIT. Returns that result, SOFT_NEXT
- * otherwise. At least one instruction is executed unless one of these holds at the start.
+ * points (soft_page_has_points()), or an instruction results in SOFT_FAULT or SOFT_EXIT. Returns that result,
+ * SOFT_REPEAT when it stopped between two repetitions of a string instruction, SOFT_NEXT otherwise. At least one
+ * instruction is executed unless one of these holds at the start.
  */
 enum soft_result soft_exec_many(struct soft_cpu *cpu, uint64_t until);
 
