@@ -100,13 +100,20 @@ struct soft_tlb_entry {
 struct soft_block_cache; /* soft_block.h */
 struct soft_point_index; /* soft_points.c */
 
+#define SOFT_SLOT_ZERO MH_GPR_COUNT        /* always 0: no base, no index */
+#define SOFT_SLOT_PAGE (MH_GPR_COUNT + 1u) /* linear address of the page that soft_exec_many() is in */
+#define SOFT_SLOTS (MH_GPR_COUNT + 2u)
+
 struct soft_cpu {
     struct cpu cpu; /* first: what the layers above hold */
     struct guest_ram *ram;
     const struct x86_cpuid *cpuid;
 
     /* registers */
-    uint64_t gpr[MH_GPR_COUNT];
+    union {
+        uint64_t gpr[MH_GPR_COUNT];
+        uint64_t slots[SOFT_SLOTS]; /* the same, and what soft_exec.c adds up to addresses as if it were registers */
+    };
     uint64_t rip;
     /* RFLAGS without the six arithmetic flags, which are computed from the last result when they are asked for: see
      * soft_flags.h */

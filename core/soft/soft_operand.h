@@ -3,6 +3,7 @@
 #define MH_CORE_SOFT_SOFT_OPERAND_H
 
 #include "soft_mem.h"
+#include "soft_walk.h"
 
 static inline uint64_t soft_truncate(uint64_t value, unsigned size)
 {
@@ -13,11 +14,6 @@ static inline uint64_t soft_sign_extend(uint64_t value, unsigned size)
 {
     const unsigned unused = 64 - 8 * size;
     return (uint64_t)((int64_t)(value << unused) >> unused);
-}
-
-static inline bool soft_is_canonical(uint64_t address)
-{
-    return (uint64_t)((int64_t)(address << 16) >> 16) == address;
 }
 
 /* Byte registers 4 to 7 are ah, ch, dh and bh without REX. */
