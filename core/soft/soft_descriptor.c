@@ -42,15 +42,26 @@ enum soft_result soft_read_upper_half(struct soft_cpu *cpu, struct soft_descript
 /* Byte 5 of a descriptor holds its type. */
 #define TYPE_BYTE 5u
 
+/* Set a bit of the descriptor's type, in memory and in `segment`. */
+static enum soft_result set_type_bit(struct soft_cpu *cpu, struct soft_descriptor *descriptor, uint16_t bit)
+{
+    const uint8_t type = (uint8_t)(descriptor->segment.attributes | bit);
+    if (!soft_write_system(cpu, descriptor->address + TYPE_BYTE, &type, sizeof type))
+        return soft_mem_result(cpu);
+    descriptor->segment.attributes |= bit;
+    return SOFT_NEXT;
+}
+
 enum soft_result soft_mark_accessed(struct soft_cpu *cpu, struct soft_descriptor *descriptor)
 {
     if (descriptor->segment.attributes & X86_SEGMENT_ACCESSED)
         return SOFT_NEXT;
-    const uint8_t type = (uint8_t)(descriptor->segment.attributes | X86_SEGMENT_ACCESSED);
-    if (!soft_write_system(cpu, descriptor->address + TYPE_BYTE, &type, sizeof type))
-        return soft_mem_result(cpu);
-    descriptor->segment.attributes |= X86_SEGMENT_ACCESSED;
-    return SOFT_NEXT;
+    return set_type_bit(cpu, descriptor, X86_SEGMENT_ACCESSED);
+}
+
+enum soft_result soft_mark_busy(struct soft_cpu *cpu, struct soft_descriptor *descriptor)
+{
+    return set_type_bit(cpu, descriptor, X86_TSS_AVAILABLE ^ X86_TSS_BUSY);
 }
 
 void soft_load_null(struct soft_cpu *cpu, enum mh_seg which, uint16_t selector)

@@ -55,6 +55,9 @@ enum soft_result soft_read_upper_half(struct soft_cpu *cpu, struct soft_descript
 /* Set the accessed bit of a code or data descriptor, in memory and in `segment`. */
 enum soft_result soft_mark_accessed(struct soft_cpu *cpu, struct soft_descriptor *descriptor);
 
+/* The same for the busy bit of an available TSS. */
+enum soft_result soft_mark_busy(struct soft_cpu *cpu, struct soft_descriptor *descriptor);
+
 /* Loading a null selector into a segment register other than CS. */
 void soft_load_null(struct soft_cpu *cpu, enum mh_seg which, uint16_t selector);
 

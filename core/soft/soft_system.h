@@ -37,7 +37,7 @@ enum soft_result soft_load_cr0(struct soft_cpu *cpu, const struct soft_insn *ins
 /* The memory forms of 0F 01, and SMSW and LMSW in both forms. */
 soft_handler soft_sgdt, soft_sidt, soft_lgdt, soft_lidt, soft_smsw, soft_lmsw, soft_invlpg;
 
-/* ---- soft_counters.c ---- */
+/* ---- soft_cpuid.c ---- */
 soft_handler soft_op_xgetbv, soft_op_xsetbv;
 
 /* ---- for handlers ---- */
