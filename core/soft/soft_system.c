@@ -13,9 +13,9 @@
 /* soft_run.c retires it, and leaves the guest behind it. */
 enum soft_result soft_op_hlt(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
-    (void)insn;
     if (soft_is_unprivileged(cpu))
         return soft_gp0(cpu);
+    cpu->exit->instruction_length = insn->length;
     cpu->exit->kind = CPU_EXIT_HALT;
     return SOFT_EXIT;
 }
