@@ -11,6 +11,7 @@
 #define MH_CORE_SOFT_SOFT_CPU_H
 
 #include "cpu/cpu.h"
+#include "soft/soft.h"
 #include "x86/cpuid.h"
 
 #include <stdatomic.h>
@@ -24,7 +25,9 @@ enum soft_result {
     SOFT_JUMP,   /* done; rip is set, or something changed that decoded code depends on */
     SOFT_REPEAT, /* one repetition of a string instruction is done, rip stays */
     SOFT_FAULT,  /* nothing was changed; cpu->fault says what to deliver */
-    SOFT_EXIT,   /* nothing was changed; cpu->exit says why the guest has to be left */
+    /* nothing was changed; cpu->exit says why the guest has to be left. HLT sets exit->instruction_length to its own:
+     * soft_run.c retires it */
+    SOFT_EXIT,
 };
 
 /* Executes one instruction. cpu->rip is the instruction's own address while it runs. */
@@ -34,10 +37,10 @@ typedef enum soft_result soft_handler(struct soft_cpu *cpu, const struct soft_in
 
 /* Prefixes. */
 #define SOFT_PREFIX_LOCK 1u
-#define SOFT_PREFIX_REP 2u     /* F3 */
-#define SOFT_PREFIX_REPNE 4u   /* F2 */
-#define SOFT_PREFIX_OPSIZE 8u  /* 66 */
-#define SOFT_PREFIX_REX 16u    /* any REX: spl, bpl, sil, dil in place of ah to bh */
+#define SOFT_PREFIX_REP 2u    /* F3 */
+#define SOFT_PREFIX_REPNE 4u  /* F2 */
+#define SOFT_PREFIX_OPSIZE 8u /* 66 */
+#define SOFT_PREFIX_REX 16u   /* any REX: spl, bpl, sil, dil in place of ah to bh */
 #define SOFT_PREFIX_VEX 32u
 
 /* Opcode maps. */
@@ -51,26 +54,26 @@ enum soft_map {
 /* A decoded instruction. */
 struct soft_insn {
     soft_handler *run;
-    uint16_t code;         /* how soft_exec.c dispatches it */
-    uint8_t length;        /* bytes, 1 to 15 */
-    uint8_t map;           /* enum soft_map */
-    uint8_t opcode;        /* its last byte */
-    uint8_t modrm;         /* as it is encoded */
-    uint8_t prefixes;      /* SOFT_PREFIX_* */
-    uint8_t operand_size;  /* bytes: 1, 2, 4 or 8; for SSE and AVX the size of a general register */
-    uint8_t address_size;  /* bytes: 4 or 8 */
-    uint8_t reg, rm;       /* with the bits of REX or VEX; rm is meaningless with a memory operand */
-    bool has_memory;       /* ModRM names memory: base, index, scale, disp below */
+    uint16_t code;        /* how soft_exec.c dispatches it */
+    uint8_t length;       /* bytes, 1 to 15 */
+    uint8_t map;          /* enum soft_map */
+    uint8_t opcode;       /* its last byte */
+    uint8_t modrm;        /* as it is encoded */
+    uint8_t prefixes;     /* SOFT_PREFIX_* */
+    uint8_t operand_size; /* bytes: 1, 2, 4 or 8; for SSE and AVX the size of a general register */
+    uint8_t address_size; /* bytes: 4 or 8 */
+    uint8_t reg, rm;      /* with the bits of REX or VEX; rm is meaningless with a memory operand */
+    bool has_memory;      /* ModRM names memory: base, index, scale, disp below */
     bool rip_relative;
-    uint8_t base, index;   /* general registers or SOFT_NO_REGISTER */
-    uint8_t scale;         /* shift: 0 to 3 */
-    uint8_t segment;       /* enum mh_seg: the one that applies, after override and default (MH_DS, MH_SS, MH_FS, ...) */
-    bool rex_w;            /* REX.W or VEX.W */
-    uint8_t vvvv;          /* VEX: the second source register */
-    bool vex_256;          /* VEX.L */
+    uint8_t base, index; /* general registers or SOFT_NO_REGISTER */
+    uint8_t scale;       /* shift: 0 to 3 */
+    uint8_t segment;     /* enum mh_seg: the one that applies, after override and default (MH_DS, MH_SS, MH_FS, ...) */
+    bool rex_w;          /* REX.W or VEX.W */
+    uint8_t vvvv;        /* VEX: the second source register */
+    bool vex_256;        /* VEX.L */
     int32_t displacement;
-    uint64_t immediate;    /* sign-extended where the instruction extends it; of ENTER both, the second in bits 16 up */
-    const void *data;      /* the handler's own, e.g. the code that executes it on the host */
+    uint64_t immediate; /* sign-extended where the instruction extends it; of ENTER both, the second in bits 16 up */
+    const void *data;   /* the handler's own, e.g. the code that executes it on the host */
 };
 
 /* An exception to deliver. */
@@ -78,10 +81,11 @@ struct soft_fault {
     uint8_t vector;
     bool has_error_code;
     uint32_t error_code;
-    uint64_t address;      /* of a page fault: CR2 */
-    bool is_software;      /* INT n, INT3, INTO: rip to push is behind the instruction, DPL is checked */
-    bool is_trap;          /* rip to push is cpu->rip as it is (single step, data breakpoint) */
-    uint64_t dr6;          /* of a debug exception: bits to set */
+    uint64_t address; /* of a page fault: CR2 */
+    bool is_software; /* INT n, INT3: DPL is checked, and another fault during delivery is no double fault */
+    bool is_trap;     /* RF is pushed as it is (single step, data breakpoint, INT1) */
+    uint8_t length;   /* of INT n, INT3, INT1: rip to push is behind them, and their delivery retires them */
+    uint64_t dr6;     /* of a debug exception: bits to set */
 };
 
 /* ---- translation lookaside buffer (soft_mem.h) ---- */
@@ -89,13 +93,16 @@ struct soft_fault {
 #define SOFT_TLB_SIZE 256u
 
 struct soft_tlb_entry {
-    uint64_t tag;    /* page address; bits of SOFT_TLB_* set when the fast path must not be taken; ~0: empty */
-    uint8_t *host;   /* of the page's first byte */
+    uint64_t tag;  /* page address; bits of SOFT_TLB_* set when the fast path must not be taken; ~0: empty */
+    uint8_t *host; /* of the page's first byte */
 };
 
 struct soft_block_cache; /* soft_block.h */
+struct soft_point_index; /* soft_points.c */
 
-#define SOFT_POINT_PAGES_HASH 64u
+#define SOFT_SLOT_ZERO MH_GPR_COUNT        /* always 0: no base, no index */
+#define SOFT_SLOT_PAGE (MH_GPR_COUNT + 1u) /* linear address of the page that soft_exec_many() is in */
+#define SOFT_SLOTS (MH_GPR_COUNT + 2u)
 
 struct soft_cpu {
     struct cpu cpu; /* first: what the layers above hold */
@@ -103,7 +110,10 @@ struct soft_cpu {
     const struct x86_cpuid *cpuid;
 
     /* registers */
-    uint64_t gpr[MH_GPR_COUNT];
+    union {
+        uint64_t gpr[MH_GPR_COUNT];
+        uint64_t slots[SOFT_SLOTS]; /* the same, and what soft_exec.c adds up to addresses as if it were registers */
+    };
     uint64_t rip;
     /* RFLAGS without the six arithmetic flags, which are computed from the last result when they are asked for: see
      * soft_flags.h */
@@ -119,7 +129,12 @@ struct soft_cpu {
     uint8_t shadow;          /* MH_SHADOW_*: set by an instruction, cleared by soft_run.c after the next */
     alignas(64) uint8_t xsave[MH_XSAVE_SIZE]; /* x87, SSE and AVX registers, always current; header: XSTATE_BV */
 
-    uint64_t instructions;   /* retired */
+    uint64_t instructions; /* retired */
+
+    /* soft_simd_state.c: the guest's MXCSR is in the host's register until soft_simd_leave(); what CPUID offers */
+    bool mxcsr_is_loaded;
+    uint32_t host_mxcsr;
+    uint32_t simd_features;
 
     /* the current run */
     struct soft_fault fault;
@@ -130,15 +145,36 @@ struct soft_cpu {
     atomic_uint attention;
 
     /* a port access that left the guest (soft_io.c) */
-    const struct soft_insn *io_insn;
+    bool io_pending;
     struct soft_insn io_insn_copy;
     uint8_t io_data[8];
 
-    /* points (soft_points.c) */
+    /* what the next run begins with, or the instruction before rip leaves behind (soft_run.c) */
+    struct mh_x86_pending pending;
+    bool repeating; /* rip is at a string instruction that has been begun: no breakpoint fires again */
+    /* SYSCALL and SYSRET set this when RFLAGS.TF was or is set: theirs decides whether they are followed by a trap; of
+     * all other instructions it is the TF of before. */
+    bool traps_by_new_tf;
+    bool cr3_written; /* soft_note_cr3() */
+    uint64_t old_cr3;
+    uint64_t wake_at; /* at this count of instructions the descriptors that end a run are looked at again */
+
+    /* points (soft_points.c), and the guest's own (soft_debug.c) */
     const struct cpu_point *points;
     size_t point_count;
+    struct soft_point_index *point_index; /* NULL: none armed */
     bool watch_hit;
     unsigned watch_point;
+    uint64_t debug_hits;             /* DR6.B0 to B3 of data and port breakpoints that were touched */
+    uint64_t debug_dr[4], debug_dr7; /* what the TLB's entries and soft_page_has_points() were made for */
+    bool debug_execute, debug_data;  /* DR7 enables a breakpoint of this kind */
+
+    /* memory (soft_mem.c, soft_walk.c) */
+    enum soft_result mem_result;
+    uint64_t physical_mask; /* address bits of a page table's entry that exist */
+    uint8_t access_mode;    /* what RFLAGS.AC meant when the TLB was filled */
+    bool tlb_has_large;     /* since the last flush, entries were made from pages of 2 MB or 1 GB */
+    uint64_t table_pages[(RAM_PAGES_MAX + 63) / 64]; /* used as page tables since the last flush */
 
     bool tracks_writes;
     unsigned user; /* 1 in ring 3: which half of the TLBs applies */
@@ -148,22 +184,15 @@ struct soft_cpu {
 
 /* cpu->attention */
 #define SOFT_ATTENTION_KICK 1u   /* cpu_kick() */
-#define SOFT_ATTENTION_TRAP 2u   /* RFLAGS.TF is set */
+#define SOFT_ATTENTION_TRAP 2u   /* RFLAGS.TF or RF is set, or cpu->traps_by_new_tf */
 #define SOFT_ATTENTION_SHADOW 4u /* cpu->shadow is not 0 */
-#define SOFT_ATTENTION_DEBUG 8u  /* DR7 enables a breakpoint of the guest's */
-#define SOFT_ATTENTION_WATCH 16u /* cpu->watch_hit, or a data breakpoint of the guest's was touched */
+#define SOFT_ATTENTION_WATCH 8u  /* cpu->watch_hit, or a breakpoint of the guest's debug registers was touched */
+#define SOFT_ATTENTION_CR3 16u   /* cpu->cr3_written */
 
 static inline unsigned soft_cpl(const struct soft_cpu *cpu)
 {
     return cpu->seg[MH_CS].selector & 3u;
 }
-
-/*
- * Create a software processor for `ram` in the state *boot. Both ram and cpuid must outlive it.
- * MH_OK with *cpu set, or MH_ERR_HOST without memory. Destroy it by cpu->ops->destroy().
- */
-enum mh_status soft_cpu_create(struct guest_ram *ram, const struct x86_cpuid *cpuid, const struct mh_cpu_state *boot,
-                               struct cpu **cpu, struct mh_error *err);
 
 /* ---- soft_decode.c ---- */
 
@@ -176,14 +205,14 @@ unsigned soft_decode(const uint8_t *bytes, unsigned available, struct soft_insn 
 
 /* A row of an opcode table: how an opcode is decoded, and what executes it. */
 struct soft_opcode {
-    soft_handler *run;   /* NULL: not an instruction of this table */
-    uint16_t flags;      /* SOFT_OP_* */
-    uint16_t code;       /* for soft_exec.c; 0: call `run` */
-    const void *data;    /* goes to soft_insn.data */
+    soft_handler *run; /* NULL: not an instruction of this table */
+    uint16_t flags;    /* SOFT_OP_* */
+    uint16_t code;     /* for soft_exec.c; 0: call `run` */
+    const void *data;  /* goes to soft_insn.data */
 };
 
-#define SOFT_OP_MODRM 1u         /* a ModRM byte follows */
-#define SOFT_OP_IMM8 2u          /* an 8-bit immediate, zero-extended */
+#define SOFT_OP_MODRM 1u /* a ModRM byte follows */
+#define SOFT_OP_IMM8 2u  /* an 8-bit immediate, zero-extended */
 #define SOFT_OP_IMM8_SIGNED 4u
 #define SOFT_OP_IMM16 8u
 #define SOFT_OP_IMM_Z 16u        /* 16 bits with operand size 2, else 32 bits, sign-extended */
@@ -211,8 +240,9 @@ enum soft_result soft_exec_one(struct soft_cpu *cpu);
 
 /*
  * Execute until cpu->instructions is `until`, cpu->attention is not 0, the next instruction lies on a page with execute
- * points (soft_page_has_points()), or an instruction results in SOFT_FAULT or SOFT_EXIT. Returns that result, SOFT_NEXT
- * otherwise. At least one instruction is executed unless one of these holds at the start.
+ * points (soft_page_has_points()), or an instruction results in SOFT_FAULT or SOFT_EXIT. Returns that result,
+ * SOFT_REPEAT when it stopped between two repetitions of a string instruction, SOFT_NEXT otherwise. At least one
+ * instruction is executed unless one of these holds at the start.
  */
 enum soft_result soft_exec_many(struct soft_cpu *cpu, uint64_t until);
 
@@ -222,6 +252,9 @@ bool soft_blocks_create(struct soft_cpu *cpu); /* false: no memory */
 void soft_blocks_destroy(struct soft_cpu *cpu);
 /* Guest-physical page number `page` (in the order of ram.host) is written: drop what was decoded from it. */
 void soft_blocks_drop_page(struct soft_cpu *cpu, size_t page);
+/* The same for [offset, offset + length) of it only: what lies beside decoded instructions does not drop them. This is
+ * what the slow path of a guest's write calls; soft_blocks_has_page() tells afterwards whether any are left. */
+void soft_blocks_write(struct soft_cpu *cpu, size_t page, unsigned offset, unsigned length);
 void soft_blocks_drop_all(struct soft_cpu *cpu);
 bool soft_blocks_has_page(const struct soft_cpu *cpu, size_t page);
 
@@ -230,14 +263,37 @@ bool soft_blocks_has_page(const struct soft_cpu *cpu, size_t page);
 /* True when an execute point, of a debugger's or of the guest's debug registers, lies in the page of `address`. */
 bool soft_page_has_points(const struct soft_cpu *cpu, uint64_t address);
 
-/* Something `attention` and `user` depend on has changed: RFLAGS.TF, shadow, DR7, CS. */
+/* Something `attention` and `user` depend on has changed: RFLAGS.TF, RF or AC, shadow, DR0 to DR7, CS, CR0.AM, CR4. */
 void soft_update_attention(struct soft_cpu *cpu);
+
+/* MOV to CR3 was executed: leave the guest behind it if that was asked for. */
+void soft_note_cr3(struct soft_cpu *cpu, uint64_t old_cr3);
+
+/* ---- soft_simd_state.c, soft_xsave.c ---- */
+
+/*
+ * SSE and AVX instructions leave the guest's MXCSR in the host's register. At the end of each run, and before anything
+ * outside of instruction handlers looks at cpu->xsave, give the host its own back and bring cpu->xsave up to date.
+ */
+void soft_simd_leave(struct soft_cpu *cpu);
+
+/* cpu->xsave came from elsewhere: put initial values where its header's XSTATE_BV has no bit, and set all of the bits.
+ */
+void soft_xsave_loaded(struct soft_cpu *cpu);
+
+/* XINUSE (Intel SDM volume 1, 13.6), as XGETBV with ECX=1 returns it: the components that are not in their initial
+ * state. */
+uint64_t soft_xinuse(const struct soft_cpu *cpu);
 
 /* ---- soft_fault.c: raising and delivering exceptions ---- */
 
 /* Set cpu->fault; each returns SOFT_FAULT. */
 enum soft_result soft_raise(struct soft_cpu *cpu, uint8_t vector);
 enum soft_result soft_raise_error(struct soft_cpu *cpu, uint8_t vector, uint32_t error_code);
+
+/* The instruction at rip asks for what this processor does not have: fill in cpu->exit, of kind CPU_EXIT_ERROR, with
+ * `text`; returns SOFT_EXIT. */
+enum soft_result soft_unsupported(struct soft_cpu *cpu, const struct soft_insn *insn, const char *text);
 
 enum soft_delivery {
     SOFT_DELIVERED,    /* rip is at the handler */
@@ -247,7 +303,7 @@ enum soft_delivery {
 
 /*
  * Deliver cpu->fault through the guest's IDT, with whatever exceptions that raises, up to a triple fault.
- * cpu->fault.vector is the vector that was delivered in the end.
+ * cpu->fault.vector is the vector that was delivered in the end. INT n, INT3 and INT1 are retired when it is theirs.
  */
 enum soft_delivery soft_deliver(struct soft_cpu *cpu);
 

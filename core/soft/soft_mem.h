@@ -31,8 +31,8 @@ bool soft_read_system(struct soft_cpu *cpu, uint64_t address, void *to, unsigned
 bool soft_write_system(struct soft_cpu *cpu, uint64_t address, const void *from, unsigned length);
 
 /*
- * Translate for an instruction fetch. *host is the address of the page's first byte in this process, *page its number in
- * the order of ram.host. False as above (a fault has its address and error code).
+ * Translate for an instruction fetch. *host is the address of the page's first byte in this process, *page its number
+ * in the order of ram.host. False as above (a fault has its address and error code).
  */
 bool soft_fetch_page(struct soft_cpu *cpu, uint64_t address, const uint8_t **host, size_t *page);
 
@@ -41,6 +41,9 @@ void soft_tlb_flush(struct soft_cpu *cpu);
 void soft_tlb_flush_page(struct soft_cpu *cpu, uint64_t address);
 /* From now on writes to this page (in the order of ram.host) must be noticed: code was decoded from it. */
 void soft_mem_protect_code(struct soft_cpu *cpu, size_t page);
+
+/* RFLAGS.AC, CR0.AM or CR4.SMAP may have changed: soft_update_attention() calls this. */
+void soft_mem_update_mode(struct soft_cpu *cpu);
 
 /* The direct way, which almost all accesses take; `type` is one of the unsigned integer types. */
 #define SOFT_MEM_INLINE(bits)                                                                                          \

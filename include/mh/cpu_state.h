@@ -25,6 +25,10 @@ struct mh_x86_msrs {
     uint64_t pat;
     uint64_t apic_base;
     uint64_t misc_enable;
+    /* Memory types, without effect on the guest: fixed ranges, then pairs of base and mask, by number. */
+    uint64_t mtrr_default_type;
+    uint64_t mtrr_fixed[11];
+    uint64_t mtrr_variable[16];
 };
 
 /* An exception that was raised and not delivered yet. */

@@ -15,11 +15,14 @@
 #define MH_CR0_AM (1u << 18)
 #define MH_CR0_PG (1u << 31)
 
+#define MH_CR4_DE (1u << 3)
 #define MH_CR4_PAE (1u << 5)
 #define MH_CR4_OSFXSR (1u << 9)
 #define MH_CR4_OSXMMEXCPT (1u << 10)
 #define MH_CR4_LA57 (1u << 12)
 #define MH_CR4_OSXSAVE (1u << 18)
+#define MH_CR4_SMEP (1u << 20)
+#define MH_CR4_SMAP (1u << 21)
 
 #define MH_EFER_SCE (1u << 0)
 #define MH_EFER_LME (1u << 8)
@@ -31,6 +34,7 @@
 #define MH_RFLAGS_IF (1u << 9)
 #define MH_RFLAGS_DF (1u << 10)
 #define MH_RFLAGS_RF (1u << 16)
+#define MH_RFLAGS_AC (1u << 18)
 
 /* Bits of XCR0: which register sets XSAVE handles. */
 #define MH_XCR0_X87 (1u << 0)

@@ -1,0 +1,139 @@
+/* The software processor as an implementation of core/cpu/cpu.h. */
+#include "soft_cpu.h"
+
+#include "soft_mem.h"
+#include "soft_points.h"
+#include "soft_run.h"
+#include "soft_state.h"
+#include "soft_walk.h"
+
+#include <stdlib.h>
+
+static void soft_destroy(struct cpu *cpu)
+{
+    struct soft_cpu *soft = (struct soft_cpu *)cpu;
+    soft_points_free(soft);
+    soft_blocks_destroy(soft);
+    free(soft);
+}
+
+static void soft_cancel_in(struct cpu *cpu)
+{
+    struct soft_cpu *soft = (struct soft_cpu *)cpu;
+    soft->io_pending = false;
+}
+
+static void soft_kick(struct cpu *cpu)
+{
+    struct soft_cpu *soft = (struct soft_cpu *)cpu;
+    atomic_fetch_or(&soft->attention, SOFT_ATTENTION_KICK);
+}
+
+static bool soft_rip_at_hand(const struct cpu *cpu, uint64_t *rip)
+{
+    *rip = ((const struct soft_cpu *)cpu)->rip;
+    return true;
+}
+
+static bool soft_instructions(const struct cpu *cpu, uint64_t *count)
+{
+    *count = ((const struct soft_cpu *)cpu)->instructions;
+    return true;
+}
+
+void soft_set_instructions(struct cpu *cpu, uint64_t count)
+{
+    struct soft_cpu *soft = (struct soft_cpu *)cpu;
+    soft->msrs.tsc += soft->instructions - count;
+    soft->instructions = count;
+    soft->wake_at = 0;
+}
+
+static enum mh_status soft_track_writes(struct cpu *cpu, struct mh_error *err)
+{
+    struct soft_cpu *soft = (struct soft_cpu *)cpu;
+    (void)err;
+    if (soft->tracks_writes)
+        return MH_OK;
+    ram_note_written(soft->ram, soft->ram->host, ram_pages(soft->ram) * PAGE_4K);
+    soft->tracks_writes = true;
+    soft_tlb_flush(soft);
+    return MH_OK;
+}
+
+/* ram.changed is always up to date. The caller may clear it: then the first write to each page has to be noticed again.
+ */
+static enum mh_status soft_collect_writes(struct cpu *cpu, struct mh_error *err)
+{
+    (void)err;
+    soft_tlb_flush((struct soft_cpu *)cpu);
+    return MH_OK;
+}
+
+static void soft_memory_changed(struct cpu *cpu, mh_gpa start, uint64_t length)
+{
+    struct soft_cpu *soft = (struct soft_cpu *)cpu;
+    const uint8_t *host = ram_at(soft->ram, start, length);
+    soft_tlb_flush(soft);
+    if (length == 0)
+        return;
+    if (host == NULL) {
+        soft_blocks_drop_all(soft);
+        return;
+    }
+    size_t offset = (size_t)(host - soft->ram->host);
+    for (size_t page = offset / PAGE_4K; page <= (offset + length - 1) / PAGE_4K; page++) {
+        if (soft_blocks_has_page(soft, page))
+            soft_blocks_drop_page(soft, page);
+    }
+}
+
+static enum mh_status soft_arm(struct cpu *cpu, const struct cpu_point *points, size_t count, struct mh_error *err)
+{
+    return soft_points_arm((struct soft_cpu *)cpu, points, count, err);
+}
+
+static const struct cpu_ops ops = {
+    .name = "soft",
+    .destroy = soft_destroy,
+    .run = soft_run,
+    .finish_io = soft_finish_io,
+    .cancel_in = soft_cancel_in,
+    .kick = soft_kick,
+    .read_regs = soft_read_regs,
+    .write_regs = soft_write_regs,
+    .rip_at_hand = soft_rip_at_hand,
+    .save = soft_save,
+    .restore = soft_restore,
+    .track_writes = soft_track_writes,
+    .collect_writes = soft_collect_writes,
+    .memory_changed = soft_memory_changed,
+    .arm = soft_arm,
+    .instructions = soft_instructions,
+};
+
+enum mh_status soft_cpu_create(struct guest_ram *ram, const struct x86_cpuid *cpuid, const struct mh_cpu_state *boot,
+                               struct cpu **cpu, struct mh_error *err)
+{
+    struct soft_cpu *soft = aligned_alloc(alignof(struct soft_cpu), sizeof *soft);
+    if (soft == NULL)
+        return mh_fail(err, MH_ERR_HOST, "no memory for a processor");
+    memset(soft, 0, sizeof *soft);
+    soft->cpu.ops = &ops;
+    soft->ram = ram;
+    soft->cpuid = cpuid;
+    atomic_init(&soft->attention, 0);
+    soft_walk_init(soft);
+    soft_tlb_flush(soft);
+    if (!soft_blocks_create(soft)) {
+        free(soft);
+        return mh_fail(err, MH_ERR_HOST, "no memory for a processor");
+    }
+    enum mh_status status = soft_restore(&soft->cpu, boot, err);
+    if (status != MH_OK) {
+        soft_destroy(&soft->cpu);
+        return status;
+    }
+    *cpu = &soft->cpu;
+    return MH_OK;
+}

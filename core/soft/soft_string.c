@@ -1,0 +1,199 @@
+/*
+ * String instructions. A handler does one repetition and says SOFT_REPEAT when there are more, so that a fault, a
+ * step or a kick finds the registers of the repetitions done. soft_string_bulk() does many at once where nobody can
+ * tell the difference.
+ */
+#include "soft_string.h"
+
+#include "soft_flags.h"
+#include "soft_handlers.h"
+#include "soft_operand.h"
+
+#define REPEATED (SOFT_PREFIX_REP | SOFT_PREFIX_REPNE)
+
+static uint64_t count_left(const struct soft_cpu *cpu, const struct soft_insn *insn)
+{
+    return soft_truncate(cpu->gpr[MH_RCX], insn->address_size);
+}
+
+static bool is_repeated(const struct soft_insn *insn)
+{
+    return (insn->prefixes & REPEATED) != 0;
+}
+
+/* The linear address in rsi; a segment override applies to it. */
+static uint64_t source_address(const struct soft_cpu *cpu, const struct soft_insn *insn)
+{
+    const uint64_t address = soft_truncate(cpu->gpr[MH_RSI], insn->address_size);
+    return address + (insn->segment >= MH_FS ? cpu->seg[insn->segment].base : 0);
+}
+
+static uint64_t destination_address(const struct soft_cpu *cpu, const struct soft_insn *insn)
+{
+    return soft_truncate(cpu->gpr[MH_RDI], insn->address_size);
+}
+
+static void advance(struct soft_cpu *cpu, const struct soft_insn *insn, unsigned number, uint64_t repetitions)
+{
+    const uint64_t bytes = repetitions * insn->operand_size;
+    const uint64_t step = cpu->rflags & MH_RFLAGS_DF ? 0 - bytes : bytes;
+    soft_put(cpu, number, insn->address_size, cpu->gpr[number] + step);
+}
+
+/* One repetition is done. `goes_on` is what the comparison of REPE and REPNE says. */
+static enum soft_result repetition_done(struct soft_cpu *cpu, const struct soft_insn *insn, bool goes_on)
+{
+    if (!is_repeated(insn))
+        return SOFT_NEXT;
+    const uint64_t left = count_left(cpu, insn) - 1;
+    soft_put(cpu, MH_RCX, insn->address_size, left);
+    return left != 0 && goes_on ? SOFT_REPEAT : SOFT_NEXT;
+}
+
+/* With a count of 0 nothing is done. */
+static bool nothing_to_do(const struct soft_cpu *cpu, const struct soft_insn *insn)
+{
+    return is_repeated(insn) && count_left(cpu, insn) == 0;
+}
+
+enum soft_result soft_op_movs(struct soft_cpu *cpu, const struct soft_insn *insn)
+{
+    const unsigned size = insn->operand_size;
+    uint64_t value;
+    if (nothing_to_do(cpu, insn))
+        return SOFT_NEXT;
+    if (!soft_load(cpu, insn->segment, source_address(cpu, insn), size, &value) ||
+        !soft_store(cpu, MH_ES, destination_address(cpu, insn), size, value))
+        return soft_mem_result(cpu);
+    advance(cpu, insn, MH_RSI, 1);
+    advance(cpu, insn, MH_RDI, 1);
+    return repetition_done(cpu, insn, true);
+}
+
+enum soft_result soft_op_stos(struct soft_cpu *cpu, const struct soft_insn *insn)
+{
+    if (nothing_to_do(cpu, insn))
+        return SOFT_NEXT;
+    if (!soft_store(cpu, MH_ES, destination_address(cpu, insn), insn->operand_size, cpu->gpr[MH_RAX]))
+        return soft_mem_result(cpu);
+    advance(cpu, insn, MH_RDI, 1);
+    return repetition_done(cpu, insn, true);
+}
+
+enum soft_result soft_op_lods(struct soft_cpu *cpu, const struct soft_insn *insn)
+{
+    uint64_t value;
+    if (nothing_to_do(cpu, insn))
+        return SOFT_NEXT;
+    if (!soft_load(cpu, insn->segment, source_address(cpu, insn), insn->operand_size, &value))
+        return soft_mem_result(cpu);
+    soft_put(cpu, MH_RAX, insn->operand_size, value);
+    advance(cpu, insn, MH_RSI, 1);
+    return repetition_done(cpu, insn, true);
+}
+
+/* REPE goes on while both are equal, REPNE while they are not. */
+static enum soft_result comparison_done(struct soft_cpu *cpu, const struct soft_insn *insn, uint64_t left,
+                                        uint64_t right)
+{
+    const unsigned size = insn->operand_size;
+    soft_flags_from(cpu, SOFT_FLAGS_SUB, size, left, right, soft_truncate(left - right, size));
+    return repetition_done(cpu, insn, (left == right) == !(insn->prefixes & SOFT_PREFIX_REPNE));
+}
+
+enum soft_result soft_op_cmps(struct soft_cpu *cpu, const struct soft_insn *insn)
+{
+    const unsigned size = insn->operand_size;
+    uint64_t left, right;
+    if (nothing_to_do(cpu, insn))
+        return SOFT_NEXT;
+    if (!soft_load(cpu, insn->segment, source_address(cpu, insn), size, &left) ||
+        !soft_load(cpu, MH_ES, destination_address(cpu, insn), size, &right))
+        return soft_mem_result(cpu);
+    advance(cpu, insn, MH_RSI, 1);
+    advance(cpu, insn, MH_RDI, 1);
+    return comparison_done(cpu, insn, left, right);
+}
+
+enum soft_result soft_op_scas(struct soft_cpu *cpu, const struct soft_insn *insn)
+{
+    uint64_t right;
+    if (nothing_to_do(cpu, insn))
+        return SOFT_NEXT;
+    if (!soft_load(cpu, MH_ES, destination_address(cpu, insn), insn->operand_size, &right))
+        return soft_mem_result(cpu);
+    advance(cpu, insn, MH_RDI, 1);
+    return comparison_done(cpu, insn, soft_truncate(cpu->gpr[MH_RAX], insn->operand_size), right);
+}
+
+/* ---- many at once ---- */
+
+/* How many whole operands lie between `address` and the end of its page. */
+static uint64_t left_in_page(uint64_t address, unsigned size)
+{
+    return (0x1000 - (address & 0xfff)) / size;
+}
+
+static uint8_t *translation_at_hand(struct soft_tlb_entry tlb[2][SOFT_TLB_SIZE], unsigned user, uint64_t address)
+{
+    const struct soft_tlb_entry *entry = &tlb[user][address >> 12 & (SOFT_TLB_SIZE - 1)];
+    return entry->tag == (address & ~0xfffull) ? entry->host + (address & 0xfff) : NULL;
+}
+
+static void fill(uint8_t *to, uint64_t value, unsigned size, uint64_t repetitions)
+{
+    if (size == 1) {
+        memset(to, (int)(value & 0xff), repetitions);
+        return;
+    }
+    for (uint64_t i = 0; i < repetitions; i++)
+        memcpy(to + i * size, &value, size);
+}
+
+/* Repetitions that write what later ones read make a pattern, which memmove() does not. */
+static void copy(uint8_t *to, const uint8_t *from, unsigned size, uint64_t repetitions)
+{
+    const uint64_t bytes = repetitions * size, distance = (uint64_t)(to - from);
+    if (distance >= bytes) {
+        memmove(to, from, bytes);
+        return;
+    }
+    for (uint64_t i = 0; i < bytes; i += size) {
+        uint64_t value = 0;
+        memcpy(&value, from + i, size);
+        memcpy(to + i, &value, size);
+    }
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+uint64_t soft_string_bulk(struct soft_cpu *cpu, const struct soft_insn *insn, uint64_t limit)
+{
+    const unsigned size = insn->operand_size;
+    const bool moves = insn->run == soft_op_movs;
+    if (!is_repeated(insn) || cpu->rflags & MH_RFLAGS_DF || (!moves && insn->run != soft_op_stos))
+        return 0;
+    const uint64_t count = count_left(cpu, insn), from = source_address(cpu, insn), to = destination_address(cpu, insn);
+    uint64_t repetitions = least(least(limit, count - 1), left_in_page(to, size));
+    if (count < 2)
+        return 0;
+    uint8_t *const host_to = translation_at_hand(cpu->tlb_write, cpu->user, to), *host_from = NULL;
+    if (moves) {
+        repetitions = least(repetitions, left_in_page(from, size));
+        host_from = translation_at_hand(cpu->tlb_read, cpu->user, from);
+    }
+    if (repetitions == 0 || host_to == NULL || (moves && host_from == NULL))
+        return 0;
+    if (moves) {
+        copy(host_to, host_from, size, repetitions);
+        advance(cpu, insn, MH_RSI, repetitions);
+    } else {
+        fill(host_to, cpu->gpr[MH_RAX], size, repetitions);
+    }
+    advance(cpu, insn, MH_RDI, repetitions);
+    soft_put(cpu, MH_RCX, insn->address_size, count - repetitions);
+    return repetitions;
+}
