@@ -27,7 +27,7 @@
 #include <stdint.h>
 
 #define CPU_INSTRUCTION_MAX 15u
-#define CPU_ERROR_TEXT_MAX 256u
+#define CPU_ERROR_TEXT_MAX 512u
 
 /* ---- break- and watchpoints, as the processor sees them ---- */
 

@@ -94,3 +94,37 @@ void x86_xsave_from_fpu(uint8_t area[MH_XSAVE_SIZE], uint64_t xcr0, const struct
     }
     memcpy(area + AREA_XSTATE_BV, &present, sizeof present);
 }
+
+#define FCW_INITIAL 0x37fu
+#define MXCSR_INITIAL 0x1f80u
+#define ST_SIZE 128u
+#define XMM_SIZE 256u
+
+static void init_x87(uint8_t area[MH_XSAVE_SIZE])
+{
+    static const uint16_t fcw = FCW_INITIAL;
+    memset(area, 0, AREA_MXCSR);
+    memcpy(area + AREA_FCW, &fcw, sizeof fcw);
+    memset(area + AREA_ST, 0, ST_SIZE);
+}
+
+void x86_xsave_init(uint8_t area[MH_XSAVE_SIZE])
+{
+    static const uint32_t mxcsr = MXCSR_INITIAL, mxcsr_mask = 0xffff;
+    memset(area, 0, MH_XSAVE_SIZE);
+    init_x87(area);
+    memcpy(area + AREA_MXCSR, &mxcsr, sizeof mxcsr);
+    memcpy(area + AREA_MXCSR + sizeof mxcsr, &mxcsr_mask, sizeof mxcsr_mask);
+}
+
+void x86_xsave_fill_initial(uint8_t area[MH_XSAVE_SIZE])
+{
+    uint64_t in_use;
+    memcpy(&in_use, area + AREA_XSTATE_BV, sizeof in_use);
+    if ((in_use & MH_XCR0_X87) == 0)
+        init_x87(area);
+    if ((in_use & MH_XCR0_SSE) == 0)
+        memset(area + AREA_XMM, 0, XMM_SIZE);
+    if ((in_use & MH_XCR0_AVX) == 0)
+        memset(area + AREA_YMMH, 0, XMM_SIZE);
+}

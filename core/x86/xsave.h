@@ -12,4 +12,10 @@
 void x86_xsave_to_fpu(const uint8_t area[MH_XSAVE_SIZE], uint64_t xcr0, struct mh_x86_fpu *fpu);
 void x86_xsave_from_fpu(uint8_t area[MH_XSAVE_SIZE], uint64_t xcr0, const struct mh_x86_fpu *fpu);
 
+/* The state after RESET: FCW 0x37f, MXCSR 0x1f80, all else zero, no component in use. */
+void x86_xsave_init(uint8_t area[MH_XSAVE_SIZE]);
+
+/* Make components that XSTATE_BV does not name hold their initial values, where an area may hold anything. */
+void x86_xsave_fill_initial(uint8_t area[MH_XSAVE_SIZE]);
+
 #endif

@@ -30,7 +30,7 @@ enum mh_watch_kind {
 
 #define MH_INSTRUCTION_MAX 15u
 
-#define MH_STOP_TEXT_MAX 256u
+#define MH_STOP_TEXT_MAX 512u
 
 struct mh_stop {
     enum mh_stop_kind kind;
