@@ -149,8 +149,7 @@ class RefusedTest(Case):
 
     def test_files_dir_that_is_a_file(self):
         with open(self.path("taken"), "wb"):
-            for more in ([], ["--anywhere"]):
-                self.refused_with_guest("--files-dir", "taken", *more, says=["--files-dir 'taken'", "directory"])
+            self.refused_with_guest("--files-dir", "taken", says=["--files-dir 'taken'", "directory"])
 
     def test_unknown(self):
         self.refused_with_guest("--memry", "4", says=["--memory"])

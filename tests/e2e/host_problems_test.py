@@ -24,7 +24,7 @@ class KvmTest(Case):
             own_mounts()
             prepare()
         result = self.run_vm("-g", sample("seed"), preexec_fn=before_exec)
-        self.check(result, EXIT_HOST, b"", ["/dev/kvm", "--anywhere", *says])
+        self.check(result, EXIT_HOST, b"", ["/dev/kvm", *says])
         self.assertEqual(result.messages.count("\n"), 1, result)
 
     def test_missing(self):

@@ -241,15 +241,6 @@ static void limits_of_files_are_within_bounds(void **state)
     refused(*state, "-g a --max-written 1048577", "give a number of MB from 1 to 1048576");
 }
 
-static void anywhere_is_refused_what_it_cannot_do(void **state)
-{
-    assert_true(parse(*state, "-g a --anywhere")->anywhere);
-    assert_false(parse(*state, "-g a")->anywhere);
-    refused(*state, "-g a --anywhere --serial pty", "--serial pty");
-    refused(*state, "-g a --anywhere=yes", "--anywhere takes no value");
-    refused(*state, "--anywhere", "no guest to run");
-}
-
 static void help_and_version_need_nothing_else(void **state)
 {
     assert_true(parse(*state, "--help")->help);
@@ -404,7 +395,7 @@ static void the_help_names_every_option_and_every_exit_status(void **state)
     static const char *const words[] = {"-g, --guest",   "-m, --memory", "-p, --page",    "-f, --file",  "--timeout",
                                         "--serial",      "--console",    "--label",       "--files-dir", "--max-open",
                                         "--max-written", "-h, --help",   "-V, --version", "--probe",     "124",
-                                        "130",           "143",          "--anywhere"};
+                                        "130",           "143"};
     for (size_t i = 0; i < COUNT(words); i++)
         assert_text_has(text, words[i]);
     assert_text_has(text, "mini_hypervisor -m 4 -p 2 -g guest1.img guest2.img -f ./flowers.png notes.txt");
@@ -430,7 +421,6 @@ int main(void)
         TEST(a_console_without_stdio_is_a_contradiction),
         TEST(the_directory_of_files_has_a_name),
         TEST(limits_of_files_are_within_bounds),
-        TEST(anywhere_is_refused_what_it_cannot_do),
         TEST(help_and_version_need_nothing_else),
         TEST(values_may_follow_an_equals_sign_or_a_letter),
         TEST(lists_may_be_repeated_and_written_in_every_way),

@@ -1,6 +1,5 @@
 #include "debugging.h"
 
-#include "anywhere.h"
 #include "machine.h"
 #include "message.h"
 #include "text_stream.h"
@@ -61,20 +60,13 @@ static void tell_command(const char *title, const struct options *options, const
     free(elf);
 }
 
-/* A place of our own, or, within the machine of --anywhere, one that was opened outside. */
-static enum mh_status listen_at(const struct mh_gdb_endpoint *endpoint, size_t number, struct mh_gdb_listener *listener,
-                                struct mh_error *err)
-{
-    return anywhere_inherit_listener(number, listener) ? MH_OK : mh_gdb_listen(endpoint, listener, err);
-}
-
 enum mh_status debugging_open_machine(struct machine *machine, struct mh_error *err)
 {
     const struct options *options = machine->shared->options;
     if (!options->gdb || options->gdb_all)
         return MH_OK;
     const struct mh_gdb_endpoint endpoint = options_gdb_endpoint(options, machine->number);
-    enum mh_status status = listen_at(&endpoint, machine->number, &machine->gdb, err);
+    enum mh_status status = mh_gdb_listen(&endpoint, &machine->gdb, err);
     if (status == MH_OK)
         tell_command(machine->title, options, &machine->gdb, machine->image);
     return status;
@@ -89,7 +81,7 @@ enum mh_status debugging_open_group(struct shared *shared, const struct machine 
         return MH_OK;
     enum mh_status status = mh_debug_group_create((unsigned)count, &debugging->group, err);
     if (status == MH_OK)
-        status = listen_at(&shared->options->gdb_endpoint, 1, &debugging->listener, err);
+        status = mh_gdb_listen(&shared->options->gdb_endpoint, &debugging->listener, err);
     if (status == MH_OK)
         tell_command("all VMs", shared->options, &debugging->listener, machines[0].image);
     trace_name_track(&shared->trace, count + 1, "gdb of all VMs");

@@ -18,7 +18,6 @@ static const char help[] =
     "  -m, --memory 2|4|8      MB of memory of each machine (2)\n"
     "  -p, --page 2|4          pages of 2 MB or of 4 KB (2)\n"
     "      --timeout SECONDS   end every machine that still runs then\n"
-    "      --anywhere          do all of it in an emulated machine: slower, but needs no KVM (it needs QEMU)\n"
     "\n"
     "Serial port (0xE9)\n"
     "      --serial PLACE      where it leads: stdio, file:PATH (%n in it is the machine's number), pty or null "

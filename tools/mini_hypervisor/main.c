@@ -1,5 +1,4 @@
 /* mini_hypervisor: puts the command line, the machines and the terminal together. */
-#include "anywhere.h"
 #include "confine.h"
 #include "message.h"
 #include "output.h"
@@ -208,17 +207,6 @@ static enum mh_status make_core_directory(const char *path, struct mh_error *err
     return MH_OK;
 }
 
-/* KVM, or what is wrong with it and how to do without. */
-static enum mh_status open_host(struct mh_host **host, struct mh_error *err)
-{
-    enum mh_status status = mh_host_open(host, err);
-    size_t length = status == MH_OK ? 0 : strlen(err->text);
-    if (status == MH_ERR_HOST)
-        snprintf(err->text + length, sizeof err->text - length,
-                 "; or add --anywhere, which is slower and needs no KVM");
-    return status;
-}
-
 /* What guests are made of must not be lost to a slip on the command line. */
 static enum mh_status spare_inputs(const struct options *options, const char *output, struct mh_error *err)
 {
@@ -266,7 +254,7 @@ static enum mh_status prepare(struct session *session, struct mh_error *err)
     if (status == MH_OK && options->trace_path != NULL)
         status = trace_open(&session->shared.trace, options->trace_path, &session->shared.ending, err);
     if (status == MH_OK)
-        status = open_host(&session->shared.host, err);
+        status = mh_host_open(&session->shared.host, err);
     if (status == MH_OK)
         status = make_core_directory(options->core_dir, err);
     if (status == MH_OK)
@@ -306,22 +294,6 @@ static int run(struct session *session)
     for (size_t i = 0; session->options.stats && i < session->machine_count; i++)
         machine_print_stats(&session->machines[i]);
     return code_for_run(reason, session->machines, session->machine_count);
-}
-
-/* The whole run elsewhere: nothing of a session is needed but signals. Who may write where is known here only. */
-static int run_anywhere(char *const *argv, const struct options *options)
-{
-    struct mh_error err;
-    int code;
-    enum mh_status status = check_files_dir(options->files_dir, &err);
-    if (status == MH_OK)
-        status = make_core_directory(options->core_dir, &err);
-    if (status == MH_OK)
-        status = anywhere_run(argv, options, supervisor_open_signals(), &code, &err);
-    if (status == MH_OK)
-        return code;
-    message("%s", err.text);
-    return code_for_status(status);
 }
 
 static void clean_up(struct session *session)
@@ -403,8 +375,6 @@ int main(int argc, char **argv)
         code = print_and_check(options_print_help);
     else if (session.options.version)
         code = print_and_check(print_version);
-    else if (session.options.anywhere)
-        code = run_anywhere(argv, &session.options);
     else if (session.options.probe)
         code = probe();
     else {

@@ -183,10 +183,6 @@ static enum mh_status check_together(const struct parser *parser)
     if (options->serial == SERIAL_FILE && options->guests.count > 1 && strstr(options->serial_path, "%n") == NULL)
         return mh_fail(err, MH_ERR_USAGE, "--serial file:%s: several machines need a file each; put %%n into its name",
                        options->serial_path);
-    if (options->anywhere && options->serial == SERIAL_PTY)
-        return mh_fail(err, MH_ERR_USAGE,
-                       "--serial pty: with --anywhere the pseudo-terminal would be in the emulated "
-                       "machine; use stdio, file:PATH or null");
     return check_gdb(parser, options, err);
 }
 

@@ -29,7 +29,6 @@ struct word_list {
 
 struct options {
     bool help, version, probe;
-    bool anywhere;      /* run in an emulated machine that brings KVM along */
     uint64_t ram_size;  /* bytes */
     uint32_t page_size; /* bytes */
     struct word_list guests;

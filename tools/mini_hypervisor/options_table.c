@@ -222,13 +222,6 @@ static enum mh_status take_probe(struct options *options, const char *value, str
     return MH_OK;
 }
 
-static enum mh_status take_anywhere(struct options *options, const char *value, struct mh_error *err)
-{
-    (void)value, (void)err;
-    options->anywhere = true;
-    return MH_OK;
-}
-
 static enum mh_status take_help(struct options *options, const char *value, struct mh_error *err)
 {
     (void)value, (void)err;
@@ -266,7 +259,6 @@ const struct option option_table[OPTION_COUNT] = {
     {"s", 's', false, false, NULL, take_s},
     {"S", 'S', false, false, NULL, take_capital_s},
     {"probe", 0, false, false, NULL, take_probe},
-    {"anywhere", 0, false, false, NULL, take_anywhere},
     {"help", 'h', false, false, NULL, take_help},
     {"version", 'V', false, false, NULL, take_version},
 };
