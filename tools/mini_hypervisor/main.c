@@ -1,8 +1,8 @@
 /* mini_hypervisor: puts the command line, the machines and the terminal together. */
-#include "confine.h"
-#include "message.h"
-#include "output.h"
-#include "supervisor.h"
+#include "console/message.h"
+#include "console/output.h"
+#include "run/supervisor.h"
+#include "sandbox/confine.h"
 
 #include <errno.h>
 #include <fcntl.h>
