@@ -29,6 +29,7 @@ struct word_list {
 
 struct options {
     bool help, version, probe;
+    enum mh_accel accel;
     uint64_t ram_size;  /* bytes */
     uint32_t page_size; /* bytes */
     struct word_list guests;
@@ -38,14 +39,14 @@ struct options {
     enum label_mode label;
     enum serial_kind serial;
     const char *serial_path; /* of SERIAL_FILE; "%n" stands for the machine's number */
-    bool gdb;                /* offer debuggers a place to connect: each machine its own, */
-    bool gdb_all;            /* or one for all of them */
-    bool gdb_waits;          /* and do not start before it has come */
+    bool gdb;                /* debuggers may connect: to each machine, */
+    bool gdb_all;            /* or at one place to all of them */
+    bool gdb_waits;          /* do not start before one has connected */
     bool gdb_runs;           /* --gdb-run */
     bool gdb_freezes;        /* -S */
     bool gdb_holds;          /* stop at hlt first */
     enum mh_gdb_lost gdb_lost;
-    struct mh_gdb_endpoint gdb_endpoint; /* of machine 1; options_gdb_endpoint() tells the others' */
+    struct mh_gdb_endpoint gdb_endpoint; /* of machine 1; for the others see options_gdb_endpoint() */
     const char *files_dir;
     const char *core_dir; /* NULL: no core files */
     struct mh_file_limits limits;
@@ -54,13 +55,13 @@ struct options {
 };
 
 /*
- * Read the command line. Returns MH_OK, or MH_ERR_USAGE with what was wrong and what was probably meant.
- * Free with options_free() in either case.
+ * Read the command line. Returns MH_OK, MH_ERR_USAGE with what was wrong and what was probably meant, or MH_ERR_HOST
+ * without memory. Free with options_free() in every case.
  */
 enum mh_status options_parse(int argc, char *const *argv, struct options *options, struct mh_error *err);
 void options_free(struct options *options);
 
-/* Where machine `number` (from 1) is debugged: the next port for each, or "%n" in a path replaced. */
+/* Where debuggers connect to machine `number` (from 1): each has the next port, or "%n" in the path replaced. */
 struct mh_gdb_endpoint options_gdb_endpoint(const struct options *options, size_t number);
 
 /* The text of --help. */

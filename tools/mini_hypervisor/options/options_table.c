@@ -4,13 +4,15 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define GDB_PORT "1234"
 #define TIMEOUT_MAX_SECONDS 1e7
 #define WRITTEN_MAX_MB (1024ul * 1024)
 #define OPEN_FILES_MAX 1024ul
 
-static enum mh_status fail(struct mh_error *err, const char *option, const char *value, const char *advice)
+/* The value is refused; `advice` says which are accepted. */
+static enum mh_status refuse_value(struct mh_error *err, const char *option, const char *value, const char *advice)
 {
     return mh_fail(err, MH_ERR_USAGE, "--%s '%s': %s", option, value, advice);
 }
@@ -26,29 +28,80 @@ static unsigned long number_up_to(const char *text, unsigned long most)
     return errno != 0 || *end != '\0' || value > most ? 0 : value;
 }
 
+/* Multiplies by what `suffix` stands for: K, KB or KiB, M, MB or MiB, in either case. 0 for any other. */
+static uint64_t suffix_factor(const char *suffix)
+{
+    static const struct {
+        const char *suffix;
+        uint64_t factor;
+    } suffixes[] = {{"k", KB}, {"kb", KB}, {"kib", KB}, {"m", MB}, {"mb", MB}, {"mib", MB}};
+    for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
+        if (strcasecmp(suffix, suffixes[i].suffix) == 0)
+            return suffixes[i].factor;
+    }
+    return 0;
+}
+
+/* A size in bytes: a number with a suffix, such as "4K" or "2MB". 0 for anything else. */
+static uint64_t size_with_suffix(const char *text)
+{
+    char number[8];
+    size_t digits = strspn(text, "0123456789");
+    if (digits == 0 || digits >= sizeof number)
+        return 0;
+    memcpy(number, text, digits);
+    number[digits] = '\0';
+    return strtoul(number, NULL, 10) * suffix_factor(text + digits);
+}
+
 static enum mh_status take_memory(struct options *options, const char *value, struct mh_error *err)
 {
-    unsigned long megabytes = number_up_to(value, 8);
-    if (megabytes != 2 && megabytes != 4 && megabytes != 8)
-        return fail(err, "memory", value, "a machine has 2, 4 or 8 (MB)");
-    options->ram_size = megabytes * MB;
+    uint64_t size = number_up_to(value, 8) * MB;
+    if (size == 0)
+        size = size_with_suffix(value);
+    if (size != 2 * MB && size != 4 * MB && size != 8 * MB)
+        return refuse_value(err, "memory", value, "give 2M, 4M or 8M (2, 4 or 8 alone means MB)");
+    options->ram_size = size;
     return MH_OK;
 }
 
 static enum mh_status take_page(struct options *options, const char *value, struct mh_error *err)
 {
-    unsigned long size = number_up_to(value, 4);
-    if (size != 2 && size != 4)
-        return fail(err, "page", value, "pages are of 4 (KB) or 2 (MB)");
-    options->page_size = size == 4 ? 4096 : 2 * MB;
+    /* without a suffix, as this option began: 4 is in KB, 2 in MB */
+    const unsigned long bare = number_up_to(value, 4);
+    const uint64_t size = bare == 4 ? 4 * KB : bare == 2 ? 2 * MB : size_with_suffix(value);
+    if (size != 4 * KB && size != 2 * MB)
+        return refuse_value(err, "page", value, "give 4K or 2M (4 alone means 4 KB, 2 alone means 2 MB)");
+    options->page_size = (uint32_t)size;
     return MH_OK;
 }
 
-static enum mh_status append(struct word_list *list, const char *word, struct mh_error *err)
+/* The index of `value` among the words, or `count` when it is none of them. */
+static size_t word_index(const char *value, const char *const *words, size_t count)
+{
+    size_t i = 0;
+    while (i < count && strcmp(value, words[i]) != 0)
+        i++;
+    return i;
+}
+
+static enum mh_status take_accel(struct options *options, const char *value, struct mh_error *err)
+{
+    static const char *const words[] = {[MH_ACCEL_AUTO] = "auto", [MH_ACCEL_KVM] = "kvm", [MH_ACCEL_SOFT] = "soft"};
+    const size_t count = sizeof words / sizeof words[0];
+    const size_t i = word_index(value, words, count);
+    if (i == count)
+        return refuse_value(err, "accel", value,
+                            "give auto, kvm, or soft (the software processor, which needs no KVM)");
+    options->accel = (enum mh_accel)i;
+    return MH_OK;
+}
+
+static enum mh_status word_list_append(struct word_list *list, const char *word, struct mh_error *err)
 {
     const char **words = realloc(list->words, (list->count + 1) * sizeof *words);
     if (words == NULL)
-        return mh_fail(err, MH_ERR_HOST, "no memory for the command line");
+        return mh_fail(err, MH_ERR_HOST, "not enough memory for the command line");
     list->words = words;
     list->words[list->count++] = word;
     return MH_OK;
@@ -56,12 +109,12 @@ static enum mh_status append(struct word_list *list, const char *word, struct mh
 
 static enum mh_status take_guest(struct options *options, const char *value, struct mh_error *err)
 {
-    return append(&options->guests, value, err);
+    return word_list_append(&options->guests, value, err);
 }
 
 static enum mh_status take_file(struct options *options, const char *value, struct mh_error *err)
 {
-    return append(&options->files, value, err);
+    return word_list_append(&options->files, value, err);
 }
 
 static enum mh_status take_timeout(struct options *options, const char *value, struct mh_error *err)
@@ -69,10 +122,11 @@ static enum mh_status take_timeout(struct options *options, const char *value, s
     char *end;
     double seconds = strtod(value, &end);
     if (end == value || *end != '\0' || !isfinite(seconds) || seconds <= 0 || seconds > TIMEOUT_MAX_SECONDS)
-        return fail(err, "timeout", value, "give a number of seconds above 0 and up to 10000000, such as 10 or 0.5");
+        return refuse_value(err, "timeout", value,
+                            "give a number of seconds greater than 0 and up to 10000000, such as 10 or 0.5");
     options->timeout_ms = (int64_t)(seconds * 1000);
     if ((double)options->timeout_ms < seconds * 1000)
-        options->timeout_ms++; /* ceil() would be all that libm is loaded for, at every start */
+        options->timeout_ms++; /* rounds up; ceil() would load libm at every start */
     return MH_OK;
 }
 
@@ -80,20 +134,19 @@ static enum mh_status take_console(struct options *options, const char *value, s
 {
     options->console = number_up_to(value, 1000000);
     if (options->console == 0)
-        return fail(err, "console", value, "give the number of a machine, counted from 1");
+        return refuse_value(err, "console", value, "give the number of a VM, counted from 1");
     return MH_OK;
 }
 
 static enum mh_status take_label(struct options *options, const char *value, struct mh_error *err)
 {
-    static const char *const modes[] = {[LABEL_AUTO] = "auto", [LABEL_ALWAYS] = "always", [LABEL_NEVER] = "never"};
-    for (unsigned i = 0; i < sizeof modes / sizeof modes[0]; i++) {
-        if (strcmp(value, modes[i]) == 0) {
-            options->label = (enum label_mode)i;
-            return MH_OK;
-        }
-    }
-    return fail(err, "label", value, "give auto, always or never");
+    static const char *const words[] = {[LABEL_AUTO] = "auto", [LABEL_ALWAYS] = "always", [LABEL_NEVER] = "never"};
+    const size_t count = sizeof words / sizeof words[0];
+    const size_t i = word_index(value, words, count);
+    if (i == count)
+        return refuse_value(err, "label", value, "give auto, always or never");
+    options->label = (enum label_mode)i;
+    return MH_OK;
 }
 
 static enum mh_status take_serial(struct options *options, const char *value, struct mh_error *err)
@@ -108,14 +161,14 @@ static enum mh_status take_serial(struct options *options, const char *value, st
         options->serial = SERIAL_FILE;
         options->serial_path = value + 5;
     } else
-        return fail(err, "serial", value, "give stdio, file:PATH, pty or null");
+        return refuse_value(err, "serial", value, "give stdio, file:PATH, pty or null");
     return MH_OK;
 }
 
 static enum mh_status take_files_dir(struct options *options, const char *value, struct mh_error *err)
 {
     if (*value == '\0')
-        return fail(err, "files-dir", value, "give a directory");
+        return refuse_value(err, "files-dir", value, "give a directory");
     options->files_dir = value;
     return MH_OK;
 }
@@ -123,7 +176,7 @@ static enum mh_status take_files_dir(struct options *options, const char *value,
 static enum mh_status take_core(struct options *options, const char *value, struct mh_error *err)
 {
     if (*value == '\0')
-        return fail(err, "core", value, "give a directory");
+        return refuse_value(err, "core", value, "give a directory");
     options->core_dir = value;
     return MH_OK;
 }
@@ -131,7 +184,7 @@ static enum mh_status take_core(struct options *options, const char *value, stru
 static enum mh_status take_trace(struct options *options, const char *value, struct mh_error *err)
 {
     if (*value == '\0')
-        return fail(err, "trace", value, "give a file");
+        return refuse_value(err, "trace", value, "give a file");
     options->trace_path = value;
     return MH_OK;
 }
@@ -147,7 +200,7 @@ static enum mh_status take_max_open(struct options *options, const char *value, 
 {
     options->limits.open_files = (unsigned)number_up_to(value, OPEN_FILES_MAX);
     if (options->limits.open_files == 0)
-        return fail(err, "max-open", value, "give a number from 1 to 1024");
+        return refuse_value(err, "max-open", value, "give a number from 1 to 1024");
     return MH_OK;
 }
 
@@ -155,7 +208,7 @@ static enum mh_status take_max_written(struct options *options, const char *valu
 {
     options->limits.bytes_written = number_up_to(value, WRITTEN_MAX_MB) * MB;
     if (options->limits.bytes_written == 0)
-        return fail(err, "max-written", value, "give a number of MB from 1 to 1048576");
+        return refuse_value(err, "max-written", value, "give a number of MB from 1 to 1048576");
     return MH_OK;
 }
 
@@ -179,7 +232,7 @@ static enum mh_status take_gdb_run(struct options *options, const char *value, s
     return MH_OK;
 }
 
-/* QEMU's -s: the usual port, and no waiting. */
+/* QEMU's -s: the usual port, without waiting. */
 static enum mh_status take_s(struct options *options, const char *value, struct mh_error *err)
 {
     (void)value;
@@ -206,13 +259,12 @@ static enum mh_status take_gdb_lost(struct options *options, const char *value, 
 {
     static const char *const words[] = {
         [MH_GDB_LOST_STOP] = "stop", [MH_GDB_LOST_CONTINUE] = "continue", [MH_GDB_LOST_KILL] = "kill"};
-    for (unsigned i = 0; i < sizeof words / sizeof words[0]; i++) {
-        if (strcmp(value, words[i]) == 0) {
-            options->gdb_lost = (enum mh_gdb_lost)i;
-            return MH_OK;
-        }
-    }
-    return fail(err, "gdb-lost", value, "give stop, continue or kill");
+    const size_t count = sizeof words / sizeof words[0];
+    const size_t i = word_index(value, words, count);
+    if (i == count)
+        return refuse_value(err, "gdb-lost", value, "give stop, continue or kill");
+    options->gdb_lost = (enum mh_gdb_lost)i;
+    return MH_OK;
 }
 
 static enum mh_status take_probe(struct options *options, const char *value, struct mh_error *err)
@@ -239,6 +291,7 @@ static enum mh_status take_version(struct options *options, const char *value, s
 const struct option option_table[OPTION_COUNT] = {
     {"memory", 'm', false, true, NULL, take_memory},
     {"page", 'p', false, true, NULL, take_page},
+    {"accel", 0, false, true, NULL, take_accel},
     {"guest", 'g', true, true, NULL, take_guest},
     {"file", 'f', true, true, NULL, take_file},
     {"timeout", 0, false, true, NULL, take_timeout},

@@ -1,10 +1,11 @@
-/* Which options there are, and what each does with its value. */
+/* The options, and what each does with its value. */
 #ifndef MH_TOOL_OPTIONS_TABLE_H
 #define MH_TOOL_OPTIONS_TABLE_H
 
 #include "options/options.h"
 
-#define MB (1024ull * 1024)
+#define KB UINT64_C(1024)
+#define MB (1024 * KB)
 
 /* Takes one value of an option. MH_OK, or MH_ERR_USAGE with what is wrong with it; MH_ERR_HOST without memory. */
 typedef enum mh_status take_value(struct options *options, const char *value, struct mh_error *err);
@@ -14,11 +15,11 @@ struct option {
     char letter;      /* 0: none */
     bool is_list;     /* takes every word up to the next option */
     bool has_value;
-    const char *default_value; /* what a missing value stands for; NULL: it may not be missing */
+    const char *default_value; /* of the option without a value; NULL: the value is required */
     take_value *take;
 };
 
-#define OPTION_COUNT 24u
+#define OPTION_COUNT 25u
 
 extern const struct option option_table[OPTION_COUNT];
 
