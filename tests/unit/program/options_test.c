@@ -1,5 +1,7 @@
 #include "options/options.h"
 
+#include "options/options_table.h"
+
 #include "unit.h"
 
 #include <stdlib.h>
@@ -123,12 +125,45 @@ static void memory_is_2_4_or_8(void **state)
     assert_int_equal(parse(*state, "-g a -m 2")->ram_size, 2 * MB);
     assert_int_equal(parse(*state, "-g a -m 4")->ram_size, 4 * MB);
     assert_int_equal(parse(*state, "-g a --memory 8")->ram_size, 8 * MB);
-    static const char *const bad[] = {"0",  "1",   "3",  "6",   "16",  "x",
-                                      "2x", "4MB", "+2", "2.0", "0x2", "99999999999999999999"};
+    static const char *const with_suffix[] = {"4M", "4m", "4MB", "4mb", "4MiB", "4096K", "4096kb", "04M"};
+    for (size_t i = 0; i < COUNT(with_suffix); i++) {
+        char text[64];
+        snprintf(text, sizeof text, "-g a -m %s", with_suffix[i]);
+        assert_int_equal(parse(*state, text)->ram_size, 4 * MB);
+    }
+    static const char *const bad[] = {"0",
+                                      "1",
+                                      "3",
+                                      "6",
+                                      "16",
+                                      "x",
+                                      "2x",
+                                      "3M",
+                                      "16MB",
+                                      "4K",
+                                      "4MM",
+                                      "4G",
+                                      "M",
+                                      "+2",
+                                      "2.0",
+                                      "0x2",
+                                      "-4M",
+                                      "4.0M",
+                                      "4Mb/s",
+                                      "4B",
+                                      "4T",
+                                      "4KM",
+                                      "2b",
+                                      "8i",
+                                      "2iB",
+                                      "2048",
+                                      "",
+                                      "9999999M",
+                                      "99999999999999999999"};
     for (size_t i = 0; i < COUNT(bad); i++) {
         char text[64];
-        snprintf(text, sizeof text, "-g a --memory %s", bad[i]);
-        refused(*state, text, "a machine has 2, 4 or 8 (MB)");
+        snprintf(text, sizeof text, "-g a --memory=%s", bad[i]);
+        refused(*state, text, "give 2M, 4M or 8M (2, 4 or 8 alone means MB)");
     }
     refused(*state, "-g a -m 3", "--memory '3':");
 }
@@ -137,12 +172,41 @@ static void pages_are_2_or_4(void **state)
 {
     assert_int_equal(parse(*state, "-g a -p 2")->page_size, 2 * MB);
     assert_int_equal(parse(*state, "-g a --page 4")->page_size, 4096);
-    static const char *const bad[] = {"0", "1", "3", "8", "4096", "4K", "x"};
+    static const char *const small[] = {"4K", "4k", "4KB", "4kb", "4KiB"};
+    static const char *const large[] = {"2M", "2m", "2MB", "2mb", "2MiB", "2048K"};
+    for (size_t i = 0; i < COUNT(small); i++) {
+        char text[64];
+        snprintf(text, sizeof text, "-g a -p %s", small[i]);
+        assert_int_equal(parse(*state, text)->page_size, 4096);
+    }
+    for (size_t i = 0; i < COUNT(large); i++) {
+        char text[64];
+        snprintf(text, sizeof text, "-g a --page=%s", large[i]);
+        assert_int_equal(parse(*state, text)->page_size, 2 * MB);
+    }
+    static const char *const bad[] = {"0", "1", "3", "8", "4096", "4M", "2K", "1G", "K", "4KK", "x"};
     for (size_t i = 0; i < COUNT(bad); i++) {
         char text[64];
         snprintf(text, sizeof text, "-g a --page %s", bad[i]);
-        refused(*state, text, "pages are of 4 (KB) or 2 (MB)");
+        refused(*state, text, "give 4K or 2M (4 alone means 4 KB, 2 alone means 2 MB)");
     }
+}
+
+static void the_processor_is_auto_kvm_or_soft(void **state)
+{
+    assert_int_equal(parse(*state, "-g a")->accel, MH_ACCEL_AUTO);
+    assert_int_equal(parse(*state, "-g a --accel auto")->accel, MH_ACCEL_AUTO);
+    assert_int_equal(parse(*state, "-g a --accel kvm")->accel, MH_ACCEL_KVM);
+    assert_int_equal(parse(*state, "--accel=soft -g a")->accel, MH_ACCEL_SOFT);
+    assert_int_equal(parse(*state, "--probe --accel soft")->accel, MH_ACCEL_SOFT);
+    static const char *const bad[] = {"", "tcg", "KVM", "kvm:soft", "sof", "softy"};
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        char text[64];
+        snprintf(text, sizeof text, "-g a --accel=%s", bad[i]);
+        refused(*state, text, "give auto, kvm, or soft (the software processor, which needs no KVM)");
+    }
+    refused(*state, "-g a --accel kvm --accel soft", "--accel is given twice, with kvm and with soft; choose one");
+    refused(*state, "-g a -accel kvm", "unknown option '-accel' (did you mean --accel?)");
 }
 
 static void timeouts_are_positive_seconds(void **state)
@@ -155,22 +219,22 @@ static void timeouts_are_positive_seconds(void **state)
     for (size_t i = 0; i < COUNT(bad); i++) {
         char text[64];
         snprintf(text, sizeof text, "-g a --timeout %s", bad[i]);
-        refused(*state, text, "give a number of seconds above 0");
+        refused(*state, text, "give a number of seconds greater than 0");
     }
-    refused(*state, "-g a --timeout=-1", "give a number of seconds above 0");
+    refused(*state, "-g a --timeout=-1", "give a number of seconds greater than 0");
 }
 
 static void the_console_is_one_of_the_machines(void **state)
 {
     assert_int_equal(parse(*state, "-g a b --console 2")->console, 2);
     assert_int_equal(parse(*state, "--console 2 -g a b")->console, 2);
-    refused(*state, "-g a --console 0", "give the number of a machine, counted from 1");
-    refused(*state, "-g a --console x", "give the number of a machine, counted from 1");
-    refused(*state, "-g a --console 2", "--console 2: there is only 1 machine");
-    refused(*state, "-g a b --console 3", "--console 3: there are only 2 machines");
+    refused(*state, "-g a --console 0", "give the number of a VM, counted from 1");
+    refused(*state, "-g a --console x", "give the number of a VM, counted from 1");
+    refused(*state, "-g a --console 2", "--console 2: there is only 1 VM");
+    refused(*state, "-g a b --console 3", "--console 3: there are only 2 VMs");
 }
 
-static void looking_on_is_a_trace_and_a_table(void **state)
+static void trace_and_statistics_are_off_unless_given(void **state)
 {
     assert_null(parse(*state, "-g a")->trace_path);
     assert_false(parse(*state, "-g a")->stats);
@@ -208,14 +272,14 @@ static void serial_ports_lead_to_four_kinds_of_places(void **state)
 static void several_machines_need_a_serial_file_each(void **state)
 {
     assert_string_equal(parse(*state, "-g a b --serial file:out-%n")->serial_path, "out-%n");
-    refused(*state, "-g a b --serial file:out", "several machines need a file each; put %n into its name");
+    refused(*state, "-g a b --serial file:out", "several VMs need a file each; put %n, the VM's number, into the path");
 }
 
 static void a_console_without_stdio_is_a_contradiction(void **state)
 {
     refused(*state, "-g a --console 1 --serial null",
-            "--console chooses who reads stdin, but --serial connects nobody");
-    refused(*state, "-g a --serial pty --console 1", "--console chooses who reads stdin");
+            "--console selects the VM that reads stdin, but only --serial stdio connects one");
+    refused(*state, "-g a --serial pty --console 1", "--console selects the VM that reads stdin");
     parse(*state, "-g a --serial stdio --console 1");
 }
 
@@ -263,7 +327,7 @@ static void values_may_follow_an_equals_sign_or_a_letter(void **state)
     assert_int_equal(parse(*state, "-g a -m4")->ram_size, 4 * MB);
     assert_int_equal(parse(*state, "-g a -p4")->page_size, 4096);
     assert_string_equal(parse(*state, "-g a --files-dir=x=y")->files_dir, "x=y");
-    refused(*state, "-g a --memory=", "--memory '': a machine has 2, 4 or 8 (MB)");
+    refused(*state, "-g a --memory=", "--memory '': give 2M, 4M or 8M");
 }
 
 static void lists_may_be_repeated_and_written_in_every_way(void **state)
@@ -283,11 +347,11 @@ static void a_lone_dash_is_a_value(void **state)
 
 static void missing_values_are_told(void **state)
 {
-    refused(*state, "-g", "--guest needs at least one path");
-    refused(*state, "--guest -m 4", "--guest needs at least one path");
-    refused(*state, "-g a -f", "--file needs at least one path");
-    static const char *const singles[] = {"memory", "page",      "timeout",  "console",     "label",
-                                          "serial", "files-dir", "max-open", "max-written", "trace"};
+    refused(*state, "-g", "--guest needs at least one file");
+    refused(*state, "--guest -m 4", "--guest needs at least one file");
+    refused(*state, "-g a -f", "--file needs at least one file");
+    static const char *const singles[] = {"memory",    "page",     "timeout",     "console", "label", "serial",
+                                          "files-dir", "max-open", "max-written", "trace",   "accel"};
     for (size_t i = 0; i < COUNT(singles); i++) {
         char text[64], words[64];
         snprintf(words, sizeof words, "--%s needs a value", singles[i]);
@@ -300,8 +364,8 @@ static void missing_values_are_told(void **state)
 
 static void contradictions_are_told_with_both_values(void **state)
 {
-    refused(*state, "-g a -m 2 --memory 4", "--memory is given twice, as 2 and as 4: choose one");
-    refused(*state, "-g a --serial pty --serial=null", "--serial is given twice, as pty and as null");
+    refused(*state, "-g a -m 2 --memory 4", "--memory is given twice, with 2 and with 4; choose one");
+    refused(*state, "-g a --serial pty --serial=null", "--serial is given twice, with pty and with null");
     assert_int_equal(parse(*state, "-g a -m 4 --memory=4")->ram_size, 4 * MB);
 }
 
@@ -309,7 +373,7 @@ static void contradictions_are_told_with_both_values(void **state)
 
 static void nothing_to_run_is_told(void **state)
 {
-    refused(*state, "", "no guest to run: name at least one image with --guest FILE");
+    refused(*state, "", "no guest to run; name an image with --guest FILE (see --help)");
     refused(*state, "-m 4 -f x", "no guest to run");
 }
 
@@ -319,11 +383,11 @@ static void an_empty_argument_list_is_no_crash(void **state)
     refuse_words(*state, 0, argv, "no guest to run");
 }
 
-static void a_word_that_stands_alone_was_probably_a_guest(void **state)
+static void an_unexpected_argument_was_probably_a_guest(void **state)
 {
-    refused(*state, "guest.img", "'guest.img' stands alone: did you mean --guest guest.img?");
+    refused(*state, "guest.img", "unexpected argument 'guest.img' (did you mean --guest guest.img?)");
     refused(*state, "-m 4 guest.img", "did you mean --guest guest.img?");
-    refused(*state, "-g a -m 2 extra", "'extra' stands alone");
+    refused(*state, "-g a -m 2 extra", "unexpected argument 'extra'");
 }
 
 static void unknown_options_get_the_nearest_as_suggestion(void **state)
@@ -338,25 +402,25 @@ static void unknown_options_get_the_nearest_as_suggestion(void **state)
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         char words[128];
-        snprintf(words, sizeof words, "unknown option '%s': did you mean --%s?", cases[i][0], cases[i][1]);
+        snprintf(words, sizeof words, "unknown option '%s' (did you mean --%s?)", cases[i][0], cases[i][1]);
         refused(*state, cases[i][0], words);
     }
 }
 
 static void options_with_one_dash_too_few_get_a_suggestion(void **state)
 {
-    refused(*state, "-guest a.img", "unknown option '-guest': did you mean --guest?");
-    refused(*state, "-g a -memory 4", "unknown option '-memory': did you mean --memory?");
-    refused(*state, "-g a -file x", "unknown option '-file': did you mean --file?");
-    refused(*state, "-help", "unknown option '-help': did you mean --help?");
+    refused(*state, "-guest a.img", "unknown option '-guest' (did you mean --guest?)");
+    refused(*state, "-g a -memory 4", "unknown option '-memory' (did you mean --memory?)");
+    refused(*state, "-g a -file x", "unknown option '-file' (did you mean --file?)");
+    refused(*state, "-help", "unknown option '-help' (did you mean --help?)");
 }
 
 static void options_far_from_all_get_none(void **state)
 {
-    refused(*state, "--turbo-mode", "unknown option '--turbo-mode'; --help lists them all");
-    refused(*state, "-x", "unknown option '-x'; --help lists them all");
-    refused(*state, "--", "unknown option '--'; --help lists them all");
-    refused(*state, "--an-option-of-more-than-thirty-one-bytes", "--help lists them all");
+    refused(*state, "--turbo-mode", "unknown option '--turbo-mode' (see --help)");
+    refused(*state, "-x", "unknown option '-x' (see --help)");
+    refused(*state, "--", "unknown option '--' (see --help)");
+    refused(*state, "--an-option-of-more-than-thirty-one-bytes", "(see --help)");
 }
 
 static void s_and_S_mean_what_they_mean_in_qemu(void **state)
@@ -367,7 +431,9 @@ static void s_and_S_mean_what_they_mean_in_qemu(void **state)
     assert_int_equal(options->gdb_endpoint.port, 1234);
     options = parse(*state, "-g a -s -S");
     assert_true(options->gdb && options->gdb_waits);
-    refused(*state, "-g a -S", "add --gdb");
+    refused(*state, "-g a -S", "-S has no effect without a place where gdb connects; add --gdb");
+    refused(*state, "-g a --gdb-lost kill", "--gdb-lost has no effect");
+    refused(*state, "-g a --gdb-hold", "--gdb-hold has no effect");
 }
 
 static void a_prefix_is_no_option(void **state)
@@ -392,12 +458,21 @@ static void the_help_names_every_option_and_every_exit_status(void **state)
     assert_non_null(to);
     options_print_help(to);
     assert_int_equal(fclose(to), 0);
-    static const char *const words[] = {"-g, --guest",   "-m, --memory", "-p, --page",    "-f, --file",  "--timeout",
-                                        "--serial",      "--console",    "--label",       "--files-dir", "--max-open",
-                                        "--max-written", "-h, --help",   "-V, --version", "--probe",     "124",
-                                        "130",           "143"};
-    for (size_t i = 0; i < COUNT(words); i++)
-        assert_text_has(text, words[i]);
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        const struct option *option = &option_table[i];
+        char words[64];
+        if (option->name[1] == '\0')
+            snprintf(words, sizeof words, "-%s", option->name);
+        else if (option->letter != 0)
+            snprintf(words, sizeof words, "\n  -%c, --%s ", option->letter, option->name);
+        else
+            snprintf(words, sizeof words, "\n      --%s ", option->name);
+        assert_text_has(text, words);
+    }
+    static const char *const statuses[] = {"\n    0  ", "\n    2  ", "\n    3  ", "\n    4  ", "\n    5  ",
+                                           "\n    6  ", "\n  124  ", "130",       "143"};
+    for (size_t i = 0; i < COUNT(statuses); i++)
+        assert_text_has(text, statuses[i]);
     assert_text_has(text, "mini_hypervisor -m 4 -p 2 -g guest1.img guest2.img -f ./flowers.png notes.txt");
     free(text);
 }
@@ -412,9 +487,10 @@ int main(void)
         TEST(what_is_not_said_has_the_documented_values),
         TEST(memory_is_2_4_or_8),
         TEST(pages_are_2_or_4),
+        TEST(the_processor_is_auto_kvm_or_soft),
         TEST(timeouts_are_positive_seconds),
         TEST(the_console_is_one_of_the_machines),
-        TEST(looking_on_is_a_trace_and_a_table),
+        TEST(trace_and_statistics_are_off_unless_given),
         TEST(labels_are_auto_always_or_never),
         TEST(serial_ports_lead_to_four_kinds_of_places),
         TEST(several_machines_need_a_serial_file_each),
@@ -429,7 +505,7 @@ int main(void)
         TEST(contradictions_are_told_with_both_values),
         TEST(nothing_to_run_is_told),
         TEST(an_empty_argument_list_is_no_crash),
-        TEST(a_word_that_stands_alone_was_probably_a_guest),
+        TEST(an_unexpected_argument_was_probably_a_guest),
         TEST(unknown_options_get_the_nearest_as_suggestion),
         TEST(options_with_one_dash_too_few_get_a_suggestion),
         TEST(options_far_from_all_get_none),

@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -85,7 +86,7 @@ static void put(struct mh_serial_end end, const char *text)
 
 static int get(struct mh_serial_end end)
 {
-    return end.read(end.ctx);
+    return end.read(end.ctx, NULL, 0);
 }
 
 static void type(struct fixture *f, const char *text)
@@ -158,22 +159,119 @@ static void a_prompt_is_shown_when_there_is_nothing_to_read_yet(void **state)
     assert_string_equal(collector_text(f->out), "name? ");
 }
 
-/* It is blocked but during the wait, and pending when that begins. */
-static void a_debugger_ends_a_wait_for_input(void **state)
+static int get_or_wake(struct mh_serial_end end, const int *wake_fds, unsigned wake_count)
+{
+    return end.read(end.ctx, wake_fds, wake_count);
+}
+
+static void *write_later(void *ctx)
+{
+    const int *fd = ctx;
+    poll(NULL, 0, 20);
+    return write(*fd, "x", 1) == 1 ? NULL : ctx;
+}
+
+/* Of several descriptors it is the last; it is readable before the wait, or becomes so meanwhile. */
+static void a_wake_descriptor_ends_a_wait_for_input(void **state)
 {
     struct fixture *f = *state;
     const enum serial_kind kinds[] = {SERIAL_STDIO, SERIAL_PTY};
-    sigset_t input, before;
-    mh_kick_install();
-    sigemptyset(&input);
-    sigaddset(&input, MH_INPUT_SIGNAL);
-    assert_int_equal(pthread_sigmask(SIG_BLOCK, &input, &before), 0);
-    for (unsigned i = 0; i < 2; i++) {
+    int quiet[2], wake[2];
+    char byte;
+    assert_int_equal(pipe2(quiet, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(wake, O_CLOEXEC), 0);
+    const int fds[] = {quiet[0], wake[0]};
+    for (unsigned i = 0; i < COUNT(kinds); i++) {
+        pthread_t writer;
+        void *failed = f;
         struct mh_serial_end end = open_end(f, kinds[i], 1);
-        pthread_kill(pthread_self(), MH_INPUT_SIGNAL);
-        assert_int_equal(get(end), MH_SERIAL_INTERRUPTED);
+        assert_int_equal(pthread_create(&writer, NULL, write_later, &wake[1]), 0);
+        assert_int_equal(get_or_wake(end, fds, COUNT(fds)), MH_SERIAL_INTERRUPTED);
+        assert_int_equal(pthread_join(writer, &failed), 0);
+        assert_null(failed);
+        assert_int_equal(get_or_wake(end, fds, COUNT(fds)), MH_SERIAL_INTERRUPTED);
+        assert_int_equal(read(wake[0], &byte, 1), 1);
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    for (unsigned i = 0; i < 2; i++) {
+        close(quiet[i]);
+        close(wake[i]);
+    }
+}
+
+static void a_byte_that_is_there_comes_before_a_wake_descriptor(void **state)
+{
+    struct fixture *f = *state;
+    int wake[2];
+    assert_int_equal(pipe2(wake, O_CLOEXEC), 0);
+    assert_int_equal(write(wake[1], "x", 1), 1);
+    struct mh_serial_end end = open_end(f, SERIAL_STDIO, 1);
+    type(f, "a");
+    assert_int_equal(get_or_wake(end, wake, 1), 'a');
+    assert_int_equal(get_or_wake(end, wake, 1), MH_SERIAL_INTERRUPTED);
+    end_input(f);
+    assert_int_equal(get_or_wake(end, wake, 1), MH_SERIAL_INPUT_ENDED);
+    close(wake[0]);
+    close(wake[1]);
+}
+
+static void a_prompt_is_shown_before_a_wake_descriptor_ends_the_wait(void **state)
+{
+    struct fixture *f = *state;
+    int wake[2];
+    assert_int_equal(pipe2(wake, O_CLOEXEC), 0);
+    assert_int_equal(write(wake[1], "x", 1), 1);
+    struct mh_serial_end end = open_end(f, SERIAL_STDIO, 1);
+    put(end, "name? ");
+    assert_int_equal(get_or_wake(end, wake, 1), MH_SERIAL_INTERRUPTED);
+    assert_string_equal(collector_text(f->out), "name? ");
+    close(wake[0]);
+    close(wake[1]);
+}
+
+struct kicked {
+    pthread_t thread;
+    atomic_bool done;
+};
+
+static void ignore_signal(int number)
+{
+    (void)number;
+}
+
+static void *kick_until_done(void *ctx)
+{
+    struct kicked *kicked = ctx;
+    while (!atomic_load(&kicked->done)) {
+        pthread_kill(kicked->thread, MH_KICK_SIGNAL);
+        poll(NULL, 0, 5);
+    }
+    return NULL;
+}
+
+/* More wake descriptors than can be watched change nothing about that. */
+static void a_kick_ends_a_wait_for_input(void **state)
+{
+    struct fixture *f = *state;
+    const enum serial_kind kinds[] = {SERIAL_STDIO, SERIAL_PTY};
+    const struct sigaction action = {.sa_handler = ignore_signal};
+    struct sigaction before;
+    int quiet[2], fds[100];
+    assert_int_equal(pipe2(quiet, O_CLOEXEC), 0);
+    for (unsigned i = 0; i < COUNT(fds); i++)
+        fds[i] = quiet[0];
+    assert_int_equal(sigaction(MH_KICK_SIGNAL, &action, &before), 0);
+    for (unsigned i = 0; i < COUNT(kinds); i++) {
+        pthread_t kicker;
+        struct kicked kicked = {.thread = pthread_self()};
+        struct mh_serial_end end = open_end(f, kinds[i], 1);
+        assert_int_equal(pthread_create(&kicker, NULL, kick_until_done, &kicked), 0);
+        assert_int_equal(get_or_wake(end, fds, COUNT(fds)), MH_SERIAL_INTERRUPTED);
+        atomic_store(&kicked.done, true);
+        assert_int_equal(pthread_join(kicker, NULL), 0);
+    }
+    sigaction(MH_KICK_SIGNAL, &before, NULL);
+    close(quiet[0]);
+    close(quiet[1]);
 }
 
 static void input_that_cannot_be_read_is_an_error(void **state)
@@ -263,7 +361,7 @@ static void a_fifo_takes_output_if_somebody_reads(void **state)
     assert_int_equal(mkfifo(f->path, 0600), 0);
     f->options.serial = SERIAL_FILE;
     assert_int_equal(try_open(f, 1, &err), MH_ERR_IO);
-    assert_text_has(err.text, "nobody reads at its other side");
+    assert_text_has(err.text, "the FIFO has no reader");
     int reader = open(f->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     put(open_end(f, SERIAL_FILE, 1), "abc");
     assert_int_equal(fcntl(f->end.fd, F_GETFL) & O_NONBLOCK, 0);
@@ -448,7 +546,10 @@ int main(void)
         TEST(only_the_chosen_machine_reads_stdin),
         TEST(stdout_takes_lines_and_the_last_unfinished_one),
         TEST(a_prompt_is_shown_when_there_is_nothing_to_read_yet),
-        TEST(a_debugger_ends_a_wait_for_input),
+        TEST(a_wake_descriptor_ends_a_wait_for_input),
+        TEST(a_byte_that_is_there_comes_before_a_wake_descriptor),
+        TEST(a_prompt_is_shown_before_a_wake_descriptor_ends_the_wait),
+        TEST(a_kick_ends_a_wait_for_input),
         TEST(input_that_cannot_be_read_is_an_error),
         TEST(output_goes_to_the_file_at_once),
         TEST(the_file_is_begun_anew),

@@ -227,7 +227,7 @@ static void nobody_waits_for_a_pipe_that_is_full_when_all_is_to_end(void **state
     }
     trace_close(&f->trace);
     assert_string_equal(collector_text(f->caught),
-                        "mini_hypervisor: the trace cannot be written: nobody takes it; it ends here\n");
+                        "mini_hypervisor: the trace cannot be written: it is not being read; it ends here\n");
     close(end[0]);
     close(end[1]);
 }
@@ -270,7 +270,7 @@ static void a_fifo_nobody_reads_is_an_error(void **state)
     alarm(10); /* or the test, should it wait */
     assert_int_equal(trace_open(&f->trace, f->path, &f->ending, &err), MH_ERR_IO);
     alarm(0);
-    assert_text_has(err.text, "nobody reads at its other side");
+    assert_text_has(err.text, "the FIFO has no reader");
     assert_int_equal(f->trace.fd, -1);
 }
 

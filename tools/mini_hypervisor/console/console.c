@@ -40,7 +40,7 @@ void console_port_destroy(struct console_port *port)
     port->line = NULL;
 }
 
-static int put(struct console *console, const void *bytes, size_t length)
+static int console_put(struct console *console, const void *bytes, size_t length)
 {
     if (length == 0)
         return 0;
@@ -52,7 +52,7 @@ static int put(struct console *console, const void *bytes, size_t length)
     return result;
 }
 
-static void add_label(const struct console_port *port, FILE *text)
+static void console_port_add_label(const struct console_port *port, FILE *text)
 {
     if (!port->console->labels)
         return;
@@ -62,8 +62,8 @@ static void add_label(const struct console_port *port, FILE *text)
         fprintf(text, "%s| ", port->label);
 }
 
-/* Write out the first `length` bytes held: whole lines, or the part of one that is to be seen now. */
-static int emit(struct console_port *port, size_t length)
+/* Write the first `length` bytes that are held back: whole lines, or the part of one that is due now. */
+static int console_port_emit(struct console_port *port, size_t length)
 {
     struct console *console = port->console;
     char *composed = NULL;
@@ -78,14 +78,14 @@ static int emit(struct console_port *port, size_t length)
         const char *newline = memchr(port->line + at, '\n', length - at);
         size_t end = newline == NULL ? length : (size_t)(newline - port->line) + 1;
         if (!continues)
-            add_label(port, text);
+            console_port_add_label(port, text);
         continues = false;
         fwrite(port->line + at, 1, end - at, text);
         at = end;
     }
     if (!text_stream_close(text, &composed))
-        return -ENOMEM; /* the bytes stay, for there may be memory later */
-    int result = put(console, composed, size);
+        return -ENOMEM; /* keep the bytes: there may be memory later */
+    int result = console_put(console, composed, size);
     free(composed);
     console->open = length > 0 && port->line[length - 1] != '\n' ? port : NULL;
     port->length -= length;
@@ -93,7 +93,7 @@ static int emit(struct console_port *port, size_t length)
     return result;
 }
 
-static int reserve(struct console_port *port, size_t more)
+static int console_port_reserve(struct console_port *port, size_t more)
 {
     if (port->capacity - port->length >= more)
         return 0;
@@ -106,25 +106,25 @@ static int reserve(struct console_port *port, size_t more)
     return 0;
 }
 
-static int write_by_line(struct console_port *port, const uint8_t *bytes, size_t length)
+static int console_port_write_lines(struct console_port *port, const uint8_t *bytes, size_t length)
 {
-    int result = reserve(port, length);
+    int result = console_port_reserve(port, length);
     if (result < 0)
         return result;
     memcpy(port->line + port->length, bytes, length);
     port->length += length;
     port->held_since_tick = false;
     if (port->length >= CONSOLE_LINE_MAX)
-        return emit(port, port->length);
+        return console_port_emit(port, port->length);
     const char *newline = memrchr(port->line, '\n', port->length);
-    return newline == NULL ? 0 : emit(port, (size_t)(newline - port->line) + 1);
+    return newline == NULL ? 0 : console_port_emit(port, (size_t)(newline - port->line) + 1);
 }
 
 int console_port_write(struct console_port *port, const uint8_t *bytes, size_t length)
 {
     struct console *console = port->console;
     pthread_mutex_lock(&console->mutex);
-    int result = console->by_line ? write_by_line(port, bytes, length) : put(console, bytes, length);
+    int result = console->by_line ? console_port_write_lines(port, bytes, length) : console_put(console, bytes, length);
     pthread_mutex_unlock(&console->mutex);
     return result;
 }
@@ -133,13 +133,13 @@ int console_port_flush(struct console_port *port)
 {
     struct console *console = port->console;
     pthread_mutex_lock(&console->mutex);
-    int result = port->length > 0 ? emit(port, port->length) : 0;
+    int result = port->length > 0 ? console_port_emit(port, port->length) : 0;
     pthread_mutex_unlock(&console->mutex);
     return result;
 }
 
-/* A terminal stopped with Ctrl-S takes nothing; the thread that ticks must not wait for it. */
-static bool takes_bytes(int fd)
+/* A terminal stopped with Ctrl-S is not writable; the thread that ticks must not wait for it. */
+static bool is_writable(int fd)
 {
     struct pollfd poll_fd = {.fd = fd, .events = POLLOUT};
     return poll(&poll_fd, 1, 0) == 1;
@@ -150,8 +150,8 @@ void console_port_tick(struct console_port *port)
     struct console *console = port->console;
     if (!console->is_terminal || !console->by_line || pthread_mutex_trylock(&console->mutex) != 0)
         return;
-    if (port->length > 0 && port->held_since_tick && takes_bytes(console->fd))
-        emit(port, port->length);
+    if (port->length > 0 && port->held_since_tick && is_writable(console->fd))
+        console_port_emit(port, port->length);
     port->held_since_tick = port->length > 0;
     pthread_mutex_unlock(&console->mutex);
 }
@@ -162,7 +162,7 @@ void console_end_line(struct console *console)
         return;
     pthread_mutex_lock(&console->mutex);
     if (!console->at_line_start)
-        put(console, "\n", 1);
+        console_put(console, "\n", 1);
     console->open = NULL;
     pthread_mutex_unlock(&console->mutex);
 }

@@ -16,10 +16,10 @@ static bool is_control(char c)
 }
 
 #define PREFIX "mini_hypervisor: "
-#define BRIEF 512u /* bytes of a message that can be said without memory */
+#define BRIEF 512u /* bytes of a message that needs no allocation */
 
-/* Paths and words of the command line may hold anything. */
-static void hide_controls(char *line, size_t length)
+/* Paths and arguments may contain anything. */
+static void message_hide_controls(char *line, size_t length)
 {
     for (size_t i = 0; i < length; i++) {
         if (is_control(line[i]) && line[i] != '\n')
@@ -27,10 +27,10 @@ static void hide_controls(char *line, size_t length)
     }
 }
 
-static void say(char *line, size_t length)
+static void message_write(char *line, size_t length)
 {
     line[length++] = '\n';
-    hide_controls(line, length);
+    message_hide_controls(line, length);
     output_write(STDERR_FILENO, line, length, NULL);
 }
 
@@ -47,9 +47,9 @@ void message(const char *format, ...)
     if (whole != NULL) {
         memcpy(whole, PREFIX, prefix);
         vsnprintf(whole + prefix, length + 1 - prefix, format, again);
-        say(whole, length);
+        message_write(whole, length);
     } else
-        say(brief, strlen(brief));
+        message_write(brief, strlen(brief));
     va_end(again);
     va_end(args);
     free(whole);

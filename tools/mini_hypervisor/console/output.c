@@ -17,7 +17,7 @@ int output_open(const char *path, const char **why)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0666);
     if (fd < 0)
-        *why = errno == ENXIO ? "nobody reads at its other side" : strerror(errno);
+        *why = errno == ENXIO ? "the FIFO has no reader" : strerror(errno);
     else
         fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
     return fd;
@@ -30,7 +30,7 @@ bool output_is_one_of(const char *path, const char *const *others, size_t count)
         return false;
     for (size_t i = 0; i < count; i++) {
         if (i > 0 && strcmp(others[i], others[i - 1]) == 0)
-            continue; /* a thousand machines of one image */
+            continue; /* a thousand machines with one image */
         if (stat(others[i], &other) == 0 && other.st_dev == file.st_dev && other.st_ino == file.st_ino)
             return true;
     }
@@ -49,7 +49,7 @@ static int64_t now_ms(void)
     return now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Wait until `fd` takes bytes. False when the process is ending and it has not for a while. */
+/* Wait until `fd` is writable. False when the process is ending and it has not been for a while. */
 static bool wait_writable(int fd, const atomic_bool *ending)
 {
     struct pollfd poll_fd = {.fd = fd, .events = POLLOUT};
@@ -70,7 +70,7 @@ int output_write(int fd, const void *bytes, size_t length, const atomic_bool *en
     while (length > 0) {
         size_t part = length;
         if (is_ending(ending)) {
-            /* a pipe that polls as writable takes this much without blocking */
+            /* as much as a pipe that polls as writable takes without blocking */
             part = part < PIPE_BUF ? part : PIPE_BUF;
             if (!wait_writable(fd, ending))
                 return -EINTR;

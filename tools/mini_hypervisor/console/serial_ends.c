@@ -6,8 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -15,51 +13,73 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Wait until `fd` has input, or its end. False when a signal came. */
-static bool wait_for_input(int fd)
+#define WAKE_FDS_MAX 15u /* more are not watched, and the wait ends at the next kick */
+
+/* What a read waits on. */
+struct serial_wait {
+    int fd; /* of the input */
+    const int *wake_fds;
+    unsigned wake_count;
+};
+
+enum serial_ready {
+    SERIAL_READY_INPUT, /* the input has a byte, or has ended, or is in error: read() says which */
+    SERIAL_READY_WAKE,  /* a wake descriptor is readable, or a signal came */
+    SERIAL_READY_NONE,
+};
+
+/* Wait up to `timeout` ms, -1 for ever. Input comes first, so that a byte that is there is always delivered. */
+static enum serial_ready serial_wait_for(const struct serial_wait *wait, int timeout)
 {
-    struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
-    sigset_t mask;
-    pthread_sigmask(SIG_SETMASK, NULL, &mask);
-    sigdelset(&mask, MH_INPUT_SIGNAL);
-    return ppoll(&poll_fd, 1, NULL, &mask) > 0;
+    struct pollfd poll_fds[1 + WAKE_FDS_MAX] = {{.fd = wait->fd, .events = POLLIN}};
+    const unsigned wakes = wait->wake_count < WAKE_FDS_MAX ? wait->wake_count : WAKE_FDS_MAX;
+    for (unsigned i = 0; i < wakes; i++)
+        poll_fds[1 + i] = (struct pollfd){.fd = wait->wake_fds[i], .events = POLLIN};
+    const int ready = poll(poll_fds, 1 + wakes, timeout);
+    if (ready == 0)
+        return SERIAL_READY_NONE;
+    return ready > 0 && poll_fds[0].revents != 0 ? SERIAL_READY_INPUT : SERIAL_READY_WAKE;
 }
 
-/* One byte from `fd`: no more is taken than the guest asks for, the rest stays for whoever reads next. */
-static int read_byte(int fd, unsigned char *byte)
+/* Read one byte and no more: the rest stays for the next reader of the descriptor. */
+static int serial_read_byte(const struct serial_wait *wait, unsigned char *byte)
 {
-    ssize_t got = read(fd, byte, 1);
-    if (got < 0 && errno == EAGAIN) { /* somebody made it non-blocking, or took the byte */
-        wait_for_input(fd);
+    ssize_t got = read(wait->fd, byte, 1);
+    if (got < 0 && errno == EAGAIN) { /* another process made it non-blocking, or took the byte */
+        serial_wait_for(wait, -1);
         return MH_SERIAL_INTERRUPTED;
     }
     if (got < 0 && errno == EINTR)
         return MH_SERIAL_INTERRUPTED;
-    if (got < 0 && errno == EIO) /* a terminal that is gone */
+    if (got < 0 && errno == EIO) /* a terminal that was closed */
         return MH_SERIAL_INPUT_ENDED;
     return got < 0 ? -errno : got == 0 ? MH_SERIAL_INPUT_ENDED : *byte;
 }
 
-static bool has_input(int fd)
+/* Wait for input. False: return to the caller first. */
+static bool stdio_wait(struct serial_end *end, const struct serial_wait *wait)
 {
-    struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
-    return poll(&poll_fd, 1, 0) != 0;
+    enum serial_ready ready = serial_wait_for(wait, 0);
+    if (ready == SERIAL_READY_INPUT)
+        return true;
+    console_port_flush(&end->port);
+    if (ready == SERIAL_READY_WAKE)
+        return false;
+    /* On a terminal read() waits, not poll(): only read() stops a process in the background. The next kick ends it. */
+    return end->terminal->is_terminal || serial_wait_for(wait, -1) == SERIAL_READY_INPUT;
 }
 
-static int stdio_read(void *ctx)
+static int stdio_read(void *ctx, const int *wake_fds, unsigned wake_count)
 {
     struct serial_end *end = ctx;
     unsigned char byte;
     if (end->terminal == NULL || end->input_ended)
         return MH_SERIAL_INPUT_ENDED;
+    const struct serial_wait wait = {end->terminal->fd, wake_fds, wake_count};
     terminal_prepare(end->terminal);
-    if (!has_input(end->terminal->fd)) {
-        console_port_flush(&end->port);
-        /* of a terminal read() does the waiting: in the background it has to stop us, and only it does that */
-        if (!end->terminal->is_terminal && !wait_for_input(end->terminal->fd))
-            return MH_SERIAL_INTERRUPTED;
-    }
-    int result = read_byte(end->terminal->fd, &byte);
+    if (!stdio_wait(end, &wait))
+        return MH_SERIAL_INTERRUPTED;
+    int result = serial_read_byte(&wait, &byte);
     if (result >= 0 && terminal_is_end(end->terminal, byte))
         result = MH_SERIAL_INPUT_ENDED;
     end->input_ended = result == MH_SERIAL_INPUT_ENDED;
@@ -78,11 +98,12 @@ static int fd_write(void *ctx, const uint8_t *bytes, size_t length)
     return output_write(end->fd, bytes, length, end->ending);
 }
 
-static int pty_read(void *ctx)
+static int pty_read(void *ctx, const int *wake_fds, unsigned wake_count)
 {
     struct serial_end *end = ctx;
+    const struct serial_wait wait = {end->fd, wake_fds, wake_count};
     unsigned char byte;
-    return wait_for_input(end->fd) ? read_byte(end->fd, &byte) : MH_SERIAL_INTERRUPTED;
+    return serial_wait_for(&wait, -1) == SERIAL_READY_INPUT ? serial_read_byte(&wait, &byte) : MH_SERIAL_INTERRUPTED;
 }
 
 char *serial_end_path(const char *pattern, size_t number)
@@ -102,11 +123,12 @@ char *serial_end_path(const char *pattern, size_t number)
     return text_stream_close(text, &path) ? path : NULL;
 }
 
-static enum mh_status open_file(struct serial_end *end, const char *pattern, size_t number, struct mh_error *err)
+static enum mh_status serial_end_open_file(struct serial_end *end, const char *pattern, size_t number,
+                                           struct mh_error *err)
 {
     char *path = serial_end_path(pattern, number);
     if (path == NULL)
-        return mh_fail(err, MH_ERR_HOST, "--serial file:%s: no memory for its path", pattern);
+        return mh_fail(err, MH_ERR_HOST, "--serial file:%s: not enough memory for its path", pattern);
     const char *why = NULL;
     enum mh_status status = MH_OK;
     end->fd = output_open(path, &why);
@@ -116,8 +138,8 @@ static enum mh_status open_file(struct serial_end *end, const char *pattern, siz
     return status;
 }
 
-/* Bytes pass through unchanged, whatever program is at the other side. */
-static int make_raw(int fd)
+/* Bytes pass through unchanged, whichever program opens the other side. */
+static int pty_make_raw(int fd)
 {
     struct termios mode;
     if (tcgetattr(fd, &mode) != 0)
@@ -126,15 +148,15 @@ static int make_raw(int fd)
     return tcsetattr(fd, TCSANOW, &mode);
 }
 
-static enum mh_status open_pty(struct serial_end *end, struct mh_error *err)
+static enum mh_status serial_end_open_pty(struct serial_end *end, struct mh_error *err)
 {
     end->fd = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
     if (end->fd < 0 || grantpt(end->fd) != 0 || unlockpt(end->fd) != 0 ||
         ptsname_r(end->fd, end->pty_path, sizeof end->pty_path) != 0)
-        return mh_fail(err, MH_ERR_HOST, "--serial pty: no pseudo-terminal to be had: %s", strerror(errno));
+        return mh_fail(err, MH_ERR_HOST, "--serial pty: cannot create a pseudo-terminal: %s", strerror(errno));
     end->peer_fd = open(end->pty_path, O_RDWR | O_NOCTTY | O_CLOEXEC);
-    /* as made, the group tty may write to it, and so may everybody by way of write(1) */
-    if (end->peer_fd < 0 || fchmod(end->peer_fd, 0600) != 0 || make_raw(end->peer_fd) != 0)
+    /* at first the group tty may write to it, and so may everybody through write(1) */
+    if (end->peer_fd < 0 || fchmod(end->peer_fd, 0600) != 0 || pty_make_raw(end->peer_fd) != 0)
         return mh_fail(err, MH_ERR_HOST, "--serial pty: cannot use %s: %s", end->pty_path, strerror(errno));
     return MH_OK;
 }
@@ -150,9 +172,9 @@ enum mh_status serial_end_open(struct serial_end *end, const struct options *opt
         end->terminal = number == options->console && terminal->fd >= 0 ? terminal : NULL;
         return MH_OK;
     case SERIAL_FILE:
-        return open_file(end, options->serial_path, number, err);
+        return serial_end_open_file(end, options->serial_path, number, err);
     case SERIAL_PTY:
-        return open_pty(end, err);
+        return serial_end_open_pty(end, err);
     case SERIAL_NULL:
         return MH_OK;
     }
@@ -177,8 +199,8 @@ struct mh_serial_end serial_end_for_vm(struct serial_end *end)
 #define PTY_POLL_MS 5
 #define PTY_PATIENCE_MS 1000
 
-/* How many bytes the reader has not taken yet. poll() first: it brings in those on their way through the kernel. */
-static int count_unread(const struct serial_end *end)
+/* How many bytes have not been read at the other side. poll() first flushes those still on their way in the kernel. */
+static int pty_count_unread(const struct serial_end *end)
 {
     struct pollfd peer = {.fd = end->peer_fd, .events = POLLIN};
     int unread = 0;
@@ -186,12 +208,11 @@ static int count_unread(const struct serial_end *end)
     return ioctl(end->peer_fd, FIONREAD, &unread) == 0 ? unread : 0;
 }
 
-/* Closing a pseudo-terminal throws away what its reader has not taken yet: give a reader that keeps reading the time.
- */
-static void wait_until_read(const struct serial_end *end)
+/* Closing a pseudo-terminal discards what has not been read yet: wait as long as a reader keeps reading. */
+static void pty_wait_until_read(const struct serial_end *end)
 {
     int before = -1, waited = 0, unread;
-    while (waited < PTY_PATIENCE_MS && (unread = count_unread(end)) > 0) {
+    while (waited < PTY_PATIENCE_MS && (unread = pty_count_unread(end)) > 0) {
         waited = unread == before ? waited + PTY_POLL_MS : 0;
         before = unread;
         poll(NULL, 0, PTY_POLL_MS);
@@ -203,7 +224,7 @@ int serial_end_finish(struct serial_end *end)
     if (end->kind == SERIAL_STDIO)
         return console_port_flush(&end->port);
     if (end->kind == SERIAL_PTY)
-        wait_until_read(end);
+        pty_wait_until_read(end);
     return 0;
 }
 

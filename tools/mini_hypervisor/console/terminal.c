@@ -10,9 +10,9 @@ void terminal_init(struct terminal *terminal, int fd)
 }
 
 /* The caller holds the mutex. */
-static void take(struct terminal *terminal)
+static void terminal_set_mode(struct terminal *terminal)
 {
-    /* in the background read() will stop us; the terminal is somebody else's until then */
+    /* in the background read() will stop us; until then the terminal belongs to another job */
     if (terminal->changed || tcgetpgrp(terminal->fd) != getpgrp() || tcgetattr(terminal->fd, &terminal->saved) != 0)
         return;
     struct termios mode = terminal->saved;
@@ -28,7 +28,7 @@ void terminal_prepare(struct terminal *terminal)
         return;
     pthread_mutex_lock(&terminal->mutex);
     terminal->wanted = true;
-    take(terminal);
+    terminal_set_mode(terminal);
     pthread_mutex_unlock(&terminal->mutex);
 }
 
@@ -50,7 +50,7 @@ void terminal_resume(struct terminal *terminal)
 {
     pthread_mutex_lock(&terminal->mutex);
     if (terminal->wanted)
-        take(terminal);
+        terminal_set_mode(terminal);
     pthread_mutex_unlock(&terminal->mutex);
 }
 

@@ -4,7 +4,7 @@
 
 bool text_stream_close(FILE *stream, char **text)
 {
-    /* it may close well and leave no text, when the last thing it did was to make the text shorter */
+    /* fclose() can succeed and leave no text, when making the buffer shorter was the last thing it did */
     if (stream != NULL && fclose(stream) == 0 && *text != NULL)
         return true;
     if (stream != NULL)

@@ -1,4 +1,4 @@
-/* Text gathered in memory: what open_memstream() does, with its failures told. */
+/* Closing the streams of open_memstream() without missing its failures. */
 #ifndef MH_TOOL_TEXT_STREAM_H
 #define MH_TOOL_TEXT_STREAM_H
 
@@ -6,8 +6,8 @@
 #include <stdio.h>
 
 /*
- * Close a stream that open_memstream(text, ...) made; NULL when it could not. Returns true with the text in *text, to
- * be freed. False when there was no memory for all of it: *text is NULL then. fclose() alone does not always tell.
+ * Close what open_memstream(text, ...) returned, also NULL. Returns true with the text in *text, to be freed, or false
+ * with *text NULL when there was not enough memory. fclose() alone does not report every such failure.
  */
 bool text_stream_close(FILE *stream, char **text);
 

@@ -3,7 +3,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-static void put(struct json_line *line, const char *bytes, size_t length)
+static void json_put_bytes(struct json_line *line, const char *bytes, size_t length)
 {
     if (length > (size_t)(line->end - line->at))
         return;
@@ -13,7 +13,7 @@ static void put(struct json_line *line, const char *bytes, size_t length)
 
 void json_put(struct json_line *line, const char *text)
 {
-    put(line, text, strlen(text));
+    json_put_bytes(line, text, strlen(text));
 }
 
 void json_put_key(struct json_line *line, const char *key)
@@ -33,7 +33,7 @@ void json_put_number(struct json_line *line, uint64_t value)
         digits[--at] = (char)('0' + value % 10);
         value /= 10;
     } while (value != 0);
-    put(line, digits + at, DIGITS_MAX - at);
+    json_put_bytes(line, digits + at, DIGITS_MAX - at);
 }
 
 void json_put_signed(struct json_line *line, int64_t value)
@@ -57,7 +57,7 @@ void json_put_hex(struct json_line *line, uint64_t value)
     digits[--at] = 'x';
     digits[--at] = '0';
     digits[--at] = '"';
-    put(line, digits + at, DIGITS_MAX - at);
+    json_put_bytes(line, digits + at, DIGITS_MAX - at);
 }
 
 void json_put_microseconds(struct json_line *line, uint64_t ns)
@@ -65,7 +65,7 @@ void json_put_microseconds(struct json_line *line, uint64_t ns)
     const unsigned rest = (unsigned)(ns % 1000);
     const char fraction[] = {'.', (char)('0' + rest / 100), (char)('0' + rest / 10 % 10), (char)('0' + rest % 10)};
     json_put_number(line, ns / 1000);
-    put(line, fraction, sizeof fraction);
+    json_put_bytes(line, fraction, sizeof fraction);
 }
 
 static bool is_plain(unsigned char byte)
@@ -76,16 +76,16 @@ static bool is_plain(unsigned char byte)
 void json_put_string(struct json_line *line, const void *bytes, size_t length)
 {
     const unsigned char *from = bytes;
-    put(line, "\"", 1);
+    json_put_bytes(line, "\"", 1);
     for (size_t i = 0, plain; i < length; i += plain) {
         for (plain = 0; i + plain < length && is_plain(from[i + plain]); plain++) {
         }
-        put(line, (const char *)from + i, plain);
+        json_put_bytes(line, (const char *)from + i, plain);
         if (plain > 0)
             continue;
         const char escape[] = {'\\', 'u', '0', '0', hex_digits[from[i] / 16], hex_digits[from[i] % 16]};
-        put(line, escape, sizeof escape);
+        json_put_bytes(line, escape, sizeof escape);
         plain = 1;
     }
-    put(line, "\"", 1);
+    json_put_bytes(line, "\"", 1);
 }

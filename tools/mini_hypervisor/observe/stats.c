@@ -2,8 +2,8 @@
 
 #include <inttypes.h>
 
-/* The last place is for whatever comes when all others are taken. */
-static struct stats_exits *exits_for(struct stats *stats, const char *reason)
+/* The last entry counts every reason for which there is no room. */
+static struct stats_exits *stats_exits_for(struct stats *stats, const char *reason)
 {
     unsigned i = 0;
     while (i < stats->reasons && i < STATS_REASONS_MAX - 1 && stats->exits[i].reason != reason)
@@ -13,22 +13,22 @@ static struct stats_exits *exits_for(struct stats *stats, const char *reason)
     return &stats->exits[i];
 }
 
-static void count_exit(struct stats *stats, uint64_t now, const char *reason)
+static void stats_count_exit(struct stats *stats, uint64_t now, const char *reason)
 {
     stats->guest_ns += now - stats->since;
     stats->since = now;
-    stats->last = exits_for(stats, reason);
+    stats->last = stats_exits_for(stats, reason);
     stats->last->count++;
 }
 
-static void count_entry(struct stats *stats, uint64_t now)
+static void stats_count_entry(struct stats *stats, uint64_t now)
 {
     if (stats->last != NULL)
         stats->last->ns += now - stats->since;
     stats->since = now;
 }
 
-static void count_port(struct stats *stats, const struct mh_event *event)
+static void stats_count_port(struct stats *stats, const struct mh_event *event)
 {
     if (event->port == MH_PORT_SERIAL && event->width == 1)
         *(event->is_in ? &stats->bytes_in : &stats->bytes_out) += event->count;
@@ -38,13 +38,13 @@ void stats_event(struct stats *stats, uint64_t now, const struct mh_event *event
 {
     switch (event->kind) {
     case MH_EVENT_ENTER:
-        count_entry(stats, now);
+        stats_count_entry(stats, now);
         break;
     case MH_EVENT_EXIT:
-        count_exit(stats, now, event->reason);
+        stats_count_exit(stats, now, event->reason);
         break;
     case MH_EVENT_PORT:
-        count_port(stats, event);
+        stats_count_port(stats, event);
         break;
     case MH_EVENT_FILE:
         stats->file_calls[event->op <= MH_FILE_SIZE ? event->op : 0]++;

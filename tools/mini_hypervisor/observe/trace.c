@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define STRING_MAX 4096u /* what KVM hands over at once of a string instruction, and more than any other text */
+#define STRING_MAX 4096u /* the bytes of a string instruction in one event, and longer than any other text */
 #define LINE_MAX_BYTES (JSON_ESCAPED_MAX(STRING_MAX) + 1024u)
 
 uint64_t trace_now(void)
@@ -26,40 +26,40 @@ uint64_t trace_now(void)
 
 /* ---- writing; the caller holds the mutex ---- */
 
-/* The guests go on without a trace. What is in the file should end with a whole line. */
-static void give_up(struct trace *trace, int error)
+/* The guests continue without a trace. The file should end with a whole line. */
+static void trace_give_up(struct trace *trace, int error)
 {
     trace->is_over = true;
     trace->length = 0;
     if (trace->is_regular && ftruncate(trace->fd, (off_t)trace->written) != 0)
         error = errno;
-    message("the trace cannot be written: %s; it ends here", error == EINTR ? "nobody takes it" : strerror(error));
+    message("the trace cannot be written: %s; it ends here", error == EINTR ? "it is not being read" : strerror(error));
 }
 
-static void flush(struct trace *trace)
+static void trace_flush(struct trace *trace)
 {
     int result = output_write(trace->fd, trace->buffer, trace->length, trace->ending);
     if (result < 0) {
-        give_up(trace, -result);
+        trace_give_up(trace, -result);
         return;
     }
     trace->written += trace->length;
     trace->length = 0;
 }
 
-static void make_room(struct trace *trace, size_t length)
+static void trace_make_room(struct trace *trace, size_t length)
 {
     if (TRACE_BUFFER_SIZE - trace->length < length)
-        flush(trace);
+        trace_flush(trace);
 }
 
 /* ---- lines ---- */
 
-/* A line that may be as long as any; end_line() must follow. */
-static struct json_line begin_line(struct trace *trace, const char *phase, size_t track, uint64_t now)
+/* Begin a line, with room for the longest; trace_end_line() must follow. */
+static struct json_line trace_begin_line(struct trace *trace, const char *phase, size_t track, uint64_t now)
 {
     pthread_mutex_lock(&trace->mutex);
-    make_room(trace, LINE_MAX_BYTES);
+    trace_make_room(trace, LINE_MAX_BYTES);
     char *at = trace->buffer + trace->length;
     struct json_line line = {.at = at, .end = at + LINE_MAX_BYTES};
     json_put(&line, "{\"ph\":\"");
@@ -71,7 +71,7 @@ static struct json_line begin_line(struct trace *trace, const char *phase, size_
     return line;
 }
 
-static void end_line(struct trace *trace, struct json_line *line)
+static void trace_end_line(struct trace *trace, struct json_line *line)
 {
     json_put(line, "},\n");
     if (!trace->is_over)
@@ -79,45 +79,45 @@ static void end_line(struct trace *trace, struct json_line *line)
     pthread_mutex_unlock(&trace->mutex);
 }
 
-static void put_text(struct json_line *line, const char *key, const char *text)
+static void line_put_text(struct json_line *line, const char *key, const char *text)
 {
     json_put_key(line, key);
     json_put_string(line, text, strnlen(text, STRING_MAX));
 }
 
-static void put_hex(struct json_line *line, const char *key, uint64_t value)
+static void line_put_hex(struct json_line *line, const char *key, uint64_t value)
 {
     json_put_key(line, key);
     json_put_hex(line, value);
 }
 
-static void put_number(struct json_line *line, const char *key, uint64_t value)
+static void line_put_number(struct json_line *line, const char *key, uint64_t value)
 {
     json_put_key(line, key);
     json_put_number(line, value);
 }
 
-static void put_port(struct json_line *line, const struct mh_event *event)
+static void line_put_port(struct json_line *line, const struct mh_event *event)
 {
-    put_hex(line, "port", event->port);
-    put_number(line, "width", event->width);
-    put_number(line, "count", event->count);
-    put_hex(line, "value", event->value);
+    line_put_hex(line, "port", event->port);
+    line_put_number(line, "width", event->width);
+    line_put_number(line, "count", event->count);
+    line_put_hex(line, "value", event->value);
     if (event->port != MH_PORT_SERIAL || event->width != 1)
         return;
     json_put_key(line, "bytes");
     json_put_string(line, event->data, event->count < STRING_MAX ? event->count : STRING_MAX);
 }
 
-static void put_file(struct json_line *line, const struct mh_event *event)
+static void line_put_file(struct json_line *line, const struct mh_event *event)
 {
-    put_text(line, "file", event->name);
+    line_put_text(line, "file", event->name);
     json_put_key(line, "result");
     json_put_signed(line, event->result);
 }
 
-/* Two words that make a name. */
-static void put_name(struct json_line *line, const char *first, const char *second)
+/* A name in two parts. */
+static void line_put_name(struct json_line *line, const char *first, const char *second)
 {
     json_put_key(line, "name");
     json_put(line, "\"");
@@ -126,53 +126,53 @@ static void put_name(struct json_line *line, const char *first, const char *seco
     json_put(line, "\"");
 }
 
-static void put_event_name(struct json_line *line, const struct mh_event *event)
+static void line_put_event_name(struct json_line *line, const struct mh_event *event)
 {
     switch (event->kind) {
     case MH_EVENT_PORT:
-        put_name(line, event->port == MH_PORT_SERIAL ? "serial " : "port ", event->is_in ? "in" : "out");
+        line_put_name(line, event->port == MH_PORT_SERIAL ? "serial " : "port ", event->is_in ? "in" : "out");
         break;
     case MH_EVENT_FILE:
-        put_name(line, "file ", mh_file_op_name(event->op));
+        line_put_name(line, "file ", mh_file_op_name(event->op));
         break;
     case MH_EVENT_FAULT:
-        put_name(line, "fault", ", handled");
+        line_put_name(line, "fault", ", handled");
         break;
     case MH_EVENT_CR3:
-        put_name(line, "cr3", "");
+        line_put_name(line, "cr3", "");
         break;
     case MH_EVENT_EXIT:
-        put_name(line, event->reason, "");
+        line_put_name(line, event->reason, "");
         break;
     case MH_EVENT_STOP:
-        put_name(line, "stop: ", mh_stop_name(event->stop->kind));
+        line_put_name(line, "stop: ", mh_stop_name(event->stop->kind));
         break;
     case MH_EVENT_ENTER:
         break;
     }
 }
 
-static void put_details(struct json_line *line, const struct mh_event *event)
+static void line_put_arguments(struct json_line *line, const struct mh_event *event)
 {
     if (event->has_rip)
-        put_hex(line, "rip", event->rip);
+        line_put_hex(line, "rip", event->rip);
     switch (event->kind) {
     case MH_EVENT_PORT:
-        put_port(line, event);
+        line_put_port(line, event);
         break;
     case MH_EVENT_FILE:
-        put_file(line, event);
+        line_put_file(line, event);
         break;
     case MH_EVENT_FAULT:
-        put_number(line, "vector", event->vector);
-        put_hex(line, "handler", event->handler);
+        line_put_number(line, "vector", event->vector);
+        line_put_hex(line, "handler", event->handler);
         break;
     case MH_EVENT_CR3:
-        put_hex(line, "old", event->old);
-        put_hex(line, "new", event->now);
+        line_put_hex(line, "old", event->old);
+        line_put_hex(line, "new", event->now);
         break;
     case MH_EVENT_STOP:
-        put_text(line, "what", event->text);
+        line_put_text(line, "what", event->text);
         break;
     case MH_EVENT_ENTER:
     case MH_EVENT_EXIT:
@@ -180,8 +180,8 @@ static void put_details(struct json_line *line, const struct mh_event *event)
     }
 }
 
-/* An exit begins a slice of time outside the guest, which ends with the next entry; all else is an instant. */
-static const char *phase_of(const struct mh_event *event)
+/* An exit begins a slice of time outside the guest, which the next entry ends; everything else is an instant. */
+static const char *event_phase(const struct mh_event *event)
 {
     return event->kind == MH_EVENT_EXIT ? "B" : event->kind == MH_EVENT_ENTER ? "E" : "i";
 }
@@ -190,46 +190,46 @@ void trace_event(struct trace *trace, size_t track, uint64_t now, const struct m
 {
     if (trace->fd < 0)
         return;
-    struct json_line line = begin_line(trace, phase_of(event), track, now);
+    struct json_line line = trace_begin_line(trace, event_phase(event), track, now);
     if (event->kind != MH_EVENT_ENTER) {
-        put_event_name(&line, event);
+        line_put_event_name(&line, event);
         json_put(&line, ",\"args\":{");
-        put_details(&line, event);
+        line_put_arguments(&line, event);
         json_put(&line, "}");
     }
-    end_line(trace, &line);
+    trace_end_line(trace, &line);
 }
 
-/* An event whose one detail is a text. */
-static void tell_text(struct trace *trace, const char *phase, size_t track, const char *name, const char *key,
-                      const char *text)
+/* An event with a text as its only argument. */
+static void trace_text(struct trace *trace, const char *phase, size_t track, const char *name, const char *key,
+                       const char *text)
 {
     if (trace->fd < 0)
         return;
-    struct json_line line = begin_line(trace, phase, track, trace_now());
-    put_name(&line, name, "");
+    struct json_line line = trace_begin_line(trace, phase, track, trace_now());
+    line_put_name(&line, name, "");
     json_put(&line, ",\"args\":{");
-    put_text(&line, key, text);
+    line_put_text(&line, key, text);
     json_put(&line, "}");
-    end_line(trace, &line);
+    trace_end_line(trace, &line);
 }
 
 void trace_command(struct trace *trace, size_t track, const char *packet)
 {
-    tell_text(trace, "i", track, "gdb", "packet", packet);
+    trace_text(trace, "i", track, "gdb", "packet", packet);
 }
 
 void trace_name_track(struct trace *trace, size_t track, const char *name)
 {
-    tell_text(trace, "M", track, "thread_name", "name", name);
+    trace_text(trace, "M", track, "thread_name", "name", name);
 }
 
 /* ---- the file ---- */
 
-static void put_words(struct trace *trace, const char *words)
+static void trace_put(struct trace *trace, const char *words)
 {
     size_t length = strlen(words);
-    make_room(trace, length);
+    trace_make_room(trace, length);
     if (trace->is_over)
         return;
     memcpy(trace->buffer + trace->length, words, length);
@@ -249,11 +249,11 @@ enum mh_status trace_open(struct trace *trace, const char *path, const atomic_bo
     if (trace->buffer == NULL) {
         close(trace->fd);
         trace->fd = -1;
-        return mh_fail(err, MH_ERR_HOST, "no memory for the trace");
+        return mh_fail(err, MH_ERR_HOST, "--trace %s: not enough memory", path);
     }
     pthread_mutex_init(&trace->mutex, NULL);
-    put_words(trace, "[\n");
-    tell_text(trace, "M", 0, "process_name", "name", "mini_hypervisor");
+    trace_put(trace, "[\n");
+    trace_text(trace, "M", 0, "process_name", "name", "mini_hypervisor");
     return MH_OK;
 }
 
@@ -262,9 +262,9 @@ void trace_close(struct trace *trace)
     if (trace->fd < 0)
         return;
     pthread_mutex_lock(&trace->mutex);
-    put_words(trace, "{\"ph\":\"M\",\"pid\":1,\"name\":\"end\",\"args\":{}}\n]\n");
+    trace_put(trace, "{\"ph\":\"M\",\"pid\":1,\"name\":\"end\",\"args\":{}}\n]\n");
     if (!trace->is_over)
-        flush(trace);
+        trace_flush(trace);
     pthread_mutex_unlock(&trace->mutex);
     close(trace->fd);
     free(trace->buffer);
@@ -272,14 +272,14 @@ void trace_close(struct trace *trace)
     trace->fd = -1;
 }
 
-/* A pipe that polls as writable takes this much without blocking. */
-static void flush_some(struct trace *trace)
+/* PIPE_BUF bytes at a time: a pipe that polls as writable takes them without blocking. */
+static void trace_flush_some(struct trace *trace)
 {
     struct pollfd poll_fd = {.fd = trace->fd, .events = POLLOUT};
     while (trace->length > 0 && poll(&poll_fd, 1, 0) == 1) {
         ssize_t written = write(trace->fd, trace->buffer, trace->length < PIPE_BUF ? trace->length : PIPE_BUF);
         if (written < 0 && errno != EAGAIN && errno != EINTR)
-            give_up(trace, errno);
+            trace_give_up(trace, errno);
         if (written <= 0)
             return;
         trace->length -= (size_t)written;
@@ -292,8 +292,8 @@ void trace_tick(struct trace *trace)
     if (trace->fd < 0 || pthread_mutex_trylock(&trace->mutex) != 0)
         return;
     if (trace->is_regular)
-        flush(trace);
+        trace_flush(trace);
     else
-        flush_some(trace);
+        trace_flush_some(trace);
     pthread_mutex_unlock(&trace->mutex);
 }

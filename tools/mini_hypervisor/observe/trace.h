@@ -1,10 +1,10 @@
 /*
- * --trace: everything that happens, in a file that Perfetto and chrome://tracing show. Source: "Trace Event Format",
- * JSON Array Format. A line is an event; the closing bracket is optional there, so a run that was killed leaves a file
- * that can be read.
+ * --trace: writes every event to a file that Perfetto and chrome://tracing can open. Source: "Trace Event Format", JSON
+ * Array Format. Each line is an event; the format does not require the closing bracket, so the file can be read even
+ * after the program was killed.
  *
- * Lines gather in one buffer for all machines, in the order in which they came. It is written when it is full, at each
- * tick, and at the end.
+ * One buffer holds the lines of all machines in their order. It is written when it is full, at each tick, and at the
+ * end.
  */
 #ifndef MH_TOOL_TRACE_H
 #define MH_TOOL_TRACE_H
@@ -24,7 +24,7 @@ struct trace {
     const atomic_bool *ending; /* see output_write() */
     uint64_t start;            /* trace_now() at the beginning, from which the file's times count */
 
-    pthread_mutex_t mutex; /* guards what follows: all machines and the supervisor write here */
+    pthread_mutex_t mutex; /* guards the members below: all machines and the supervisor write here */
     char *buffer;
     size_t length;
     uint64_t written; /* bytes that are in the file */
@@ -37,21 +37,20 @@ struct trace {
  */
 enum mh_status trace_open(struct trace *trace, const char *path, const atomic_bool *ending, struct mh_error *err);
 
-/* Write the rest, and the end. */
+/* Write the rest and the end, and close the file. */
 void trace_close(struct trace *trace);
 
 /* Nanoseconds on CLOCK_MONOTONIC. */
 uint64_t trace_now(void);
 
-/* What the track is called; each machine has one, by its number, and so may others. */
+/* Name a track. Each machine has the track of its number; the debugger of all machines has the next one. */
 void trace_name_track(struct trace *trace, size_t track, const char *name);
 
-/* At `now`, this happened to the machine of that track; or its debugger sent this packet. Any thread. */
+/* Write an event of the machine of that track, at `now`, or a packet from its debugger. Any thread. */
 void trace_event(struct trace *trace, size_t track, uint64_t now, const struct mh_event *event);
 void trace_command(struct trace *trace, size_t track, const char *packet);
 
-/* Let what has gathered out, unless somebody is at it or the file's other side does not take it. Never waits for long.
- */
+/* Write what the buffer holds, unless another thread does or the file is not writable. Never waits for long. */
 void trace_tick(struct trace *trace);
 
 #endif

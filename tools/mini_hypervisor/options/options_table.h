@@ -4,8 +4,8 @@
 
 #include "options/options.h"
 
-#define KB UINT64_C(1024)
-#define MB (1024 * KB)
+#define KB 1024ull
+#define MB (1024ull * 1024)
 
 /* Takes one value of an option. MH_OK, or MH_ERR_USAGE with what is wrong with it; MH_ERR_HOST without memory. */
 typedef enum mh_status take_value(struct options *options, const char *value, struct mh_error *err);

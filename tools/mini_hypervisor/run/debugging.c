@@ -8,8 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The ELF file gdb should read: the image, or the one that lies beside a flat "x.img" as "x.elf". NULL: none. */
-static char *elf_for_gdb(const struct mh_image *image)
+/* The ELF file that gdb should read: the image, or "x.elf" beside a flat "x.img". A string to free(), NULL: none. */
+static char *debugging_elf_file(const struct mh_image *image)
 {
     const char *path = mh_image_path(image);
     size_t length = path == NULL ? 0 : strlen(path);
@@ -24,8 +24,7 @@ static char *elf_for_gdb(const struct mh_image *image)
     return NULL;
 }
 
-/* `path` as a shell takes it for one word, with a space before; "" for NULL. A string to free(), NULL without memory.
- */
+/* `path` quoted for a shell, after a space; "" for NULL. A string to free(), NULL without memory. */
 static char *shell_word(const char *path)
 {
     char *word = NULL;
@@ -42,19 +41,19 @@ static char *shell_word(const char *path)
     return text_stream_close(text, &word) ? word : NULL;
 }
 
-/* The ready line: what to type. */
-static void tell_command(const char *title, const struct options *options, const struct mh_gdb_listener *listener,
-                         const struct mh_image *image)
+/* Print the command that starts gdb. */
+static void debugging_print_command(const char *title, const struct options *options,
+                                    const struct mh_gdb_listener *listener, const struct mh_image *image)
 {
     char where[MH_GDB_CONNECT_MAX];
-    char *elf = elf_for_gdb(image);
+    char *elf = debugging_elf_file(image);
     char *word = shell_word(elf);
     mh_gdb_connect_text(listener, where);
     if (listener->endpoint.transport != MH_GDB_STDIO)
         message("%s: %s; type: gdb -ex 'target remote %s'%s", title,
                 options->gdb_waits ? "waits for gdb" : "gdb may connect", where, word != NULL ? word : "");
     if (listener->beyond_host)
-        message("%s: warning: other computers can connect to port %u, and who does is in control", title,
+        message("%s: warning: other computers can connect to port %u, and whoever connects controls the VM", title,
                 listener->endpoint.port);
     free(word);
     free(elf);
@@ -68,7 +67,7 @@ enum mh_status debugging_open_machine(struct machine *machine, struct mh_error *
     const struct mh_gdb_endpoint endpoint = options_gdb_endpoint(options, machine->number);
     enum mh_status status = mh_gdb_listen(&endpoint, &machine->gdb, err);
     if (status == MH_OK)
-        tell_command(machine->title, options, &machine->gdb, machine->image);
+        debugging_print_command(machine->title, options, &machine->gdb, machine->image);
     return status;
 }
 
@@ -83,56 +82,56 @@ enum mh_status debugging_open_group(struct shared *shared, const struct machine 
     if (status == MH_OK)
         status = mh_gdb_listen(&shared->options->gdb_endpoint, &debugging->listener, err);
     if (status == MH_OK)
-        tell_command("all VMs", shared->options, &debugging->listener, machines[0].image);
+        debugging_print_command("all VMs", shared->options, &debugging->listener, machines[0].image);
     trace_name_track(&shared->trace, count + 1, "gdb of all VMs");
     return status;
 }
 
 void debugging_close_group(struct debugging *debugging)
 {
-    if (debugging->thread_is_there)
+    if (debugging->has_thread)
         pthread_join(debugging->thread, NULL);
     if (debugging->group != NULL)
         mh_gdb_close(&debugging->listener);
     mh_debug_group_destroy(debugging->group);
 }
 
-static void tell_note(void *ctx, const char *line)
+static void debugging_print_note(void *ctx, const char *line)
 {
     (void)ctx;
     message("%s", line);
 }
 
-/* What the debugger of all machines asks for has a track behind theirs. */
-static void trace_group_command(void *ctx, const char *packet)
+/* The debugger of all machines has a track of its own, after theirs. */
+static void debugging_trace_group(void *ctx, const char *packet)
 {
     struct shared *shared = ctx;
     trace_command(&shared->trace, shared->options->guests.count + 1, packet);
 }
 
-static void trace_machine_command(void *ctx, const char *packet)
+static void debugging_trace_machine(void *ctx, const char *packet)
 {
     const struct machine *machine = ctx;
     trace_command(&machine->shared->trace, machine->number, packet);
 }
 
-static struct mh_gdb_options gdb_options(const struct shared *shared)
+static struct mh_gdb_options debugging_gdb_options(const struct shared *shared)
 {
     const struct options *options = shared->options;
     return (struct mh_gdb_options){.start_running = !options->gdb_waits,
                                    .hold_at_exit = options->gdb_holds,
                                    .lost = options->gdb_lost,
                                    .stop_fd = shared->ending_fd,
-                                   .note = tell_note};
+                                   .note = debugging_print_note};
 }
 
-static void *serve_group(void *ctx)
+static void *debugging_serve_group(void *ctx)
 {
     struct shared *shared = ctx;
     struct debugging *debugging = &shared->debugging;
-    struct mh_gdb_options options = gdb_options(shared);
+    struct mh_gdb_options options = debugging_gdb_options(shared);
     struct mh_debug_target target;
-    options.command = shared->trace.fd >= 0 ? trace_group_command : NULL;
+    options.command = shared->trace.fd >= 0 ? debugging_trace_group : NULL;
     options.command_ctx = shared;
     debugging->status = MH_OK;
     if (mh_debug_group_assemble(debugging->group, &target) > 0)
@@ -141,16 +140,18 @@ static void *serve_group(void *ctx)
     return NULL;
 }
 
-int debugging_start_group(struct shared *shared)
+enum mh_status debugging_start_group(struct shared *shared, struct mh_error *err)
 {
     if (!shared->options->gdb_all)
-        return 0;
-    int error = pthread_create(&shared->debugging.thread, NULL, serve_group, shared);
-    shared->debugging.thread_is_there = error == 0;
-    return error;
+        return MH_OK;
+    int error = pthread_create(&shared->debugging.thread, NULL, debugging_serve_group, shared);
+    shared->debugging.has_thread = error == 0;
+    if (error != 0)
+        return mh_fail(err, MH_ERR_HOST, "cannot create a thread for --gdb-all: %s", strerror(error));
+    return MH_OK;
 }
 
-static enum mh_status run_in_group(struct machine *machine, struct mh_vm *vm, struct mh_error *err)
+static enum mh_status debugging_run_in_group(struct machine *machine, struct mh_vm *vm, struct mh_error *err)
 {
     const struct debugging *debugging = &machine->shared->debugging;
     enum mh_status status = mh_debug_group_join(debugging->group, (unsigned)machine->number - 1, vm, err);
@@ -161,13 +162,13 @@ static enum mh_status run_in_group(struct machine *machine, struct mh_vm *vm, st
     return status;
 }
 
-static enum mh_status run_alone(struct machine *machine, struct mh_vm *vm, struct mh_error *err)
+static enum mh_status debugging_run_alone(struct machine *machine, struct mh_vm *vm, struct mh_error *err)
 {
-    struct mh_gdb_options options = gdb_options(machine->shared);
+    struct mh_gdb_options options = debugging_gdb_options(machine->shared);
     struct mh_debug_target target;
     options.note = machine_notice;
     options.note_ctx = machine;
-    options.command = machine->shared->trace.fd >= 0 ? trace_machine_command : NULL;
+    options.command = machine->shared->trace.fd >= 0 ? debugging_trace_machine : NULL;
     options.command_ctx = machine;
     enum mh_status status = mh_vm_debug(vm, &target, err);
     return status == MH_OK ? mh_gdb_serve(&machine->gdb, &target, &options, err) : status;
@@ -176,12 +177,12 @@ static enum mh_status run_alone(struct machine *machine, struct mh_vm *vm, struc
 enum mh_status debugging_run(struct machine *machine, struct mh_vm *vm, struct mh_stop *stop, struct mh_error *err)
 {
     bool in_group = machine->shared->options->gdb_all;
-    enum mh_status status = in_group ? run_in_group(machine, vm, err) : run_alone(machine, vm, err);
+    enum mh_status status = in_group ? debugging_run_in_group(machine, vm, err) : debugging_run_alone(machine, vm, err);
     bool has_ended = mh_vm_last_stop(vm, stop);
     if (status != MH_ERR_INTERRUPTED)
         return status;
     bool is_held = machine->shared->options->gdb_holds && stop->kind == MH_STOP_HALTED;
-    if (!has_ended || is_held) /* others of the group may have had their end before */
+    if (!has_ended || is_held) /* other machines of the group may have ended before */
         stop->kind = MH_STOP_INTERRUPTED;
     return MH_OK;
 }

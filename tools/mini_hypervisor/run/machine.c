@@ -38,12 +38,13 @@ enum mh_status machine_init(struct machine *machine, struct shared *shared, size
 
 void machine_destroy(struct machine *machine)
 {
+    free(machine->processor_stats);
     serial_end_close(&machine->serial);
     mh_gdb_close(&machine->gdb);
     pthread_mutex_destroy(&machine->mutex);
 }
 
-static void note_event(void *ctx, const struct mh_event *event)
+static void machine_on_event(void *ctx, const struct mh_event *event)
 {
     struct machine *machine = ctx;
     const uint64_t now = trace_now();
@@ -52,7 +53,7 @@ static void note_event(void *ctx, const struct mh_event *event)
         stats_event(&machine->stats, now, event);
 }
 
-static struct mh_vm_config config_of(struct machine *machine)
+static struct mh_vm_config machine_vm_config(struct machine *machine)
 {
     const struct options *options = machine->shared->options;
     return (struct mh_vm_config){
@@ -69,12 +70,12 @@ static struct mh_vm_config config_of(struct machine *machine)
         .core_dir = options->core_dir,
         .notice = machine_notice,
         .notice_ctx = machine,
-        .event = options->trace_path != NULL || options->stats ? note_event : NULL,
+        .event = options->trace_path != NULL || options->stats ? machine_on_event : NULL,
         .event_ctx = machine,
     };
 }
 
-static void publish(struct machine *machine, struct mh_vm *vm)
+static void machine_publish_vm(struct machine *machine, struct mh_vm *vm)
 {
     pthread_mutex_lock(&machine->mutex);
     machine->vm = vm;
@@ -87,13 +88,13 @@ static void write_to_stream(void *stream, const char *text, size_t length)
 }
 
 /* In seconds. */
-static double timeout_of(const struct machine *machine)
+static double machine_timeout_seconds(const struct machine *machine)
 {
     return (double)machine->shared->options->timeout_ms / 1000;
 }
 
-/* Tell the person about a machine that did not halt. A timeout is told in one line, everything else in full. */
-static void report(struct machine *machine, const struct mh_stop *stop)
+/* Print a report about a machine that did not halt: one line for a timeout, everything for other ends. */
+static void machine_report_stop(struct machine *machine, const struct mh_stop *stop)
 {
     char *text = NULL;
     size_t length = 0;
@@ -101,17 +102,26 @@ static void report(struct machine *machine, const struct mh_stop *stop)
     if (stream != NULL)
         mh_vm_describe_stop(machine->vm, stop, write_to_stream, stream);
     if (!text_stream_close(stream, &text)) {
-        machine_notice(machine, "it was stopped, and there is no memory to tell why");
+        machine_notice(machine, "stopped; not enough memory to report why");
         return;
     }
     bool timed_out = stop->kind == MH_STOP_INTERRUPTED;
     text[timed_out ? strcspn(text, "\n") : length - 1] = '\0';
     console_end_line(&machine->shared->console);
     if (timed_out)
-        message("%s: still running after %g s, ended; it %s", machine->title, timeout_of(machine), text);
+        message("%s: still running after %g s, ended; it %s", machine->title, machine_timeout_seconds(machine), text);
     else
         message("%s: %s", machine->title, text);
     free(text);
+}
+
+static void machine_save_processor_stats(struct machine *machine, struct mh_vm *vm)
+{
+    size_t length = 0;
+    FILE *stream = open_memstream(&machine->processor_stats, &length);
+    if (stream != NULL)
+        mh_vm_stats(vm, write_to_stream, stream);
+    text_stream_close(stream, &machine->processor_stats);
 }
 
 void machine_print_stats(const struct machine *machine)
@@ -119,10 +129,12 @@ void machine_print_stats(const struct machine *machine)
     char *text = NULL;
     size_t length = 0;
     FILE *stream = open_memstream(&text, &length);
+    if (stream != NULL && machine->processor_stats != NULL)
+        fputs(machine->processor_stats, stream);
     if (stream != NULL)
         stats_print(&machine->stats, stream);
     if (!text_stream_close(stream, &text)) {
-        message("%s: no memory for its statistics", machine->title);
+        message("%s: not enough memory for its statistics", machine->title);
         return;
     }
     text[length - 1] = '\0';
@@ -130,8 +142,8 @@ void machine_print_stats(const struct machine *machine)
     free(text);
 }
 
-/* Leave the machine's state to a debugger that comes later, where --core said. */
-static void save_core(struct machine *machine, const struct mh_stop *stop)
+/* Write the machine's state to the directory of --core, for a debugger. */
+static void machine_write_core(struct machine *machine, const struct mh_stop *stop)
 {
     struct mh_error err;
     char name[sizeof machine->files_name + 8];
@@ -151,15 +163,15 @@ static enum ending ending_of(const struct mh_stop *stop)
         return ENDING_STOPPED;
     case MH_STOP_IO_ERROR:
         return ENDING_IO;
-    case MH_STOP_KVM_ERROR: /* what KVM itself could not do is no fault of the guest's */
-        return stop->exit_reason == MH_NO_EXIT ? ENDING_HOST : ENDING_CRASHED;
+    case MH_STOP_HOST_ERROR:
+        return ENDING_HOST;
     default:
         return ENDING_CRASHED;
     }
 }
 
-static enum mh_status run_or_debug(struct machine *machine, struct mh_vm *vm, struct mh_stop *stop,
-                                   struct mh_error *err)
+static enum mh_status machine_run_or_debug(struct machine *machine, struct mh_vm *vm, struct mh_stop *stop,
+                                           struct mh_error *err)
 {
     if (machine->shared->options->gdb)
         return debugging_run(machine, vm, stop, err);
@@ -167,14 +179,14 @@ static enum mh_status run_or_debug(struct machine *machine, struct mh_vm *vm, st
     return MH_OK;
 }
 
-static enum ending run(struct machine *machine, struct mh_vm *vm)
+static enum ending machine_run(struct machine *machine, struct mh_vm *vm)
 {
     struct mh_stop stop;
     struct mh_error err;
-    publish(machine, vm);
-    if (atomic_load(&machine->shared->ending)) /* it was set before there was anything to stop */
+    machine_publish_vm(machine, vm);
+    if (atomic_load(&machine->shared->ending)) /* it was set before there was a machine to stop */
         mh_vm_request_stop(vm);
-    enum mh_status status = run_or_debug(machine, vm, &stop, &err);
+    enum mh_status status = machine_run_or_debug(machine, vm, &stop, &err);
     int error = serial_end_finish(&machine->serial);
     if (status != MH_OK) {
         console_end_line(&machine->shared->console);
@@ -188,49 +200,51 @@ static enum ending run(struct machine *machine, struct mh_vm *vm)
     bool is_silent =
         stop.kind == MH_STOP_HALTED || (stop.kind == MH_STOP_INTERRUPTED && !atomic_load(&machine->shared->timed_out));
     if (!is_silent)
-        report(machine, &stop);
+        machine_report_stop(machine, &stop);
     if (!is_silent && machine->shared->options->core_dir != NULL)
-        save_core(machine, &stop);
+        machine_write_core(machine, &stop);
     return ending_of(&stop);
 }
 
-/* The guest has not been entered yet: until then a trace shows it as being outside, like after an exit. */
-static void trace_start(struct machine *machine)
+/* Until the guest is first entered, the trace shows it as outside, as it does after an exit. */
+static void machine_trace_start(struct machine *machine)
 {
     const struct mh_event start = {.kind = MH_EVENT_EXIT, .reason = "start"};
     trace_event(&machine->shared->trace, machine->number, trace_now(), &start);
 }
 
-static enum ending create_and_run(struct machine *machine)
+static enum ending machine_create_and_run(struct machine *machine)
 {
     struct mh_vm *vm;
     struct mh_error err;
-    const struct mh_vm_config config = config_of(machine);
+    const struct mh_vm_config config = machine_vm_config(machine);
     if (atomic_load(&machine->shared->ending)) {
         if (atomic_load(&machine->shared->timed_out))
-            message("%s: not even started after %g s, ended", machine->title, timeout_of(machine));
+            message("%s: not even started after %g s, ended", machine->title, machine_timeout_seconds(machine));
         debugging_miss(machine);
         return ENDING_STOPPED;
     }
-    trace_start(machine);
+    machine_trace_start(machine);
     if (mh_vm_create(machine->shared->host, &config, &vm, &err) != MH_OK) {
         message("%s: %s", machine->title, err.text);
         debugging_miss(machine);
         return ENDING_HOST;
     }
-    enum ending ending = run(machine, vm);
-    publish(machine, NULL);
+    enum ending ending = machine_run(machine, vm);
+    if (machine->shared->options->stats)
+        machine_save_processor_stats(machine, vm);
+    machine_publish_vm(machine, NULL);
     mh_vm_destroy(vm);
     return ending;
 }
 
-/* The last of all machines wakes who waits for them. */
-static void tell_end(struct machine *machine, enum ending ending)
+/* The last machine to end wakes the supervisor. */
+static void machine_note_end(struct machine *machine, enum ending ending)
 {
     const uint64_t one = 1;
     machine->ending = ending;
     if (atomic_fetch_sub(&machine->shared->running, 1) == 1 && write(machine->shared->done_fd, &one, sizeof one) < 0)
-        message("%s: cannot tell that it ended: %s", machine->title, strerror(errno));
+        message("%s: cannot report its end: %s", machine->title, strerror(errno));
 }
 
 static void *machine_thread(void *ctx)
@@ -238,11 +252,11 @@ static void *machine_thread(void *ctx)
     struct machine *machine = ctx;
     pthread_mutex_lock(&machine->shared->start);
     pthread_mutex_unlock(&machine->shared->start);
-    tell_end(machine, create_and_run(machine));
+    machine_note_end(machine, machine_create_and_run(machine));
     return NULL;
 }
 
-static int start_thread(struct machine *machine)
+static int machine_start_thread(struct machine *machine)
 {
     pthread_attr_t attributes;
     int error = pthread_attr_init(&attributes);
@@ -256,13 +270,13 @@ static int start_thread(struct machine *machine)
 
 void machine_start(struct machine *machine)
 {
-    int error = start_thread(machine);
+    int error = machine_start_thread(machine);
     machine->has_thread = error == 0;
     if (machine->has_thread)
         return;
-    message("%s: no thread to run it: %s", machine->title, strerror(error));
+    message("%s: cannot create a thread to run it: %s", machine->title, strerror(error));
     debugging_miss(machine);
-    tell_end(machine, ENDING_HOST);
+    machine_note_end(machine, ENDING_HOST);
 }
 
 void machine_join(struct machine *machine)

@@ -1,4 +1,4 @@
-/* One machine of the command line: its thread, its ends, how it ended. */
+/* One machine of the command line: its thread, its serial port and debugger, and how it ended. */
 #ifndef MH_TOOL_MACHINE_H
 #define MH_TOOL_MACHINE_H
 
@@ -10,7 +10,7 @@
 /* How a machine ended, in the order in which one outweighs another for the exit status. */
 enum ending {
     ENDING_HALTED,
-    ENDING_HOST, /* it could not be created, or KVM could not go on */
+    ENDING_HOST, /* it could not be created, or the host failed its processor */
     ENDING_CRASHED,
     ENDING_IO,
     ENDING_STOPPED, /* from outside: timeout or signal */
@@ -28,7 +28,7 @@ struct shared {
     atomic_bool ending;    /* everything is to end */
     atomic_bool timed_out; /* why: written before `ending` is set */
     int ending_fd;         /* an eventfd: readable once `ending` is set */
-    pthread_mutex_t start; /* held until all threads are there: guests that spin would delay those to come */
+    pthread_mutex_t start; /* held until all threads exist: guests that spin would delay those still to be created */
     atomic_size_t running;
     int done_fd; /* an eventfd: written when the last machine has ended */
 };
@@ -45,9 +45,10 @@ struct machine {
     pthread_t thread;
     bool has_thread;
     enum ending ending;
-    struct stats stats; /* its thread's until that has ended */
+    struct stats stats;    /* its thread's until that has ended; so is the next */
+    char *processor_stats; /* what mh_vm_stats() wrote; NULL: nothing, or no memory for it */
 
-    pthread_mutex_t mutex; /* guards `vm`: it comes and goes while other threads want to kick it */
+    pthread_mutex_t mutex; /* guards `vm`, which other threads kick while it is created and destroyed */
     struct mh_vm *vm;
 };
 
@@ -56,21 +57,21 @@ enum mh_status machine_init(struct machine *machine, struct shared *shared, size
                             const struct mh_image *image, struct mh_error *err);
 void machine_destroy(struct machine *machine);
 
-/* Tell the person something about the machine; `ctx` is a struct machine, the text one line without newline. */
+/* Print a message about the machine; `ctx` is a struct machine, the text one line without a newline. */
 void machine_notice(void *ctx, const char *text);
 
-/* Print what it did, with --stats; to be called after its end. */
+/* Print which processor ran the machine, and what it did, for --stats; call it after the machine has ended. */
 void machine_print_stats(const struct machine *machine);
 
-/* Start the thread that creates, runs and destroys the machine; wait for its end with machine_join(). A machine for
- * which there is no thread has ended, and that is told. */
+/* Start the thread that creates, runs and destroys the machine; wait for its end with machine_join(). When no thread
+ * can be created, the machine has ended, and a message says so. */
 void machine_start(struct machine *machine);
 void machine_join(struct machine *machine);
 
 /* Ask the machine to end; may be repeated until it has. */
 void machine_stop(struct machine *machine);
 
-/* Called every few milliseconds: let output out that has waited since the last time. */
+/* Called every few milliseconds: hand on output that has waited since the last call. */
 void machine_tick(struct machine *machine);
 
 #endif

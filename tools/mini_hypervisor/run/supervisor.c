@@ -11,16 +11,16 @@
 #include <time.h>
 #include <unistd.h>
 
-/* How long printed bytes may stay unseen is twice this at most; also how often ending machines are asked again. */
+/* Output is held back for at most twice this time. Machines that are to end are asked again as often. */
 #define TICK_MS 8
 
 int supervisor_open_signals(void)
 {
-    static const int answered[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT};
+    static const int handled[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT};
     sigset_t set;
     sigemptyset(&set);
-    for (size_t i = 0; i < sizeof answered / sizeof answered[0]; i++)
-        sigaddset(&set, answered[i]);
+    for (size_t i = 0; i < sizeof handled / sizeof handled[0]; i++)
+        sigaddset(&set, handled[i]);
     int error = pthread_sigmask(SIG_BLOCK, &set, NULL);
     if (error != 0)
         return -error;
@@ -44,7 +44,7 @@ struct supervisor {
     int reason;       /* why everything ends: 0 (it does not), ETIMEDOUT or a negated signal */
 };
 
-static void end_all(struct supervisor *supervisor, int reason)
+static void supervisor_end_all(struct supervisor *supervisor, int reason)
 {
     if (supervisor->reason == 0) {
         supervisor->reason = reason;
@@ -52,40 +52,47 @@ static void end_all(struct supervisor *supervisor, int reason)
         atomic_store(&supervisor->shared->ending, true);
         const uint64_t one = 1;
         if (write(supervisor->shared->ending_fd, &one, sizeof one) < 0)
-            message("cannot wake those who wait for a debugger: %s", strerror(errno));
+            message("cannot wake the threads that wait for gdb: %s", strerror(errno));
     } else if (reason < 0) {
-        /* asked a second time: no more patience with whatever does not take our output */
+        /* a second signal: do not wait any longer until our output is read */
         terminal_restore(&supervisor->shared->terminal);
         trace_tick(&supervisor->shared->trace);
         _exit(128 - reason);
     }
 }
 
-static void be_stopped(struct supervisor *supervisor)
+static void supervisor_on_timeout(struct supervisor *supervisor)
+{
+    if (supervisor->reason == 0)
+        supervisor_end_all(supervisor, ETIMEDOUT);
+}
+
+/* Ctrl-Z: the terminal is the shell's while we are stopped. */
+static void supervisor_on_sigtstp(struct supervisor *supervisor)
 {
     terminal_restore(&supervisor->shared->terminal);
     raise(SIGSTOP);
     terminal_resume(&supervisor->shared->terminal);
 }
 
-static void answer_signals(struct supervisor *supervisor)
+static void supervisor_read_signals(struct supervisor *supervisor)
 {
     struct signalfd_siginfo info;
     while (read(supervisor->signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
         if (info.ssi_signo == SIGTSTP)
-            be_stopped(supervisor);
+            supervisor_on_sigtstp(supervisor);
         else if (info.ssi_signo == SIGCONT)
             terminal_resume(&supervisor->shared->terminal);
         else
-            end_all(supervisor, -(int)info.ssi_signo);
+            supervisor_end_all(supervisor, -(int)info.ssi_signo);
     }
 }
 
-static void tick(struct supervisor *supervisor)
+static void supervisor_tick(struct supervisor *supervisor)
 {
-    answer_signals(supervisor);
-    if (supervisor->reason == 0 && supervisor->deadline != 0 && now_ms() >= supervisor->deadline)
-        end_all(supervisor, ETIMEDOUT);
+    supervisor_read_signals(supervisor);
+    if (supervisor->deadline != 0 && now_ms() >= supervisor->deadline)
+        supervisor_on_timeout(supervisor);
     for (size_t i = 0; i < supervisor->count; i++) {
         if (supervisor->reason != 0)
             machine_stop(&supervisor->machines[i]);
@@ -95,13 +102,13 @@ static void tick(struct supervisor *supervisor)
     trace_tick(&supervisor->shared->trace);
 }
 
-static void wait_for_end(struct supervisor *supervisor)
+static void supervisor_wait(struct supervisor *supervisor)
 {
     struct pollfd poll_fds[] = {{.fd = supervisor->shared->done_fd, .events = POLLIN},
                                 {.fd = supervisor->signal_fd, .events = POLLIN}};
     while ((poll_fds[0].revents & POLLIN) == 0) {
         poll(poll_fds, 2, TICK_MS);
-        tick(supervisor);
+        supervisor_tick(supervisor);
     }
 }
 
@@ -117,7 +124,7 @@ int supervisor_run(struct shared *shared, struct machine *machines, size_t count
         machine_start(&machines[i]);
     pthread_mutex_unlock(&shared->start);
     mh_host_prepare(shared->host);
-    wait_for_end(&supervisor);
+    supervisor_wait(&supervisor);
     for (size_t i = 0; i < count; i++)
         machine_join(&machines[i]);
     pthread_mutex_destroy(&shared->start);

@@ -2,9 +2,9 @@
 #ifndef MH_TOOL_CONFINE_H
 #define MH_TOOL_CONFINE_H
 
-#include "run/machine.h"
-#include "sandbox/files_dir.h"
 #include "sandbox/landlock.h"
+
+#include <stdbool.h>
 
 /* What own_directory.c does beneath the directory of guests' files, and whole_file.c in that of core files. */
 #define CONFINE_KEEP_FILES                                                                                             \
@@ -12,12 +12,15 @@
      LANDLOCK_FS_TRUNCATE | LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_REFER |     \
      LANDLOCK_ACCESS_FS_REMOVE_FILE)
 
+/* Calls landlock_allow() for every path that is used again later. */
+typedef void confine_allow_paths(struct landlock *landlock, void *ctx);
+
 /*
- * Give up all files, calls and privileges that the machines do not need. To be called once, when everything the command
- * line names is open and before any other thread is started: threads inherit it. What the kernel does not have is left
- * out silently; what it has and refuses is told in a line, and the process goes on with the rest. Release *files_dir at
- * the end.
+ * Give up all files, system calls and privileges that running machines do not need; KVM's ioctls too unless `with_kvm`.
+ * Call it once, when everything the command line names is open and before any other thread is started: threads inherit
+ * it. What the kernel does not have is left out silently. When the kernel refuses something, a message says so and the
+ * process continues without it. allow_paths is called when the kernel has Landlock.
  */
-void confine(const struct shared *shared, const struct machine *machines, size_t count, struct files_dir *files_dir);
+void confine(bool with_kvm, confine_allow_paths *allow_paths, void *ctx);
 
 #endif

@@ -5,25 +5,25 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* How often another run may remove the directory between our making or finding it and our holding it. */
+/* Another run may remove the directory between mkdir() and flock(); try this often. */
 #define ATTEMPTS 16
 
-static bool is_still_there(const struct files_dir *dir)
+static bool files_dir_is_same(const struct files_dir *dir)
 {
     struct stat held, named;
     return fstat(dir->fd, &held) == 0 && stat(dir->path, &named) == 0 && held.st_dev == named.st_dev &&
            held.st_ino == named.st_ino;
 }
 
-static bool try_to_hold(struct files_dir *dir)
+static bool files_dir_try_hold(struct files_dir *dir)
 {
     if (mkdir(dir->path, 0777) == 0)
         dir->made = true;
     dir->fd = open(dir->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dir->fd < 0)
         return false;
-    /* not waiting: whoever can read the directory can lock it, and for as long as they like */
-    if (flock(dir->fd, LOCK_SH | LOCK_NB) == 0 && is_still_there(dir))
+    /* do not wait: anyone who can read the directory can lock it for as long as they like */
+    if (flock(dir->fd, LOCK_SH | LOCK_NB) == 0 && files_dir_is_same(dir))
         return true;
     close(dir->fd);
     dir->fd = -1;
@@ -33,7 +33,7 @@ static bool try_to_hold(struct files_dir *dir)
 void files_dir_hold(struct files_dir *dir, const char *path)
 {
     *dir = (struct files_dir){.path = path, .fd = -1};
-    for (int i = 0; i < ATTEMPTS && !try_to_hold(dir); i++)
+    for (int i = 0; i < ATTEMPTS && !files_dir_try_hold(dir); i++)
         ;
 }
 

@@ -1,6 +1,6 @@
 /*
  * The directory of --files-dir, held while the process is confined to it. Landlock allows only what exists when it is
- * put in force, so the directory is made then; when no guest has written, it goes again.
+ * enabled, so the directory is created then, and removed at the end when no guest has written.
  */
 #ifndef MH_TOOL_FILES_DIR_H
 #define MH_TOOL_FILES_DIR_H
@@ -10,14 +10,14 @@
 struct files_dir {
     const char *path;
     int fd;    /* -1: not held */
-    bool made; /* by us */
+    bool made; /* by this process */
 };
 
-/* Make the directory if it is missing, and keep other runs from removing it. One that cannot be had is not held: the
- * first guest that writes hears why. `path` must outlive the hold. */
+/* Create the directory if it is missing, and keep other runs from removing it. When that fails it is not held: the
+ * first guest that writes gets the error. `path` must outlive the hold. */
 void files_dir_hold(struct files_dir *dir, const char *path);
 
-/* Let go; remove a directory we made that is empty and that no other run holds. Harmless when it is not held. */
+/* Release it, and remove it if this process made it, it is empty and no other run holds it. Harmless when not held. */
 void files_dir_release(struct files_dir *dir);
 
 #endif

@@ -37,7 +37,7 @@ int landlock_abi(void)
     return abi < 0 ? 0 : (int)abi;
 }
 
-static void note_error(struct landlock *landlock)
+static void landlock_note_error(struct landlock *landlock)
 {
     if (landlock->error == 0)
         landlock->error = errno;
@@ -49,10 +49,10 @@ void landlock_begin(struct landlock *landlock, int abi)
     landlock->fd =
         (int)syscall(SYS_landlock_create_ruleset, &landlock->handled, sizeof landlock->handled, 0 /* no flags */);
     if (landlock->fd < 0)
-        note_error(landlock);
+        landlock_note_error(landlock);
 }
 
-/* What a path answers that no later use could do anything with either. */
+/* Errors of paths that nothing could use later either. */
 static bool cannot_be_used(int error)
 {
     return error == ENOENT || error == ENOTDIR || error == EACCES || error == ELOOP || error == ENAMETOOLONG;
@@ -65,11 +65,11 @@ void landlock_allow(struct landlock *landlock, const char *path, uint64_t rights
     rule.parent_fd = open(path, O_PATH | O_CLOEXEC);
     if (rule.parent_fd < 0) {
         if (!cannot_be_used(errno))
-            note_error(landlock);
+            landlock_note_error(landlock);
         return;
     }
     if (syscall(SYS_landlock_add_rule, landlock->fd, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) != 0)
-        note_error(landlock);
+        landlock_note_error(landlock);
     close(rule.parent_fd);
 }
 
@@ -81,7 +81,7 @@ void landlock_allow_parent(struct landlock *landlock, const char *path, uint64_t
     while (length > 0 && path[length - 1] != '/')
         length--;
     char parent[PATH_MAX] = ".";
-    if (length >= sizeof parent) /* which the kernel does not take either */
+    if (length >= sizeof parent) /* the kernel refuses it too */
         return;
     if (length > 0)
         snprintf(parent, sizeof parent, "%.*s", (int)length, path);
@@ -91,7 +91,7 @@ void landlock_allow_parent(struct landlock *landlock, const char *path, uint64_t
 int landlock_enforce(struct landlock *landlock)
 {
     if (landlock->error == 0 && syscall(SYS_landlock_restrict_self, landlock->fd, 0) != 0)
-        note_error(landlock);
+        landlock_note_error(landlock);
     if (landlock->fd >= 0)
         close(landlock->fd);
     return landlock->error;

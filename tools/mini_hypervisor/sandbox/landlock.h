@@ -9,7 +9,7 @@
 #include <linux/landlock.h>
 #include <stdint.h>
 
-/* Of later ABIs than the headers of Linux 6.1 know; numbers from include/uapi/linux/landlock.h of Linux 6.12. */
+/* Newer than the headers of Linux 6.1; numbers from include/uapi/linux/landlock.h of Linux 6.12. */
 #define LANDLOCK_FS_TRUNCATE (UINT64_C(1) << 14)       /* ABI 3 */
 #define LANDLOCK_FS_IOCTL_DEV (UINT64_C(1) << 15)      /* ABI 5 */
 #define LANDLOCK_NET_BIND_TCP (UINT64_C(1) << 0)       /* ABI 4 */
@@ -22,7 +22,7 @@ struct landlock_handled {
     uint64_t fs, net, scoped;
 };
 
-/* What a kernel of this ABI can restrict, all of which is forbidden unless a rule allows it; nothing for 0. */
+/* What a kernel of this ABI can restrict: all of it is forbidden unless a rule allows it. Nothing for ABI 0. */
 struct landlock_handled landlock_handled(int abi);
 
 /* The kernel's ABI, 0 when it has no Landlock or has it switched off. */
@@ -35,19 +35,19 @@ struct landlock {
     int error; /* the first errno; 0: none so far */
 };
 
-/* Begin a ruleset for a kernel of this ABI (at least 1) that forbids everything. What fails is told by
- * landlock_enforce(). */
+/* Begin a ruleset for a kernel of this ABI (at least 1) that forbids everything. landlock_enforce() returns what
+ * fails. */
 void landlock_begin(struct landlock *landlock, int abi);
 
-/* Allow `rights`, LANDLOCK_ACCESS_FS_* and LANDLOCK_FS_*, to `path` and what is beneath. One that does not exist or may
- * not be reached is left out: whoever uses it later is refused. */
+/* Allow `rights`, LANDLOCK_ACCESS_FS_* and LANDLOCK_FS_*, to `path` and everything beneath it. A path that does not
+ * exist or cannot be reached is left out: its use is refused later. */
 void landlock_allow(struct landlock *landlock, const char *path, uint64_t rights);
 
 /* The same for the directory `path` is in. */
 void landlock_allow_parent(struct landlock *landlock, const char *path, uint64_t rights);
 
-/* Put the ruleset in force for this thread and those it will start; no_new_privs must be set. Returns 0, or the first
- * errno since the beginning, and then nothing is in force. Frees it in either case. */
+/* Enable the ruleset for this thread and those it will start; no_new_privs must be set. Returns 0, or the first
+ * errno since the beginning, and then nothing is restricted. Frees it in either case. */
 int landlock_enforce(struct landlock *landlock);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * seccomp: the system calls this process may still make. All others answer ENOSYS, as if the kernel had none of them,
- * so that a C library falls back to what it did before they existed.
+ * seccomp: the system calls that this process may still make. All others return ENOSYS, as if the kernel did not have
+ * them, so that a C library falls back to what it did before they existed.
  */
 #ifndef MH_TOOL_SECCOMP_H
 #define MH_TOOL_SECCOMP_H
@@ -16,13 +16,13 @@ struct seccomp_program {
     unsigned short length;
 };
 
-/* The filter for a process that is `process`: the only one it may send signals to. */
-void seccomp_make(struct seccomp_program *program, pid_t process);
+/* The filter for the process `process`, the only one it may send signals to. KVM's ioctls are allowed `with_kvm`. */
+void seccomp_make(struct seccomp_program *program, pid_t process, bool with_kvm);
 
-/* True when the kernel has filters that answer errors. */
+/* True when the kernel has filters that can return errors. */
 bool seccomp_is_there(void);
 
-/* Put the filter in force for this thread and those it will start; no_new_privs must be set. 0, or an errno. */
+/* Enable the filter for this thread and those it will start; no_new_privs must be set. 0, or an errno. */
 int seccomp_enforce(const struct seccomp_program *program);
 
 #endif
