@@ -1,5 +1,3 @@
-mh_e2e_test(anywhere)
-mh_e2e_test(anywhere_launcher)
 mh_e2e_test(command_line)
 mh_e2e_test(confinement)
 mh_e2e_test(ends)
