@@ -2,7 +2,7 @@
  * Whatever an agent expression holds, evaluating it comes to an end and touches nothing but through its callbacks. The
  * input is the code; what registers, memory and variables hold is made from it, too.
  */
-#include "gdbstub/agent.h"
+#include "agent/agent.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -3,8 +3,8 @@
  * each input. The first byte chooses the number of machines and whether they are held at their end.
  */
 #include "fake_target.h"
-#include "gdbstub/machines.h"
-#include "gdbstub/session.h"
+#include "session/machines.h"
+#include "session/session.h"
 
 #include <fcntl.h>
 #include <stdlib.h>

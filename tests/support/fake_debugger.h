@@ -7,8 +7,8 @@
 #define FAKE_DEBUGGER_H
 
 #include "fake_target.h"
-#include "gdbstub/machines.h"
-#include "gdbstub/session.h"
+#include "session/machines.h"
+#include "session/session.h"
 
 #include <stdbool.h>
 #include <stddef.h>

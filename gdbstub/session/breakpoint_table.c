@@ -1,0 +1,189 @@
+#include "session/breakpoint_table.h"
+
+#include <stdlib.h>
+
+/* --- reading --- */
+
+struct reader {
+    struct gdb_text text;
+    struct gdb_point *point;
+    unsigned count, room; /* expressions read, and what there is room for */
+    uint8_t *code;        /* where that of the next one goes */
+};
+
+static unsigned count_expressions(struct gdb_text text)
+{
+    unsigned count = 0;
+
+    for (; text.at < text.end; text.at++)
+        count += *text.at == 'X';
+    return count;
+}
+
+/* Reads "LENGTH,CODE". */
+static bool read_expression(struct reader *reader)
+{
+    struct agent_expression *expression = &reader->point->expressions[reader->count];
+    uint32_t length;
+
+    if (reader->count == reader->room || !gdb_text_u32(&reader->text, AGENT_CODE_MAX, &length) ||
+        !gdb_text_eat(&reader->text, ',') || gdb_text_length(&reader->text) < 2ul * length ||
+        !gdb_hex_decode(reader->code, reader->text.at, 2ul * length))
+        return false;
+    *expression = (struct agent_expression){reader->code, length};
+    reader->text.at += 2ul * length;
+    reader->code += length;
+    reader->count++;
+    return true;
+}
+
+/* Reads expressions, one at least, and counts them. */
+static bool read_list(struct reader *reader, unsigned *count)
+{
+    if (!gdb_text_eat(&reader->text, 'X'))
+        return false;
+    do {
+        if (!read_expression(reader))
+            return false;
+        ++*count;
+    } while (gdb_text_eat(&reader->text, 'X'));
+    return true;
+}
+
+static bool read_commands(struct reader *reader)
+{
+    uint32_t persists;
+
+    if (!gdb_text_u32(&reader->text, 1, &persists) || !gdb_text_eat(&reader->text, ','))
+        return false;
+    reader->point->persists = persists;
+    return read_list(reader, &reader->point->command_count);
+}
+
+static bool read_options(struct reader *reader)
+{
+    struct gdb_point *point = reader->point;
+
+    while (!gdb_text_empty(&reader->text)) {
+        /* commands come last: that they lie behind the conditions is what tells them apart */
+        if (point->command_count > 0 || !gdb_text_eat(&reader->text, ';'))
+            return false;
+        if (gdb_text_eat_word(&reader->text, "cmds:") ? !read_commands(reader)
+                                                      : !read_list(reader, &point->condition_count))
+            return false;
+    }
+    return true;
+}
+
+enum mh_status gdb_point_read(struct gdb_text options, struct gdb_point *point, struct mh_error *err)
+{
+    struct reader reader = {.text = options, .point = point, .room = count_expressions(options)};
+    size_t size = reader.room * sizeof(*point->expressions) + gdb_text_length(&options) / 2;
+
+    point->persists = false;
+    point->condition_count = point->command_count = 0;
+    point->expressions = NULL;
+    point->size = 0;
+    if (gdb_text_empty(&options))
+        return MH_OK;
+    point->expressions = malloc(size);
+    point->size = size;
+    if (!point->expressions)
+        return mh_fail(err, MH_ERR_HOST, "no memory for the breakpoint's conditions");
+    reader.code = (uint8_t *)(point->expressions + reader.room);
+    if (read_options(&reader))
+        return MH_OK;
+    gdb_point_free(point);
+    return mh_fail(err, MH_ERR_USAGE, "malformed conditions or commands, or one of more than %u bytes", AGENT_CODE_MAX);
+}
+
+void gdb_point_free(struct gdb_point *point)
+{
+    free(point->expressions);
+    point->expressions = NULL;
+    point->condition_count = point->command_count = 0;
+    point->size = 0;
+}
+
+/* --- the list --- */
+
+static struct gdb_point *find(const struct gdb_points *points, enum mh_break_kind kind, uint64_t address)
+{
+    for (size_t i = 0; i < points->count; i++)
+        if (points->list[i].address == address && points->list[i].kind == kind)
+            return &points->list[i];
+    return NULL;
+}
+
+static bool grow(struct gdb_points *points)
+{
+    size_t capacity = points->capacity ? 2 * points->capacity : 16;
+    struct gdb_point *list = realloc(points->list, capacity * sizeof(*list));
+
+    if (!list)
+        return false;
+    points->list = list;
+    points->capacity = capacity;
+    return true;
+}
+
+static void forget(struct gdb_points *points, struct gdb_point *point)
+{
+    points->size -= point->size;
+    gdb_point_free(point);
+}
+
+enum mh_status gdb_points_set(struct gdb_points *points, const struct gdb_point *point, struct mh_error *err)
+{
+    struct gdb_point *same = find(points, point->kind, point->address);
+    size_t others = points->size - (same ? same->size : 0);
+
+    if (point->size > 0 && point->size > GDB_POINTS_SIZE_MAX - others)
+        return mh_fail(err, MH_ERR_RANGE, "conditions and commands of all breakpoints may have %u bytes at most",
+                       GDB_POINTS_SIZE_MAX);
+    if (!same && points->count == points->capacity && !grow(points))
+        return mh_fail(err, MH_ERR_HOST, "no memory for another breakpoint");
+    if (same)
+        forget(points, same);
+    else
+        same = &points->list[points->count++];
+    *same = *point;
+    points->size += point->size;
+    return MH_OK;
+}
+
+const struct gdb_point *gdb_points_find(const struct gdb_points *points, enum mh_break_kind kind, uint64_t address)
+{
+    return find(points, kind, address);
+}
+
+void gdb_points_remove(struct gdb_points *points, enum mh_break_kind kind, uint64_t address)
+{
+    struct gdb_point *point = find(points, kind, address);
+
+    if (!point)
+        return;
+    forget(points, point);
+    *point = points->list[--points->count];
+}
+
+void gdb_points_keep_persistent(struct gdb_points *points)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < points->count; i++) {
+        if (points->list[i].persists)
+            points->list[kept++] = points->list[i];
+        else
+            forget(points, &points->list[i]);
+    }
+    points->count = kept;
+}
+
+void gdb_points_free(struct gdb_points *points)
+{
+    for (size_t i = 0; i < points->count; i++)
+        gdb_point_free(&points->list[i]);
+    free(points->list);
+    *points = (struct gdb_points){.list = NULL};
+}

@@ -1,0 +1,381 @@
+/* Debuggers coming and going: one session after the other, and the machines in between. */
+#include "mh/gdbstub.h"
+
+#include "session/machines.h"
+#include "mh/gdb_acceptor.h"
+#include "session/session.h"
+#include "protocol/signals.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define REFUSED_MAX 4u
+#define REFUSAL_MAX 256u
+
+struct server {
+    const struct mh_gdb_listener *listener;
+    const struct mh_gdb_options *options;
+    struct gdb_machines machines;
+    struct gdb_machine *list;
+    /* Connections refused last. Closing one at once could take the refusal away before it is read. */
+    int refused[REFUSED_MAX];
+    unsigned refused_next;
+    struct gdb_door door;
+    struct gdb_session session;
+};
+
+/* What waiting for a debugger came to. */
+enum arrival {
+    DEBUGGER_CAME,
+    ALL_ENDED,
+    STOP_WANTED,
+    NOBODY_CAN_COME, /* the listener is broken */
+};
+
+static void note(const struct server *server, const char *line)
+{
+    if (server->options->note)
+        server->options->note(server->options->note_ctx, line);
+}
+
+/* What breakpoints' commands print while no debugger listens: a note a line. */
+static void say(void *ctx, const struct gdb_machine *machine, const char *text, size_t length)
+{
+    const struct server *server = ctx;
+    const char *end = text + length;
+
+    while (text < end) {
+        const char *newline = memchr(text, '\n', (size_t)(end - text));
+        const char *line_end = newline ? newline : end;
+        char line[AGENT_OUTPUT_MAX + 32];
+
+        if (server->machines.count == 1)
+            snprintf(line, sizeof(line), "%.*s", (int)(line_end - text), text);
+        else
+            snprintf(line, sizeof(line), "VM %u: %.*s", machine->vm, (int)(line_end - text), text);
+        note(server, line);
+        text = line_end + 1;
+    }
+}
+
+/* --- connections --- */
+
+/* Somebody knocks. What keeps debuggers out is told once, not each time it does. */
+static enum gdb_entry accept_debugger(struct server *server, int *fd)
+{
+    char line[128];
+    int before = server->door.error;
+    enum gdb_entry entry = gdb_door_open(&server->door, fd);
+
+    if (entry == GDB_NOBODY && server->door.error != before) {
+        snprintf(line, sizeof(line), "cannot accept a debugger for now: %s", strerror(server->door.error));
+        note(server, line);
+    }
+    return entry;
+}
+
+/* Frame the refusal as the answer to a debugger's first packet, which is when it looks at texts. */
+static size_t make_refusal(char buffer[REFUSAL_MAX], const char **packet)
+{
+    struct gdb_reply reply;
+    size_t length;
+    char *start;
+
+    gdb_reply_init(&reply, buffer, REFUSAL_MAX);
+    gdb_reply_text(&reply, "E.another debugger is connected; there can be only one at a time");
+    start = gdb_reply_finish(&reply, &length);
+    *--start = '+';
+    *packet = start;
+    return length + 1;
+}
+
+static void keep_refused(struct server *server, int fd)
+{
+    int *place = &server->refused[server->refused_next++ % REFUSED_MAX];
+
+    if (*place >= 0)
+        close(*place);
+    *place = fd;
+}
+
+/* Someone connects while another debugger is there. */
+static int refuse(void *ctx)
+{
+    struct server *server = ctx;
+    char buffer[REFUSAL_MAX];
+    const char *packet;
+    size_t length;
+    int fd;
+
+    if (accept_debugger(server, &fd) != GDB_ENTERED)
+        return gdb_door_fd(&server->door);
+    length = make_refusal(buffer, &packet);
+    /* an empty socket buffer takes this; who is gone already needs no answer */
+    if (send(fd, packet, length, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+        shutdown(fd, SHUT_WR);
+    keep_refused(server, fd);
+    note(server, "refused a second debugger");
+    return gdb_door_fd(&server->door);
+}
+
+/* --- between sessions --- */
+
+static unsigned descriptors(const struct server *server, int fds[2])
+{
+    unsigned count = 0;
+
+    if (gdb_door_fd(&server->door) >= 0)
+        fds[count++] = gdb_door_fd(&server->door);
+    if (server->options->stop_fd >= 0)
+        fds[count++] = server->options->stop_fd;
+    return count;
+}
+
+static bool is_readable(int fd)
+{
+    struct pollfd one = {fd, POLLIN, 0};
+
+    return fd >= 0 && poll(&one, 1, 0) > 0;
+}
+
+/* Let machines run until one stops or a descriptor is readable; just wait for that when none runs. */
+static void pass_time(struct server *server)
+{
+    const struct mh_debug_target *target = server->machines.target;
+    struct mh_stop stop = {.kind = MH_STOP_INTERRUPTED};
+    int fds[2];
+    unsigned vm = 0, count = descriptors(server, fds);
+    struct pollfd polled[2];
+
+    if (!gdb_machines_running(&server->machines, false)) {
+        for (unsigned i = 0; i < count; i++)
+            polled[i] = (struct pollfd){fds[i], POLLIN, 0};
+        poll(polled, count, -1);
+        return;
+    }
+    switch (target->ops->wait(target->ctx, fds, count, &vm, &stop)) {
+    case MH_WAIT_STOPPED:
+        gdb_machines_stopped(&server->machines, vm, &stop);
+        break;
+    case MH_WAIT_IDLE:
+        gdb_machines_idle(&server->machines);
+        break;
+    case MH_WAIT_INPUT:
+        break;
+    }
+}
+
+/* Wait for a debugger while machines that nobody attends run. */
+static enum arrival await_debugger(struct server *server, int *fd)
+{
+    for (;;) {
+        if (!gdb_machines_first_alive(&server->machines, false))
+            return ALL_ENDED;
+        if (is_readable(server->options->stop_fd))
+            return STOP_WANTED;
+        if (!is_readable(gdb_door_fd(&server->door))) {
+            pass_time(server);
+            continue;
+        }
+        switch (accept_debugger(server, fd)) {
+        case GDB_ENTERED:
+            return DEBUGGER_CAME;
+        case GDB_BROKEN:
+            return NOBODY_CAN_COME;
+        case GDB_NOBODY:
+            break;
+        }
+    }
+}
+
+static bool is_stdio(const struct server *server)
+{
+    return server->listener->endpoint.transport == MH_GDB_STDIO;
+}
+
+static void lost_one(struct server *server, struct gdb_machine *machine)
+{
+    enum mh_gdb_lost policy = server->options->lost;
+
+    gdb_machines_leave(&server->machines, machine);
+    if (policy == MH_GDB_LOST_KILL || (policy == MH_GDB_LOST_STOP && is_stdio(server)))
+        gdb_machines_kill(&server->machines, machine, GDB_SIGNAL_KILL);
+    else if (policy == MH_GDB_LOST_CONTINUE)
+        gdb_machines_release(&server->machines, machine);
+}
+
+/* Machines the debugger has not let go: those whose connection was lost, and ended ones. */
+static void clear_up(struct server *server)
+{
+    for (unsigned i = 0; i < server->machines.count; i++) {
+        struct gdb_machine *machine = &server->machines.list[i];
+
+        if (machine->attended && machine->state != GDB_MACHINE_ENDED)
+            lost_one(server, machine);
+        machine->attended = false;
+    }
+}
+
+static enum gdb_session_end hold_session(struct server *server, int in_fd, int out_fd)
+{
+    const struct gdb_session_options options = {
+        .in_fd = in_fd,
+        .out_fd = out_fd,
+        .stop_fd = server->options->stop_fd,
+        .knock_fd = gdb_door_fd(&server->door),
+        .knocked = refuse,
+        .knocked_ctx = server,
+        .command = server->options->command,
+        .command_ctx = server->options->command_ctx,
+    };
+    enum gdb_session_end end;
+
+    note(server, "a debugger has connected");
+    end = gdb_session_run(&server->session, &server->machines, &options);
+    note(server, end == GDB_SESSION_LOST ? "the debugger's connection is closed" : "the debugger has left");
+    return end;
+}
+
+static enum gdb_session_end serve_one(struct server *server, int fd)
+{
+    enum gdb_session_end end = hold_session(server, fd, fd);
+
+    shutdown(fd, SHUT_WR);
+    close(fd);
+    return end;
+}
+
+static enum mh_status stop_wanted(struct mh_error *err)
+{
+    return mh_fail(err, MH_ERR_INTERRUPTED, "interrupted while serving a debugger");
+}
+
+/* Stop whatever runs, attended or not: the caller wants to decide alone. */
+static void stop_all(struct server *server)
+{
+    for (unsigned i = 0; i < server->machines.count; i++)
+        server->machines.list[i].attended = server->machines.list[i].state != GDB_MACHINE_ENDED;
+    gdb_machines_halt(&server->machines);
+}
+
+static enum mh_status serve(struct server *server, struct mh_error *err)
+{
+    enum gdb_session_end end;
+    int fd = -1;
+
+    if (is_stdio(server)) {
+        end = hold_session(server, STDIN_FILENO, STDOUT_FILENO);
+        if (end == GDB_SESSION_STOPPED)
+            return stop_wanted(err);
+        /* nobody else can come, so nothing is held for anybody */
+        server->machines.hold = false;
+        clear_up(server);
+    }
+    for (;;) {
+        switch (await_debugger(server, &fd)) {
+        case ALL_ENDED:
+            return MH_OK;
+        case STOP_WANTED:
+            return stop_wanted(err);
+        case NOBODY_CAN_COME:
+            return mh_fail(err, MH_ERR_IO, "cannot accept debuggers: %s", strerror(server->door.error));
+        case DEBUGGER_CAME:
+            break;
+        }
+        if (serve_one(server, fd) == GDB_SESSION_STOPPED)
+            return stop_wanted(err);
+        clear_up(server);
+    }
+}
+
+/* --- setting up --- */
+
+static void free_server(struct server *server)
+{
+    for (unsigned i = 0; i < REFUSED_MAX; i++)
+        if (server->refused[i] >= 0)
+            close(server->refused[i]);
+    gdb_door_close(&server->door);
+    gdb_machines_free(&server->machines);
+    free(server->list);
+    free(server);
+}
+
+static struct server *new_server(const struct mh_gdb_listener *listener, const struct mh_debug_target *target,
+                                 const struct mh_gdb_options *options)
+{
+    unsigned count = target->ops->vm_count(target->ctx);
+    struct server *server = malloc(sizeof(*server));
+
+    if (!server)
+        return NULL;
+    server->list = calloc(count, sizeof(*server->list));
+    if (!server->list || !gdb_door_init(&server->door, listener)) {
+        free(server->list);
+        free(server);
+        return NULL;
+    }
+    server->listener = listener;
+    server->options = options;
+    server->refused_next = 0;
+    for (unsigned i = 0; i < REFUSED_MAX; i++)
+        server->refused[i] = -1;
+    gdb_machines_init(&server->machines, target, server->list, count, options->hold_at_exit);
+    server->machines.say = say;
+    server->machines.say_ctx = server;
+    return server;
+}
+
+static void start_machines(struct server *server)
+{
+    for (unsigned i = 0; i < server->machines.count; i++)
+        gdb_machines_release(&server->machines, &server->machines.list[i]);
+}
+
+/* A pipe whose other end is gone is an error here, not the end of the program. */
+static void block_sigpipe(sigset_t *before)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &set, before);
+}
+
+static void unblock_sigpipe(const sigset_t *before)
+{
+    const struct timespec now = {0, 0};
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGPIPE);
+    if (!sigismember(before, SIGPIPE))
+        while (sigtimedwait(&set, NULL, &now) == SIGPIPE)
+            continue;
+    pthread_sigmask(SIG_SETMASK, before, NULL);
+}
+
+enum mh_status mh_gdb_serve(const struct mh_gdb_listener *listener, const struct mh_debug_target *target,
+                            const struct mh_gdb_options *options, struct mh_error *err)
+{
+    struct server *server = new_server(listener, target, options);
+    enum mh_status status;
+    sigset_t before;
+
+    if (!server)
+        return mh_fail(err, MH_ERR_HOST, "no memory or descriptor to serve a debugger with");
+    block_sigpipe(&before);
+    if (options->start_running)
+        start_machines(server);
+    status = serve(server, err);
+    stop_all(server);
+    unblock_sigpipe(&before);
+    free_server(server);
+    return status;
+}

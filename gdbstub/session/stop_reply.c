@@ -1,0 +1,151 @@
+/* Telling why machines stopped (GDB manual, "Stop Reply Packets"). */
+#include "session/session.h"
+#include "protocol/signals.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Numbers of the registers that come with each stop, so that gdb need not ask: rbp, rsp, rip, eflags. */
+static const uint8_t expedited[] = {6, 7, 16, 17};
+
+static void put_watch(struct gdb_reply *to, const struct mh_stop *stop)
+{
+    static const char *const names[] = {
+        [MH_WATCH_WRITE] = "watch",
+        [MH_WATCH_READ] = "rwatch",
+        [MH_WATCH_ACCESS] = "awatch",
+    };
+
+    gdb_reply_printf(to, "%s:%llx;", names[stop->watch], (unsigned long long)stop->watch_address);
+}
+
+/* The reason, where the protocol has a word for it and the debugger said that it knows it. */
+static void put_reason(struct gdb_session *session, const struct mh_stop *stop)
+{
+    if (stop->kind == MH_STOP_WATCHPOINT)
+        put_watch(&session->out, stop);
+    else if (stop->kind == MH_STOP_BREAKPOINT && session->swbreak)
+        gdb_reply_text(&session->out, "swbreak:;");
+    else if (stop->kind == MH_STOP_HW_BREAKPOINT && session->hwbreak)
+        gdb_reply_text(&session->out, "hwbreak:;");
+}
+
+/* Registers that cannot be read are left out; the debugger will ask and be told why. */
+static void put_expedited(struct gdb_session *session, const struct gdb_machine *machine)
+{
+    const struct mh_debug_target *target = session->machines->target;
+    const struct gdb_x86_reg *table;
+    size_t count;
+
+    if (target->ops->read_regs(target->ctx, machine->vm, MH_REGS_GENERAL, &session->regs, NULL) != MH_OK)
+        return;
+    table = gdb_x86_table(&count);
+    for (size_t i = 0; i < sizeof(expedited); i++) {
+        const struct gdb_x86_reg *reg = &table[expedited[i]];
+        uint8_t value[sizeof(uint64_t)];
+
+        gdb_x86_get(reg, &session->regs, value);
+        gdb_reply_printf(&session->out, "%x:", expedited[i]);
+        gdb_reply_hex(&session->out, value, reg->size);
+        gdb_reply_char(&session->out, ';');
+    }
+}
+
+static void put_end(struct gdb_session *session, const struct gdb_machine *machine)
+{
+    gdb_reply_printf(&session->out, "%c%02x", machine->end_signal ? 'X' : 'W', machine->end_signal);
+    if (session->multiprocess)
+        gdb_reply_printf(&session->out, ";process:%x", machine->vm);
+}
+
+static uint8_t signal_of(const struct gdb_machine *machine)
+{
+    /* gdb takes SIGTRAP after a step for its end, and goes on where the step was its own, off a breakpoint */
+    if (machine->stop.kind == MH_STOP_CAUGHT && machine->how.kind != MH_RESUME_CONTINUE)
+        return GDB_SIGNAL_INT;
+    return machine->held ? GDB_SIGNAL_TRAP : gdb_stop_signal(&machine->stop);
+}
+
+void gdb_session_put_stop(struct gdb_session *session, const struct gdb_machine *machine)
+{
+    gdb_reply_clear(&session->out);
+    if (machine->state == GDB_MACHINE_ENDED) {
+        put_end(session, machine);
+        return;
+    }
+    gdb_reply_printf(&session->out, "T%02x", signal_of(machine));
+    put_reason(session, &machine->stop);
+    gdb_reply_text(&session->out, "thread:");
+    gdb_session_put_thread(session, &session->out, machine);
+    gdb_reply_char(&session->out, ';');
+    put_expedited(session, machine);
+}
+
+/* The protocol has no reasons for these. */
+static bool deserves_words(const struct mh_stop *stop)
+{
+    return stop->kind == MH_STOP_CAUGHT || mh_stop_is_crash(stop);
+}
+
+/* What people should read about the stop, on the debugger's console. */
+static void describe(struct gdb_session *session, const struct gdb_machine *machine)
+{
+    const struct mh_debug_target *target = session->machines->target;
+    static const char halted[] = "The guest has halted. Continue, and it ends.\n";
+
+    if (machine->held)
+        gdb_session_print(session, halted, sizeof(halted) - 1);
+    else if (machine->state == GDB_MACHINE_STOPPED && deserves_words(&machine->stop))
+        target->ops->describe_stop(target->ctx, machine->vm, &machine->stop, gdb_session_print, session);
+    gdb_session_flush_console(session);
+}
+
+/* A crash whose signal the debugger does not want to hear of, but passes on, is the machine's end. */
+static void pass_unheard(struct gdb_session *session, struct gdb_machine *machine)
+{
+    uint8_t signal = gdb_stop_signal(&machine->stop);
+
+    if (machine->state != GDB_MACHINE_STOPPED || !mh_stop_is_crash(&machine->stop) || !session->pass_signal[signal])
+        return;
+    describe(session, machine);
+    gdb_machines_kill(session->machines, machine, signal);
+}
+
+/*
+ * The end of one of several machines, to a debugger that takes them all for threads of one process: W would be the
+ * end of them all. Another machine speaks instead.
+ */
+static struct gdb_machine *spokesman(struct gdb_session *session, struct gdb_machine *machine)
+{
+    struct gdb_machine *other;
+
+    if (machine->state != GDB_MACHINE_ENDED || session->multiprocess)
+        return machine;
+    other = gdb_machines_first_alive(session->machines, true);
+    return other ? other : machine;
+}
+
+bool gdb_session_report(struct gdb_session *session)
+{
+    struct gdb_machine *machine = gdb_machines_pending(session->machines, true);
+
+    if (!machine)
+        return false;
+    gdb_machines_halt(session->machines);
+    for (unsigned i = 0; i < session->machines->count; i++)
+        session->machines->list[i].asked = false;
+    pass_unheard(session, machine);
+    machine->pending = false;
+    machine = spokesman(session, machine);
+    describe(session, machine);
+    gdb_session_put_stop(session, machine);
+    session->resumed = false;
+    session->heard = false;
+    session->stepping = machine->state == GDB_MACHINE_STOPPED && machine->stop.kind == MH_STOP_STEP;
+    session->general = machine;
+    gdb_session_send(session);
+    /* outside extended mode nothing can follow the end of the last machine */
+    if (!session->extended && session->end == GDB_SESSION_GOES_ON && !gdb_machines_first_alive(session->machines, true))
+        session->end = GDB_SESSION_LEFT;
+    return true;
+}
