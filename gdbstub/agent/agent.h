@@ -3,7 +3,7 @@
  * 64-bit elements, into which gdb translates what is to be evaluated without asking it. The expressions are input like
  * any other: whatever they hold, they come to an end, and the worst is an error.
  *
- * All that an expression sees of the world passes the callbacks of `struct agent_world`.
+ * All that an expression sees of the world passes the callbacks of `struct agent_ops`.
  */
 #ifndef GDBSTUB_AGENT_H
 #define GDBSTUB_AGENT_H
@@ -30,7 +30,7 @@ struct agent_expression {
  * evaluation ends with an error. Those that may be NULL are what the caller has none of: an expression that needs one
  * ends with an error.
  */
-struct agent_world {
+struct agent_ops {
     void *ctx;
     /* The value of the register with GDB's number `number`, zero-extended. False also for one of more than 64 bits. */
     bool (*read_register)(void *ctx, unsigned number, uint64_t *value);
@@ -53,14 +53,14 @@ struct agent_world {
  * zero, a limit), MH_ERR_USAGE when it is not a valid expression. Then *err has a line that says what, *value is
  * unchanged, and what was done before the error has been done.
  */
-enum mh_status agent_evaluate(const struct agent_expression *expression, const struct agent_world *world,
-                              uint64_t *value, struct mh_error *err);
+enum mh_status agent_evaluate(const struct agent_expression *expression, const struct agent_ops *ops, uint64_t *value,
+                              struct mh_error *err);
 
 /*
  * What the printf bytecode does: `format`, with the escape sequences of C source, and `count` arguments in order, to
- * world->print. Conversions are those of integers, %c, %s and %p. Returns as agent_evaluate().
+ * ops->print. Conversions are those of integers, %c, %s and %p. Returns as agent_evaluate().
  */
-enum mh_status agent_print(const struct agent_world *world, const char *format, size_t length,
-                           const uint64_t *arguments, unsigned count, struct mh_error *err);
+enum mh_status agent_print(const struct agent_ops *ops, const char *format, size_t length, const uint64_t *arguments,
+                           unsigned count, struct mh_error *err);
 
 #endif

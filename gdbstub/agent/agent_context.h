@@ -1,12 +1,12 @@
 /* A stopped machine as agent expressions see it: its registers, its virtual memory, the trace state variables. */
-#ifndef GDBSTUB_VIEW_H
-#define GDBSTUB_VIEW_H
+#ifndef GDBSTUB_AGENT_CONTEXT_H
+#define GDBSTUB_AGENT_CONTEXT_H
 
 #include "session/machines.h"
 
 struct gdb_collector;
 
-struct gdb_view {
+struct agent_context {
     struct gdb_machines *machines;
     struct gdb_machine *machine;
     unsigned groups;                 /* MH_REGS_* that `regs` has */
@@ -15,15 +15,15 @@ struct gdb_view {
 };
 
 /* Begin to look at a machine. Registers are large and most are never asked for: none is read yet. */
-void gdb_view_init(struct gdb_view *view, struct gdb_machines *machines, struct gdb_machine *machine);
+void agent_context_init(struct agent_context *context, struct gdb_machines *machines, struct gdb_machine *machine);
 
-/* Have these groups of registers in view->regs. False when they cannot be read. */
-bool gdb_view_fetch(struct gdb_view *view, unsigned groups);
+/* Have these groups of registers in context->regs. False when they cannot be read. */
+bool agent_context_fetch_regs(struct agent_context *context, unsigned groups);
 
 /* How many of `length` bytes of virtual memory at `address`, counted from the first, could be copied. */
-size_t gdb_view_read(const struct gdb_view *view, uint64_t address, void *to, size_t length);
+size_t agent_context_read_memory(const struct agent_context *context, uint64_t address, void *to, size_t length);
 
-/* What expressions see; good as long as the view. Nothing can be recorded in it. */
-struct agent_world gdb_view_world(struct gdb_view *view);
+/* What expressions see; good as long as the context. Nothing can be recorded in it. */
+struct agent_ops agent_context_ops(struct agent_context *context);
 
 #endif

@@ -11,35 +11,35 @@ enum mh_status agent_ref(struct agent_run *run, uint64_t *at, uint64_t operand)
 
     (void)operand;
     at[0] = 0;
-    if (!run->world->read_memory(run->world->ctx, address, &at[0], length))
+    if (!run->ops->read_memory(run->ops->ctx, address, &at[0], length))
         return mh_fail(run->err, MH_ERR_RANGE, "cannot read memory at 0x%" PRIx64, address);
     return MH_OK;
 }
 
 enum mh_status agent_read_register(struct agent_run *run, uint64_t *at, uint64_t number)
 {
-    if (!run->world->read_register(run->world->ctx, (unsigned)number, &at[0]))
+    if (!run->ops->read_register(run->ops->ctx, (unsigned)number, &at[0]))
         return mh_fail(run->err, MH_ERR_RANGE, "cannot read register %" PRIu64, number);
     return MH_OK;
 }
 
 enum mh_status agent_get_variable(struct agent_run *run, uint64_t *at, uint64_t number)
 {
-    if (!run->world->get_variable || !run->world->get_variable(run->world->ctx, (unsigned)number, &at[0]))
+    if (!run->ops->get_variable || !run->ops->get_variable(run->ops->ctx, (unsigned)number, &at[0]))
         return mh_fail(run->err, MH_ERR_RANGE, "there is no trace state variable %" PRIu64, number);
     return MH_OK;
 }
 
 enum mh_status agent_set_variable(struct agent_run *run, uint64_t *at, uint64_t number)
 {
-    if (!run->world->set_variable || !run->world->set_variable(run->world->ctx, (unsigned)number, at[0]))
+    if (!run->ops->set_variable || !run->ops->set_variable(run->ops->ctx, (unsigned)number, at[0]))
         return mh_fail(run->err, MH_ERR_RANGE, "cannot set trace state variable %" PRIu64, number);
     return MH_OK;
 }
 
-static enum mh_status record(const struct agent_run *run, uint64_t address, uint64_t length, bool to_zero)
+static enum mh_status run_trace_memory(const struct agent_run *run, uint64_t address, uint64_t length, bool to_zero)
 {
-    if (!run->world->trace_memory || !run->world->trace_memory(run->world->ctx, address, length, to_zero))
+    if (!run->ops->trace_memory || !run->ops->trace_memory(run->ops->ctx, address, length, to_zero))
         return mh_fail(run->err, MH_ERR_RANGE, "cannot record %" PRIu64 " bytes at 0x%" PRIx64, length, address);
     return MH_OK;
 }
@@ -47,30 +47,30 @@ static enum mh_status record(const struct agent_run *run, uint64_t address, uint
 enum mh_status agent_trace(struct agent_run *run, uint64_t *at, uint64_t operand)
 {
     (void)operand;
-    return record(run, at[0], at[1], false);
+    return run_trace_memory(run, at[0], at[1], false);
 }
 
 enum mh_status agent_trace_quick(struct agent_run *run, uint64_t *at, uint64_t length)
 {
-    return record(run, at[0], length, false);
+    return run_trace_memory(run, at[0], length, false);
 }
 
 enum mh_status agent_trace_string(struct agent_run *run, uint64_t *at, uint64_t operand)
 {
     (void)operand;
-    return record(run, at[0], at[1], true);
+    return run_trace_memory(run, at[0], at[1], true);
 }
 
 /* The variable's value is pushed too, as the manual's signature says: whoever wants it recorded wants it. */
 enum mh_status agent_trace_variable(struct agent_run *run, uint64_t *at, uint64_t number)
 {
-    if (!run->world->trace_variable || !run->world->trace_variable(run->world->ctx, (unsigned)number))
+    if (!run->ops->trace_variable || !run->ops->trace_variable(run->ops->ctx, (unsigned)number))
         return mh_fail(run->err, MH_ERR_RANGE, "cannot record trace state variable %" PRIu64, number);
     return agent_get_variable(run, at, number);
 }
 
 /* What follows in the code: two bytes of length and a string of it, its final null byte included. NULL if not so. */
-static const char *take_format(struct agent_run *run, size_t *length)
+static const char *run_take_format(struct agent_run *run, size_t *length)
 {
     const uint8_t *code = run->expression->code + run->pc;
     size_t left = run->expression->length - run->pc;
@@ -87,7 +87,7 @@ enum mh_status agent_printf(struct agent_run *run, uint64_t *at, uint64_t count)
 {
     uint64_t arguments[AGENT_STACK_MAX];
     size_t length;
-    const char *format = take_format(run, &length);
+    const char *format = run_take_format(run, &length);
 
     (void)at;
     if (!format)
@@ -97,5 +97,5 @@ enum mh_status agent_printf(struct agent_run *run, uint64_t *at, uint64_t count)
     run->depth -= 2;
     for (unsigned i = 0; i < count; i++)
         arguments[i] = run->stack[--run->depth];
-    return agent_print(run->world, format, length - 1, arguments, (unsigned)count, run->err);
+    return agent_print(run->ops, format, length - 1, arguments, (unsigned)count, run->err);
 }

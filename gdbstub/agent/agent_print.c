@@ -26,12 +26,12 @@ struct format {
     const char *at, *end;
 };
 
-static enum mh_status bad_format(struct mh_error *err, const char *what)
+static enum mh_status format_fail(struct mh_error *err, const char *what)
 {
     return mh_fail(err, MH_ERR_USAGE, "printf: %s", what);
 }
 
-static void put(struct output *output, char c)
+static void output_put(struct output *output, char c)
 {
     if (output->length < AGENT_OUTPUT_MAX)
         output->text[output->length++] = c;
@@ -40,7 +40,7 @@ static void put(struct output *output, char c)
 /* --- reading the format --- */
 
 /* The character an escape sequence stands for; 0, which none of them does, for one that is not known. */
-static char unescape(char c)
+static char format_unescape(char c)
 {
     static const char names[] = "abefnrtv\\\"'", values[] = "\a\b\033\f\n\r\t\v\\\"'";
     const char *found = c ? strchr(names, c) : NULL;
@@ -48,7 +48,7 @@ static char unescape(char c)
     return found ? values[found - names] : '\0';
 }
 
-static bool eat(struct format *format, char c)
+static bool format_eat(struct format *format, char c)
 {
     bool there = format->at < format->end && *format->at == c;
 
@@ -57,7 +57,7 @@ static bool eat(struct format *format, char c)
 }
 
 /* False when the number is too large to be meant. */
-static bool read_number(struct format *format, int *number)
+static bool format_read_number(struct format *format, int *number)
 {
     for (*number = 0; format->at < format->end && *format->at >= '0' && *format->at <= '9'; format->at++) {
         *number = *number * 10 + (*format->at - '0');
@@ -67,7 +67,7 @@ static bool read_number(struct format *format, int *number)
     return true;
 }
 
-static void read_flags(struct format *format, struct conversion *conversion)
+static void format_read_flags(struct format *format, struct conversion *conversion)
 {
     size_t count = 0;
 
@@ -78,25 +78,25 @@ static void read_flags(struct format *format, struct conversion *conversion)
     }
 }
 
-static unsigned read_bits(struct format *format)
+static unsigned format_read_bits(struct format *format)
 {
-    if (eat(format, 'h'))
-        return eat(format, 'h') ? 8 : 16;
-    if (eat(format, 'l'))
-        return eat(format, 'l'), 64;
-    return eat(format, 'z') || eat(format, 'j') || eat(format, 't') ? 64 : 32;
+    if (format_eat(format, 'h'))
+        return format_eat(format, 'h') ? 8 : 16;
+    if (format_eat(format, 'l'))
+        return format_eat(format, 'l'), 64;
+    return format_eat(format, 'z') || format_eat(format, 'j') || format_eat(format, 't') ? 64 : 32;
 }
 
 /* Reads what follows a '%'. False when it is no conversion we have. */
-static bool read_conversion(struct format *format, struct conversion *conversion)
+static bool format_read_conversion(struct format *format, struct conversion *conversion)
 {
     *conversion = (struct conversion){.precision = -1};
-    read_flags(format, conversion);
-    if (!read_number(format, &conversion->width))
+    format_read_flags(format, conversion);
+    if (!format_read_number(format, &conversion->width))
         return false;
-    if (eat(format, '.') && !read_number(format, &conversion->precision))
+    if (format_eat(format, '.') && !format_read_number(format, &conversion->precision))
         return false;
-    conversion->bits = read_bits(format);
+    conversion->bits = format_read_bits(format);
     if (format->at == format->end)
         return false;
     conversion->type = *format->at++;
@@ -110,13 +110,13 @@ static bool read_conversion(struct format *format, struct conversion *conversion
 #define SPEC_MAX 24u
 
 /* The conversion as snprintf() takes it, with width and precision as arguments and `modifier` in front of its type. */
-static void write_spec(const struct conversion *conversion, const char *modifier, char spec[SPEC_MAX])
+static void conversion_write_spec(const struct conversion *conversion, const char *modifier, char spec[SPEC_MAX])
 {
     snprintf(spec, SPEC_MAX, "%%%s*.*%s%c", conversion->flags, modifier, conversion->type);
 }
 
 /* Count what snprintf() has put behind the output, or would have, had there been room. */
-static void take(struct output *output, int printed)
+static void output_advance(struct output *output, int printed)
 {
     size_t room = AGENT_OUTPUT_MAX - output->length;
 
@@ -124,42 +124,43 @@ static void take(struct output *output, int printed)
         output->length += (size_t)printed < room ? (size_t)printed : room;
 }
 
-static void print_number(struct output *output, const struct conversion *conversion, uint64_t value)
+static void output_number(struct output *output, const struct conversion *conversion, uint64_t value)
 {
     size_t room = sizeof(output->text) - output->length;
     char spec[SPEC_MAX];
 
-    write_spec(conversion, "ll", spec);
+    conversion_write_spec(conversion, "ll", spec);
     value <<= 64 - conversion->bits;
     if (conversion->type == 'd' || conversion->type == 'i')
         value = (uint64_t)((int64_t)value >> (64 - conversion->bits));
     else
         value >>= 64 - conversion->bits;
-    take(output, snprintf(output->text + output->length, room, spec, conversion->width, conversion->precision,
-                          (long long)value));
+    output_advance(output, snprintf(output->text + output->length, room, spec, conversion->width, conversion->precision,
+                                    (long long)value));
 }
 
-static void print_character(struct output *output, const struct conversion *conversion, uint64_t value)
+static void output_character(struct output *output, const struct conversion *conversion, uint64_t value)
 {
     size_t room = sizeof(output->text) - output->length;
     char spec[SPEC_MAX];
 
-    write_spec(conversion, "", spec);
-    take(output, snprintf(output->text + output->length, room, spec, conversion->width, conversion->precision,
-                          (int)(uint8_t)value));
+    conversion_write_spec(conversion, "", spec);
+    output_advance(output, snprintf(output->text + output->length, room, spec, conversion->width, conversion->precision,
+                                    (int)(uint8_t)value));
 }
 
-static void print_text(struct output *output, const struct conversion *conversion, const char *text)
+static void output_text(struct output *output, const struct conversion *conversion, const char *text)
 {
     size_t room = sizeof(output->text) - output->length;
     char spec[SPEC_MAX];
 
-    write_spec(conversion, "", spec);
-    take(output, snprintf(output->text + output->length, room, spec, conversion->width, conversion->precision, text));
+    conversion_write_spec(conversion, "", spec);
+    output_advance(output,
+                   snprintf(output->text + output->length, room, spec, conversion->width, conversion->precision, text));
 }
 
 /* Copy a string of the guest's, `most` bytes at most, and end it. False when a part of it is not there. */
-static bool read_string(const struct agent_world *world, uint64_t address, char *to, size_t most)
+static bool guest_read_string(const struct agent_ops *ops, uint64_t address, char *to, size_t most)
 {
     size_t length = 0;
 
@@ -167,7 +168,7 @@ static bool read_string(const struct agent_world *world, uint64_t address, char 
         size_t piece = PIECE - (address + length) % PIECE;
 
         piece = piece < most - length ? piece : most - length;
-        if (!world->read_memory(world->ctx, address + length, to + length, piece))
+        if (!ops->read_memory(ops->ctx, address + length, to + length, piece))
             return false;
         if (memchr(to + length, '\0', piece))
             return true;
@@ -177,60 +178,60 @@ static bool read_string(const struct agent_world *world, uint64_t address, char 
     return true;
 }
 
-static enum mh_status print_string(const struct agent_world *world, struct output *output,
-                                   const struct conversion *conversion, uint64_t address, struct mh_error *err)
+static enum mh_status output_guest_string(const struct agent_ops *ops, struct output *output,
+                                          const struct conversion *conversion, uint64_t address, struct mh_error *err)
 {
     size_t most = AGENT_OUTPUT_MAX - output->length;
     char text[AGENT_OUTPUT_MAX + 1] = "(null)";
 
     if (conversion->precision >= 0 && (size_t)conversion->precision < most)
         most = (size_t)conversion->precision;
-    if (address != 0 && !read_string(world, address, text, most))
+    if (address != 0 && !guest_read_string(ops, address, text, most))
         return mh_fail(err, MH_ERR_RANGE, "printf: cannot read the string at 0x%" PRIx64, address);
-    print_text(output, conversion, text);
+    output_text(output, conversion, text);
     return MH_OK;
 }
 
-static void print_pointer(struct output *output, struct conversion *conversion, uint64_t value)
+static void output_pointer(struct output *output, struct conversion *conversion, uint64_t value)
 {
     char text[24];
 
     snprintf(text, sizeof(text), "0x%" PRIx64, value);
     conversion->type = 's';
     conversion->precision = -1;
-    print_text(output, conversion, text);
+    output_text(output, conversion, text);
 }
 
-static enum mh_status convert(const struct agent_world *world, struct output *output, struct conversion *conversion,
-                              uint64_t value, struct mh_error *err)
+static enum mh_status output_convert(const struct agent_ops *ops, struct output *output, struct conversion *conversion,
+                                     uint64_t value, struct mh_error *err)
 {
     if (conversion->type == 's')
-        return print_string(world, output, conversion, value, err);
+        return output_guest_string(ops, output, conversion, value, err);
     if (conversion->type == 'c')
-        print_character(output, conversion, value);
+        output_character(output, conversion, value);
     else if (conversion->type == 'p')
-        print_pointer(output, conversion, value);
+        output_pointer(output, conversion, value);
     else
-        print_number(output, conversion, value);
+        output_number(output, conversion, value);
     return MH_OK;
 }
 
 /* One character of the format that is no conversion. False for an escape sequence that is not known. */
-static bool put_literal(struct format *format, struct output *output)
+static bool output_literal(struct format *format, struct output *output)
 {
     char c = *format->at++;
 
     if (c == '\\') {
-        c = format->at < format->end ? unescape(*format->at++) : '\0';
+        c = format->at < format->end ? format_unescape(*format->at++) : '\0';
         if (!c)
             return false;
     }
-    put(output, c);
+    output_put(output, c);
     return true;
 }
 
-enum mh_status agent_print(const struct agent_world *world, const char *format, size_t length,
-                           const uint64_t *arguments, unsigned count, struct mh_error *err)
+enum mh_status agent_print(const struct agent_ops *ops, const char *format, size_t length, const uint64_t *arguments,
+                           unsigned count, struct mh_error *err)
 {
     struct format rest = {format, format + length};
     struct output output;
@@ -239,20 +240,20 @@ enum mh_status agent_print(const struct agent_world *world, const char *format, 
 
     output.length = 0;
     while (rest.at < rest.end && status == MH_OK) {
-        if (!eat(&rest, '%')) {
-            if (!put_literal(&rest, &output))
-                return bad_format(err, "an escape sequence that is not known");
-        } else if (eat(&rest, '%')) {
-            put(&output, '%');
+        if (!format_eat(&rest, '%')) {
+            if (!output_literal(&rest, &output))
+                return format_fail(err, "an escape sequence that is not known");
+        } else if (format_eat(&rest, '%')) {
+            output_put(&output, '%');
         } else {
-            if (!read_conversion(&rest, &conversion))
-                return bad_format(err, "a conversion that is not known");
+            if (!format_read_conversion(&rest, &conversion))
+                return format_fail(err, "a conversion that is not known");
             if (count-- == 0)
-                return bad_format(err, "more conversions than arguments");
-            status = convert(world, &output, &conversion, *arguments++, err);
+                return format_fail(err, "more conversions than arguments");
+            status = output_convert(ops, &output, &conversion, *arguments++, err);
         }
     }
-    if (status == MH_OK && world->print && output.length > 0)
-        world->print(world->ctx, output.text, output.length);
+    if (status == MH_OK && ops->print && output.length > 0)
+        ops->print(ops->ctx, output.text, output.length);
     return status;
 }

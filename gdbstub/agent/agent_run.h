@@ -1,4 +1,4 @@
-/* An agent expression while it is evaluated: what agent.c, which runs it, and agent_world.c share. */
+/* An agent expression while it is evaluated: what agent.c, which runs it, and agent_ops.c share. */
 #ifndef GDBSTUB_AGENT_RUN_H
 #define GDBSTUB_AGENT_RUN_H
 
@@ -6,7 +6,7 @@
 
 struct agent_run {
     const struct agent_expression *expression;
-    const struct agent_world *world;
+    const struct agent_ops *ops;
     struct mh_error *err;
     size_t pc;
     unsigned depth; /* elements on the stack */

@@ -9,55 +9,55 @@
 
 #define SHUT_NS 100000000 /* a person does not notice, and a processor does not either */
 
-bool gdb_door_init(struct gdb_door *door, const struct mh_gdb_listener *listener)
+bool gdb_acceptor_init(struct gdb_acceptor *acceptor, const struct mh_gdb_listener *listener)
 {
-    *door = (struct gdb_door){.listener = listener, .timer = -1};
+    *acceptor = (struct gdb_acceptor){.listener = listener, .retry_timer = -1};
     if (listener->fd >= 0)
-        door->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-    return listener->fd < 0 || door->timer >= 0;
+        acceptor->retry_timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    return listener->fd < 0 || acceptor->retry_timer >= 0;
 }
 
-void gdb_door_close(struct gdb_door *door)
+void gdb_acceptor_close(struct gdb_acceptor *acceptor)
 {
-    if (door->timer >= 0)
-        close(door->timer);
+    if (acceptor->retry_timer >= 0)
+        close(acceptor->retry_timer);
 }
 
-int gdb_door_fd(const struct gdb_door *door)
+int gdb_acceptor_fd(const struct gdb_acceptor *acceptor)
 {
-    return door->shut ? door->timer : door->listener->fd;
+    return acceptor->paused ? acceptor->retry_timer : acceptor->listener->fd;
 }
 
-static enum gdb_entry shut(struct gdb_door *door, int error)
+static enum gdb_accept_result acceptor_pause(struct gdb_acceptor *acceptor, int error)
 {
     const struct itimerspec moment = {.it_value = {.tv_nsec = SHUT_NS}};
 
-    door->error = error;
-    door->shut = timerfd_settime(door->timer, 0, &moment, NULL) == 0;
+    acceptor->error = error;
+    acceptor->paused = timerfd_settime(acceptor->retry_timer, 0, &moment, NULL) == 0;
     switch (error) {
     case EMFILE:
     case ENFILE:
     case ENOBUFS:
     case ENOMEM:
-        return GDB_NOBODY;
+        return GDB_ACCEPT_NONE;
     default:
-        return GDB_BROKEN;
+        return GDB_ACCEPT_BROKEN;
     }
 }
 
-enum gdb_entry gdb_door_open(struct gdb_door *door, int *fd)
+enum gdb_accept_result gdb_acceptor_accept(struct gdb_acceptor *acceptor, int *fd)
 {
-    int connection = accept4(door->listener->fd, NULL, NULL, SOCK_CLOEXEC), yes = 1;
+    int connection = accept4(acceptor->listener->fd, NULL, NULL, SOCK_CLOEXEC), yes = 1;
 
-    door->shut = false;
+    acceptor->paused = false;
     if (connection < 0) {
         if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR || errno == ECONNABORTED)
-            return GDB_NOBODY;
-        return shut(door, errno);
+            return GDB_ACCEPT_NONE;
+        return acceptor_pause(acceptor, errno);
     }
-    door->error = 0;
-    if (door->listener->endpoint.transport == MH_GDB_TCP)
+    acceptor->error = 0;
+    if (acceptor->listener->endpoint.transport == MH_GDB_TCP)
         setsockopt(connection, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
     *fd = connection;
-    return GDB_ENTERED;
+    return GDB_ACCEPTED;
 }

@@ -16,7 +16,7 @@
 #define BACKLOG 8
 #define PORT_DIGITS 5u
 
-static enum mh_status parse_port(const char *text, uint16_t *port, struct mh_error *err)
+static enum mh_status endpoint_parse_port(const char *text, uint16_t *port, struct mh_error *err)
 {
     unsigned long number;
 
@@ -29,7 +29,8 @@ static enum mh_status parse_port(const char *text, uint16_t *port, struct mh_err
     return MH_OK;
 }
 
-static enum mh_status parse_host(const char *from, size_t length, struct mh_gdb_endpoint *to, struct mh_error *err)
+static enum mh_status endpoint_parse_host(const char *from, size_t length, struct mh_gdb_endpoint *to,
+                                          struct mh_error *err)
 {
     /* the brackets that keep the colons of an IPv6 address from the port's */
     if (length >= 2 && from[0] == '[' && from[length - 1] == ']') {
@@ -62,13 +63,13 @@ enum mh_status mh_gdb_parse_endpoint(const char *text, struct mh_gdb_endpoint *t
         return MH_OK;
     }
     if (colon)
-        status = parse_host(text, (size_t)(colon - text), to, err);
-    return status != MH_OK ? status : parse_port(colon ? colon + 1 : text, &to->port, err);
+        status = endpoint_parse_host(text, (size_t)(colon - text), to, err);
+    return status != MH_OK ? status : endpoint_parse_port(colon ? colon + 1 : text, &to->port, err);
 }
 
 /* --- TCP --- */
 
-static bool is_loopback(const struct sockaddr *address)
+static bool address_is_loopback(const struct sockaddr *address)
 {
     const struct sockaddr_in *v4 = (const void *)address;
     const struct sockaddr_in6 *v6 = (const void *)address;
@@ -78,7 +79,7 @@ static bool is_loopback(const struct sockaddr *address)
     return address->sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
 }
 
-static uint16_t port_of(int fd)
+static uint16_t socket_port(int fd)
 {
     struct sockaddr_storage address = {0};
     in_port_t port;
@@ -91,7 +92,7 @@ static uint16_t port_of(int fd)
     return ntohs(port);
 }
 
-static int set_up(int fd, sa_family_t family)
+static int socket_set_up(int fd, sa_family_t family)
 {
     const int yes = 1;
 
@@ -101,15 +102,15 @@ static int set_up(int fd, sa_family_t family)
     return fchmod(fd, 0600);
 }
 
-/* A listening socket at one address; -1 with errno, and nothing left there. It does not block, for who knocked may be
- * gone again. */
-static int listen_at(const struct sockaddr *address, socklen_t length)
+/* A listening socket at one address; -1 with errno, and nothing left there. It does not block, for who on_pending may
+ * be gone again. */
+static int listen_at_address(const struct sockaddr *address, socklen_t length)
 {
     int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), saved;
 
     if (fd < 0)
         return -1;
-    bool is_bound = set_up(fd, address->sa_family) == 0 && bind(fd, address, length) == 0;
+    bool is_bound = socket_set_up(fd, address->sa_family) == 0 && bind(fd, address, length) == 0;
     if (is_bound && listen(fd, BACKLOG) == 0)
         return fd;
     saved = errno;
@@ -135,22 +136,22 @@ static enum mh_status listen_tcp(struct mh_gdb_listener *listener, struct mh_err
         return mh_fail(err, MH_ERR_HOST, "cannot listen for a debugger on %s: %s", host, gai_strerror(problem));
     errno = EADDRNOTAVAIL;
     for (const struct addrinfo *one = found; one && listener->fd < 0; one = one->ai_next) {
-        listener->fd = listen_at(one->ai_addr, one->ai_addrlen);
-        listener->beyond_host = !is_loopback(one->ai_addr);
+        listener->fd = listen_at_address(one->ai_addr, one->ai_addrlen);
+        listener->beyond_host = !address_is_loopback(one->ai_addr);
     }
     problem = errno;
     freeaddrinfo(found);
     if (listener->fd < 0)
         return mh_fail(err, MH_ERR_HOST, "cannot listen for a debugger on %s port %s: %s%s", host, port,
                        strerror(problem), problem == EADDRINUSE ? "; port 0 takes a free one" : "");
-    listener->endpoint.port = port_of(listener->fd);
+    listener->endpoint.port = socket_port(listener->fd);
     return MH_OK;
 }
 
 /* --- UNIX sockets --- */
 
 /* True when nobody listens on the socket at `address`: the program that made it has ended. */
-static bool is_left_behind(const struct sockaddr_un *address)
+static bool unix_is_stale(const struct sockaddr_un *address)
 {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     bool refused;
@@ -163,7 +164,7 @@ static bool is_left_behind(const struct sockaddr_un *address)
 }
 
 /* True for what bears the name of our socket and is none: somebody's file, which must not be lost to a slip. */
-static bool is_no_socket(const char *path)
+static bool unix_is_other_file(const char *path)
 {
     struct stat info;
 
@@ -175,14 +176,14 @@ static enum mh_status listen_unix(struct mh_gdb_listener *listener, struct mh_er
     struct sockaddr_un address = {.sun_family = AF_UNIX};
 
     memcpy(address.sun_path, listener->endpoint.path, MH_GDB_PATH_MAX);
-    if (is_no_socket(address.sun_path))
+    if (unix_is_other_file(address.sun_path))
         return mh_fail(err, MH_ERR_HOST,
                        "cannot listen for a debugger on %s: it is there and is no socket; name another",
                        address.sun_path);
-    listener->fd = listen_at((const struct sockaddr *)&address, sizeof(address));
+    listener->fd = listen_at_address((const struct sockaddr *)&address, sizeof(address));
     if (listener->fd < 0 && errno == EADDRINUSE) {
-        if (is_left_behind(&address) && unlink(address.sun_path) == 0)
-            listener->fd = listen_at((const struct sockaddr *)&address, sizeof(address));
+        if (unix_is_stale(&address) && unlink(address.sun_path) == 0)
+            listener->fd = listen_at_address((const struct sockaddr *)&address, sizeof(address));
         else
             errno = EADDRINUSE;
     }
@@ -217,7 +218,7 @@ void mh_gdb_close(struct mh_gdb_listener *listener)
 }
 
 /* The address that means "every interface" is none to connect to. */
-static bool is_wildcard(const char *host)
+static bool host_is_wildcard(const char *host)
 {
     return strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0;
 }
@@ -226,7 +227,7 @@ void mh_gdb_connect_text(const struct mh_gdb_listener *listener, char text[MH_GD
 {
     const struct mh_gdb_endpoint *endpoint = &listener->endpoint;
     /* not ":PORT": gdb would look up "localhost", which not every machine knows */
-    const char *host = endpoint->host[0] == '\0' || is_wildcard(endpoint->host) ? "127.0.0.1" : endpoint->host;
+    const char *host = endpoint->host[0] == '\0' || host_is_wildcard(endpoint->host) ? "127.0.0.1" : endpoint->host;
 
     switch (endpoint->transport) {
     case MH_GDB_TCP:

@@ -8,7 +8,7 @@
 
 #define PIPE_CHUNK 4096u /* what a pipe that polled writable takes without blocking */
 
-static bool is_socket(int fd)
+static bool fd_is_socket(int fd)
 {
     struct stat st;
 
@@ -20,8 +20,8 @@ void gdb_transport_init(struct gdb_transport *transport, int in_fd, int out_fd, 
     transport->in_fd = in_fd;
     transport->out_fd = out_fd;
     transport->stop_fd = stop_fd;
-    transport->in_is_socket = is_socket(in_fd);
-    transport->out_is_socket = is_socket(out_fd);
+    transport->in_is_socket = fd_is_socket(in_fd);
+    transport->out_is_socket = fd_is_socket(out_fd);
 }
 
 enum gdb_receive_result gdb_transport_receive(const struct gdb_transport *transport, void *to, size_t room,
@@ -40,7 +40,7 @@ enum gdb_receive_result gdb_transport_receive(const struct gdb_transport *transp
 }
 
 /* Wait until bytes can be sent; false when that will not be, or someone wants the end. */
-static bool wait_writable(const struct gdb_transport *transport)
+static bool transport_wait_writable(const struct gdb_transport *transport)
 {
     struct pollfd fds[] = {{transport->out_fd, POLLOUT, 0}, {transport->stop_fd, POLLIN, 0}};
 
@@ -50,11 +50,11 @@ static bool wait_writable(const struct gdb_transport *transport)
     return !fds[1].revents && (fds[0].revents & POLLOUT);
 }
 
-static ssize_t send_some(const struct gdb_transport *transport, const char *from, size_t length)
+static ssize_t transport_send_some(const struct gdb_transport *transport, const char *from, size_t length)
 {
     if (transport->out_is_socket)
         return send(transport->out_fd, from, length, MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (!wait_writable(transport)) {
+    if (!transport_wait_writable(transport)) {
         errno = EPIPE;
         return -1;
     }
@@ -64,13 +64,13 @@ static ssize_t send_some(const struct gdb_transport *transport, const char *from
 bool gdb_transport_send(const struct gdb_transport *transport, const char *from, size_t length)
 {
     while (length > 0) {
-        ssize_t sent = send_some(transport, from, length);
+        ssize_t sent = transport_send_some(transport, from, length);
 
         if (sent >= 0) {
             from += sent;
             length -= (size_t)sent;
         } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-            if (!wait_writable(transport))
+            if (!transport_wait_writable(transport))
                 return false;
         } else if (errno != EINTR) {
             return false;

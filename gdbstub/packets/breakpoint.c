@@ -14,7 +14,7 @@ struct request {
  * Reads "KIND,ADDRESS,LENGTH". For breakpoints the third number is not a length but the kind of instruction, of which
  * x86 has one, and there may be more behind it.
  */
-static bool read_request(struct gdb_text args, struct request *request)
+static bool request_parse(struct gdb_text args, struct request *request)
 {
     uint64_t kind;
 
@@ -29,7 +29,7 @@ static bool read_request(struct gdb_text args, struct request *request)
 }
 
 /* Kinds beyond those known today: not an error, but nothing this target has. */
-static bool is_unknown_kind(struct gdb_text args)
+static bool request_kind_is_unknown(struct gdb_text args)
 {
     uint64_t kind;
 
@@ -37,15 +37,15 @@ static bool is_unknown_kind(struct gdb_text args)
 }
 
 /* Reads a packet about the machine it is meant for. NULL with the reply made when there is nothing to do. */
-static struct gdb_machine *begin(struct gdb_session *session, struct gdb_text args, struct request *request)
+static struct gdb_machine *request_begin(struct gdb_session *session, struct gdb_text args, struct request *request)
 {
     struct gdb_machine *machine = gdb_session_machine(session);
 
     if (!machine)
         return NULL;
-    if (is_unknown_kind(args))
+    if (request_kind_is_unknown(args))
         gdb_cmd_unknown(session, args);
-    else if (!read_request(args, request))
+    else if (!request_parse(args, request))
         gdb_session_malformed(session);
     else
         return machine;
@@ -53,15 +53,15 @@ static struct gdb_machine *begin(struct gdb_session *session, struct gdb_text ar
 }
 
 /* Note a breakpoint with what belongs to it. */
-static enum mh_status note(struct gdb_machine *machine, const struct request *request, struct mh_error *err)
+static enum mh_status request_remember(struct gdb_machine *machine, const struct request *request, struct mh_error *err)
 {
-    struct gdb_point point = {.kind = request->kind, .address = request->address};
-    enum mh_status status = gdb_point_read(request->options, &point, err);
+    struct gdb_breakpoint point = {.kind = request->kind, .address = request->address};
+    enum mh_status status = gdb_breakpoint_parse(request->options, &point, err);
 
     if (status == MH_OK)
-        status = gdb_points_set(&machine->points, &point, err);
+        status = gdb_breakpoint_table_set(&machine->breakpoints, &point, err);
     if (status != MH_OK)
-        gdb_point_free(&point);
+        gdb_breakpoint_free(&point);
     return status;
 }
 
@@ -70,16 +70,16 @@ enum gdb_outcome gdb_cmd_insert(struct gdb_session *session, struct gdb_text arg
     const struct mh_debug_target *target = session->machines->target;
     struct mh_error err = {.text = ""};
     struct request request;
-    struct gdb_machine *machine = begin(session, args, &request);
+    struct gdb_machine *machine = request_begin(session, args, &request);
 
     if (!machine)
         return GDB_REPLY;
-    if (request.kind <= MH_BREAK_HARDWARE && note(machine, &request, &err) != MH_OK)
+    if (request.kind <= MH_BREAK_HARDWARE && request_remember(machine, &request, &err) != MH_OK)
         return gdb_session_fail(session, GDB_ERROR_FORMAT, "%s", err.text);
     if (target->ops->set_breakpoint(target->ctx, machine->vm, request.kind, request.address, request.length, &err) ==
         MH_OK)
         return gdb_session_ok(session);
-    gdb_points_remove(&machine->points, request.kind, request.address);
+    gdb_breakpoint_table_remove(&machine->breakpoints, request.kind, request.address);
     return gdb_session_fail(session, GDB_ERROR_FAILED, "%s", err.text);
 }
 
@@ -87,13 +87,14 @@ enum gdb_outcome gdb_cmd_remove(struct gdb_session *session, struct gdb_text arg
 {
     struct mh_error err = {.text = ""};
     struct request request;
-    struct gdb_machine *machine = begin(session, args, &request);
+    struct gdb_machine *machine = request_begin(session, args, &request);
 
     if (!machine)
         return GDB_REPLY;
     if (!gdb_text_empty(&request.options))
         return gdb_session_malformed(session);
-    if (gdb_machines_unset(session->machines, machine, request.kind, request.address, request.length, &err) != MH_OK)
+    if (gdb_machines_clear_breakpoint(session->machines, machine, request.kind, request.address, request.length,
+                                      &err) != MH_OK)
         return gdb_session_fail(session, GDB_ERROR_FAILED, "%s", err.text);
     return gdb_session_ok(session);
 }

@@ -93,7 +93,7 @@ const struct gdb_command *gdb_command_table(size_t *count)
 }
 
 /* Does what follows the name fit the command? Steps over the separator. */
-static bool args_fit(const struct gdb_command *command, struct gdb_text *rest)
+static bool command_args_fit(const struct gdb_command *command, struct gdb_text *rest)
 {
     switch (command->args) {
     case GDB_ARGS_NONE:
@@ -120,7 +120,7 @@ const struct gdb_command *gdb_command_find(struct gdb_text packet, struct gdb_te
 
         if (table[i].name[0] != *packet.at || !gdb_text_eat_word(&rest, table[i].name))
             continue;
-        if (!args_fit(&table[i], &rest) || strlen(table[i].name) <= best_length)
+        if (!command_args_fit(&table[i], &rest) || strlen(table[i].name) <= best_length)
             continue;
         best = &table[i];
         best_length = strlen(best->name);

@@ -31,7 +31,7 @@ enum fio_errno {
     FIO_EUNKNOWN = 9999,
 };
 
-static enum fio_errno fio_of(int host_errno)
+static enum fio_errno fio_errno_of(int host_errno)
 {
     static const struct {
         int host;
@@ -56,14 +56,14 @@ static enum fio_errno fio_of(int host_errno)
     return FIO_EUNKNOWN;
 }
 
-static enum gdb_outcome fail(struct gdb_session *session, enum fio_errno error)
+static enum gdb_outcome file_fail(struct gdb_session *session, enum fio_errno error)
 {
     gdb_reply_clear(&session->out);
     gdb_reply_printf(&session->out, "F-1,%x", (unsigned)error);
     return GDB_REPLY;
 }
 
-static enum gdb_outcome succeed(struct gdb_session *session, unsigned result)
+static enum gdb_outcome file_succeed(struct gdb_session *session, unsigned result)
 {
     gdb_reply_printf(&session->out, "F%x", result);
     return GDB_REPLY;
@@ -84,12 +84,12 @@ enum gdb_outcome gdb_cmd_file_setfs(struct gdb_session *session, struct gdb_text
 
     /* each machine has one file system, and `open` takes the one of the machine packets mean */
     if (!gdb_text_u64(&args, &process) || !gdb_text_empty(&args))
-        return fail(session, FIO_EINVAL);
-    return succeed(session, 0);
+        return file_fail(session, FIO_EINVAL);
+    return file_succeed(session, 0);
 }
 
 /* Reads "NAME,FLAGS,MODE"; the name goes to the scratch buffer. Returns 0 or an error. */
-static unsigned read_open(struct gdb_session *session, struct gdb_text args, uint64_t *flags)
+static unsigned file_parse_open(struct gdb_session *session, struct gdb_text args, uint64_t *flags)
 {
     struct gdb_text name = gdb_text_cut(&args, ',');
     size_t digits = gdb_text_length(&name);
@@ -106,7 +106,7 @@ static unsigned read_open(struct gdb_session *session, struct gdb_text args, uin
 }
 
 /* The machine whose file the name in the scratch buffer is: debuggers ask for any machine's program at any time. */
-static unsigned whose_file(const struct gdb_session *session)
+static unsigned file_owner(const struct gdb_session *session)
 {
     const struct mh_debug_target *target = session->machines->target;
 
@@ -117,7 +117,7 @@ static unsigned whose_file(const struct gdb_session *session)
         if (program && strcmp(program, (const char *)session->scratch) == 0)
             return vm;
     }
-    return session->general->vm;
+    return session->g_thread->vm;
 }
 
 enum gdb_outcome gdb_cmd_file_open(struct gdb_session *session, struct gdb_text args)
@@ -127,24 +127,24 @@ enum gdb_outcome gdb_cmd_file_open(struct gdb_session *session, struct gdb_text 
     uint64_t flags;
     int fd;
 
-    error = read_open(session, args, &flags);
+    error = file_parse_open(session, args, &flags);
     if (error)
-        return fail(session, (enum fio_errno)error);
+        return file_fail(session, (enum fio_errno)error);
     if (flags != FIO_O_RDONLY)
-        return fail(session, FIO_EROFS);
+        return file_fail(session, FIO_EROFS);
     while (slot < GDB_FILES_MAX && session->files[slot] >= 0)
         slot++;
     if (slot == GDB_FILES_MAX)
-        return fail(session, FIO_EMFILE);
-    fd = target->ops->open_file(target->ctx, whose_file(session), (const char *)session->scratch);
+        return file_fail(session, FIO_EMFILE);
+    fd = target->ops->open_file(target->ctx, file_owner(session), (const char *)session->scratch);
     if (fd < 0)
-        return fail(session, fio_of(-fd));
+        return file_fail(session, fio_errno_of(-fd));
     session->files[slot] = fd;
-    return succeed(session, slot);
+    return file_succeed(session, slot);
 }
 
 /* Reads the number of an open file; NULL when it is none. */
-static int *read_file(struct gdb_session *session, struct gdb_text *args)
+static int *file_parse_slot(struct gdb_session *session, struct gdb_text *args)
 {
     uint32_t slot;
 
@@ -155,74 +155,74 @@ static int *read_file(struct gdb_session *session, struct gdb_text *args)
 
 enum gdb_outcome gdb_cmd_file_close(struct gdb_session *session, struct gdb_text args)
 {
-    int *file = read_file(session, &args);
+    int *file = file_parse_slot(session, &args);
 
     if (!file || !gdb_text_empty(&args))
-        return fail(session, FIO_EBADF);
+        return file_fail(session, FIO_EBADF);
     close(*file);
     *file = -1;
-    return succeed(session, 0);
+    return file_succeed(session, 0);
 }
 
 enum gdb_outcome gdb_cmd_file_pread(struct gdb_session *session, struct gdb_text args)
 {
-    const int *file = read_file(session, &args);
+    const int *file = file_parse_slot(session, &args);
     uint64_t count, offset;
     ssize_t got;
 
     if (!file)
-        return fail(session, FIO_EBADF);
+        return file_fail(session, FIO_EBADF);
     if (!gdb_text_eat(&args, ',') || !gdb_text_u64(&args, &count) || !gdb_text_eat(&args, ',') ||
         !gdb_text_u64(&args, &offset) || !gdb_text_empty(&args) || offset > INT64_MAX)
-        return fail(session, FIO_EINVAL);
+        return file_fail(session, FIO_EINVAL);
     if (count > GDB_PACKET_SIZE / 2)
         count = GDB_PACKET_SIZE / 2;
     got = pread(*file, session->scratch, (size_t)count, (off_t)offset);
     if (got < 0)
-        return fail(session, fio_of(errno));
+        return file_fail(session, fio_errno_of(errno));
     gdb_reply_printf(&session->out, "F%zx;", (size_t)got);
     gdb_reply_binary(&session->out, session->scratch, (size_t)got);
     return GDB_REPLY;
 }
 
 /* Store the low `bytes` bytes of `value`, the highest first, and step on. */
-static void put_big_endian(uint8_t **to, uint64_t value, unsigned bytes)
+static void stat_put_big_endian(uint8_t **to, uint64_t value, unsigned bytes)
 {
     while (bytes-- > 0)
         *(*to)++ = (uint8_t)(value >> 8 * bytes);
 }
 
 /* What the debugger needs to know of a file, and nothing of whose it is on the host. */
-static void pack_stat(const struct stat *st, uint8_t packed[STAT_BYTES])
+static void stat_pack(const struct stat *st, uint8_t packed[STAT_BYTES])
 {
     uint8_t *to = packed;
 
-    put_big_endian(&to, 0, 4);                            /* device */
-    put_big_endian(&to, 0, 4);                            /* inode */
-    put_big_endian(&to, FIO_S_IFREG | FIO_S_READ_ALL, 4); /* mode */
-    put_big_endian(&to, 1, 4);                            /* links */
-    put_big_endian(&to, 0, 4);                            /* owner */
-    put_big_endian(&to, 0, 4);                            /* group */
-    put_big_endian(&to, 0, 4);                            /* device of a special file */
-    put_big_endian(&to, (uint64_t)st->st_size, 8);
-    put_big_endian(&to, (uint64_t)st->st_blksize, 8);
-    put_big_endian(&to, (uint64_t)st->st_blocks, 8);
-    put_big_endian(&to, (uint64_t)st->st_atime, 4);
-    put_big_endian(&to, (uint64_t)st->st_mtime, 4);
-    put_big_endian(&to, (uint64_t)st->st_ctime, 4);
+    stat_put_big_endian(&to, 0, 4);                            /* device */
+    stat_put_big_endian(&to, 0, 4);                            /* inode */
+    stat_put_big_endian(&to, FIO_S_IFREG | FIO_S_READ_ALL, 4); /* mode */
+    stat_put_big_endian(&to, 1, 4);                            /* links */
+    stat_put_big_endian(&to, 0, 4);                            /* owner */
+    stat_put_big_endian(&to, 0, 4);                            /* group */
+    stat_put_big_endian(&to, 0, 4);                            /* device of a special file */
+    stat_put_big_endian(&to, (uint64_t)st->st_size, 8);
+    stat_put_big_endian(&to, (uint64_t)st->st_blksize, 8);
+    stat_put_big_endian(&to, (uint64_t)st->st_blocks, 8);
+    stat_put_big_endian(&to, (uint64_t)st->st_atime, 4);
+    stat_put_big_endian(&to, (uint64_t)st->st_mtime, 4);
+    stat_put_big_endian(&to, (uint64_t)st->st_ctime, 4);
 }
 
 enum gdb_outcome gdb_cmd_file_fstat(struct gdb_session *session, struct gdb_text args)
 {
-    const int *file = read_file(session, &args);
+    const int *file = file_parse_slot(session, &args);
     uint8_t packed[STAT_BYTES];
     struct stat st;
 
     if (!file || !gdb_text_empty(&args))
-        return fail(session, FIO_EBADF);
+        return file_fail(session, FIO_EBADF);
     if (fstat(*file, &st) < 0)
-        return fail(session, fio_of(errno));
-    pack_stat(&st, packed);
+        return file_fail(session, fio_errno_of(errno));
+    stat_pack(&st, packed);
     gdb_reply_printf(&session->out, "F%x;", STAT_BYTES);
     gdb_reply_binary(&session->out, packed, sizeof(packed));
     return GDB_REPLY;
@@ -231,12 +231,12 @@ enum gdb_outcome gdb_cmd_file_fstat(struct gdb_session *session, struct gdb_text
 enum gdb_outcome gdb_cmd_file_refuse(struct gdb_session *session, struct gdb_text args)
 {
     (void)args;
-    return fail(session, FIO_EROFS);
+    return file_fail(session, FIO_EROFS);
 }
 
 enum gdb_outcome gdb_cmd_file_readlink(struct gdb_session *session, struct gdb_text args)
 {
     /* there are no links among a VM's files, and this is what asking about another file gives */
     (void)args;
-    return fail(session, FIO_EINVAL);
+    return file_fail(session, FIO_EINVAL);
 }

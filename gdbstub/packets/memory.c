@@ -11,13 +11,13 @@ struct range {
 };
 
 /* Reads "ADDRESS,LENGTH". */
-static bool read_range(struct gdb_text *args, struct range *range)
+static bool range_parse(struct gdb_text *args, struct range *range)
 {
     return gdb_text_u64(args, &range->address) && gdb_text_eat(args, ',') && gdb_text_u64(args, &range->length);
 }
 
 /* The largest part of the range that is at most `most` bytes and does not run over the top of the address space. */
-static size_t clip(const struct range *range, size_t most)
+static size_t range_clip(const struct range *range, size_t most)
 {
     uint64_t to_top = 0 - range->address;
     uint64_t length = range->length;
@@ -27,9 +27,9 @@ static size_t clip(const struct range *range, size_t most)
     return length < most ? (size_t)length : most;
 }
 
-static enum gdb_outcome no_access(struct gdb_session *session, uint64_t address)
+static enum gdb_outcome memory_no_access(struct gdb_session *session, uint64_t address)
 {
-    if (session->looking)
+    if (session->traceframe_selected)
         return gdb_session_fail(session, GDB_ERROR_FAILED, "nothing was collected at address 0x%llx",
                                 (unsigned long long)address);
     return gdb_session_fail(session, GDB_ERROR_MEMORY, "no memory at %s address 0x%llx",
@@ -37,26 +37,26 @@ static enum gdb_outcome no_access(struct gdb_session *session, uint64_t address)
 }
 
 /* Copies from the guest; *done as in ops->read_memory(). False when nothing could be read. */
-static bool read_guest(struct gdb_session *session, uint64_t address, void *to, size_t length, size_t *done)
+static bool memory_read(struct gdb_session *session, uint64_t address, void *to, size_t length, size_t *done)
 {
     const struct mh_debug_target *target = session->machines->target;
 
-    if (session->looking)
+    if (session->traceframe_selected)
         return gdb_frame_read_memory(session, address, to, length, done);
     *done = 0;
-    return target->ops->read_memory(target->ctx, session->general->vm, gdb_session_space(session), address, to, length,
+    return target->ops->read_memory(target->ctx, session->g_thread->vm, gdb_session_space(session), address, to, length,
                                     done) == MH_OK;
 }
 
 /* Adds to the reply what is readable of a range, of its first `most` bytes, in the way `put` writes it. */
-static enum gdb_outcome reply_memory(struct gdb_session *session, const struct range *range, size_t most,
+static enum gdb_outcome memory_reply(struct gdb_session *session, const struct range *range, size_t most,
                                      void (*put)(struct gdb_reply *reply, const void *bytes, size_t length))
 {
-    size_t length = clip(range, most), done;
+    size_t length = range_clip(range, most), done;
     void *stage = gdb_reply_stage(&session->out, &length);
 
-    if (!read_guest(session, range->address, stage, length, &done))
-        return no_access(session, range->address);
+    if (!memory_read(session, range->address, stage, length, &done))
+        return memory_no_access(session, range->address);
     put(&session->out, stage, done);
     return GDB_REPLY;
 }
@@ -68,9 +68,9 @@ enum gdb_outcome gdb_cmd_read_memory(struct gdb_session *session, struct gdb_tex
     if (!gdb_session_machine(session))
         return GDB_REPLY;
     /* no bytes would be the empty reply, which means something else */
-    if (!read_range(&args, &range) || !gdb_text_empty(&args) || range.length == 0)
+    if (!range_parse(&args, &range) || !gdb_text_empty(&args) || range.length == 0)
         return gdb_session_malformed(session);
-    return reply_memory(session, &range, GDB_PACKET_SIZE / 2, gdb_reply_hex);
+    return memory_reply(session, &range, GDB_PACKET_SIZE / 2, gdb_reply_hex);
 }
 
 enum gdb_outcome gdb_cmd_read_memory_binary(struct gdb_session *session, struct gdb_text args)
@@ -79,31 +79,31 @@ enum gdb_outcome gdb_cmd_read_memory_binary(struct gdb_session *session, struct 
 
     if (!gdb_session_machine(session))
         return GDB_REPLY;
-    if (!read_range(&args, &range) || !gdb_text_empty(&args))
+    if (!range_parse(&args, &range) || !gdb_text_empty(&args))
         return gdb_session_malformed(session);
     gdb_reply_char(&session->out, 'b');
-    return reply_memory(session, &range, GDB_PACKET_SIZE - 1, gdb_reply_binary);
+    return memory_reply(session, &range, GDB_PACKET_SIZE - 1, gdb_reply_binary);
 }
 
-static enum gdb_outcome write_guest(struct gdb_session *session, const struct range *range, const void *from)
+static enum gdb_outcome memory_write(struct gdb_session *session, const struct range *range, const void *from)
 {
     const struct mh_debug_target *target = session->machines->target;
-    size_t length = clip(range, (size_t)range->length), done = 0;
+    size_t length = range_clip(range, (size_t)range->length), done = 0;
     enum mh_status status;
 
-    if (session->looking)
+    if (session->traceframe_selected)
         return gdb_frame_unchangeable(session);
-    status = target->ops->write_memory(target->ctx, session->general->vm, gdb_session_space(session), range->address,
+    status = target->ops->write_memory(target->ctx, session->g_thread->vm, gdb_session_space(session), range->address,
                                        from, length, &done);
     if (status != MH_OK || done < range->length)
-        return no_access(session, range->address + done);
+        return memory_no_access(session, range->address + done);
     return gdb_session_ok(session);
 }
 
 /* Reads what comes before the data of M and X. */
-static bool read_write_head(struct gdb_text *args, struct range *range)
+static bool range_parse_write_head(struct gdb_text *args, struct range *range)
 {
-    return read_range(args, range) && gdb_text_eat(args, ':');
+    return range_parse(args, range) && gdb_text_eat(args, ':');
 }
 
 enum gdb_outcome gdb_cmd_write_memory(struct gdb_session *session, struct gdb_text args)
@@ -112,11 +112,11 @@ enum gdb_outcome gdb_cmd_write_memory(struct gdb_session *session, struct gdb_te
 
     if (!gdb_session_machine(session))
         return GDB_REPLY;
-    if (!read_write_head(&args, &range) || range.length > GDB_SCRATCH_SIZE ||
+    if (!range_parse_write_head(&args, &range) || range.length > GDB_SCRATCH_SIZE ||
         gdb_text_length(&args) != 2 * range.length ||
         !gdb_hex_decode(session->scratch, args.at, gdb_text_length(&args)))
         return gdb_session_malformed(session);
-    return write_guest(session, &range, session->scratch);
+    return memory_write(session, &range, session->scratch);
 }
 
 enum gdb_outcome gdb_cmd_write_memory_binary(struct gdb_session *session, struct gdb_text args)
@@ -125,9 +125,9 @@ enum gdb_outcome gdb_cmd_write_memory_binary(struct gdb_session *session, struct
 
     if (!gdb_session_machine(session))
         return GDB_REPLY;
-    if (!read_write_head(&args, &range) || gdb_text_length(&args) != range.length)
+    if (!range_parse_write_head(&args, &range) || gdb_text_length(&args) != range.length)
         return gdb_session_malformed(session);
-    return write_guest(session, &range, args.at);
+    return memory_write(session, &range, args.at);
 }
 
 /* CRC-32 with polynomial 0x04c11db7, most significant bit first, nothing inverted, as "compare-sections" has it. */
@@ -153,17 +153,17 @@ enum gdb_outcome gdb_cmd_crc(struct gdb_session *session, struct gdb_text args)
 
     if (!gdb_session_machine(session))
         return GDB_REPLY;
-    if (!read_range(&args, &range) || !gdb_text_empty(&args))
+    if (!range_parse(&args, &range) || !gdb_text_empty(&args))
         return gdb_session_malformed(session);
     while (range.length > 0) {
-        size_t length = clip(&range, CHUNK);
+        size_t length = range_clip(&range, CHUNK);
 
-        if (!read_guest(session, range.address, session->scratch, length, &done) || done < length)
-            return no_access(session, range.address + done);
+        if (!memory_read(session, range.address, session->scratch, length, &done) || done < length)
+            return memory_no_access(session, range.address + done);
         crc = crc_add(crc, session->scratch, done);
         range.address += done;
         range.length -= done;
-        if (range.length > 0 && !gdb_session_goes_on(session))
+        if (range.length > 0 && !gdb_session_poll(session))
             return GDB_SILENT;
     }
     gdb_reply_printf(&session->out, "C%x", crc);
@@ -174,13 +174,13 @@ enum gdb_outcome gdb_cmd_crc(struct gdb_session *session, struct gdb_text args)
  * Search the range chunk by chunk; the last bytes of each are looked at again with the next, for a match may lie
  * across. Makes the reply.
  */
-static enum gdb_outcome search(struct gdb_session *session, struct range range, const struct gdb_text *pattern)
+static enum gdb_outcome memory_search(struct gdb_session *session, struct range range, const struct gdb_text *pattern)
 {
     size_t pattern_length = gdb_text_length(pattern);
 
     while (range.length >= pattern_length) {
-        size_t length = clip(&range, CHUNK + pattern_length), done;
-        bool readable = read_guest(session, range.address, session->scratch, length, &done);
+        size_t length = range_clip(&range, CHUNK + pattern_length), done;
+        bool readable = memory_read(session, range.address, session->scratch, length, &done);
         const uint8_t *found = memmem(session->scratch, done, pattern->at, pattern_length);
 
         if (found) {
@@ -189,12 +189,12 @@ static enum gdb_outcome search(struct gdb_session *session, struct range range, 
             return GDB_REPLY;
         }
         if (!readable || done < length)
-            return no_access(session, range.address + done);
+            return memory_no_access(session, range.address + done);
         if (length < CHUNK + pattern_length)
             break;
         range.address += CHUNK;
         range.length -= CHUNK;
-        if (!gdb_session_goes_on(session))
+        if (!gdb_session_poll(session))
             return GDB_SILENT;
     }
     gdb_reply_char(&session->out, '0');
@@ -210,7 +210,7 @@ enum gdb_outcome gdb_cmd_search(struct gdb_session *session, struct gdb_text arg
     if (!gdb_text_u64(&args, &range.address) || !gdb_text_eat(&args, ';') || !gdb_text_u64(&args, &range.length) ||
         !gdb_text_eat(&args, ';') || gdb_text_empty(&args) || gdb_text_length(&args) > GDB_SCRATCH_SIZE - CHUNK)
         return gdb_session_malformed(session);
-    return search(session, range, &args);
+    return memory_search(session, range, &args);
 }
 
 enum gdb_outcome gdb_cmd_set_physical(struct gdb_session *session, struct gdb_text args)

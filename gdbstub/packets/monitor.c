@@ -24,9 +24,9 @@ static const char help_text[] =
     "catch         the catchpoints there are; uncatch [N] deletes one, or all\n"
     "core [NAME]   write a core file NAME (core) into the directory of --core\n";
 
-static void say(struct gdb_session *session, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void monitor_print(struct gdb_session *session, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-static void say(struct gdb_session *session, const char *format, ...)
+static void monitor_print(struct gdb_session *session, const char *format, ...)
 {
     char text[sizeof((struct mh_error *)0)->text + 128];
     va_list args;
@@ -40,97 +40,98 @@ static void say(struct gdb_session *session, const char *format, ...)
 }
 
 /* Everything said goes out, then the verdict. */
-static enum gdb_outcome done(struct gdb_session *session)
+static enum gdb_outcome monitor_done(struct gdb_session *session)
 {
     gdb_session_flush_console(session);
     return gdb_session_ok(session);
 }
 
 /* Debuggers that take no texts in errors get it as output before the error. */
-static enum gdb_outcome failed(struct gdb_session *session, const char *text)
+static enum gdb_outcome monitor_fail(struct gdb_session *session, const char *text)
 {
     if (!session->error_message)
-        say(session, "%s\n", text);
+        monitor_print(session, "%s\n", text);
     gdb_session_flush_console(session);
     return gdb_session_fail(session, GDB_ERROR_FAILED, "%s", text);
 }
 
-static enum gdb_outcome absent(struct gdb_session *session)
+static enum gdb_outcome monitor_unavailable(struct gdb_session *session)
 {
     char text[80];
 
-    snprintf(text, sizeof(text), "VM %u %s", session->general->vm, gdb_session_absence(session));
-    return failed(session, text);
+    snprintf(text, sizeof(text), "VM %u %s", session->g_thread->vm, gdb_session_why_unavailable(session));
+    return monitor_fail(session, text);
 }
 
-static enum gdb_outcome help(struct gdb_session *session)
+static enum gdb_outcome monitor_help(struct gdb_session *session)
 {
     gdb_session_print(session, help_text, sizeof(help_text) - 1);
-    return done(session);
+    return monitor_done(session);
 }
 
-static enum gdb_outcome reset(struct gdb_session *session)
+static enum gdb_outcome monitor_reset(struct gdb_session *session)
 {
-    struct gdb_machine *machine = session->general;
+    struct gdb_machine *machine = session->g_thread;
     bool had_ended = machine->state == GDB_MACHINE_ENDED;
     struct mh_error err = {.text = ""};
 
     if (gdb_machines_restart(session->machines, machine, &err) != MH_OK)
-        return failed(session, err.text);
-    gdb_machines_attend(machine);
-    say(session, "VM %u is at its start. Now type: %s\n", machine->vm,
-        had_ended ? "attach and its number" : "maintenance flush register-cache");
-    return done(session);
+        return monitor_fail(session, err.text);
+    gdb_machines_attach(machine);
+    monitor_print(session, "VM %u is at its start. Now type: %s\n", machine->vm,
+                  had_ended ? "attach and its number" : "maintenance flush register-cache");
+    return monitor_done(session);
 }
 
-static enum gdb_outcome restore(struct gdb_session *session, const char *name)
+static enum gdb_outcome monitor_restore(struct gdb_session *session, const char *name)
 {
-    struct gdb_machine *machine = session->general;
+    struct gdb_machine *machine = session->g_thread;
     struct mh_error err = {.text = ""};
 
-    if (gdb_session_absence(session))
-        return absent(session);
+    if (gdb_session_why_unavailable(session))
+        return monitor_unavailable(session);
     if (gdb_machines_restore(session->machines, machine, name, &err) != MH_OK)
-        return failed(session, err.text);
-    say(session,
-        "VM %u is where it was. Now type: maintenance flush register-cache\n"
-        "and: maintenance flush dcache\n",
-        machine->vm);
-    return done(session);
+        return monitor_fail(session, err.text);
+    monitor_print(session,
+                  "VM %u is where it was. Now type: maintenance flush register-cache\n"
+                  "and: maintenance flush dcache\n",
+                  machine->vm);
+    return monitor_done(session);
 }
 
-static enum gdb_outcome phys(struct gdb_session *session, const char *argument)
+static enum gdb_outcome monitor_phys(struct gdb_session *session, const char *argument)
 {
     if (strcmp(argument, "on") == 0)
         session->physical = true;
     else if (strcmp(argument, "off") == 0)
         session->physical = false;
     else if (argument[0] != '\0')
-        return failed(session, "phys: say on or off");
-    say(session, "memory commands name %s addresses\n", session->physical ? "guest-physical" : "guest-virtual");
-    return done(session);
+        return monitor_fail(session, "phys: say on or off");
+    monitor_print(session, "memory commands name %s addresses\n",
+                  session->physical ? "guest-physical" : "guest-virtual");
+    return monitor_done(session);
 }
 
-static enum gdb_outcome forward(struct gdb_session *session, const char *command)
+static enum gdb_outcome monitor_forward(struct gdb_session *session, const char *command)
 {
     const struct mh_debug_target *target = session->machines->target;
-    const struct gdb_machine *machine = session->general;
+    const struct gdb_machine *machine = session->g_thread;
     char text[sizeof((struct mh_error *)0)->text + 64];
     struct mh_error err = {.text = ""};
     enum mh_status status;
 
-    if (gdb_session_absence(session))
-        return absent(session);
+    if (gdb_session_why_unavailable(session))
+        return monitor_unavailable(session);
     status = target->ops->monitor(target->ctx, machine->vm, command, gdb_session_print, session, &err);
     if (status == MH_OK)
-        return done(session);
+        return monitor_done(session);
     snprintf(text, sizeof(text), "%s%s", err.text,
              status == MH_ERR_USAGE ? " (\"monitor help\" tells what there is)" : "");
-    return failed(session, text);
+    return monitor_fail(session, text);
 }
 
 /* If `command` is `word`, alone or with an argument, returns the argument ("" for none); else NULL. */
-static const char *argument_of(const char *command, const char *word)
+static const char *monitor_argument(const char *command, const char *word)
 {
     size_t length = strlen(word);
 
@@ -139,22 +140,22 @@ static const char *argument_of(const char *command, const char *word)
     return command + length + strspn(command + length, " ");
 }
 
-static enum gdb_outcome run_command(struct gdb_session *session, char *command)
+static enum gdb_outcome monitor_run(struct gdb_session *session, char *command)
 {
     size_t length = strlen(command);
 
     while (length > 0 && command[length - 1] == ' ')
         command[--length] = '\0';
     command += strspn(command, " ");
-    if (command[0] == '\0' || argument_of(command, "help"))
-        return help(session);
-    if (argument_of(command, "reset"))
-        return reset(session);
-    if (argument_of(command, "restore"))
-        return restore(session, argument_of(command, "restore"));
-    if (argument_of(command, "phys"))
-        return phys(session, argument_of(command, "phys"));
-    return forward(session, command);
+    if (command[0] == '\0' || monitor_argument(command, "help"))
+        return monitor_help(session);
+    if (monitor_argument(command, "reset"))
+        return monitor_reset(session);
+    if (monitor_argument(command, "restore"))
+        return monitor_restore(session, monitor_argument(command, "restore"));
+    if (monitor_argument(command, "phys"))
+        return monitor_phys(session, monitor_argument(command, "phys"));
+    return monitor_forward(session, command);
 }
 
 enum gdb_outcome gdb_cmd_monitor(struct gdb_session *session, struct gdb_text args)
@@ -165,5 +166,5 @@ enum gdb_outcome gdb_cmd_monitor(struct gdb_session *session, struct gdb_text ar
     if (digits / 2 > COMMAND_MAX || !gdb_hex_decode((uint8_t *)command, args.at, digits))
         return gdb_session_malformed(session);
     command[digits / 2] = '\0';
-    return run_command(session, command);
+    return monitor_run(session, command);
 }

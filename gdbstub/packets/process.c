@@ -12,7 +12,7 @@ enum gdb_outcome gdb_cmd_extended(struct gdb_session *session, struct gdb_text a
 }
 
 /* Reads the number of a process; NULL, with the error reply made, when there is none of that number. */
-static struct gdb_machine *read_process(struct gdb_session *session, struct gdb_text *args)
+static struct gdb_machine *process_parse(struct gdb_session *session, struct gdb_text *args)
 {
     struct gdb_machine *machine;
     uint32_t vm;
@@ -29,26 +29,26 @@ static struct gdb_machine *read_process(struct gdb_session *session, struct gdb_
 
 enum gdb_outcome gdb_cmd_attach(struct gdb_session *session, struct gdb_text args)
 {
-    struct gdb_machine *machine = read_process(session, &args);
+    struct gdb_machine *machine = process_parse(session, &args);
     bool is_new;
 
     if (!machine)
         return GDB_REPLY;
     if (machine->state == GDB_MACHINE_ENDED)
         return gdb_session_fail(session, GDB_ERROR_NO_THREAD, "VM %u has ended; run starts it again", machine->vm);
-    is_new = !machine->attended;
-    gdb_machines_attend(machine);
+    is_new = !machine->attached;
+    gdb_machines_attach(machine);
     gdb_machines_halt(session->machines);
     if (is_new)
-        gdb_machines_clear(session->machines, machine);
-    session->general = machine;
-    machine->pending = false;
+        gdb_machines_clear_persistent(session->machines, machine);
+    session->g_thread = machine;
+    machine->stop_pending = false;
     gdb_session_put_stop(session, machine);
     return GDB_REPLY;
 }
 
 /* Start a machine over and look after it. False with the error reply made. */
-static bool restart(struct gdb_session *session, struct gdb_machine *machine)
+static bool process_restart(struct gdb_session *session, struct gdb_machine *machine)
 {
     struct mh_error err = {.text = ""};
 
@@ -56,12 +56,12 @@ static bool restart(struct gdb_session *session, struct gdb_machine *machine)
         gdb_session_fail(session, GDB_ERROR_FAILED, "%s", err.text);
         return false;
     }
-    gdb_machines_attend(machine);
-    session->general = machine;
+    gdb_machines_attach(machine);
+    session->g_thread = machine;
     return true;
 }
 
-static const char *last_component(const char *path)
+static const char *path_basename(const char *path)
 {
     const char *slash = strrchr(path, '/');
 
@@ -69,18 +69,18 @@ static const char *last_component(const char *path)
 }
 
 /* A machine runs its own image only: the name must be empty, or that of the image or the machine. */
-static bool runs_file(const struct gdb_session *session, const struct gdb_machine *machine, const char *name)
+static bool process_runs_file(const struct gdb_session *session, const struct gdb_machine *machine, const char *name)
 {
     const struct mh_debug_target *target = session->machines->target;
     const char *file = target->ops->vm_exec_file(target->ctx, machine->vm);
 
     if (name[0] == '\0' || strcmp(name, target->ops->vm_name(target->ctx, machine->vm)) == 0)
         return true;
-    return file && strcmp(last_component(file), last_component(name)) == 0;
+    return file && strcmp(path_basename(file), path_basename(name)) == 0;
 }
 
 /* Reads "FILE[;ARGUMENT]...", each in hexadecimal; only FILE may be there. Puts FILE into the scratch buffer. */
-static bool read_run(struct gdb_session *session, struct gdb_text *args)
+static bool run_parse(struct gdb_session *session, struct gdb_text *args)
 {
     struct gdb_text file = gdb_text_cut(args, ';');
     size_t digits = gdb_text_length(&file);
@@ -91,14 +91,14 @@ static bool read_run(struct gdb_session *session, struct gdb_text *args)
 
 enum gdb_outcome gdb_cmd_run(struct gdb_session *session, struct gdb_text args)
 {
-    struct gdb_machine *machine = session->general;
+    struct gdb_machine *machine = session->g_thread;
     const char *name = (const char *)session->scratch;
 
-    if (!read_run(session, &args))
+    if (!run_parse(session, &args))
         return gdb_session_fail(session, GDB_ERROR_FORMAT, "VM %u takes no arguments", machine->vm);
-    if (!runs_file(session, machine, name))
+    if (!process_runs_file(session, machine, name))
         return gdb_session_fail(session, GDB_ERROR_FAILED, "VM %u runs its own image, not %s", machine->vm, name);
-    if (!restart(session, machine))
+    if (!process_restart(session, machine))
         return GDB_REPLY;
     gdb_session_put_stop(session, machine);
     return GDB_REPLY;
@@ -110,24 +110,24 @@ enum gdb_outcome gdb_cmd_restart(struct gdb_session *session, struct gdb_text ar
     if (!session->extended)
         return gdb_cmd_unknown(session, args);
     /* R has no reply, not even for an error: whoever sent it will ask what there is */
-    restart(session, session->general);
+    process_restart(session, session->g_thread);
     gdb_reply_clear(&session->out);
     return GDB_SILENT;
 }
 
-static void kill_machine(struct gdb_session *session, struct gdb_machine *machine)
+static void process_kill(struct gdb_session *session, struct gdb_machine *machine)
 {
-    if (machine->attended && machine->state != GDB_MACHINE_ENDED)
+    if (machine->attached && machine->state != GDB_MACHINE_ENDED)
         gdb_machines_kill(session->machines, machine, GDB_SIGNAL_KILL);
 }
 
 enum gdb_outcome gdb_cmd_kill(struct gdb_session *session, struct gdb_text args)
 {
-    struct gdb_machine *machine = read_process(session, &args);
+    struct gdb_machine *machine = process_parse(session, &args);
 
     if (!machine)
         return GDB_REPLY;
-    kill_machine(session, machine);
+    process_kill(session, machine);
     return gdb_session_ok(session);
 }
 
@@ -137,21 +137,21 @@ enum gdb_outcome gdb_cmd_kill_all(struct gdb_session *session, struct gdb_text a
 
     (void)args;
     for (unsigned i = 0; i < machines->count; i++)
-        kill_machine(session, &machines->list[i]);
+        process_kill(session, &machines->list[i]);
     /* gdb waits for no reply, and takes one for that to its next packet; lldb, which is leaving, waits for one */
     if (session->extended)
         return GDB_SILENT;
-    gdb_session_put_stop(session, session->general);
+    gdb_session_put_stop(session, session->g_thread);
     return GDB_LEAVE;
 }
 
-static void detach(struct gdb_session *session, struct gdb_machine *machine)
+static void process_detach(struct gdb_session *session, struct gdb_machine *machine)
 {
-    if (!machine->attended)
+    if (!machine->attached)
         return;
-    gdb_machines_leave(session->machines, machine);
-    machine->pending = false;
-    gdb_machines_release(session->machines, machine);
+    gdb_machines_detach(session->machines, machine);
+    machine->stop_pending = false;
+    gdb_machines_run_detached(session->machines, machine);
 }
 
 enum gdb_outcome gdb_cmd_detach(struct gdb_session *session, struct gdb_text args)
@@ -160,13 +160,13 @@ enum gdb_outcome gdb_cmd_detach(struct gdb_session *session, struct gdb_text arg
     struct gdb_machine *one = NULL;
 
     if (!gdb_text_empty(&args)) {
-        one = read_process(session, &args);
+        one = process_parse(session, &args);
         if (!one)
             return GDB_REPLY;
     }
     for (unsigned i = 0; i < machines->count; i++)
         if (!one || one == &machines->list[i])
-            detach(session, &machines->list[i]);
+            process_detach(session, &machines->list[i]);
     gdb_session_ok(session);
     return session->extended || gdb_machines_first_alive(machines, true) ? GDB_REPLY : GDB_LEAVE;
 }

@@ -11,7 +11,7 @@ enum gdb_outcome gdb_cmd_unknown(struct gdb_session *session, struct gdb_text ar
 }
 
 /* Take one "FEATURE+" of the debugger's. Unknown ones, and those it lacks, are nothing to us. */
-static void learn(struct gdb_session *session, const struct gdb_text *feature)
+static void features_enable(struct gdb_session *session, const struct gdb_text *feature)
 {
     const struct {
         const char *name;
@@ -34,7 +34,7 @@ enum gdb_outcome gdb_cmd_supported(struct gdb_session *session, struct gdb_text 
     while (!gdb_text_empty(&args)) {
         struct gdb_text feature = gdb_text_cut(&args, ';');
 
-        learn(session, &feature);
+        features_enable(session, &feature);
     }
     gdb_reply_printf(&session->out, "PacketSize=%x", GDB_PACKET_SIZE);
     gdb_reply_text(&session->out, ";QStartNoAckMode+;vContSupported+;swbreak+;hwbreak+;QThreadEvents+;QPassSignals+"
@@ -59,7 +59,7 @@ enum gdb_outcome gdb_cmd_no_ack(struct gdb_session *session, struct gdb_text arg
 }
 
 /* Reads "SIGNAL[;SIGNAL]..." into a set. False, with the set half made, when a signal is none. */
-static bool read_signals(struct gdb_text args, bool *set)
+static bool signals_parse(struct gdb_text args, bool *set)
 {
     memset(set, false, GDB_SIGNAL_COUNT * sizeof(*set));
     while (!gdb_text_empty(&args)) {
@@ -73,11 +73,11 @@ static bool read_signals(struct gdb_text args, bool *set)
     return true;
 }
 
-static enum gdb_outcome set_signals(struct gdb_session *session, struct gdb_text args, bool *set)
+static enum gdb_outcome signals_set(struct gdb_session *session, struct gdb_text args, bool *set)
 {
     bool wanted[GDB_SIGNAL_COUNT];
 
-    if (!read_signals(args, wanted))
+    if (!signals_parse(args, wanted))
         return gdb_session_malformed(session);
     memcpy(set, wanted, sizeof(wanted));
     return gdb_session_ok(session);
@@ -85,12 +85,12 @@ static enum gdb_outcome set_signals(struct gdb_session *session, struct gdb_text
 
 enum gdb_outcome gdb_cmd_pass_signals(struct gdb_session *session, struct gdb_text args)
 {
-    return set_signals(session, args, session->pass_signal);
+    return signals_set(session, args, session->pass_signal);
 }
 
 enum gdb_outcome gdb_cmd_program_signals(struct gdb_session *session, struct gdb_text args)
 {
-    return set_signals(session, args, session->program_signal);
+    return signals_set(session, args, session->program_signal);
 }
 
 enum gdb_outcome gdb_cmd_thread_events(struct gdb_session *session, struct gdb_text args)
@@ -103,7 +103,7 @@ enum gdb_outcome gdb_cmd_thread_events(struct gdb_session *session, struct gdb_t
 
 enum gdb_outcome gdb_cmd_attached(struct gdb_session *session, struct gdb_text args)
 {
-    const struct gdb_machine *machine = session->general;
+    const struct gdb_machine *machine = session->g_thread;
     uint32_t vm = 0;
 
     if (!gdb_text_empty(&args)) {
@@ -113,6 +113,6 @@ enum gdb_outcome gdb_cmd_attached(struct gdb_session *session, struct gdb_text a
     }
     if (!machine)
         return gdb_session_fail(session, GDB_ERROR_NO_THREAD, "there is no VM %u", vm);
-    gdb_reply_char(&session->out, machine->attached ? '1' : '0');
+    gdb_reply_char(&session->out, machine->found_running ? '1' : '0');
     return GDB_REPLY;
 }

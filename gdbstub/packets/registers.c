@@ -3,27 +3,27 @@
 
 #include <string.h>
 
-static enum gdb_outcome refused(struct gdb_session *session, const struct mh_error *err)
+static enum gdb_outcome regs_fail(struct gdb_session *session, const struct mh_error *err)
 {
     return gdb_session_fail(session, GDB_ERROR_FAILED, "%s", err->text);
 }
 
 /* Fills session->regs. False, with the error reply made, when that cannot be. */
-static bool read_regs(struct gdb_session *session, const struct gdb_machine *machine, unsigned groups)
+static bool regs_read(struct gdb_session *session, const struct gdb_machine *machine, unsigned groups)
 {
     const struct mh_debug_target *target = session->machines->target;
     struct mh_error err = {.text = ""};
 
     if (target->ops->read_regs(target->ctx, machine->vm, groups, &session->regs, &err) == MH_OK)
         return true;
-    refused(session, &err);
+    regs_fail(session, &err);
     return false;
 }
 
 /* How many registers g and G carry: a debugger that has not read the description takes more for an error. */
-static unsigned carried(const struct gdb_machine *machine, const struct gdb_x86_layout *layout)
+static unsigned regs_carried(const struct gdb_machine *machine, const struct gdb_x86_layout *layout)
 {
-    return machine->described ? layout->count : gdb_x86_undescribed(layout);
+    return machine->tdesc_sent ? layout->count : gdb_x86_undescribed(layout);
 }
 
 enum gdb_outcome gdb_cmd_read_all_regs(struct gdb_session *session, struct gdb_text args)
@@ -37,12 +37,12 @@ enum gdb_outcome gdb_cmd_read_all_regs(struct gdb_session *session, struct gdb_t
     if (!machine)
         return GDB_REPLY;
     layout = gdb_session_layout(session);
-    count = carried(machine, layout);
-    if (session->looking) {
+    count = regs_carried(machine, layout);
+    if (session->traceframe_selected) {
         gdb_frame_put_regs(session, 0, count);
         return GDB_REPLY;
     }
-    if (!read_regs(session, machine, layout->regs))
+    if (!regs_read(session, machine, layout->regs))
         return GDB_REPLY;
     for (unsigned i = 0; i < count; i++) {
         gdb_x86_get(layout->reg[i], &session->regs, to);
@@ -54,7 +54,7 @@ enum gdb_outcome gdb_cmd_read_all_regs(struct gdb_session *session, struct gdb_t
 
 /* Put `count` registers from a G packet into new_regs; the index of the one with bits it does not have, `count` if
  * none. */
-static unsigned unpack(struct gdb_session *session, const struct gdb_x86_layout *layout, unsigned count)
+static unsigned regs_unpack(struct gdb_session *session, const struct gdb_x86_layout *layout, unsigned count)
 {
     const uint8_t *from = session->scratch;
 
@@ -67,7 +67,7 @@ static unsigned unpack(struct gdb_session *session, const struct gdb_x86_layout 
 }
 
 /* The groups in which the new values differ from the old: others need no writing. */
-static unsigned changed_groups(const struct gdb_session *session, const struct gdb_x86_layout *layout)
+static unsigned regs_changed_groups(const struct gdb_session *session, const struct gdb_x86_layout *layout)
 {
     unsigned groups = 0;
 
@@ -79,20 +79,20 @@ static unsigned changed_groups(const struct gdb_session *session, const struct g
     return groups;
 }
 
-static enum gdb_outcome write_changes(struct gdb_session *session, const struct gdb_machine *machine, unsigned groups)
+static enum gdb_outcome regs_write(struct gdb_session *session, const struct gdb_machine *machine, unsigned groups)
 {
     const struct mh_debug_target *target = session->machines->target;
     struct mh_error err = {.text = ""};
 
-    if (session->looking)
+    if (session->traceframe_selected)
         return gdb_frame_unchangeable(session);
     if (groups && target->ops->write_regs(target->ctx, machine->vm, groups, &session->new_regs, &err) != MH_OK)
-        return refused(session, &err);
+        return regs_fail(session, &err);
     return gdb_session_ok(session);
 }
 
 /* Bytes of the first `count` registers in a packet. */
-static size_t bytes_of(const struct gdb_x86_layout *layout, unsigned count)
+static size_t regs_size(const struct gdb_x86_layout *layout, unsigned count)
 {
     size_t bytes = 0;
 
@@ -111,18 +111,18 @@ enum gdb_outcome gdb_cmd_write_all_regs(struct gdb_session *session, struct gdb_
     if (!machine)
         return GDB_REPLY;
     layout = gdb_session_layout(session);
-    count = carried(machine, layout);
-    digits = 2 * bytes_of(layout, count);
+    count = regs_carried(machine, layout);
+    digits = 2 * regs_size(layout, count);
     if (gdb_text_length(&args) != digits || !gdb_hex_decode(session->scratch, args.at, digits))
         return gdb_session_malformed(session);
-    if (!read_regs(session, machine, layout->regs))
+    if (!regs_read(session, machine, layout->regs))
         return GDB_REPLY;
     session->new_regs = session->regs;
-    bad = unpack(session, layout, count);
+    bad = regs_unpack(session, layout, count);
     if (bad < count)
         return gdb_session_fail(session, GDB_ERROR_FAILED, "%s has %u bits", layout->reg[bad]->name,
                                 layout->reg[bad]->stored * 8u);
-    return write_changes(session, machine, changed_groups(session, layout));
+    return regs_write(session, machine, regs_changed_groups(session, layout));
 }
 
 /* What p and P are about. */
@@ -133,7 +133,7 @@ struct one_reg {
 };
 
 /* The register a number at the cursor names. False, with the error reply made, when there is none. */
-static bool take_number(struct gdb_session *session, struct gdb_text *args, struct one_reg *one)
+static bool one_reg_parse(struct gdb_session *session, struct gdb_text *args, struct one_reg *one)
 {
     const struct gdb_x86_layout *layout;
     uint64_t number;
@@ -159,15 +159,15 @@ enum gdb_outcome gdb_cmd_read_reg(struct gdb_session *session, struct gdb_text a
 {
     struct one_reg one;
 
-    if (!take_number(session, &args, &one))
+    if (!one_reg_parse(session, &args, &one))
         return GDB_REPLY;
     if (!gdb_text_empty(&args))
         return gdb_session_malformed(session);
-    if (session->looking) {
+    if (session->traceframe_selected) {
         gdb_frame_put_regs(session, one.number, 1);
         return GDB_REPLY;
     }
-    if (!read_regs(session, one.machine, one.reg->regs))
+    if (!regs_read(session, one.machine, one.reg->regs))
         return GDB_REPLY;
     gdb_x86_get(one.reg, &session->regs, session->scratch);
     gdb_reply_hex(&session->out, session->scratch, one.reg->size);
@@ -179,16 +179,16 @@ enum gdb_outcome gdb_cmd_write_reg(struct gdb_session *session, struct gdb_text 
     const struct gdb_x86_reg *reg;
     struct one_reg one;
 
-    if (!take_number(session, &args, &one))
+    if (!one_reg_parse(session, &args, &one))
         return GDB_REPLY;
     reg = one.reg;
     if (!gdb_text_eat(&args, '=') || gdb_text_length(&args) != 2u * reg->size ||
         !gdb_hex_decode(session->scratch, args.at, 2u * reg->size))
         return gdb_session_malformed(session);
-    if (!read_regs(session, one.machine, reg->regs))
+    if (!regs_read(session, one.machine, reg->regs))
         return GDB_REPLY;
     session->new_regs = session->regs;
     if (!gdb_x86_set(reg, &session->new_regs, session->scratch))
         return gdb_session_fail(session, GDB_ERROR_FAILED, "%s has %u bits", reg->name, reg->stored * 8u);
-    return write_changes(session, one.machine, reg->regs);
+    return regs_write(session, one.machine, reg->regs);
 }

@@ -14,10 +14,10 @@ enum gdb_outcome gdb_cmd_why(struct gdb_session *session, struct gdb_text args)
 
     (void)args;
     if (pending) {
-        pending->pending = false;
-        session->general = pending;
+        pending->stop_pending = false;
+        session->g_thread = pending;
     }
-    gdb_session_put_stop(session, session->general);
+    gdb_session_put_stop(session, session->g_thread);
     return GDB_REPLY;
 }
 
@@ -36,19 +36,19 @@ enum gdb_outcome gdb_cmd_ctrl_c(struct gdb_session *session, struct gdb_text arg
 }
 
 /* A machine has no handlers: what would kill a program without any kills it. */
-static bool dies_of(const struct gdb_session *session, uint8_t signal)
+static bool machine_dies_of(const struct gdb_session *session, uint8_t signal)
 {
     return gdb_signal_is_deadly(signal) && session->program_signal[signal];
 }
 
-static bool can_run(const struct gdb_machine *machine)
+static bool machine_can_run(const struct gdb_machine *machine)
 {
-    return machine->attended && machine->state == GDB_MACHINE_STOPPED;
+    return machine->attached && machine->state == GDB_MACHINE_STOPPED;
 }
 
-static void ask(struct gdb_machine *machine, const struct action *action)
+static void machine_request_resume(struct gdb_machine *machine, const struct action *action)
 {
-    machine->asked = true;
+    machine->resume_pending = true;
     machine->how = action->how;
     machine->signal = action->signal;
 }
@@ -57,16 +57,16 @@ static void ask(struct gdb_machine *machine, const struct action *action)
  * Is what a machine is asked the end of it, rather than running on? The signal a debugger passes on is that of the last
  * stop it knows of, which a machine put somewhere else has nothing to do with.
  */
-static void end_if_asked(struct gdb_session *session, struct gdb_machine *machine)
+static void machine_end_if_requested(struct gdb_session *session, struct gdb_machine *machine)
 {
-    if (!machine->asked || machine->pending)
+    if (!machine->resume_pending || machine->stop_pending)
         return;
     if (machine->held) {
         gdb_machines_finish(machine);
-        machine->pending = true;
-    } else if (!machine->moved && dies_of(session, machine->signal)) {
+        machine->stop_pending = true;
+    } else if (!machine->relocated && machine_dies_of(session, machine->signal)) {
         gdb_machines_kill(session->machines, machine, machine->signal);
-        machine->pending = true;
+        machine->stop_pending = true;
     }
 }
 
@@ -74,19 +74,19 @@ static void end_if_asked(struct gdb_session *session, struct gdb_machine *machin
  * Let all machines that were asked to run do so; but if there is something to tell about one of them already, none
  * runs, for the debugger is to hear that first.
  */
-static enum gdb_outcome run_asked(struct gdb_session *session)
+static enum gdb_outcome resume_requested(struct gdb_session *session)
 {
     struct gdb_machines *machines = session->machines;
     bool any = false;
 
     for (unsigned i = 0; i < machines->count; i++) {
-        any |= machines->list[i].asked;
-        end_if_asked(session, &machines->list[i]);
+        any |= machines->list[i].resume_pending;
+        machine_end_if_requested(session, &machines->list[i]);
     }
     if (!any)
         return gdb_session_fail(session, GDB_ERROR_NO_THREAD, "no such machine, or it has ended");
     for (unsigned i = 0; i < machines->count && !gdb_machines_pending(machines, true); i++)
-        if (machines->list[i].asked)
+        if (machines->list[i].resume_pending)
             gdb_machines_resume(machines, &machines->list[i], &machines->list[i].how);
     if (session->interrupt_due)
         gdb_machines_interrupt(machines);
@@ -97,7 +97,7 @@ static enum gdb_outcome run_asked(struct gdb_session *session)
 /* --- vCont --- */
 
 /* Reads one action of vCont without its thread. False when it is none; *stay is set for 't'. */
-static bool read_action(struct gdb_text *text, struct action *action, bool *stay)
+static bool action_parse(struct gdb_text *text, struct action *action, bool *stay)
 {
     uint32_t signal = 0;
     char verb;
@@ -122,7 +122,7 @@ static bool read_action(struct gdb_text *text, struct action *action, bool *stay
 }
 
 /* Reads the thread an action is for; without one it is for all. */
-static bool read_action_thread(struct gdb_session *session, struct gdb_text *text, struct gdb_thread_id *id)
+static bool action_parse_thread(struct gdb_session *session, struct gdb_text *text, struct gdb_thread_id *id)
 {
     *id = (struct gdb_thread_id){.all = true};
     if (gdb_text_eat(text, ':') && !gdb_session_thread_id(session, text, id))
@@ -134,8 +134,8 @@ static bool read_action_thread(struct gdb_session *session, struct gdb_text *tex
  * The first of `actions` that is for `machine`. Returns 1 and *action; 0 when it is to stay as it is; -1 when an
  * action cannot be read. All actions are read in any case.
  */
-static int choose_action(struct gdb_session *session, struct gdb_text actions, const struct gdb_machine *machine,
-                         struct action *action)
+static int vcont_choose_action(struct gdb_session *session, struct gdb_text actions, const struct gdb_machine *machine,
+                               struct action *action)
 {
     int chosen = 0;
     bool found = false;
@@ -146,9 +146,9 @@ static int choose_action(struct gdb_session *session, struct gdb_text actions, c
         struct action candidate;
         bool stay;
 
-        if (!read_action(&one, &candidate, &stay) || !read_action_thread(session, &one, &id))
+        if (!action_parse(&one, &candidate, &stay) || !action_parse_thread(session, &one, &id))
             return -1;
-        if (found || !(id.all || id.machine == machine || (id.any && machine == session->general)))
+        if (found || !(id.all || id.machine == machine || (id.any && machine == session->g_thread)))
             continue;
         found = true;
         chosen = !stay;
@@ -163,20 +163,21 @@ enum gdb_outcome gdb_cmd_vcont(struct gdb_session *session, struct gdb_text args
     struct action action;
 
     /* the list is read before anything is asked, so that a bad one does nothing */
-    if (choose_action(session, args, session->general, &action) < 0)
+    if (vcont_choose_action(session, args, session->g_thread, &action) < 0)
         return gdb_session_malformed(session);
     for (unsigned i = 0; i < machines->count; i++) {
         struct gdb_machine *machine = &machines->list[i];
 
-        if (can_run(machine) && choose_action(session, args, machine, &action) > 0)
-            ask(machine, &action);
+        if (machine_can_run(machine) && vcont_choose_action(session, args, machine, &action) > 0)
+            machine_request_resume(machine, &action);
     }
-    return run_asked(session);
+    return resume_requested(session);
 }
 
 /* --- the old packets --- */
 
-static enum gdb_outcome jump(struct gdb_session *session, const struct gdb_machine *machine, uint64_t address)
+static enum gdb_outcome machine_set_rip(struct gdb_session *session, const struct gdb_machine *machine,
+                                        uint64_t address)
 {
     const struct mh_debug_target *target = session->machines->target;
     struct mh_error err = {.text = ""};
@@ -190,25 +191,25 @@ static enum gdb_outcome jump(struct gdb_session *session, const struct gdb_machi
 }
 
 /* Ask the machine Hc named; a continue without one is for all. */
-static enum gdb_outcome resume_old(struct gdb_session *session, const struct action *action)
+static enum gdb_outcome resume_c_thread(struct gdb_session *session, const struct action *action)
 {
     struct gdb_machines *machines = session->machines;
-    const struct gdb_machine *only = session->to_resume;
+    const struct gdb_machine *only = session->c_thread;
 
     if (!only && action->how.kind == MH_RESUME_STEP)
-        only = session->general;
+        only = session->g_thread;
     for (unsigned i = 0; i < machines->count; i++)
-        if (can_run(&machines->list[i]) && (!only || only == &machines->list[i]))
-            ask(&machines->list[i], action);
-    return run_asked(session);
+        if (machine_can_run(&machines->list[i]) && (!only || only == &machines->list[i]))
+            machine_request_resume(&machines->list[i], action);
+    return resume_requested(session);
 }
 
 /* Reads "[SIGNAL][;][ADDRESS]" and does it. */
-static enum gdb_outcome old_packet(struct gdb_session *session, struct gdb_text args, enum mh_resume_kind kind,
-                                   bool has_signal)
+static enum gdb_outcome resume_packet(struct gdb_session *session, struct gdb_text args, enum mh_resume_kind kind,
+                                      bool has_signal)
 {
     struct action action = {.how.kind = kind};
-    struct gdb_machine *machine = session->to_resume ? session->to_resume : session->general;
+    struct gdb_machine *machine = session->c_thread ? session->c_thread : session->g_thread;
     uint32_t signal = 0;
     uint64_t address;
 
@@ -218,32 +219,32 @@ static enum gdb_outcome old_packet(struct gdb_session *session, struct gdb_text 
     if (has_signal && !gdb_text_empty(&args) && !gdb_text_eat(&args, ';'))
         return gdb_session_malformed(session);
     if (gdb_text_empty(&args))
-        return resume_old(session, &action);
+        return resume_c_thread(session, &action);
     if (!gdb_text_u64(&args, &address) || !gdb_text_empty(&args))
         return gdb_session_malformed(session);
-    if (!can_run(machine))
-        return run_asked(session);
-    if (jump(session, machine, address) != GDB_RESUMED)
+    if (!machine_can_run(machine))
+        return resume_requested(session);
+    if (machine_set_rip(session, machine, address) != GDB_RESUMED)
         return GDB_REPLY;
-    return resume_old(session, &action);
+    return resume_c_thread(session, &action);
 }
 
 enum gdb_outcome gdb_cmd_continue(struct gdb_session *session, struct gdb_text args)
 {
-    return old_packet(session, args, MH_RESUME_CONTINUE, false);
+    return resume_packet(session, args, MH_RESUME_CONTINUE, false);
 }
 
 enum gdb_outcome gdb_cmd_continue_signal(struct gdb_session *session, struct gdb_text args)
 {
-    return old_packet(session, args, MH_RESUME_CONTINUE, true);
+    return resume_packet(session, args, MH_RESUME_CONTINUE, true);
 }
 
 enum gdb_outcome gdb_cmd_step(struct gdb_session *session, struct gdb_text args)
 {
-    return old_packet(session, args, MH_RESUME_STEP, false);
+    return resume_packet(session, args, MH_RESUME_STEP, false);
 }
 
 enum gdb_outcome gdb_cmd_step_signal(struct gdb_session *session, struct gdb_text args)
 {
-    return old_packet(session, args, MH_RESUME_STEP, true);
+    return resume_packet(session, args, MH_RESUME_STEP, true);
 }

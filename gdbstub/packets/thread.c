@@ -3,12 +3,12 @@
 
 #include <string.h>
 
-static bool is_alive(const struct gdb_machine *machine)
+static bool thread_is_alive(const struct gdb_machine *machine)
 {
-    return machine && machine->attended && machine->state != GDB_MACHINE_ENDED;
+    return machine && machine->attached && machine->state != GDB_MACHINE_ENDED;
 }
 
-static enum gdb_outcome no_thread(struct gdb_session *session)
+static enum gdb_outcome thread_fail(struct gdb_session *session)
 {
     return gdb_session_fail(session, GDB_ERROR_NO_THREAD, "no such thread");
 }
@@ -22,12 +22,12 @@ enum gdb_outcome gdb_cmd_set_thread(struct gdb_session *session, struct gdb_text
         return gdb_cmd_unknown(session, args);
     if (!gdb_session_thread_id(session, &args, &id) || !gdb_text_empty(&args))
         return gdb_session_malformed(session);
-    if (!id.all && !id.any && !is_alive(id.machine))
-        return no_thread(session);
+    if (!id.all && !id.any && !thread_is_alive(id.machine))
+        return thread_fail(session);
     if (!general)
-        session->to_resume = id.machine;
+        session->c_thread = id.machine;
     else if (id.machine)
-        session->general = id.machine;
+        session->g_thread = id.machine;
     return gdb_session_ok(session);
 }
 
@@ -37,16 +37,16 @@ enum gdb_outcome gdb_cmd_thread_alive(struct gdb_session *session, struct gdb_te
 
     if (!gdb_session_thread_id(session, &args, &id) || !gdb_text_empty(&args))
         return gdb_session_malformed(session);
-    return is_alive(id.machine) ? gdb_session_ok(session) : no_thread(session);
+    return thread_is_alive(id.machine) ? gdb_session_ok(session) : thread_fail(session);
 }
 
 enum gdb_outcome gdb_cmd_current_thread(struct gdb_session *session, struct gdb_text args)
 {
     (void)args;
-    if (!is_alive(session->general))
-        return no_thread(session);
+    if (!thread_is_alive(session->g_thread))
+        return thread_fail(session);
     gdb_reply_text(&session->out, "QC");
-    gdb_session_put_thread(session, &session->out, session->general);
+    gdb_session_put_thread(session, &session->out, session->g_thread);
     return GDB_REPLY;
 }
 
@@ -57,7 +57,7 @@ enum gdb_outcome gdb_cmd_first_threads(struct gdb_session *session, struct gdb_t
 
     (void)args;
     for (unsigned i = 0; i < machines->count; i++) {
-        if (!is_alive(&machines->list[i]))
+        if (!thread_is_alive(&machines->list[i]))
             continue;
         gdb_reply_char(&session->out, separator);
         gdb_session_put_thread(session, &session->out, &machines->list[i]);
@@ -83,8 +83,8 @@ enum gdb_outcome gdb_cmd_thread_extra(struct gdb_session *session, struct gdb_te
 
     if (!gdb_session_thread_id(session, &args, &id) || !gdb_text_empty(&args))
         return gdb_session_malformed(session);
-    if (!is_alive(id.machine))
-        return no_thread(session);
+    if (!thread_is_alive(id.machine))
+        return thread_fail(session);
     name = target->ops->vm_name(target->ctx, id.machine->vm);
     gdb_reply_hex(&session->out, name, strlen(name));
     return GDB_REPLY;

@@ -11,14 +11,14 @@ struct wish {
     uint64_t first, last; /* tracepoints, or addresses */
 };
 
-static bool is_wished(const struct wish *wish, const struct gdb_traceframe *frame)
+static bool criterion_matches(const struct wish *wish, const struct gdb_traceframe *frame)
 {
     uint64_t value = wish->by_tracepoint ? frame->tracepoint : frame->rip;
 
     return (value >= wish->first && value <= wish->last) != wish->outside;
 }
 
-static bool read_wish(struct gdb_text *args, struct wish *wish)
+static bool criterion_parse(struct gdb_text *args, struct wish *wish)
 {
     bool range;
 
@@ -34,27 +34,27 @@ static bool read_wish(struct gdb_text *args, struct wish *wish)
 }
 
 /* The next frame as wished behind the selected one, or from the first on. */
-static bool find(const struct gdb_session *session, const struct wish *wish, struct gdb_traceframe *frame)
+static bool frame_find(const struct gdb_session *session, const struct wish *wish, struct gdb_traceframe *frame)
 {
     const struct gdb_traceframes *frames = &session->machines->trace.frames;
 
-    if (!gdb_traceframes_get(frames, session->looking ? session->frame + 1 : 0, frame))
+    if (!gdb_traceframes_get(frames, session->traceframe_selected ? session->traceframe + 1 : 0, frame))
         return false;
     do {
-        if (is_wished(wish, frame))
+        if (criterion_matches(wish, frame))
             return true;
     } while (gdb_traceframes_next(frames, frame));
     return false;
 }
 
-static enum gdb_outcome select_frame(struct gdb_session *session, bool found, const struct gdb_traceframe *frame)
+static enum gdb_outcome frame_select(struct gdb_session *session, bool found, const struct gdb_traceframe *frame)
 {
     if (!found) {
         gdb_reply_text(&session->out, "F-1");
         return GDB_REPLY;
     }
-    session->looking = true;
-    session->frame = frame->index;
+    session->traceframe_selected = true;
+    session->traceframe = frame->index;
     gdb_reply_printf(&session->out, "F%zxT%x", frame->index, frame->tracepoint);
     return GDB_REPLY;
 }
@@ -66,13 +66,13 @@ enum gdb_outcome gdb_cmd_select_frame(struct gdb_session *session, struct gdb_te
     struct wish wish;
     uint32_t number;
 
-    if (read_wish(&args, &wish))
-        return select_frame(session, find(session, &wish, &frame), &frame);
+    if (criterion_parse(&args, &wish))
+        return frame_select(session, frame_find(session, &wish, &frame), &frame);
     if (!gdb_text_u32(&number_text, UINT32_MAX, &number) || !gdb_text_empty(&number_text))
         return gdb_session_malformed(session);
     if (number != UINT32_MAX)
-        return select_frame(session, gdb_traceframes_get(&session->machines->trace.frames, number, &frame), &frame);
-    session->looking = false;
+        return frame_select(session, gdb_traceframes_get(&session->machines->trace.frames, number, &frame), &frame);
+    session->traceframe_selected = false;
     return gdb_session_ok(session);
 }
 
@@ -81,9 +81,9 @@ enum gdb_outcome gdb_cmd_select_frame(struct gdb_session *session, struct gdb_te
 bool gdb_frame_get(const struct gdb_session *session, struct gdb_traceframe *frame)
 {
     /* a frame that has made room for newer ones has nothing any more */
-    if (!gdb_traceframes_get(&session->machines->trace.frames, session->frame, frame))
+    if (!gdb_traceframes_get(&session->machines->trace.frames, session->traceframe, frame))
         *frame = (struct gdb_traceframe){.index = 0};
-    return session->looking;
+    return session->traceframe_selected;
 }
 
 /* Registers, from number `first` on. Those not collected are marked, but for where it was. */
@@ -116,7 +116,7 @@ void gdb_frame_put_regs(struct gdb_session *session, unsigned first, unsigned co
 }
 
 /* How much of [address, address + length) lies in read-only memory that begins at or before its start. */
-static size_t readonly_part(const struct gdb_trace *trace, uint64_t address, size_t length)
+static size_t frame_readonly_length(const struct gdb_trace *trace, uint64_t address, size_t length)
 {
     for (size_t i = 0; i < trace->readonly_count; i++) {
         const struct gdb_trace_range *range = &trace->readonly[i];
@@ -141,8 +141,8 @@ bool gdb_frame_read_memory(struct gdb_session *session, uint64_t address, void *
         *done = gdb_traceframes_read_memory(&trace->frames, &frame, address, to, length);
     if (*done > 0)
         return true;
-    length = readonly_part(trace, address, length);
-    return length > 0 && target->ops->read_memory(target->ctx, session->general->vm, MH_SPACE_VIRTUAL, address, to,
+    length = frame_readonly_length(trace, address, length);
+    return length > 0 && target->ops->read_memory(target->ctx, session->g_thread->vm, MH_SPACE_VIRTUAL, address, to,
                                                   length, done) == MH_OK;
 }
 

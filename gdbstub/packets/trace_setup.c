@@ -4,7 +4,7 @@
 #include <string.h>
 
 /* Debuggers too old to show errors' texts print what comes before the reply, here as with qRcmd. */
-static enum gdb_outcome refused(struct gdb_session *session, const struct mh_error *err)
+static enum gdb_outcome trace_fail(struct gdb_session *session, const struct mh_error *err)
 {
     if (!session->error_message) {
         gdb_session_print(session, err->text, strlen(err->text));
@@ -14,30 +14,31 @@ static enum gdb_outcome refused(struct gdb_session *session, const struct mh_err
     return gdb_session_fail(session, GDB_ERROR_FAILED, "%s", err->text);
 }
 
-static enum gdb_outcome concluded(struct gdb_session *session, enum mh_status status, const struct mh_error *err)
+static enum gdb_outcome trace_reply_status(struct gdb_session *session, enum mh_status status,
+                                           const struct mh_error *err)
 {
-    return status == MH_OK ? gdb_session_ok(session) : refused(session, err);
+    return status == MH_OK ? gdb_session_ok(session) : trace_fail(session, err);
 }
 
 /* The machine is there, stopped, and the only one. False with the reply made. */
-static bool can_trace(struct gdb_session *session)
+static bool trace_check_possible(struct gdb_session *session)
 {
     struct mh_error err;
 
     if (gdb_trace_possible(session->machines))
         return gdb_session_machine(session) != NULL;
     mh_fail(&err, MH_ERR_USAGE, "tracepoints need a port for each machine: --gdb without --gdb-all");
-    refused(session, &err);
+    trace_fail(session, &err);
     return false;
 }
 
 enum gdb_outcome gdb_cmd_trace_init(struct gdb_session *session, struct gdb_text args)
 {
     (void)args;
-    if (!can_trace(session))
+    if (!trace_check_possible(session))
         return GDB_REPLY;
     gdb_trace_reset(session->machines);
-    session->looking = false;
+    session->traceframe_selected = false;
     return gdb_session_ok(session);
 }
 
@@ -48,29 +49,29 @@ enum gdb_outcome gdb_cmd_trace_define(struct gdb_session *session, struct gdb_te
     struct mh_error err = {.text = ""};
     enum mh_status status;
 
-    if (!can_trace(session))
+    if (!trace_check_possible(session))
         return GDB_REPLY;
-    status = gdb_tracepoints_define(&trace->points, args, &point, &err);
+    status = gdb_tracepoints_define(&trace->tracepoints, args, &point, &err);
     /* one that is set while tracing runs is there as soon as it is whole */
     if (status == MH_OK && trace->running && point->enabled && !point->unfinished) {
         status = gdb_trace_place(session->machines, point, &err);
         if (status != MH_OK)
-            gdb_tracepoints_drop_last(&trace->points);
+            gdb_tracepoints_drop_last(&trace->tracepoints);
     }
-    return concluded(session, status, &err);
+    return trace_reply_status(session, status, &err);
 }
 
 enum gdb_outcome gdb_cmd_trace_source(struct gdb_session *session, struct gdb_text args)
 {
     struct mh_error err = {.text = ""};
 
-    return concluded(session, gdb_tracepoints_source(&session->machines->trace.points, args, &err), &err);
+    return trace_reply_status(session, gdb_tracepoints_source(&session->machines->trace.tracepoints, args, &err), &err);
 }
 
 /* Reads "NUMBER:ADDRESS"; NULL, with the reply made, when there is no such tracepoint. */
-static struct gdb_tracepoint *named(struct gdb_session *session, struct gdb_text args)
+static struct gdb_tracepoint *trace_parse_tracepoint(struct gdb_session *session, struct gdb_text args)
 {
-    struct gdb_tracepoint *point = gdb_tracepoints_read(&session->machines->trace.points, &args);
+    struct gdb_tracepoint *point = gdb_tracepoints_read(&session->machines->trace.tracepoints, &args);
 
     if (point && gdb_text_empty(&args))
         return point;
@@ -80,31 +81,31 @@ static struct gdb_tracepoint *named(struct gdb_session *session, struct gdb_text
 
 enum gdb_outcome gdb_cmd_trace_enable(struct gdb_session *session, struct gdb_text args)
 {
-    struct gdb_tracepoint *point = can_trace(session) ? named(session, args) : NULL;
+    struct gdb_tracepoint *point = trace_check_possible(session) ? trace_parse_tracepoint(session, args) : NULL;
     struct mh_error err = {.text = ""};
 
     if (!point)
         return GDB_REPLY;
     if (session->machines->trace.running && gdb_trace_place(session->machines, point, &err) != MH_OK)
-        return refused(session, &err);
+        return trace_fail(session, &err);
     point->enabled = true;
     return gdb_session_ok(session);
 }
 
 enum gdb_outcome gdb_cmd_trace_disable(struct gdb_session *session, struct gdb_text args)
 {
-    struct gdb_tracepoint *point = can_trace(session) ? named(session, args) : NULL;
+    struct gdb_tracepoint *point = trace_check_possible(session) ? trace_parse_tracepoint(session, args) : NULL;
 
     if (!point)
         return GDB_REPLY;
     point->enabled = false;
-    gdb_trace_lift(session->machines, point);
+    gdb_trace_unplace(session->machines, point);
     return gdb_session_ok(session);
 }
 
 enum gdb_outcome gdb_cmd_trace_point_status(struct gdb_session *session, struct gdb_text args)
 {
-    const struct gdb_tracepoint *point = named(session, args);
+    const struct gdb_tracepoint *point = trace_parse_tracepoint(session, args);
 
     if (point)
         gdb_reply_printf(&session->out, "V%llx:%llx", (unsigned long long)point->hits,
@@ -113,7 +114,7 @@ enum gdb_outcome gdb_cmd_trace_point_status(struct gdb_session *session, struct 
 }
 
 /* Copies hexadecimal text. False when it is none, or too long. */
-static bool copy_hex(char *to, size_t most, const struct gdb_text *text)
+static bool trace_copy_hex(char *to, size_t most, const struct gdb_text *text)
 {
     size_t length = gdb_text_length(text);
 
@@ -132,11 +133,11 @@ enum gdb_outcome gdb_cmd_trace_variable(struct gdb_session *session, struct gdb_
     struct gdb_trace_variable *variable, read = {.number = 0};
     uint32_t builtin;
 
-    if (!can_trace(session))
+    if (!trace_check_possible(session))
         return GDB_REPLY;
     if (!gdb_text_u32(&args, GDB_TRACEPOINT_NUMBER_MAX, &read.number) || !gdb_text_eat(&args, ':') ||
         !gdb_text_u64(&args, &read.initial) || !gdb_text_eat(&args, ':') || !gdb_text_u32(&args, 1, &builtin) ||
-        !gdb_text_eat(&args, ':') || !copy_hex(read.name, GDB_TRACE_NAME_MAX, &args))
+        !gdb_text_eat(&args, ':') || !trace_copy_hex(read.name, GDB_TRACE_NAME_MAX, &args))
         return gdb_session_malformed(session);
     variable = gdb_trace_new_variable(&session->machines->trace, read.number);
     if (!variable)
@@ -171,10 +172,10 @@ enum gdb_outcome gdb_cmd_trace_start(struct gdb_session *session, struct gdb_tex
     struct mh_error err = {.text = ""};
 
     (void)args;
-    if (!can_trace(session))
+    if (!trace_check_possible(session))
         return GDB_REPLY;
-    session->looking = false;
-    return concluded(session, gdb_trace_start(session->machines, &err), &err);
+    session->traceframe_selected = false;
+    return trace_reply_status(session, gdb_trace_start(session->machines, &err), &err);
 }
 
 enum gdb_outcome gdb_cmd_trace_stop(struct gdb_session *session, struct gdb_text args)
@@ -187,7 +188,7 @@ enum gdb_outcome gdb_cmd_trace_stop(struct gdb_session *session, struct gdb_text
 /* --- settings --- */
 
 /* Reads '0' or '1' into a switch. */
-static enum gdb_outcome set_switch(struct gdb_session *session, struct gdb_text args, bool *to)
+static enum gdb_outcome trace_set_switch(struct gdb_session *session, struct gdb_text args, bool *to)
 {
     uint32_t value;
 
@@ -199,12 +200,12 @@ static enum gdb_outcome set_switch(struct gdb_session *session, struct gdb_text 
 
 enum gdb_outcome gdb_cmd_trace_disconnected(struct gdb_session *session, struct gdb_text args)
 {
-    return set_switch(session, args, &session->machines->trace.stays);
+    return trace_set_switch(session, args, &session->machines->trace.stays);
 }
 
 enum gdb_outcome gdb_cmd_trace_circular(struct gdb_session *session, struct gdb_text args)
 {
-    return set_switch(session, args, &session->machines->trace.frames.circular);
+    return trace_set_switch(session, args, &session->machines->trace.frames.circular);
 }
 
 enum gdb_outcome gdb_cmd_trace_size(struct gdb_session *session, struct gdb_text args)
@@ -217,7 +218,7 @@ enum gdb_outcome gdb_cmd_trace_size(struct gdb_session *session, struct gdb_text
             return gdb_session_malformed(session);
         if (size < GDB_TRACE_SIZE_MIN || size > GDB_TRACE_SIZE_MAX) {
             mh_fail(&err, MH_ERR_RANGE, "a trace buffer has %u to %u bytes", GDB_TRACE_SIZE_MIN, GDB_TRACE_SIZE_MAX);
-            return refused(session, &err);
+            return trace_fail(session, &err);
         }
     }
     session->machines->trace.size = (size_t)size;
@@ -236,7 +237,7 @@ enum gdb_outcome gdb_cmd_trace_notes(struct gdb_session *session, struct gdb_tex
         struct gdb_text value = gdb_text_cut(&args, ';'), key = gdb_text_cut(&value, ':');
 
         for (size_t i = 0; i < sizeof(notes) / sizeof(notes[0]); i++)
-            if (gdb_text_is(&key, notes[i].key) && !copy_hex(notes[i].note, GDB_TRACE_NOTE_MAX, &value))
+            if (gdb_text_is(&key, notes[i].key) && !trace_copy_hex(notes[i].note, GDB_TRACE_NOTE_MAX, &value))
                 return gdb_session_malformed(session);
     }
     return gdb_session_ok(session);

@@ -7,7 +7,7 @@
 /* --- qTStatus --- */
 
 /* Why it does not run, and which tracepoint's doing that was. */
-static void put_end(struct gdb_reply *to, const struct gdb_trace *trace)
+static void status_put_end(struct gdb_reply *to, const struct gdb_trace *trace)
 {
     switch (trace->end) {
     case GDB_TRACE_NOT_RUN:
@@ -33,7 +33,7 @@ static void put_end(struct gdb_reply *to, const struct gdb_trace *trace)
     }
 }
 
-static size_t size_of_buffer(const struct gdb_trace *trace)
+static size_t status_buffer_size(const struct gdb_trace *trace)
 {
     if (trace->frames.size)
         return trace->frames.size;
@@ -44,13 +44,13 @@ enum gdb_outcome gdb_cmd_trace_status(struct gdb_session *session, struct gdb_te
 {
     const struct gdb_trace *trace = &session->machines->trace;
     const struct gdb_traceframes *frames = &trace->frames;
-    size_t size = size_of_buffer(trace);
+    size_t size = status_buffer_size(trace);
 
     if (!gdb_trace_possible(session->machines))
         return gdb_cmd_unknown(session, args);
     gdb_reply_printf(&session->out, "T%d", trace->running);
     if (!trace->running)
-        put_end(&session->out, trace);
+        status_put_end(&session->out, trace);
     gdb_reply_printf(&session->out, ";tframes:%zx;tcreated:%llx;tfree:%zx;tsize:%zx;circular:%d;disconn:%d",
                      frames->count, (unsigned long long)frames->created, size - frames->used, size, frames->circular,
                      trace->stays);
@@ -62,7 +62,7 @@ enum gdb_outcome gdb_cmd_trace_status(struct gdb_session *session, struct gdb_te
 /* --- what there is, piece by piece --- */
 
 /* The definition without actions. */
-static void put_definition(struct gdb_reply *to, const struct gdb_tracepoint *point)
+static void upload_put_definition(struct gdb_reply *to, const struct gdb_tracepoint *point)
 {
     gdb_reply_printf(to, "T%x:%llx:%c:%llx:%llx", point->number, (unsigned long long)point->address,
                      point->enabled ? 'E' : 'D', (unsigned long long)point->step_count,
@@ -74,26 +74,27 @@ static void put_definition(struct gdb_reply *to, const struct gdb_tracepoint *po
 }
 
 /* One of its actions or sources: a letter, and text. */
-static void put_line(struct gdb_reply *to, const struct gdb_tracepoint *point, const char *line)
+static void upload_put_line(struct gdb_reply *to, const struct gdb_tracepoint *point, const char *line)
 {
     gdb_reply_printf(to, "%c%x:%llx:", line[0], point->number, (unsigned long long)point->address);
     gdb_reply_text(to, line + 1);
 }
 
 /* Tracepoints may be others than when the debugger asked for the first; what is no line of these is the end of them. */
-static bool is_line(const struct gdb_tracepoint *point, size_t at)
+static bool upload_is_at_line(const struct gdb_tracepoint *point, size_t at)
 {
     return at < point->lines_length && (at == 0 || point->lines[at - 1] == '\0');
 }
 
 enum gdb_outcome gdb_cmd_trace_more_points(struct gdb_session *session, struct gdb_text args)
 {
-    const struct gdb_tracepoints *points = &session->machines->trace.points;
+    const struct gdb_tracepoints *points = &session->machines->trace.tracepoints;
     struct gdb_trace_upload *upload = &session->upload;
     const struct gdb_tracepoint *point;
 
     (void)args;
-    if (upload->defined && upload->point < points->count && !is_line(&points->list[upload->point], upload->line)) {
+    if (upload->defined && upload->point < points->count &&
+        !upload_is_at_line(&points->list[upload->point], upload->line)) {
         upload->point++;
         upload->defined = false;
     }
@@ -103,10 +104,10 @@ enum gdb_outcome gdb_cmd_trace_more_points(struct gdb_session *session, struct g
     }
     point = &points->list[upload->point];
     if (upload->defined) {
-        put_line(&session->out, point, point->lines + upload->line);
+        upload_put_line(&session->out, point, point->lines + upload->line);
         upload->line += strlen(point->lines + upload->line) + 1;
     } else {
-        put_definition(&session->out, point);
+        upload_put_definition(&session->out, point);
         upload->defined = true;
         upload->line = 0;
     }

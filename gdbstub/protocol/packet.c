@@ -15,7 +15,7 @@ void gdb_packet_reader_init(struct gdb_packet_reader *reader, void *buffer, size
     *reader = (struct gdb_packet_reader){.buffer = buffer, .capacity = capacity};
 }
 
-static void move_to_front(struct gdb_packet_reader *reader)
+static void reader_compact(struct gdb_packet_reader *reader)
 {
     memmove(reader->buffer, reader->buffer + reader->start, reader->end - reader->start);
     reader->end -= reader->start;
@@ -24,7 +24,7 @@ static void move_to_front(struct gdb_packet_reader *reader)
 }
 
 /* A full buffer without the end of its packet: forget the packet, remember that its rest must go too. */
-static void drop_long_packet(struct gdb_packet_reader *reader)
+static void reader_drop_long_packet(struct gdb_packet_reader *reader)
 {
     reader->start = reader->end = reader->scanned = 0;
     reader->dropping = true;
@@ -35,9 +35,9 @@ uint8_t *gdb_packet_room(struct gdb_packet_reader *reader, size_t *room)
     if (reader->start == reader->end)
         reader->start = reader->end = reader->scanned = 0;
     else if (reader->start > 0 && reader->capacity - reader->end < LITTLE_ROOM)
-        move_to_front(reader);
+        reader_compact(reader);
     if (reader->end == reader->capacity)
-        drop_long_packet(reader);
+        reader_drop_long_packet(reader);
     *room = reader->capacity - reader->end;
     return reader->buffer + reader->end;
 }
@@ -53,7 +53,7 @@ bool gdb_packet_is_partial(const struct gdb_packet_reader *reader)
 }
 
 /* Sum of the bytes of at most LANE_WORDS words: two bytes at a time in each 16-bit lane, so that no lane overflows. */
-static uint64_t sum_words(const uint8_t *bytes, size_t words)
+static uint64_t checksum_sum_words(const uint8_t *bytes, size_t words)
 {
     uint64_t lanes = 0, word;
 
@@ -73,7 +73,7 @@ uint8_t gdb_packet_checksum(const void *payload, size_t length)
         size_t words = (size_t)(end - bytes) / sizeof(uint64_t);
 
         words = words < LANE_WORDS ? words : LANE_WORDS;
-        sum += sum_words(bytes, words);
+        sum += checksum_sum_words(bytes, words);
         bytes += words * sizeof(uint64_t);
     }
     while (bytes < end)
@@ -82,7 +82,7 @@ uint8_t gdb_packet_checksum(const void *payload, size_t length)
 }
 
 /* Undo escapes in place; returns the new length. An escape with nothing behind it is dropped. */
-static size_t unescape(uint8_t *payload, size_t length)
+static size_t payload_unescape(uint8_t *payload, size_t length)
 {
     uint8_t *escape = memchr(payload, ESCAPE, length);
     const uint8_t *from = escape, *end = payload + length;
@@ -109,7 +109,7 @@ static size_t unescape(uint8_t *payload, size_t length)
     return (size_t)(to - payload);
 }
 
-static bool checksum_is(const uint8_t *digits, uint8_t sum)
+static bool checksum_matches(const uint8_t *digits, uint8_t sum)
 {
     uint8_t sent;
 
@@ -117,7 +117,7 @@ static bool checksum_is(const uint8_t *digits, uint8_t sum)
 }
 
 /* The packet that begins at `start` with '$', if all of it is there. */
-static enum gdb_packet_event next_packet(struct gdb_packet_reader *reader, struct gdb_text *packet)
+static enum gdb_packet_event reader_next_packet(struct gdb_packet_reader *reader, struct gdb_text *packet)
 {
     size_t from = reader->scanned > reader->start ? reader->scanned : reader->start + 1;
     uint8_t *payload = reader->buffer + reader->start + 1, *hash, *again;
@@ -132,15 +132,15 @@ static enum gdb_packet_event next_packet(struct gdb_packet_reader *reader, struc
     if (again)
         payload = again + 1;
     length = (size_t)(hash - payload);
-    if (!checksum_is(hash + 1, gdb_packet_checksum(payload, length)))
+    if (!checksum_matches(hash + 1, gdb_packet_checksum(payload, length)))
         return GDB_PACKET_BAD;
     packet->at = (const char *)payload;
-    packet->end = packet->at + unescape(payload, length);
+    packet->end = packet->at + payload_unescape(payload, length);
     return GDB_PACKET_WHOLE;
 }
 
 /* Look for the end of a packet that was too long: its '#' and digits, or the '$' of the next. */
-static enum gdb_packet_event drop_rest(struct gdb_packet_reader *reader)
+static enum gdb_packet_event reader_drop_rest(struct gdb_packet_reader *reader)
 {
     for (; reader->start < reader->end; reader->start++) {
         uint8_t c = reader->buffer[reader->start];
@@ -160,11 +160,11 @@ static enum gdb_packet_event drop_rest(struct gdb_packet_reader *reader)
 enum gdb_packet_event gdb_packet_next(struct gdb_packet_reader *reader, struct gdb_text *packet)
 {
     if (reader->dropping)
-        return drop_rest(reader);
+        return reader_drop_rest(reader);
     while (reader->start < reader->end) {
         switch (reader->buffer[reader->start]) {
         case '$':
-            return next_packet(reader, packet);
+            return reader_next_packet(reader, packet);
         case '+':
             reader->start++;
             return GDB_PACKET_ACK;

@@ -25,7 +25,7 @@ static block block_at(const void *bytes)
 }
 
 /* Is any byte of a comparison's result set? */
-static bool any(block mask)
+static bool block_any(block mask)
 {
     uint64_t halves[2];
 
@@ -57,7 +57,7 @@ size_t gdb_reply_left(const struct gdb_reply *reply)
 }
 
 /* Makes room for `length` bytes; NULL, and the flag set, when there is none. */
-static char *extend(struct gdb_reply *reply, size_t length)
+static char *reply_extend(struct gdb_reply *reply, size_t length)
 {
     char *at = reply->buffer + reply->end;
 
@@ -71,7 +71,7 @@ static char *extend(struct gdb_reply *reply, size_t length)
 
 void gdb_reply_char(struct gdb_reply *reply, char c)
 {
-    char *at = extend(reply, 1);
+    char *at = reply_extend(reply, 1);
 
     if (at)
         *at = c;
@@ -80,7 +80,7 @@ void gdb_reply_char(struct gdb_reply *reply, char c)
 void gdb_reply_text(struct gdb_reply *reply, const char *text)
 {
     size_t length = strlen(text);
-    char *at = extend(reply, length);
+    char *at = reply_extend(reply, length);
 
     if (at)
         memcpy(at, text, length);
@@ -94,7 +94,7 @@ void gdb_reply_vprintf(struct gdb_reply *reply, const char *format, va_list args
     if (length < 0)
         reply->overflow = true;
     else
-        extend(reply, (size_t)length);
+        reply_extend(reply, (size_t)length);
 }
 
 void gdb_reply_printf(struct gdb_reply *reply, const char *format, ...)
@@ -114,30 +114,30 @@ void gdb_reply_hex(struct gdb_reply *reply, const void *bytes, size_t length)
         reply->overflow = true;
         return;
     }
-    at = extend(reply, 2 * length);
+    at = reply_extend(reply, 2 * length);
     if (at)
         gdb_hex_encode(at, bytes, length);
 }
 
-static bool needs_escape(uint8_t byte)
+static bool byte_needs_escape(uint8_t byte)
 {
     static const bool table[256] = {['#'] = true, ['$'] = true, ['}'] = true, ['*'] = true};
 
     return table[byte];
 }
 
-static bool any_needs_escape(block bytes)
+static bool block_needs_escape(block bytes)
 {
-    return any((block)((bytes == '#') | (bytes == '$') | (bytes == '}') | (bytes == '*')));
+    return block_any((block)((bytes == '#') | (bytes == '$') | (bytes == '}') | (bytes == '*')));
 }
 
 /* Escapes `length` bytes into room for twice as many; returns behind what was written. */
-static char *escape(char *to, const uint8_t *from, size_t length)
+static char *escape_bytes(char *to, const uint8_t *from, size_t length)
 {
     for (size_t i = 0; i < length; i++) {
         uint8_t byte = from[i];
 
-        if (needs_escape(byte)) {
+        if (byte_needs_escape(byte)) {
             *to++ = '}';
             byte ^= 0x20;
         }
@@ -154,8 +154,8 @@ void gdb_reply_binary(struct gdb_reply *reply, const void *bytes, size_t length)
     while ((size_t)(end - from) >= sizeof(block) && (size_t)(limit - to) >= 2 * sizeof(block)) {
         block plain = block_at(from);
 
-        if (any_needs_escape(plain)) {
-            to = escape(to, from, sizeof(plain));
+        if (block_needs_escape(plain)) {
+            to = escape_bytes(to, from, sizeof(plain));
         } else {
             memcpy(to, &plain, sizeof(plain));
             to += sizeof(plain);
@@ -167,7 +167,7 @@ void gdb_reply_binary(struct gdb_reply *reply, const void *bytes, size_t length)
             reply->overflow = true;
             return;
         }
-        to = escape(to, from, 1);
+        to = escape_bytes(to, from, 1);
     }
     reply->end = (size_t)(to - reply->buffer);
 }
@@ -183,12 +183,12 @@ void *gdb_reply_stage(struct gdb_reply *reply, size_t *length)
 }
 
 /* Number of bytes from `i` on that equal payload[i]. */
-static size_t run_at(const char *payload, size_t length, size_t i)
+static size_t run_length_at(const char *payload, size_t length, size_t i)
 {
     const block same = (block){0} + (uint8_t)payload[i];
     size_t end = i + 1;
 
-    while (length - end >= sizeof(block) && !any((block)(block_at(payload + end) != same)))
+    while (length - end >= sizeof(block) && !block_any((block)(block_at(payload + end) != same)))
         end += sizeof(block);
     while (end < length && payload[end] == payload[i])
         end++;
@@ -196,19 +196,19 @@ static size_t run_at(const char *payload, size_t length, size_t i)
 }
 
 /* Does a run of at least RUN_MIN begin within the block at `at`? Looks at RUN_MIN - 1 bytes behind it too. */
-static bool run_begins_in(const char *at)
+static bool block_begins_run(const char *at)
 {
     block first = block_at(at), second = block_at(at + 1), third = block_at(at + 2), fourth = block_at(at + 3);
 
-    return any((block)((first == second) & (second == third) & (third == fourth)));
+    return block_any((block)((first == second) & (second == third) & (third == fourth)));
 }
 
 /* Position of the first run of at least RUN_MIN at or after `from`; `length` when there is none. */
-static size_t find_run(const char *payload, size_t length, size_t from)
+static size_t run_find(const char *payload, size_t length, size_t from)
 {
     size_t i = from;
 
-    while (length - i >= sizeof(block) + RUN_MIN - 1 && !run_begins_in(payload + i))
+    while (length - i >= sizeof(block) + RUN_MIN - 1 && !block_begins_run(payload + i))
         i += sizeof(block);
     for (; length - i >= RUN_MIN; i++)
         if (payload[i] == payload[i + 1] && payload[i] == payload[i + 2] && payload[i] == payload[i + 3])
@@ -217,7 +217,7 @@ static size_t find_run(const char *payload, size_t length, size_t from)
 }
 
 /* How many repeats one count can stand for, given that `repeats` are wanted: '#' and '$' are no counts. */
-static size_t countable(size_t repeats)
+static size_t run_countable(size_t repeats)
 {
     if (repeats > REPEATS_MAX)
         repeats = REPEATS_MAX;
@@ -227,10 +227,10 @@ static size_t countable(size_t repeats)
 }
 
 /* Write `run` times `byte` at `to`; returns behind what was written. */
-static char *write_run(char *to, char byte, size_t run)
+static char *run_write(char *to, char byte, size_t run)
 {
     while (run >= RUN_MIN) {
-        size_t repeats = countable(run - 1);
+        size_t repeats = run_countable(run - 1);
 
         *to++ = byte;
         *to++ = '*';
@@ -243,14 +243,14 @@ static char *write_run(char *to, char byte, size_t run)
 
 size_t gdb_reply_encode_runs(char *payload, size_t length)
 {
-    size_t at = find_run(payload, length, 0);
+    size_t at = run_find(payload, length, 0);
     char *to = payload + at;
 
     while (at < length) {
-        size_t run = run_at(payload, length, at);
-        size_t next = find_run(payload, length, at + run);
+        size_t run = run_length_at(payload, length, at);
+        size_t next = run_find(payload, length, at + run);
 
-        to = write_run(to, payload[at], run);
+        to = run_write(to, payload[at], run);
         memmove(to, payload + at + run, next - at - run);
         to += next - at - run;
         at = next;

@@ -1,6 +1,6 @@
 /* A machine has met a breakpoint: do the debugger's conditions and commands, evaluated here, let it go on? */
-#ifndef GDBSTUB_HITS_H
-#define GDBSTUB_HITS_H
+#ifndef GDBSTUB_BREAKPOINT_SHOULD_STOP_H
+#define GDBSTUB_BREAKPOINT_SHOULD_STOP_H
 
 #include "session/machines.h"
 

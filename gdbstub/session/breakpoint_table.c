@@ -6,12 +6,12 @@
 
 struct reader {
     struct gdb_text text;
-    struct gdb_point *point;
+    struct gdb_breakpoint *point;
     unsigned count, room; /* expressions read, and what there is room for */
     uint8_t *code;        /* where that of the next one goes */
 };
 
-static unsigned count_expressions(struct gdb_text text)
+static unsigned reader_count_expressions(struct gdb_text text)
 {
     unsigned count = 0;
 
@@ -21,7 +21,7 @@ static unsigned count_expressions(struct gdb_text text)
 }
 
 /* Reads "LENGTH,CODE". */
-static bool read_expression(struct reader *reader)
+static bool reader_expression(struct reader *reader)
 {
     struct agent_expression *expression = &reader->point->expressions[reader->count];
     uint32_t length;
@@ -38,46 +38,46 @@ static bool read_expression(struct reader *reader)
 }
 
 /* Reads expressions, one at least, and counts them. */
-static bool read_list(struct reader *reader, unsigned *count)
+static bool reader_list(struct reader *reader, unsigned *count)
 {
     if (!gdb_text_eat(&reader->text, 'X'))
         return false;
     do {
-        if (!read_expression(reader))
+        if (!reader_expression(reader))
             return false;
         ++*count;
     } while (gdb_text_eat(&reader->text, 'X'));
     return true;
 }
 
-static bool read_commands(struct reader *reader)
+static bool reader_commands(struct reader *reader)
 {
     uint32_t persists;
 
     if (!gdb_text_u32(&reader->text, 1, &persists) || !gdb_text_eat(&reader->text, ','))
         return false;
     reader->point->persists = persists;
-    return read_list(reader, &reader->point->command_count);
+    return reader_list(reader, &reader->point->command_count);
 }
 
-static bool read_options(struct reader *reader)
+static bool reader_options(struct reader *reader)
 {
-    struct gdb_point *point = reader->point;
+    struct gdb_breakpoint *point = reader->point;
 
     while (!gdb_text_empty(&reader->text)) {
         /* commands come last: that they lie behind the conditions is what tells them apart */
         if (point->command_count > 0 || !gdb_text_eat(&reader->text, ';'))
             return false;
-        if (gdb_text_eat_word(&reader->text, "cmds:") ? !read_commands(reader)
-                                                      : !read_list(reader, &point->condition_count))
+        if (gdb_text_eat_word(&reader->text, "cmds:") ? !reader_commands(reader)
+                                                      : !reader_list(reader, &point->condition_count))
             return false;
     }
     return true;
 }
 
-enum mh_status gdb_point_read(struct gdb_text options, struct gdb_point *point, struct mh_error *err)
+enum mh_status gdb_breakpoint_parse(struct gdb_text options, struct gdb_breakpoint *point, struct mh_error *err)
 {
-    struct reader reader = {.text = options, .point = point, .room = count_expressions(options)};
+    struct reader reader = {.text = options, .point = point, .room = reader_count_expressions(options)};
     size_t size = reader.room * sizeof(*point->expressions) + gdb_text_length(&options) / 2;
 
     point->persists = false;
@@ -91,13 +91,13 @@ enum mh_status gdb_point_read(struct gdb_text options, struct gdb_point *point, 
     if (!point->expressions)
         return mh_fail(err, MH_ERR_HOST, "no memory for the breakpoint's conditions");
     reader.code = (uint8_t *)(point->expressions + reader.room);
-    if (read_options(&reader))
+    if (reader_options(&reader))
         return MH_OK;
-    gdb_point_free(point);
+    gdb_breakpoint_free(point);
     return mh_fail(err, MH_ERR_USAGE, "malformed conditions or commands, or one of more than %u bytes", AGENT_CODE_MAX);
 }
 
-void gdb_point_free(struct gdb_point *point)
+void gdb_breakpoint_free(struct gdb_breakpoint *point)
 {
     free(point->expressions);
     point->expressions = NULL;
@@ -107,7 +107,8 @@ void gdb_point_free(struct gdb_point *point)
 
 /* --- the list --- */
 
-static struct gdb_point *find(const struct gdb_points *points, enum mh_break_kind kind, uint64_t address)
+static struct gdb_breakpoint *table_find(const struct gdb_breakpoint_table *points, enum mh_break_kind kind,
+                                         uint64_t address)
 {
     for (size_t i = 0; i < points->count; i++)
         if (points->list[i].address == address && points->list[i].kind == kind)
@@ -115,10 +116,10 @@ static struct gdb_point *find(const struct gdb_points *points, enum mh_break_kin
     return NULL;
 }
 
-static bool grow(struct gdb_points *points)
+static bool table_grow(struct gdb_breakpoint_table *points)
 {
     size_t capacity = points->capacity ? 2 * points->capacity : 16;
-    struct gdb_point *list = realloc(points->list, capacity * sizeof(*list));
+    struct gdb_breakpoint *list = realloc(points->list, capacity * sizeof(*list));
 
     if (!list)
         return false;
@@ -127,24 +128,25 @@ static bool grow(struct gdb_points *points)
     return true;
 }
 
-static void forget(struct gdb_points *points, struct gdb_point *point)
+static void table_forget(struct gdb_breakpoint_table *points, struct gdb_breakpoint *point)
 {
     points->size -= point->size;
-    gdb_point_free(point);
+    gdb_breakpoint_free(point);
 }
 
-enum mh_status gdb_points_set(struct gdb_points *points, const struct gdb_point *point, struct mh_error *err)
+enum mh_status gdb_breakpoint_table_set(struct gdb_breakpoint_table *points, const struct gdb_breakpoint *point,
+                                        struct mh_error *err)
 {
-    struct gdb_point *same = find(points, point->kind, point->address);
+    struct gdb_breakpoint *same = table_find(points, point->kind, point->address);
     size_t others = points->size - (same ? same->size : 0);
 
-    if (point->size > 0 && point->size > GDB_POINTS_SIZE_MAX - others)
+    if (point->size > 0 && point->size > GDB_BREAKPOINT_TABLE_SIZE_MAX - others)
         return mh_fail(err, MH_ERR_RANGE, "conditions and commands of all breakpoints may have %u bytes at most",
-                       GDB_POINTS_SIZE_MAX);
-    if (!same && points->count == points->capacity && !grow(points))
+                       GDB_BREAKPOINT_TABLE_SIZE_MAX);
+    if (!same && points->count == points->capacity && !table_grow(points))
         return mh_fail(err, MH_ERR_HOST, "no memory for another breakpoint");
     if (same)
-        forget(points, same);
+        table_forget(points, same);
     else
         same = &points->list[points->count++];
     *same = *point;
@@ -152,22 +154,23 @@ enum mh_status gdb_points_set(struct gdb_points *points, const struct gdb_point 
     return MH_OK;
 }
 
-const struct gdb_point *gdb_points_find(const struct gdb_points *points, enum mh_break_kind kind, uint64_t address)
+const struct gdb_breakpoint *gdb_breakpoint_table_find(const struct gdb_breakpoint_table *points,
+                                                       enum mh_break_kind kind, uint64_t address)
 {
-    return find(points, kind, address);
+    return table_find(points, kind, address);
 }
 
-void gdb_points_remove(struct gdb_points *points, enum mh_break_kind kind, uint64_t address)
+void gdb_breakpoint_table_remove(struct gdb_breakpoint_table *points, enum mh_break_kind kind, uint64_t address)
 {
-    struct gdb_point *point = find(points, kind, address);
+    struct gdb_breakpoint *point = table_find(points, kind, address);
 
     if (!point)
         return;
-    forget(points, point);
+    table_forget(points, point);
     *point = points->list[--points->count];
 }
 
-void gdb_points_keep_persistent(struct gdb_points *points)
+void gdb_breakpoint_table_keep_persistent(struct gdb_breakpoint_table *points)
 {
     size_t kept = 0;
 
@@ -175,15 +178,15 @@ void gdb_points_keep_persistent(struct gdb_points *points)
         if (points->list[i].persists)
             points->list[kept++] = points->list[i];
         else
-            forget(points, &points->list[i]);
+            table_forget(points, &points->list[i]);
     }
     points->count = kept;
 }
 
-void gdb_points_free(struct gdb_points *points)
+void gdb_breakpoint_table_free(struct gdb_breakpoint_table *points)
 {
     for (size_t i = 0; i < points->count; i++)
-        gdb_point_free(&points->list[i]);
+        gdb_breakpoint_free(&points->list[i]);
     free(points->list);
-    *points = (struct gdb_points){.list = NULL};
+    *points = (struct gdb_breakpoint_table){.list = NULL};
 }

@@ -2,8 +2,8 @@
  * The breakpoints a debugger has set in one machine, with what it wants to be evaluated here when they are met:
  * conditions, and commands that run instead of stopping (GDB manual, "Packets", Z0).
  */
-#ifndef GDBSTUB_POINTS_H
-#define GDBSTUB_POINTS_H
+#ifndef GDBSTUB_BREAKPOINT_TABLE_H
+#define GDBSTUB_BREAKPOINT_TABLE_H
 
 #include "agent/agent.h"
 #include "protocol/hex.h"
@@ -14,9 +14,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define GDB_POINTS_SIZE_MAX 0x100000u /* bytes that the conditions and commands of all breakpoints take */
+#define GDB_BREAKPOINT_TABLE_SIZE_MAX 0x100000u /* bytes that the conditions and commands of all breakpoints take */
 
-struct gdb_point {
+struct gdb_breakpoint {
     enum mh_break_kind kind; /* SOFTWARE or HARDWARE */
     uint64_t address;
     bool persists; /* stays when the debugger leaves */
@@ -25,8 +25,8 @@ struct gdb_point {
     size_t size;                          /* of all that, in bytes */
 };
 
-struct gdb_points {
-    struct gdb_point *list;
+struct gdb_breakpoint_table {
+    struct gdb_breakpoint *list;
     size_t count, capacity;
     size_t size; /* of what the points hold */
 };
@@ -37,28 +37,30 @@ struct gdb_points {
  * Returns MH_OK, MH_ERR_USAGE when it is malformed or an expression too long, MH_ERR_HOST without memory; *err says so,
  * and the point holds nothing then.
  */
-enum mh_status gdb_point_read(struct gdb_text options, struct gdb_point *point, struct mh_error *err);
+enum mh_status gdb_breakpoint_parse(struct gdb_text options, struct gdb_breakpoint *point, struct mh_error *err);
 
 /* Free what reading a point took. */
-void gdb_point_free(struct gdb_point *point);
+void gdb_breakpoint_free(struct gdb_breakpoint *point);
 
 /*
  * Keep a point, in the place of one of the same kind and address; what it holds belongs to the list then.
  * Returns MH_OK; MH_ERR_RANGE when all together would hold too much, MH_ERR_HOST without memory: with *err saying so,
  * and nothing changed.
  */
-enum mh_status gdb_points_set(struct gdb_points *points, const struct gdb_point *point, struct mh_error *err);
+enum mh_status gdb_breakpoint_table_set(struct gdb_breakpoint_table *points, const struct gdb_breakpoint *point,
+                                        struct mh_error *err);
 
 /* The point of that kind at that address, NULL when there is none; good until the list changes. */
-const struct gdb_point *gdb_points_find(const struct gdb_points *points, enum mh_break_kind kind, uint64_t address);
+const struct gdb_breakpoint *gdb_breakpoint_table_find(const struct gdb_breakpoint_table *points,
+                                                       enum mh_break_kind kind, uint64_t address);
 
 /* Forget one, if it is there. */
-void gdb_points_remove(struct gdb_points *points, enum mh_break_kind kind, uint64_t address);
+void gdb_breakpoint_table_remove(struct gdb_breakpoint_table *points, enum mh_break_kind kind, uint64_t address);
 
 /* Forget those that do not persist. */
-void gdb_points_keep_persistent(struct gdb_points *points);
+void gdb_breakpoint_table_keep_persistent(struct gdb_breakpoint_table *points);
 
 /* Forget all, and free what the list took. */
-void gdb_points_free(struct gdb_points *points);
+void gdb_breakpoint_table_free(struct gdb_breakpoint_table *points);
 
 #endif

@@ -1,7 +1,7 @@
 #include "session/machines.h"
 
-#include "session/breakpoint_should_stop.h"
 #include "protocol/signals.h"
+#include "session/breakpoint_should_stop.h"
 
 static const struct mh_resume go_on = {.kind = MH_RESUME_CONTINUE};
 static const struct mh_resume one_step = {.kind = MH_RESUME_STEP};
@@ -22,7 +22,7 @@ void gdb_machines_init(struct gdb_machines *machines, const struct mh_debug_targ
 void gdb_machines_free(struct gdb_machines *machines)
 {
     for (unsigned i = 0; i < machines->count; i++)
-        gdb_points_free(&machines->list[i].points);
+        gdb_breakpoint_table_free(&machines->list[i].breakpoints);
     gdb_trace_free(&machines->trace);
 }
 
@@ -37,11 +37,11 @@ const struct gdb_x86_layout *gdb_machines_layout(struct gdb_machines *machines, 
     return &machines->layout;
 }
 
-void gdb_machines_say(const struct gdb_machines *machines, const struct gdb_machine *machine, const char *text,
-                      size_t length)
+void gdb_machines_print(const struct gdb_machines *machines, const struct gdb_machine *machine, const char *text,
+                        size_t length)
 {
-    if (machines->say)
-        machines->say(machines->say_ctx, machine, text, length);
+    if (machines->print)
+        machines->print(machines->print_ctx, machine, text, length);
 }
 
 struct gdb_machine *gdb_machines_find(const struct gdb_machines *machines, unsigned vm)
@@ -52,45 +52,46 @@ struct gdb_machine *gdb_machines_find(const struct gdb_machines *machines, unsig
     return NULL;
 }
 
-struct gdb_machine *gdb_machines_first_alive(const struct gdb_machines *machines, bool attended_only)
+struct gdb_machine *gdb_machines_first_alive(const struct gdb_machines *machines, bool attached_only)
 {
     for (unsigned i = 0; i < machines->count; i++) {
         struct gdb_machine *machine = &machines->list[i];
 
-        if (machine->state != GDB_MACHINE_ENDED && (machine->attended || !attended_only))
+        if (machine->state != GDB_MACHINE_ENDED && (machine->attached || !attached_only))
             return machine;
     }
     return NULL;
 }
 
-bool gdb_machines_running(const struct gdb_machines *machines, bool attended_only)
+bool gdb_machines_running(const struct gdb_machines *machines, bool attached_only)
 {
     for (unsigned i = 0; i < machines->count; i++) {
         const struct gdb_machine *machine = &machines->list[i];
 
-        if (machine->state == GDB_MACHINE_RUNNING && (machine->attended || !attended_only))
+        if (machine->state == GDB_MACHINE_RUNNING && (machine->attached || !attached_only))
             return true;
     }
     return false;
 }
 
-struct gdb_machine *gdb_machines_pending(const struct gdb_machines *machines, bool asked_only)
+struct gdb_machine *gdb_machines_pending(const struct gdb_machines *machines, bool resumed_only)
 {
     for (unsigned i = 0; i < machines->count; i++) {
         struct gdb_machine *machine = &machines->list[i];
 
-        if (machine->attended && machine->pending && (machine->asked || !asked_only))
+        if (machine->attached && machine->stop_pending && (machine->resume_pending || !resumed_only))
             return machine;
     }
     return NULL;
 }
 
-enum mh_status gdb_machines_unset(struct gdb_machines *machines, struct gdb_machine *machine, enum mh_break_kind kind,
-                                  uint64_t address, uint64_t length, struct mh_error *err)
+enum mh_status gdb_machines_clear_breakpoint(struct gdb_machines *machines, struct gdb_machine *machine,
+                                             enum mh_break_kind kind, uint64_t address, uint64_t length,
+                                             struct mh_error *err)
 {
     const struct mh_debug_target *target = machines->target;
 
-    gdb_points_remove(&machine->points, kind, address);
+    gdb_breakpoint_table_remove(&machine->breakpoints, kind, address);
     if (kind == MH_BREAK_SOFTWARE && gdb_trace_needs(machines, address))
         return MH_OK;
     return target->ops->clear_breakpoint(target->ctx, machine->vm, kind, address, length, err);
@@ -100,10 +101,10 @@ void gdb_machines_resume(struct gdb_machines *machines, struct gdb_machine *mach
 {
     machine->state = GDB_MACHINE_RUNNING;
     machine->started = true;
-    machine->pending = machine->interrupted = machine->moved = false;
+    machine->stop_pending = machine->interrupted = machine->relocated = false;
     machine->how = *how;
-    machine->detour = how->kind != MH_RESUME_STEP && gdb_trace_is_stepping(machines);
-    machines->target->ops->resume(machines->target->ctx, machine->vm, machine->detour ? &one_step : how);
+    machine->stepping_for_trace = how->kind != MH_RESUME_STEP && gdb_trace_is_stepping(machines);
+    machines->target->ops->resume(machines->target->ctx, machine->vm, machine->stepping_for_trace ? &one_step : how);
 }
 
 void gdb_machines_kill(struct gdb_machines *machines, struct gdb_machine *machine, uint8_t signal)
@@ -111,7 +112,7 @@ void gdb_machines_kill(struct gdb_machines *machines, struct gdb_machine *machin
     machines->target->ops->kill(machines->target->ctx, machine->vm);
     machine->state = GDB_MACHINE_ENDED;
     machine->end_signal = signal;
-    machine->pending = machine->held = false;
+    machine->stop_pending = machine->held = false;
 }
 
 void gdb_machines_finish(struct gdb_machine *machine)
@@ -122,31 +123,31 @@ void gdb_machines_finish(struct gdb_machine *machine)
 }
 
 /* What earlier debuggers left in a machine that had ended, or let go, is not for whoever starts it again. */
-static void forget_points(struct gdb_machines *machines, struct gdb_machine *machine)
+static void machine_forget_breakpoints(struct gdb_machines *machines, struct gdb_machine *machine)
 {
     machines->target->ops->clear_all_breakpoints(machines->target->ctx, machine->vm);
-    gdb_points_free(&machine->points);
+    gdb_breakpoint_table_free(&machine->breakpoints);
 }
 
 enum mh_status gdb_machines_restart(struct gdb_machines *machines, struct gdb_machine *machine, struct mh_error *err)
 {
-    bool is_new = !machine->attended;
+    bool is_new = !machine->attached;
     enum mh_status status;
 
     /* one that was let go runs */
-    machine->attended = true;
+    machine->attached = true;
     gdb_machines_halt(machines);
     if (is_new)
-        forget_points(machines, machine);
+        machine_forget_breakpoints(machines, machine);
     status = machines->target->ops->restart(machines->target->ctx, machine->vm, err);
     if (status != MH_OK)
         return status;
     if (is_new)
-        gdb_trace_left(machines); /* its points were among those, and can be set now that there is a machine */
+        gdb_trace_on_detach(machines); /* its points were among those, and can be set now that there is a machine */
     machine->state = GDB_MACHINE_STOPPED;
     machine->stop = (struct mh_stop){.kind = MH_STOP_STEP};
-    machine->pending = machine->held = machine->started = false;
-    machine->moved = true;
+    machine->stop_pending = machine->held = machine->started = false;
+    machine->relocated = true;
     gdb_trace_forget_steps(machines);
     return MH_OK;
 }
@@ -159,18 +160,18 @@ enum mh_status gdb_machines_restore(struct gdb_machines *machines, struct gdb_ma
 
     gdb_trace_forget_steps(machines);
     if (status == MH_OK)
-        machine->moved = true;
+        machine->relocated = true;
     else if (!target->ops->vm_alive(target->ctx, machine->vm))
         gdb_machines_kill(machines, machine, GDB_SIGNAL_KILL);
     else
         return status;
     machine->stop = (struct mh_stop){.kind = MH_STOP_STEP};
-    machine->pending = machine->held = false;
+    machine->stop_pending = machine->held = false;
     return status;
 }
 
 /* HLT: the end, unless machines are to be held there. */
-static void halted(struct gdb_machines *machines, struct gdb_machine *machine)
+static void machine_on_halt(struct gdb_machines *machines, struct gdb_machine *machine)
 {
     if (machines->hold)
         machine->held = true;
@@ -182,17 +183,17 @@ static void halted(struct gdb_machines *machines, struct gdb_machine *machine)
  * Nobody is there to be told: a halt or a crash is the end, as without a debugger, unless machines are to be held
  * for one. Anything else was meant for a debugger that has left.
  */
-static void stopped_unattended(struct gdb_machines *machines, struct gdb_machine *machine)
+static void machine_stopped_detached(struct gdb_machines *machines, struct gdb_machine *machine)
 {
     if (machine->stop.kind == MH_STOP_HALTED)
-        halted(machines, machine);
+        machine_on_halt(machines, machine);
     else if (!mh_stop_is_crash(&machine->stop))
         gdb_machines_resume(machines, machine, &go_on);
     else if (!machines->hold)
         gdb_machines_kill(machines, machine, gdb_stop_signal(&machine->stop));
 }
 
-void gdb_machines_stopped(struct gdb_machines *machines, unsigned vm, const struct mh_stop *stop)
+void gdb_machines_on_stop(struct gdb_machines *machines, unsigned vm, const struct mh_stop *stop)
 {
     struct gdb_machine *machine = gdb_machines_find(machines, vm);
     bool tracing, detour;
@@ -202,17 +203,17 @@ void gdb_machines_stopped(struct gdb_machines *machines, unsigned vm, const stru
     machine->state = GDB_MACHINE_STOPPED;
     machine->stop = *stop;
     tracing = machines->trace.running;
-    detour = machine->detour;
+    detour = machine->stepping_for_trace;
     if (gdb_hit_is_unwanted(machines, machine)) {
         machine->how.again = !detour && tracing == machines->trace.running;
         gdb_machines_resume(machines, machine, &machine->how);
         return;
     }
-    machine->pending = true;
-    if (!machine->attended)
-        stopped_unattended(machines, machine);
+    machine->stop_pending = true;
+    if (!machine->attached)
+        machine_stopped_detached(machines, machine);
     else if (stop->kind == MH_STOP_HALTED)
-        halted(machines, machine);
+        machine_on_halt(machines, machine);
 }
 
 void gdb_machines_interrupt(struct gdb_machines *machines)
@@ -220,14 +221,14 @@ void gdb_machines_interrupt(struct gdb_machines *machines)
     for (unsigned i = 0; i < machines->count; i++) {
         struct gdb_machine *machine = &machines->list[i];
 
-        if (!machine->attended || machine->state != GDB_MACHINE_RUNNING)
+        if (!machine->attached || machine->state != GDB_MACHINE_RUNNING)
             continue;
         machine->interrupted = true;
         machines->target->ops->interrupt(machines->target->ctx, machine->vm);
     }
 }
 
-void gdb_machines_idle(struct gdb_machines *machines)
+void gdb_machines_on_idle(struct gdb_machines *machines)
 {
     for (unsigned i = 0; i < machines->count; i++) {
         struct gdb_machine *machine = &machines->list[i];
@@ -236,19 +237,19 @@ void gdb_machines_idle(struct gdb_machines *machines)
             continue;
         machine->state = GDB_MACHINE_STOPPED;
         machine->stop = (struct mh_stop){.kind = MH_STOP_INTERRUPTED};
-        machine->pending = true;
+        machine->stop_pending = true;
     }
 }
 
 /* What only came of stopping everything is not worth telling. */
-static void forget_halt(struct gdb_machine *machine)
+static void machine_forget_halt(struct gdb_machine *machine)
 {
     if (!machine || machine->state != GDB_MACHINE_STOPPED)
         return;
     if (machine->stop.kind != MH_STOP_INTERRUPTED && machine->stop.kind != MH_STOP_STEP)
         return;
     machine->stop.kind = MH_STOP_STEP;
-    machine->pending = false;
+    machine->stop_pending = false;
 }
 
 void gdb_machines_halt(struct gdb_machines *machines)
@@ -262,11 +263,11 @@ void gdb_machines_halt(struct gdb_machines *machines)
 
         switch (target->ops->wait(target->ctx, NULL, 0, &vm, &stop)) {
         case MH_WAIT_STOPPED:
-            gdb_machines_stopped(machines, vm, &stop);
-            forget_halt(gdb_machines_find(machines, vm));
+            gdb_machines_on_stop(machines, vm, &stop);
+            machine_forget_halt(gdb_machines_find(machines, vm));
             break;
         case MH_WAIT_IDLE:
-            gdb_machines_idle(machines);
+            gdb_machines_on_idle(machines);
             break;
         case MH_WAIT_INPUT:
             break;
@@ -274,42 +275,42 @@ void gdb_machines_halt(struct gdb_machines *machines)
     }
 }
 
-void gdb_machines_attend(struct gdb_machine *machine)
+void gdb_machines_attach(struct gdb_machine *machine)
 {
-    machine->attended = true;
-    machine->described = false;
-    machine->attached = machine->started;
+    machine->attached = true;
+    machine->tdesc_sent = false;
+    machine->found_running = machine->started;
 }
 
-void gdb_machines_leave(struct gdb_machines *machines, struct gdb_machine *machine)
+void gdb_machines_detach(struct gdb_machines *machines, struct gdb_machine *machine)
 {
     const struct mh_debug_target *target = machines->target;
 
-    machine->attended = false;
+    machine->attached = false;
     if (machine->state == GDB_MACHINE_ENDED)
         return; /* it may be that there is no machine; should one be started again, all goes then */
     target->ops->clear_all_breakpoints(target->ctx, machine->vm);
-    gdb_trace_left(machines);
-    gdb_points_keep_persistent(&machine->points);
-    for (size_t i = 0; i < machine->points.count; i++) {
-        const struct gdb_point *point = &machine->points.list[i];
+    gdb_trace_on_detach(machines);
+    gdb_breakpoint_table_keep_persistent(&machine->breakpoints);
+    for (size_t i = 0; i < machine->breakpoints.count; i++) {
+        const struct gdb_breakpoint *point = &machine->breakpoints.list[i];
 
         /* it was there a moment ago; if it cannot be set now, it is as gone as the others */
         target->ops->set_breakpoint(target->ctx, machine->vm, point->kind, point->address, 1, NULL);
     }
 }
 
-void gdb_machines_clear(struct gdb_machines *machines, struct gdb_machine *machine)
+void gdb_machines_clear_persistent(struct gdb_machines *machines, struct gdb_machine *machine)
 {
-    for (size_t i = machine->points.count; i-- > 0;) {
-        const struct gdb_point point = machine->points.list[i];
+    for (size_t i = machine->breakpoints.count; i-- > 0;) {
+        const struct gdb_breakpoint point = machine->breakpoints.list[i];
 
         if (point.persists)
-            gdb_machines_unset(machines, machine, point.kind, point.address, 1, NULL);
+            gdb_machines_clear_breakpoint(machines, machine, point.kind, point.address, 1, NULL);
     }
 }
 
-void gdb_machines_release(struct gdb_machines *machines, struct gdb_machine *machine)
+void gdb_machines_run_detached(struct gdb_machines *machines, struct gdb_machine *machine)
 {
     if (machine->state != GDB_MACHINE_STOPPED)
         return;

@@ -7,8 +7,8 @@
 #define GDBSTUB_MACHINES_H
 
 #include "session/breakpoint_table.h"
-#include "tracepoints/trace.h"
 #include "target_desc/x86_desc.h"
+#include "tracepoints/trace.h"
 
 #include "mh/debug_target.h"
 
@@ -29,16 +29,16 @@ struct gdb_machine {
     bool held;           /* it halted and is kept for the debugger; the next resume is its end */
     bool moved;          /* to its start or a snapshot since it stopped; debuggers still think of the stop */
     bool started;        /* has executed something since its start */
-    bool attached;       /* the debugger came to it, rather than having been there from its start */
-    bool attended;
+    bool found_running;  /* the debugger came to it, rather than having been there from its start */
+    bool attached;
     bool described;       /* this debugger has read what registers it has */
-    bool asked;           /* the debugger has asked it to run, and waits */
+    bool resume_pending;  /* the debugger has asked it to run, and waits */
     bool interrupted;     /* asked to stop since it was resumed */
     bool detour;          /* runs one step instead, for a tracepoint that records steps */
     struct mh_resume how; /* how it runs, or is asked to */
     uint8_t signal;       /* asked: GDB's number of the signal to be passed to it first */
     uint8_t end_signal;   /* ENDED: GDB's number of the signal that did it, 0 for a good end */
-    struct gdb_points points;
+    struct gdb_breakpoint_table points;
 };
 
 struct gdb_machines {
@@ -65,27 +65,29 @@ void gdb_machines_free(struct gdb_machines *machines);
 struct gdb_machine *gdb_machines_find(const struct gdb_machines *machines, unsigned vm);
 
 /* The first machine that has not ended (and is attended, if asked for), NULL when there is none. */
-struct gdb_machine *gdb_machines_first_alive(const struct gdb_machines *machines, bool attended_only);
+struct gdb_machine *gdb_machines_first_alive(const struct gdb_machines *machines, bool attached_only);
 
 /* True when any machine runs (any attended one, if asked for). */
-bool gdb_machines_running(const struct gdb_machines *machines, bool attended_only);
+bool gdb_machines_running(const struct gdb_machines *machines, bool attached_only);
 
 /*
- * The first attended machine (that was asked to run, if `asked_only`) with something to tell, NULL when there is none.
+ * The first attended machine (that was asked to run, if `resumed_only`) with something to tell, NULL when there is
+ * none.
  */
-struct gdb_machine *gdb_machines_pending(const struct gdb_machines *machines, bool asked_only);
+struct gdb_machine *gdb_machines_pending(const struct gdb_machines *machines, bool resumed_only);
 
 /* The registers a machine has; good until it is asked for another's. */
 const struct gdb_x86_layout *gdb_machines_layout(struct gdb_machines *machines, const struct gdb_machine *machine);
 
 /* Print `length` bytes on behalf of a machine. */
-void gdb_machines_say(const struct gdb_machines *machines, const struct gdb_machine *machine, const char *text,
-                      size_t length);
+void gdb_machines_print(const struct gdb_machines *machines, const struct gdb_machine *machine, const char *text,
+                        size_t length);
 
 /* Forget a break- or watchpoint of the debugger's. The target keeps it where a tracepoint needs it. Errors are
  * ops->clear_breakpoint()'s. */
-enum mh_status gdb_machines_unset(struct gdb_machines *machines, struct gdb_machine *machine, enum mh_break_kind kind,
-                                  uint64_t address, uint64_t length, struct mh_error *err);
+enum mh_status gdb_machines_clear_breakpoint(struct gdb_machines *machines, struct gdb_machine *machine,
+                                             enum mh_break_kind kind, uint64_t address, uint64_t length,
+                                             struct mh_error *err);
 
 /* Let a stopped machine run. */
 void gdb_machines_resume(struct gdb_machines *machines, struct gdb_machine *machine, const struct mh_resume *how);
@@ -98,7 +100,7 @@ void gdb_machines_finish(struct gdb_machine *machine);
 
 /*
  * Put a machine back to its start, stopped and without anything to tell. Its break- and watchpoints stay when it is
- * attended already; it is from now on, also after an error, and gdb_machines_attend() must follow. Errors are
+ * attended already; it is from now on, also after an error, and gdb_machines_attach() must follow. Errors are
  * ops->restart()'s.
  */
 enum mh_status gdb_machines_restart(struct gdb_machines *machines, struct gdb_machine *machine, struct mh_error *err);
@@ -112,7 +114,7 @@ enum mh_status gdb_machines_restore(struct gdb_machines *machines, struct gdb_ma
  * Take a stop that ops->wait() reported: for the debugger when it is attended, else as the rules for unattended say. A
  * breakpoint whose conditions are false, or whose commands have run, is no stop: the machine is resumed the same way.
  */
-void gdb_machines_stopped(struct gdb_machines *machines, unsigned vm, const struct mh_stop *stop);
+void gdb_machines_on_stop(struct gdb_machines *machines, unsigned vm, const struct mh_stop *stop);
 
 /* Ask all attended running machines to stop. */
 void gdb_machines_interrupt(struct gdb_machines *machines);
@@ -125,19 +127,19 @@ void gdb_machines_interrupt(struct gdb_machines *machines);
 void gdb_machines_halt(struct gdb_machines *machines);
 
 /* After ops->wait() said that no machine runs: believe it. */
-void gdb_machines_idle(struct gdb_machines *machines);
+void gdb_machines_on_idle(struct gdb_machines *machines);
 
 /* Begin to attend a machine that has not ended; if it runs, gdb_machines_halt() must follow. */
-void gdb_machines_attend(struct gdb_machine *machine);
+void gdb_machines_attach(struct gdb_machine *machine);
 
 /* The debugger leaves the machine, stopped as it is: its break- and watchpoints go, but for those that are to persist.
  * It stays stopped. */
-void gdb_machines_leave(struct gdb_machines *machines, struct gdb_machine *machine);
+void gdb_machines_detach(struct gdb_machines *machines, struct gdb_machine *machine);
 
 /* A debugger has come to a machine, which is stopped: breakpoints the one before it has let persist go. */
-void gdb_machines_clear(struct gdb_machines *machines, struct gdb_machine *machine);
+void gdb_machines_clear_persistent(struct gdb_machines *machines, struct gdb_machine *machine);
 
 /* Let an unattended machine that is stopped run on; one that was held at its end, or crashed, ends. */
-void gdb_machines_release(struct gdb_machines *machines, struct gdb_machine *machine);
+void gdb_machines_run_detached(struct gdb_machines *machines, struct gdb_machine *machine);
 
 #endif

@@ -1,10 +1,10 @@
 /* Debuggers coming and going: one session after the other, and the machines in between. */
 #include "mh/gdbstub.h"
 
-#include "session/machines.h"
 #include "mh/gdb_acceptor.h"
-#include "session/session.h"
 #include "protocol/signals.h"
+#include "session/machines.h"
+#include "session/session.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -26,7 +26,7 @@ struct server {
     /* Connections refused last. Closing one at once could take the refusal away before it is read. */
     int refused[REFUSED_MAX];
     unsigned refused_next;
-    struct gdb_door door;
+    struct gdb_acceptor acceptor;
     struct gdb_session session;
 };
 
@@ -38,14 +38,14 @@ enum arrival {
     NOBODY_CAN_COME, /* the listener is broken */
 };
 
-static void note(const struct server *server, const char *line)
+static void server_note(const struct server *server, const char *line)
 {
     if (server->options->note)
         server->options->note(server->options->note_ctx, line);
 }
 
 /* What breakpoints' commands print while no debugger listens: a note a line. */
-static void say(void *ctx, const struct gdb_machine *machine, const char *text, size_t length)
+static void server_print(void *ctx, const struct gdb_machine *machine, const char *text, size_t length)
 {
     const struct server *server = ctx;
     const char *end = text + length;
@@ -59,7 +59,7 @@ static void say(void *ctx, const struct gdb_machine *machine, const char *text, 
             snprintf(line, sizeof(line), "%.*s", (int)(line_end - text), text);
         else
             snprintf(line, sizeof(line), "VM %u: %.*s", machine->vm, (int)(line_end - text), text);
-        note(server, line);
+        server_note(server, line);
         text = line_end + 1;
     }
 }
@@ -67,21 +67,21 @@ static void say(void *ctx, const struct gdb_machine *machine, const char *text, 
 /* --- connections --- */
 
 /* Somebody knocks. What keeps debuggers out is told once, not each time it does. */
-static enum gdb_entry accept_debugger(struct server *server, int *fd)
+static enum gdb_accept_result server_accept(struct server *server, int *fd)
 {
     char line[128];
-    int before = server->door.error;
-    enum gdb_entry entry = gdb_door_open(&server->door, fd);
+    int before = server->acceptor.error;
+    enum gdb_accept_result entry = gdb_acceptor_accept(&server->acceptor, fd);
 
-    if (entry == GDB_NOBODY && server->door.error != before) {
-        snprintf(line, sizeof(line), "cannot accept a debugger for now: %s", strerror(server->door.error));
-        note(server, line);
+    if (entry == GDB_ACCEPT_NONE && server->acceptor.error != before) {
+        snprintf(line, sizeof(line), "cannot accept a debugger for now: %s", strerror(server->acceptor.error));
+        server_note(server, line);
     }
     return entry;
 }
 
 /* Frame the refusal as the answer to a debugger's first packet, which is when it looks at texts. */
-static size_t make_refusal(char buffer[REFUSAL_MAX], const char **packet)
+static size_t refusal_make(char buffer[REFUSAL_MAX], const char **packet)
 {
     struct gdb_reply reply;
     size_t length;
@@ -95,7 +95,7 @@ static size_t make_refusal(char buffer[REFUSAL_MAX], const char **packet)
     return length + 1;
 }
 
-static void keep_refused(struct server *server, int fd)
+static void server_keep_refused(struct server *server, int fd)
 {
     int *place = &server->refused[server->refused_next++ % REFUSED_MAX];
 
@@ -105,7 +105,7 @@ static void keep_refused(struct server *server, int fd)
 }
 
 /* Someone connects while another debugger is there. */
-static int refuse(void *ctx)
+static int server_refuse(void *ctx)
 {
     struct server *server = ctx;
     char buffer[REFUSAL_MAX];
@@ -113,31 +113,31 @@ static int refuse(void *ctx)
     size_t length;
     int fd;
 
-    if (accept_debugger(server, &fd) != GDB_ENTERED)
-        return gdb_door_fd(&server->door);
-    length = make_refusal(buffer, &packet);
+    if (server_accept(server, &fd) != GDB_ACCEPTED)
+        return gdb_acceptor_fd(&server->acceptor);
+    length = refusal_make(buffer, &packet);
     /* an empty socket buffer takes this; who is gone already needs no answer */
     if (send(fd, packet, length, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
         shutdown(fd, SHUT_WR);
-    keep_refused(server, fd);
-    note(server, "refused a second debugger");
-    return gdb_door_fd(&server->door);
+    server_keep_refused(server, fd);
+    server_note(server, "refused a second debugger");
+    return gdb_acceptor_fd(&server->acceptor);
 }
 
 /* --- between sessions --- */
 
-static unsigned descriptors(const struct server *server, int fds[2])
+static unsigned server_descriptors(const struct server *server, int fds[2])
 {
     unsigned count = 0;
 
-    if (gdb_door_fd(&server->door) >= 0)
-        fds[count++] = gdb_door_fd(&server->door);
+    if (gdb_acceptor_fd(&server->acceptor) >= 0)
+        fds[count++] = gdb_acceptor_fd(&server->acceptor);
     if (server->options->stop_fd >= 0)
         fds[count++] = server->options->stop_fd;
     return count;
 }
 
-static bool is_readable(int fd)
+static bool fd_is_readable(int fd)
 {
     struct pollfd one = {fd, POLLIN, 0};
 
@@ -145,12 +145,12 @@ static bool is_readable(int fd)
 }
 
 /* Let machines run until one stops or a descriptor is readable; just wait for that when none runs. */
-static void pass_time(struct server *server)
+static void server_run_machines(struct server *server)
 {
     const struct mh_debug_target *target = server->machines.target;
     struct mh_stop stop = {.kind = MH_STOP_INTERRUPTED};
     int fds[2];
-    unsigned vm = 0, count = descriptors(server, fds);
+    unsigned vm = 0, count = server_descriptors(server, fds);
     struct pollfd polled[2];
 
     if (!gdb_machines_running(&server->machines, false)) {
@@ -161,10 +161,10 @@ static void pass_time(struct server *server)
     }
     switch (target->ops->wait(target->ctx, fds, count, &vm, &stop)) {
     case MH_WAIT_STOPPED:
-        gdb_machines_stopped(&server->machines, vm, &stop);
+        gdb_machines_on_stop(&server->machines, vm, &stop);
         break;
     case MH_WAIT_IDLE:
-        gdb_machines_idle(&server->machines);
+        gdb_machines_on_idle(&server->machines);
         break;
     case MH_WAIT_INPUT:
         break;
@@ -172,142 +172,142 @@ static void pass_time(struct server *server)
 }
 
 /* Wait for a debugger while machines that nobody attends run. */
-static enum arrival await_debugger(struct server *server, int *fd)
+static enum arrival server_await_debugger(struct server *server, int *fd)
 {
     for (;;) {
         if (!gdb_machines_first_alive(&server->machines, false))
             return ALL_ENDED;
-        if (is_readable(server->options->stop_fd))
+        if (fd_is_readable(server->options->stop_fd))
             return STOP_WANTED;
-        if (!is_readable(gdb_door_fd(&server->door))) {
-            pass_time(server);
+        if (!fd_is_readable(gdb_acceptor_fd(&server->acceptor))) {
+            server_run_machines(server);
             continue;
         }
-        switch (accept_debugger(server, fd)) {
-        case GDB_ENTERED:
+        switch (server_accept(server, fd)) {
+        case GDB_ACCEPTED:
             return DEBUGGER_CAME;
-        case GDB_BROKEN:
+        case GDB_ACCEPT_BROKEN:
             return NOBODY_CAN_COME;
-        case GDB_NOBODY:
+        case GDB_ACCEPT_NONE:
             break;
         }
     }
 }
 
-static bool is_stdio(const struct server *server)
+static bool server_is_stdio(const struct server *server)
 {
     return server->listener->endpoint.transport == MH_GDB_STDIO;
 }
 
-static void lost_one(struct server *server, struct gdb_machine *machine)
+static void server_lose_machine(struct server *server, struct gdb_machine *machine)
 {
     enum mh_gdb_lost policy = server->options->lost;
 
-    gdb_machines_leave(&server->machines, machine);
-    if (policy == MH_GDB_LOST_KILL || (policy == MH_GDB_LOST_STOP && is_stdio(server)))
+    gdb_machines_detach(&server->machines, machine);
+    if (policy == MH_GDB_LOST_KILL || (policy == MH_GDB_LOST_STOP && server_is_stdio(server)))
         gdb_machines_kill(&server->machines, machine, GDB_SIGNAL_KILL);
     else if (policy == MH_GDB_LOST_CONTINUE)
-        gdb_machines_release(&server->machines, machine);
+        gdb_machines_run_detached(&server->machines, machine);
 }
 
 /* Machines the debugger has not let go: those whose connection was lost, and ended ones. */
-static void clear_up(struct server *server)
+static void server_clean_up(struct server *server)
 {
     for (unsigned i = 0; i < server->machines.count; i++) {
         struct gdb_machine *machine = &server->machines.list[i];
 
-        if (machine->attended && machine->state != GDB_MACHINE_ENDED)
-            lost_one(server, machine);
-        machine->attended = false;
+        if (machine->attached && machine->state != GDB_MACHINE_ENDED)
+            server_lose_machine(server, machine);
+        machine->attached = false;
     }
 }
 
-static enum gdb_session_end hold_session(struct server *server, int in_fd, int out_fd)
+static enum gdb_session_end server_run_session(struct server *server, int in_fd, int out_fd)
 {
     const struct gdb_session_options options = {
         .in_fd = in_fd,
         .out_fd = out_fd,
         .stop_fd = server->options->stop_fd,
-        .knock_fd = gdb_door_fd(&server->door),
-        .knocked = refuse,
-        .knocked_ctx = server,
+        .pending_fd = gdb_acceptor_fd(&server->acceptor),
+        .on_pending = server_refuse,
+        .on_pending_ctx = server,
         .command = server->options->command,
         .command_ctx = server->options->command_ctx,
     };
     enum gdb_session_end end;
 
-    note(server, "a debugger has connected");
+    server_note(server, "a debugger has connected");
     end = gdb_session_run(&server->session, &server->machines, &options);
-    note(server, end == GDB_SESSION_LOST ? "the debugger's connection is closed" : "the debugger has left");
+    server_note(server, end == GDB_SESSION_LOST ? "the debugger's connection is closed" : "the debugger has left");
     return end;
 }
 
-static enum gdb_session_end serve_one(struct server *server, int fd)
+static enum gdb_session_end server_serve_connection(struct server *server, int fd)
 {
-    enum gdb_session_end end = hold_session(server, fd, fd);
+    enum gdb_session_end end = server_run_session(server, fd, fd);
 
     shutdown(fd, SHUT_WR);
     close(fd);
     return end;
 }
 
-static enum mh_status stop_wanted(struct mh_error *err)
+static enum mh_status server_fail_cancelled(struct mh_error *err)
 {
     return mh_fail(err, MH_ERR_INTERRUPTED, "interrupted while serving a debugger");
 }
 
 /* Stop whatever runs, attended or not: the caller wants to decide alone. */
-static void stop_all(struct server *server)
+static void server_stop_all(struct server *server)
 {
     for (unsigned i = 0; i < server->machines.count; i++)
-        server->machines.list[i].attended = server->machines.list[i].state != GDB_MACHINE_ENDED;
+        server->machines.list[i].attached = server->machines.list[i].state != GDB_MACHINE_ENDED;
     gdb_machines_halt(&server->machines);
 }
 
-static enum mh_status serve(struct server *server, struct mh_error *err)
+static enum mh_status server_run(struct server *server, struct mh_error *err)
 {
     enum gdb_session_end end;
     int fd = -1;
 
-    if (is_stdio(server)) {
-        end = hold_session(server, STDIN_FILENO, STDOUT_FILENO);
+    if (server_is_stdio(server)) {
+        end = server_run_session(server, STDIN_FILENO, STDOUT_FILENO);
         if (end == GDB_SESSION_STOPPED)
-            return stop_wanted(err);
+            return server_fail_cancelled(err);
         /* nobody else can come, so nothing is held for anybody */
         server->machines.hold = false;
-        clear_up(server);
+        server_clean_up(server);
     }
     for (;;) {
-        switch (await_debugger(server, &fd)) {
+        switch (server_await_debugger(server, &fd)) {
         case ALL_ENDED:
             return MH_OK;
         case STOP_WANTED:
-            return stop_wanted(err);
+            return server_fail_cancelled(err);
         case NOBODY_CAN_COME:
-            return mh_fail(err, MH_ERR_IO, "cannot accept debuggers: %s", strerror(server->door.error));
+            return mh_fail(err, MH_ERR_IO, "cannot accept debuggers: %s", strerror(server->acceptor.error));
         case DEBUGGER_CAME:
             break;
         }
-        if (serve_one(server, fd) == GDB_SESSION_STOPPED)
-            return stop_wanted(err);
-        clear_up(server);
+        if (server_serve_connection(server, fd) == GDB_SESSION_STOPPED)
+            return server_fail_cancelled(err);
+        server_clean_up(server);
     }
 }
 
 /* --- setting up --- */
 
-static void free_server(struct server *server)
+static void server_free(struct server *server)
 {
     for (unsigned i = 0; i < REFUSED_MAX; i++)
         if (server->refused[i] >= 0)
             close(server->refused[i]);
-    gdb_door_close(&server->door);
+    gdb_acceptor_close(&server->acceptor);
     gdb_machines_free(&server->machines);
     free(server->list);
     free(server);
 }
 
-static struct server *new_server(const struct mh_gdb_listener *listener, const struct mh_debug_target *target,
+static struct server *server_new(const struct mh_gdb_listener *listener, const struct mh_debug_target *target,
                                  const struct mh_gdb_options *options)
 {
     unsigned count = target->ops->vm_count(target->ctx);
@@ -316,7 +316,7 @@ static struct server *new_server(const struct mh_gdb_listener *listener, const s
     if (!server)
         return NULL;
     server->list = calloc(count, sizeof(*server->list));
-    if (!server->list || !gdb_door_init(&server->door, listener)) {
+    if (!server->list || !gdb_acceptor_init(&server->acceptor, listener)) {
         free(server->list);
         free(server);
         return NULL;
@@ -327,19 +327,19 @@ static struct server *new_server(const struct mh_gdb_listener *listener, const s
     for (unsigned i = 0; i < REFUSED_MAX; i++)
         server->refused[i] = -1;
     gdb_machines_init(&server->machines, target, server->list, count, options->hold_at_exit);
-    server->machines.say = say;
-    server->machines.say_ctx = server;
+    server->machines.print = server_print;
+    server->machines.print_ctx = server;
     return server;
 }
 
-static void start_machines(struct server *server)
+static void server_start_machines(struct server *server)
 {
     for (unsigned i = 0; i < server->machines.count; i++)
-        gdb_machines_release(&server->machines, &server->machines.list[i]);
+        gdb_machines_run_detached(&server->machines, &server->machines.list[i]);
 }
 
 /* A pipe whose other end is gone is an error here, not the end of the program. */
-static void block_sigpipe(sigset_t *before)
+static void sigpipe_block(sigset_t *before)
 {
     sigset_t set;
 
@@ -348,7 +348,7 @@ static void block_sigpipe(sigset_t *before)
     pthread_sigmask(SIG_BLOCK, &set, before);
 }
 
-static void unblock_sigpipe(const sigset_t *before)
+static void sigpipe_unblock(const sigset_t *before)
 {
     const struct timespec now = {0, 0};
     sigset_t set;
@@ -364,18 +364,18 @@ static void unblock_sigpipe(const sigset_t *before)
 enum mh_status mh_gdb_serve(const struct mh_gdb_listener *listener, const struct mh_debug_target *target,
                             const struct mh_gdb_options *options, struct mh_error *err)
 {
-    struct server *server = new_server(listener, target, options);
+    struct server *server = server_new(listener, target, options);
     enum mh_status status;
     sigset_t before;
 
     if (!server)
         return mh_fail(err, MH_ERR_HOST, "no memory or descriptor to serve a debugger with");
-    block_sigpipe(&before);
+    sigpipe_block(&before);
     if (options->start_running)
-        start_machines(server);
-    status = serve(server, err);
-    stop_all(server);
-    unblock_sigpipe(&before);
-    free_server(server);
+        server_start_machines(server);
+    status = server_run(server, err);
+    server_stop_all(server);
+    sigpipe_unblock(&before);
+    server_free(server);
     return status;
 }

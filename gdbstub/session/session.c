@@ -1,7 +1,7 @@
 #include "session/session.h"
 
-#include "packets/commands.h"
 #include "mh/gdbstub.h"
+#include "packets/commands.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -10,7 +10,7 @@
 /* --- events from the connection --- */
 
 /* Something other than an interrupt while machines run: stop them and tell, so that the packet can be answered. */
-static void stop_for_packet(struct gdb_session *session)
+static void session_stop_for_packet(struct gdb_session *session)
 {
     gdb_machines_interrupt(session->machines);
     while (session->resumed && !gdb_session_report(session)) {
@@ -20,10 +20,10 @@ static void stop_for_packet(struct gdb_session *session)
 
         switch (target->ops->wait(target->ctx, NULL, 0, &vm, &stop)) {
         case MH_WAIT_STOPPED:
-            gdb_machines_stopped(session->machines, vm, &stop);
+            gdb_machines_on_stop(session->machines, vm, &stop);
             break;
         case MH_WAIT_IDLE:
-            gdb_machines_idle(session->machines);
+            gdb_machines_on_idle(session->machines);
             break;
         case MH_WAIT_INPUT:
             break;
@@ -31,7 +31,7 @@ static void stop_for_packet(struct gdb_session *session)
     }
 }
 
-static void conclude(struct gdb_session *session, enum gdb_outcome outcome)
+static void session_finish_packet(struct gdb_session *session, enum gdb_outcome outcome)
 {
     switch (outcome) {
     case GDB_REPLY:
@@ -45,13 +45,13 @@ static void conclude(struct gdb_session *session, enum gdb_outcome outcome)
         break;
     case GDB_LEAVE:
         gdb_session_send(session);
-        if (session->end == GDB_SESSION_GOES_ON)
-            session->end = GDB_SESSION_LEFT;
+        if (session->end == GDB_SESSION_ACTIVE)
+            session->end = GDB_SESSION_DETACHED;
         break;
     }
 }
 
-static void tell_command(struct gdb_session *session, struct gdb_text packet)
+static void session_log_command(struct gdb_session *session, struct gdb_text packet)
 {
     char text[MH_GDB_COMMAND_MAX + 1];
     size_t length = 0;
@@ -64,18 +64,18 @@ static void tell_command(struct gdb_session *session, struct gdb_text packet)
     session->command(session->command_ctx, text);
 }
 
-static void on_packet(struct gdb_session *session, struct gdb_text packet)
+static void session_on_packet(struct gdb_session *session, struct gdb_text packet)
 {
-    tell_command(session, packet);
+    session_log_command(session, packet);
     if (session->resumed)
-        stop_for_packet(session);
+        session_stop_for_packet(session);
     session->ack_owed = !session->no_ack;
-    session->heard = true;
-    conclude(session, gdb_dispatch(session, packet));
+    session->stop_acked = true;
+    session_finish_packet(session, gdb_dispatch(session, packet));
 }
 
 /* Ask for the packet again if the debugger still listens for that; else it must not wait in vain. */
-static void on_bad_packet(struct gdb_session *session)
+static void session_on_bad_packet(struct gdb_session *session)
 {
     if (!session->no_ack) {
         gdb_session_send_bytes(session, "-", 1);
@@ -85,14 +85,14 @@ static void on_bad_packet(struct gdb_session *session)
     gdb_session_send(session);
 }
 
-static void on_long_packet(struct gdb_session *session)
+static void session_on_long_packet(struct gdb_session *session)
 {
     session->ack_owed = !session->no_ack;
     gdb_session_fail(session, GDB_ERROR_FORMAT, "packet longer than the PacketSize of %u bytes", GDB_PACKET_SIZE);
     gdb_session_send(session);
 }
 
-static void on_interrupt(struct gdb_session *session)
+static void session_on_interrupt(struct gdb_session *session)
 {
     if (session->command)
         session->command(session->command_ctx, "interrupt");
@@ -103,10 +103,10 @@ static void on_interrupt(struct gdb_session *session)
     if (session->resumed)
         gdb_machines_interrupt(session->machines);
     else
-        session->interrupt_due = session->stepping || session->heard;
+        session->interrupt_due = session->stepping || session->stop_acked;
 }
 
-static void on_nack(struct gdb_session *session)
+static void session_on_nack(struct gdb_session *session)
 {
     if (!session->no_ack && session->last_sent)
         gdb_session_send_bytes(session, session->last_sent, session->last_length);
@@ -114,7 +114,7 @@ static void on_nack(struct gdb_session *session)
 
 /* --- waiting --- */
 
-static bool receive(struct gdb_session *session)
+static bool session_receive(struct gdb_session *session)
 {
     size_t room, length;
     uint8_t *to = gdb_packet_room(&session->in, &room);
@@ -133,7 +133,7 @@ static bool receive(struct gdb_session *session)
 }
 
 /* Descriptors other than the connection: someone wants the end, or another debugger knocks. */
-static void look_around(struct gdb_session *session, const struct pollfd *fds, bool hung_up)
+static void session_check_other_fds(struct gdb_session *session, const struct pollfd *fds, bool hung_up)
 {
     for (unsigned i = 1; i < session->watched_count; i++) {
         if (!fds[i].revents)
@@ -141,7 +141,7 @@ static void look_around(struct gdb_session *session, const struct pollfd *fds, b
         if (fds[i].fd == session->io.stop_fd)
             session->end = GDB_SESSION_STOPPED;
         else if (!hung_up) /* who comes when this debugger has gone is not the second one */
-            session->watched[i] = session->knocked(session->knocked_ctx);
+            session->watched[i] = session->on_pending(session->on_pending_ctx);
     }
 }
 
@@ -151,7 +151,7 @@ static void look_around(struct gdb_session *session, const struct pollfd *fds, b
  * Look at the descriptors, waiting for the first when `timeout` is -1, and heed all but the connection.
  * Returns what poll() says of that; 0 when there is nothing to be taken from it.
  */
-static int look(struct gdb_session *session, int timeout)
+static int session_poll_fds(struct gdb_session *session, int timeout)
 {
     struct pollfd fds[GDB_WATCHED_MAX] = {{0}};
 
@@ -164,25 +164,25 @@ static int look(struct gdb_session *session, int timeout)
             session->end = GDB_SESSION_LOST;
         return 0;
     }
-    look_around(session, fds, fds[0].revents & HUNG_UP);
-    return session->end == GDB_SESSION_GOES_ON ? fds[0].revents : 0;
+    session_check_other_fds(session, fds, fds[0].revents & HUNG_UP);
+    return session->end == GDB_SESSION_ACTIVE ? fds[0].revents : 0;
 }
 
-static void watch(struct gdb_session *session, int timeout)
+static void session_poll_connection(struct gdb_session *session, int timeout)
 {
-    if (look(session, timeout))
-        receive(session);
+    if (session_poll_fds(session, timeout))
+        session_receive(session);
 }
 
-bool gdb_session_goes_on(struct gdb_session *session)
+bool gdb_session_poll(struct gdb_session *session)
 {
-    if (look(session, 0) & HUNG_UP)
+    if (session_poll_fds(session, 0) & HUNG_UP)
         session->end = GDB_SESSION_LOST;
-    return session->end == GDB_SESSION_GOES_ON;
+    return session->end == GDB_SESSION_ACTIVE;
 }
 
 /* Let machines run until one stops or the debugger, or someone else, wants something. */
-static void run_machines(struct gdb_session *session)
+static void session_run_machines(struct gdb_session *session)
 {
     const struct mh_debug_target *target = session->machines->target;
     struct mh_stop stop = {.kind = MH_STOP_INTERRUPTED};
@@ -190,25 +190,25 @@ static void run_machines(struct gdb_session *session)
 
     switch (target->ops->wait(target->ctx, session->watched, session->watched_count, &vm, &stop)) {
     case MH_WAIT_STOPPED:
-        gdb_machines_stopped(session->machines, vm, &stop);
+        gdb_machines_on_stop(session->machines, vm, &stop);
         break;
     case MH_WAIT_INPUT:
-        watch(session, 0);
+        session_poll_connection(session, 0);
         break;
     case MH_WAIT_IDLE:
-        gdb_machines_idle(session->machines);
+        gdb_machines_on_idle(session->machines);
         break;
     }
 }
 
-static void wait_for_something(struct gdb_session *session)
+static void session_wait(struct gdb_session *session)
 {
     if (session->resumed && gdb_session_report(session))
         return;
     if (gdb_machines_running(session->machines, false))
-        run_machines(session);
-    else if (!session->io.in_is_socket || !gdb_packet_is_partial(&session->in) || !receive(session))
-        watch(session, -1);
+        session_run_machines(session);
+    else if (!session->io.in_is_socket || !gdb_packet_is_partial(&session->in) || !session_receive(session))
+        session_poll_connection(session, -1);
 }
 
 /* --- the session --- */
@@ -216,108 +216,109 @@ static void wait_for_something(struct gdb_session *session)
 /* A debugger may send faster than it is served: it must not keep us from hearing that all this is to end. */
 #define UNWATCHED_MAX 16u
 
-static void handle_next(struct gdb_session *session)
+static void session_handle_event(struct gdb_session *session)
 {
     struct gdb_text packet;
 
     if (++session->unwatched > UNWATCHED_MAX)
-        look(session, 0);
-    if (session->end != GDB_SESSION_GOES_ON)
+        session_poll_fds(session, 0);
+    if (session->end != GDB_SESSION_ACTIVE)
         return;
     switch (gdb_packet_next(&session->in, &packet)) {
     case GDB_PACKET_NEED_MORE:
-        wait_for_something(session);
+        session_wait(session);
         break;
     case GDB_PACKET_ACK:
         break;
     case GDB_PACKET_NACK:
-        on_nack(session);
+        session_on_nack(session);
         break;
     case GDB_PACKET_INTERRUPT:
-        on_interrupt(session);
+        session_on_interrupt(session);
         break;
     case GDB_PACKET_WHOLE:
-        on_packet(session, packet);
+        session_on_packet(session, packet);
         break;
     case GDB_PACKET_BAD:
-        on_bad_packet(session);
+        session_on_bad_packet(session);
         break;
     case GDB_PACKET_TOO_LONG:
-        on_long_packet(session);
+        session_on_long_packet(session);
         break;
     }
 }
 
-static void watch_fd(struct gdb_session *session, int fd)
+static void session_watch(struct gdb_session *session, int fd)
 {
     if (fd >= 0)
         session->watched[session->watched_count++] = fd;
 }
 
 /* What commands of breakpoints print: for the debugger's console, while the protocol lets it listen. */
-static void say(void *ctx, const struct gdb_machine *machine, const char *text, size_t length)
+static void session_print(void *ctx, const struct gdb_machine *machine, const char *text, size_t length)
 {
     struct gdb_session *session = ctx;
 
-    if (session->resumed && machine->attended && session->end == GDB_SESSION_GOES_ON) {
+    if (session->resumed && machine->attached && session->end == GDB_SESSION_ACTIVE) {
         gdb_session_print(session, text, length);
         gdb_session_flush_console(session);
-    } else if (session->outer_say) {
-        session->outer_say(session->outer_say_ctx, machine, text, length);
+    } else if (session->outer_print) {
+        session->outer_print(session->outer_print_ctx, machine, text, length);
     }
 }
 
 /* The buffers are large and need no clearing: everything before them is reset. */
-static void start(struct gdb_session *session, struct gdb_machines *machines, const struct gdb_session_options *options)
+static void session_init(struct gdb_session *session, struct gdb_machines *machines,
+                         const struct gdb_session_options *options)
 {
     memset(session, 0, offsetof(struct gdb_session, console));
     session->machines = machines;
-    session->outer_say = machines->say;
-    session->outer_say_ctx = machines->say_ctx;
-    machines->say = say;
-    machines->say_ctx = session;
-    session->knocked = options->knocked;
-    session->knocked_ctx = options->knocked_ctx;
+    session->outer_print = machines->print;
+    session->outer_print_ctx = machines->print_ctx;
+    machines->print = session_print;
+    machines->print_ctx = session;
+    session->on_pending = options->on_pending;
+    session->on_pending_ctx = options->on_pending_ctx;
     session->command = options->command;
     session->command_ctx = options->command_ctx;
     gdb_transport_init(&session->io, options->in_fd, options->out_fd, options->stop_fd);
     gdb_packet_reader_init(&session->in, session->input, sizeof(session->input));
     gdb_reply_init(&session->out, session->output, sizeof(session->output));
-    watch_fd(session, options->in_fd);
-    watch_fd(session, options->stop_fd);
-    watch_fd(session, options->knock_fd);
+    session_watch(session, options->in_fd);
+    session_watch(session, options->stop_fd);
+    session_watch(session, options->pending_fd);
     memset(session->program_signal, true, sizeof(session->program_signal));
     for (unsigned i = 0; i < GDB_FILES_MAX; i++)
         session->files[i] = -1;
 }
 
 /* Whoever runs is stopped, for the debugger expects to find everything stopped. */
-static void attend_all(struct gdb_session *session)
+static void session_attach_all(struct gdb_session *session)
 {
     struct gdb_machines *machines = session->machines;
 
     for (unsigned i = 0; i < machines->count; i++)
         if (machines->list[i].state != GDB_MACHINE_ENDED)
-            gdb_machines_attend(&machines->list[i]);
+            gdb_machines_attach(&machines->list[i]);
     gdb_machines_halt(machines);
     for (unsigned i = 0; i < machines->count; i++)
-        if (machines->list[i].attended)
-            gdb_machines_clear(machines, &machines->list[i]);
-    session->general = gdb_machines_pending(machines, false);
-    if (!session->general)
-        session->general = gdb_machines_first_alive(machines, true);
-    if (!session->general)
-        session->general = &machines->list[0];
+        if (machines->list[i].attached)
+            gdb_machines_clear_persistent(machines, &machines->list[i]);
+    session->g_thread = gdb_machines_pending(machines, false);
+    if (!session->g_thread)
+        session->g_thread = gdb_machines_first_alive(machines, true);
+    if (!session->g_thread)
+        session->g_thread = &machines->list[0];
 }
 
 /* The end came from outside while the debugger waited: tell it that its program was terminated. */
-static void tell_termination(struct gdb_session *session)
+static void session_report_termination(struct gdb_session *session)
 {
-    session->end = GDB_SESSION_GOES_ON;
+    session->end = GDB_SESSION_ACTIVE;
     gdb_reply_clear(&session->out);
     gdb_reply_text(&session->out, "X0f");
     if (session->multiprocess)
-        gdb_reply_printf(&session->out, ";process:%x", session->general->vm);
+        gdb_reply_printf(&session->out, ";process:%x", session->g_thread->vm);
     /* one that takes nothing is not waited for: stop_fd is readable, and that ends the sending */
     gdb_session_send(session);
     session->end = GDB_SESSION_STOPPED;
@@ -326,15 +327,15 @@ static void tell_termination(struct gdb_session *session)
 enum gdb_session_end gdb_session_run(struct gdb_session *session, struct gdb_machines *machines,
                                      const struct gdb_session_options *options)
 {
-    start(session, machines, options);
-    attend_all(session);
-    while (session->end == GDB_SESSION_GOES_ON)
-        handle_next(session);
+    session_init(session, machines, options);
+    session_attach_all(session);
+    while (session->end == GDB_SESSION_ACTIVE)
+        session_handle_event(session);
     gdb_machines_halt(machines);
     if (session->end == GDB_SESSION_STOPPED && session->resumed)
-        tell_termination(session);
+        session_report_termination(session);
     gdb_files_close(session);
-    machines->say = session->outer_say;
-    machines->say_ctx = session->outer_say_ctx;
+    machines->print = session->outer_print;
+    machines->print_ctx = session->outer_print_ctx;
     return session->end;
 }

@@ -8,11 +8,11 @@
 #ifndef GDBSTUB_SESSION_H
 #define GDBSTUB_SESSION_H
 
+#include "net/transport.h"
 #include "protocol/hex.h"
-#include "session/machines.h"
 #include "protocol/packet.h"
 #include "protocol/reply.h"
-#include "net/transport.h"
+#include "session/machines.h"
 #include "target_desc/x86_desc.h"
 
 #include <stdbool.h>
@@ -46,10 +46,10 @@ enum gdb_outcome {
 };
 
 enum gdb_session_end {
-    GDB_SESSION_GOES_ON,
-    GDB_SESSION_LEFT,    /* the debugger detached, or killed everything */
-    GDB_SESSION_LOST,    /* the connection is gone */
-    GDB_SESSION_STOPPED, /* the stop descriptor was readable */
+    GDB_SESSION_ACTIVE,
+    GDB_SESSION_DETACHED, /* the debugger detached, or killed everything */
+    GDB_SESSION_LOST,     /* the connection is gone */
+    GDB_SESSION_STOPPED,  /* the stop descriptor was readable */
 };
 
 /* How far a debugger has been told of the tracepoints and variables there are. */
@@ -74,30 +74,30 @@ struct gdb_session {
     bool program_signal[GDB_SIGNAL_COUNT]; /* the program may get these */
 
     bool resumed;
-    bool stepping;                 /* the last stop was the end of a step: more may follow at once */
-    bool heard;                    /* the debugger has sent a packet since that stop: it knows of it */
-    bool interrupt_due;            /* an interrupt came that is for what is resumed next */
-    bool ack_owed;                 /* the '+' for the last packet has not been sent */
-    bool physical;                 /* memory packets name guest-physical addresses */
-    struct gdb_machine *general;   /* Hg: whose registers and memory; never NULL */
-    struct gdb_machine *to_resume; /* Hc: NULL for all */
-    bool looking;                  /* at a trace frame instead of the machine */
-    size_t frame;                  /* which */
+    bool stepping;                /* the last stop was the end of a step: more may follow at once */
+    bool stop_acked;              /* the debugger has sent a packet since that stop: it knows of it */
+    bool interrupt_due;           /* an interrupt came that is for what is resumed next */
+    bool ack_owed;                /* the '+' for the last packet has not been sent */
+    bool physical;                /* memory packets name guest-physical addresses */
+    struct gdb_machine *g_thread; /* Hg: whose registers and memory; never NULL */
+    struct gdb_machine *c_thread; /* Hc: NULL for all */
+    bool traceframe_selected;     /* at a trace frame instead of the machine */
+    size_t traceframe;            /* which */
     struct gdb_trace_upload upload;
     int files[GDB_FILES_MAX]; /* vFile: host descriptors, -1 free */
 
     /* descriptors to watch: the connection, then whatever the server wants to hear of */
     int watched[GDB_WATCHED_MAX];
     unsigned watched_count;
-    unsigned unwatched;        /* events since they were looked at */
-    int (*knocked)(void *ctx); /* called when another debugger connects; returns what to watch for the next one */
-    void *knocked_ctx;
+    unsigned unwatched;           /* events since they were looked at */
+    int (*on_pending)(void *ctx); /* called when another debugger connects; returns what to watch for the next one */
+    void *on_pending_ctx;
     void (*command)(void *ctx, const char *text); /* hears what the debugger asks for; may be NULL */
     void *command_ctx;
 
     /* who takes what machines print while this debugger cannot */
-    void (*outer_say)(void *ctx, const struct gdb_machine *machine, const char *text, size_t length);
-    void *outer_say_ctx;
+    void (*outer_print)(void *ctx, const struct gdb_machine *machine, const char *text, size_t length);
+    void *outer_print_ctx;
 
     struct gdb_packet_reader in;
     struct gdb_reply out;
@@ -115,10 +115,10 @@ struct gdb_session {
 
 struct gdb_session_options {
     int in_fd, out_fd;
-    int stop_fd;  /* -1: none */
-    int knock_fd; /* -1: none */
-    int (*knocked)(void *ctx);
-    void *knocked_ctx;
+    int stop_fd;    /* -1: none */
+    int pending_fd; /* -1: none */
+    int (*on_pending)(void *ctx);
+    void *on_pending_ctx;
     void (*command)(void *ctx, const char *text); /* as in mh/gdbstub.h */
     void *command_ctx;
 };
@@ -133,7 +133,7 @@ enum gdb_session_end gdb_session_run(struct gdb_session *session, struct gdb_mac
 /* --- for the commands --- */
 
 /* Why the machine packets mean cannot be looked at, to follow its name; NULL when it is stopped and attended. */
-const char *gdb_session_absence(const struct gdb_session *session);
+const char *gdb_session_why_unavailable(const struct gdb_session *session);
 
 /* The machine packets mean, if it is stopped and attended; else NULL, with the error reply made. */
 struct gdb_machine *gdb_session_machine(struct gdb_session *session);
@@ -155,7 +155,7 @@ enum gdb_outcome gdb_session_fail(struct gdb_session *session, enum gdb_error_co
  * Look up from a packet that takes long: false when the debugger has gone, or the session is to end. Nobody waits for a
  * reply then: return GDB_SILENT.
  */
-bool gdb_session_goes_on(struct gdb_session *session);
+bool gdb_session_poll(struct gdb_session *session);
 
 /* The reply to a packet that cannot be read. Returns GDB_REPLY. */
 enum gdb_outcome gdb_session_malformed(struct gdb_session *session);

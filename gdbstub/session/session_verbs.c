@@ -4,11 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
-const char *gdb_session_absence(const struct gdb_session *session)
+const char *gdb_session_why_unavailable(const struct gdb_session *session)
 {
-    const struct gdb_machine *machine = session->general;
+    const struct gdb_machine *machine = session->g_thread;
 
-    if (machine->attended && machine->state == GDB_MACHINE_STOPPED)
+    if (machine->attached && machine->state == GDB_MACHINE_STOPPED)
         return NULL;
     return machine->state == GDB_MACHINE_ENDED ? "has ended; run or monitor reset starts it again"
                                                : "is not being debugged";
@@ -16,9 +16,9 @@ const char *gdb_session_absence(const struct gdb_session *session)
 
 struct gdb_machine *gdb_session_machine(struct gdb_session *session)
 {
-    struct gdb_machine *machine = session->general;
+    struct gdb_machine *machine = session->g_thread;
 
-    const char *absence = gdb_session_absence(session);
+    const char *absence = gdb_session_why_unavailable(session);
 
     if (!absence)
         return machine;
@@ -28,7 +28,7 @@ struct gdb_machine *gdb_session_machine(struct gdb_session *session)
 
 const struct gdb_x86_layout *gdb_session_layout(struct gdb_session *session)
 {
-    return gdb_machines_layout(session->machines, session->general);
+    return gdb_machines_layout(session->machines, session->g_thread);
 }
 
 enum mh_space gdb_session_space(const struct gdb_session *session)
@@ -37,7 +37,7 @@ enum mh_space gdb_session_space(const struct gdb_session *session)
 }
 
 /* Errors are shown as they are, so nothing in them may look like a part of the frame or an escape. */
-static void put_error_text(struct gdb_reply *to, const char *text)
+static void reply_error_text(struct gdb_reply *to, const char *text)
 {
     for (; *text; text++)
         gdb_reply_char(to, *text < ' ' || *text > '~' || strchr("#$}*", *text) ? '?' : *text);
@@ -58,7 +58,7 @@ enum gdb_outcome gdb_session_fail(struct gdb_session *session, enum gdb_error_co
         text[0] = '\0';
     va_end(args);
     gdb_reply_text(&session->out, "E.");
-    put_error_text(&session->out, text);
+    reply_error_text(&session->out, text);
     return GDB_REPLY;
 }
 
@@ -76,7 +76,7 @@ enum gdb_outcome gdb_session_ok(struct gdb_session *session)
 
 void gdb_session_send_bytes(struct gdb_session *session, const char *from, size_t length)
 {
-    if (session->end == GDB_SESSION_GOES_ON && !gdb_transport_send(&session->io, from, length))
+    if (session->end == GDB_SESSION_ACTIVE && !gdb_transport_send(&session->io, from, length))
         session->end = GDB_SESSION_LOST;
 }
 
@@ -135,7 +135,7 @@ void gdb_session_print(void *ctx, const char *text, size_t length)
 /* --- thread ids --- */
 
 /* One number of a thread id: -1, 0 or the number of a machine. */
-static bool id_number(struct gdb_text *text, int64_t *number)
+static bool thread_id_number(struct gdb_text *text, int64_t *number)
 {
     uint32_t value;
 
@@ -155,9 +155,9 @@ bool gdb_session_thread_id(struct gdb_session *session, struct gdb_text *text, s
     bool has_process = gdb_text_eat(text, 'p');
 
     *id = (struct gdb_thread_id){.all = false};
-    if (has_process && !id_number(text, &process))
+    if (has_process && !thread_id_number(text, &process))
         return false;
-    if ((!has_process || gdb_text_eat(text, '.')) && !id_number(text, &thread))
+    if ((!has_process || gdb_text_eat(text, '.')) && !thread_id_number(text, &thread))
         return false;
     if (!has_process)
         process = thread;

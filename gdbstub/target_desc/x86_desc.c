@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-static bool has_feature(enum gdb_x86_feature feature, uint64_t xcr0)
+static bool layout_has_feature(enum gdb_x86_feature feature, uint64_t xcr0)
 {
     bool avx = xcr0 & MH_XCR0_AVX;
 
@@ -21,7 +21,7 @@ void gdb_x86_layout_init(struct gdb_x86_layout *layout, uint64_t xcr0)
 
     *layout = (struct gdb_x86_layout){.count = 0};
     for (size_t i = 0; i < count && layout->count < GDB_X86_REG_MAX; i++) {
-        if (!has_feature((enum gdb_x86_feature)table[i].feature, xcr0))
+        if (!layout_has_feature((enum gdb_x86_feature)table[i].feature, xcr0))
             continue;
         layout->reg[layout->count++] = &table[i];
         layout->bytes += table[i].size;

@@ -95,31 +95,31 @@ static const struct {
     [GDB_X86_LINUX] = {"org.gnu.gdb.i386.linux", NULL, {NULL, NULL}},
 };
 
-static void add_field(const struct field *field, struct gdb_reply *to)
+static void xml_add_field(const struct field *field, struct gdb_reply *to)
 {
     gdb_reply_printf(to, "<field name=\"%s\" start=\"%u\" end=\"%u\"", field->name, field->first, field->last);
     gdb_reply_text(to, field->first == field->last ? "/>\n" : " type=\"uint32\"/>\n");
 }
 
-static void add_flags(const struct flags *flags, struct gdb_reply *to)
+static void xml_add_flags(const struct flags *flags, struct gdb_reply *to)
 {
     for (; flags && flags->id; flags++) {
         gdb_reply_printf(to, "<flags id=\"%s\" size=\"%u\">\n", flags->id, flags->size);
         for (const struct field *field = flags->fields; field->name; field++)
-            add_field(field, to);
+            xml_add_field(field, to);
         gdb_reply_text(to, "</flags>\n");
     }
 }
 
-static void open_feature(unsigned feature, struct gdb_reply *to)
+static void xml_open_feature(unsigned feature, struct gdb_reply *to)
 {
     gdb_reply_printf(to, "<feature name=\"%s\">\n", features[feature].name);
     for (unsigned i = 0; i < 2 && features[feature].types[i]; i++)
         gdb_reply_text(to, features[feature].types[i]);
-    add_flags(features[feature].flags, to);
+    xml_add_flags(features[feature].flags, to);
 }
 
-static void add_reg(const struct gdb_x86_reg *reg, unsigned number, struct gdb_reply *to)
+static void xml_add_reg(const struct gdb_x86_reg *reg, unsigned number, struct gdb_reply *to)
 {
     gdb_reply_printf(to, "<reg name=\"%s\" bitsize=\"%u\" type=\"%s\" regnum=\"%u\"", reg->name, reg->size * BITS,
                      reg->type, number);
@@ -143,9 +143,9 @@ void gdb_x86_describe(const struct gdb_x86_layout *layout, struct gdb_reply *to)
         if (reg->feature != feature) {
             gdb_reply_text(to, feature == GDB_X86_FEATURE_COUNT ? "" : "</feature>\n");
             feature = reg->feature;
-            open_feature(feature, to);
+            xml_open_feature(feature, to);
         }
-        add_reg(reg, i, to);
+        xml_add_reg(reg, i, to);
     }
     gdb_reply_text(to, "</feature></target>\n");
 }

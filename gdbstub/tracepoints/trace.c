@@ -11,7 +11,7 @@ bool gdb_trace_possible(const struct gdb_machines *machines)
     return machines->count == 1;
 }
 
-static uint64_t now(void)
+static uint64_t trace_now(void)
 {
     struct timespec time = {0, 0};
 
@@ -23,7 +23,7 @@ static uint64_t now(void)
 
 bool gdb_trace_needs(const struct gdb_machines *machines, uint64_t address)
 {
-    const struct gdb_tracepoints *points = &machines->trace.points;
+    const struct gdb_tracepoints *points = &machines->trace.tracepoints;
 
     for (size_t i = 0; i < points->count && machines->trace.running; i++)
         if (points->list[i].placed && points->list[i].address == address)
@@ -41,7 +41,7 @@ enum mh_status gdb_trace_place(struct gdb_machines *machines, struct gdb_tracepo
     return status;
 }
 
-void gdb_trace_lift(struct gdb_machines *machines, struct gdb_tracepoint *point)
+void gdb_trace_unplace(struct gdb_machines *machines, struct gdb_tracepoint *point)
 {
     const struct mh_debug_target *target = machines->target;
     struct gdb_machine *machine = &machines->list[0];
@@ -50,7 +50,7 @@ void gdb_trace_lift(struct gdb_machines *machines, struct gdb_tracepoint *point)
     point->placed = false;
     point->steps_left = 0;
     if (!placed || gdb_trace_needs(machines, point->address) ||
-        gdb_points_find(&machine->points, MH_BREAK_SOFTWARE, point->address))
+        gdb_breakpoint_table_find(&machine->breakpoints, MH_BREAK_SOFTWARE, point->address))
         return;
     target->ops->clear_breakpoint(target->ctx, machine->vm, MH_BREAK_SOFTWARE, point->address, 1, NULL);
 }
@@ -63,16 +63,16 @@ void gdb_trace_stop(struct gdb_machines *machines, enum gdb_trace_end end)
 
     if (!trace->running)
         return;
-    for (size_t i = 0; i < trace->points.count; i++)
-        gdb_trace_lift(machines, &trace->points.list[i]);
+    for (size_t i = 0; i < trace->tracepoints.count; i++)
+        gdb_trace_unplace(machines, &trace->tracepoints.list[i]);
     trace->running = false;
     trace->end = end;
-    trace->ended = now();
+    trace->ended = trace_now();
 }
 
 void gdb_trace_free(struct gdb_trace *trace)
 {
-    gdb_tracepoints_free(&trace->points);
+    gdb_tracepoints_free(&trace->tracepoints);
     gdb_traceframes_free(&trace->frames);
     free(trace->variables);
     trace->variables = NULL;
@@ -87,17 +87,17 @@ void gdb_trace_reset(struct gdb_machines *machines)
 }
 
 /* Everything as at the beginning of an experiment. */
-static void rewind_all(struct gdb_trace *trace)
+static void trace_rewind(struct gdb_trace *trace)
 {
-    for (size_t i = 0; i < trace->points.count; i++) {
-        struct gdb_tracepoint *point = &trace->points.list[i];
+    for (size_t i = 0; i < trace->tracepoints.count; i++) {
+        struct gdb_tracepoint *point = &trace->tracepoints.list[i];
 
         point->hits = point->usage = point->steps_left = 0;
         point->placed = false;
     }
     for (size_t i = 0; i < trace->variable_count; i++)
         trace->variables[i].value = trace->variables[i].initial;
-    trace->started = now();
+    trace->started = trace_now();
     trace->ended = 0;
 }
 
@@ -110,10 +110,10 @@ enum mh_status gdb_trace_start(struct gdb_machines *machines, struct mh_error *e
         return mh_fail(err, MH_ERR_USAGE, "tracing is running already");
     if (!gdb_traceframes_reset(&trace->frames, size, gdb_machines_layout(machines, &machines->list[0])->bytes))
         return mh_fail(err, MH_ERR_HOST, "no memory for a trace buffer of %zu bytes", size);
-    rewind_all(trace);
+    trace_rewind(trace);
     trace->running = true;
-    for (size_t i = 0; i < trace->points.count; i++) {
-        struct gdb_tracepoint *point = &trace->points.list[i];
+    for (size_t i = 0; i < trace->tracepoints.count; i++) {
+        struct gdb_tracepoint *point = &trace->tracepoints.list[i];
         enum mh_status status = point->enabled ? gdb_trace_place(machines, point, err) : MH_OK;
 
         if (status != MH_OK) {
@@ -124,7 +124,7 @@ enum mh_status gdb_trace_start(struct gdb_machines *machines, struct mh_error *e
     return MH_OK;
 }
 
-void gdb_trace_left(struct gdb_machines *machines)
+void gdb_trace_on_detach(struct gdb_machines *machines)
 {
     struct gdb_trace *trace = &machines->trace;
 
@@ -134,14 +134,14 @@ void gdb_trace_left(struct gdb_machines *machines)
         gdb_trace_stop(machines, GDB_TRACE_DISCONNECTED);
         return;
     }
-    for (size_t i = 0; i < trace->points.count; i++)
-        if (trace->points.list[i].placed)
-            gdb_trace_place(machines, &trace->points.list[i], NULL);
+    for (size_t i = 0; i < trace->tracepoints.count; i++)
+        if (trace->tracepoints.list[i].placed)
+            gdb_trace_place(machines, &trace->tracepoints.list[i], NULL);
 }
 
 bool gdb_trace_is_stepping(const struct gdb_machines *machines)
 {
-    const struct gdb_tracepoints *points = &machines->trace.points;
+    const struct gdb_tracepoints *points = &machines->trace.tracepoints;
 
     for (size_t i = 0; i < points->count && machines->trace.running; i++)
         if (points->list[i].steps_left > 0)
@@ -151,8 +151,8 @@ bool gdb_trace_is_stepping(const struct gdb_machines *machines)
 
 void gdb_trace_forget_steps(struct gdb_machines *machines)
 {
-    for (size_t i = 0; i < machines->trace.points.count; i++)
-        machines->trace.points.list[i].steps_left = 0;
+    for (size_t i = 0; i < machines->trace.tracepoints.count; i++)
+        machines->trace.tracepoints.list[i].steps_left = 0;
 }
 
 /* --- trace state variables --- */

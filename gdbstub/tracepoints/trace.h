@@ -25,7 +25,7 @@
 
 struct gdb_machine;
 struct gdb_machines;
-struct gdb_view;
+struct agent_context;
 
 /* Why nothing is traced any more, or has never been. */
 enum gdb_trace_end {
@@ -89,13 +89,13 @@ void gdb_trace_stop(struct gdb_machines *machines, enum gdb_trace_end end);
 
 /* Have the target's breakpoint for a tracepoint, or not. Errors are ops->set_breakpoint()'s. */
 enum mh_status gdb_trace_place(struct gdb_machines *machines, struct gdb_tracepoint *point, struct mh_error *err);
-void gdb_trace_lift(struct gdb_machines *machines, struct gdb_tracepoint *point);
+void gdb_trace_unplace(struct gdb_machines *machines, struct gdb_tracepoint *point);
 
 /* True when a tracepoint needs the target's breakpoint at `address`. */
 bool gdb_trace_needs(const struct gdb_machines *machines, uint64_t address);
 
 /* The debugger leaves, and all breakpoints of the target are gone: stop, or set those of tracepoints again. */
-void gdb_trace_left(struct gdb_machines *machines);
+void gdb_trace_on_detach(struct gdb_machines *machines);
 
 /* True when what comes next is to be recorded step by step. */
 bool gdb_trace_is_stepping(const struct gdb_machines *machines);
@@ -104,10 +104,10 @@ bool gdb_trace_is_stepping(const struct gdb_machines *machines);
 void gdb_trace_forget_steps(struct gdb_machines *machines);
 
 /*
- * The machine has come to where it stands by executing; view->regs has the general registers. What tracepoints want of
- * it is recorded. Returns true when one is there.
+ * The machine has come to where it stands by executing; context->regs has the general registers. What tracepoints want
+ * of it is recorded. Returns true when one is there.
  */
-bool gdb_trace_arrive(struct gdb_view *view);
+bool gdb_trace_on_arrival(struct agent_context *context);
 
 /* --- trace state variables --- */
 
@@ -117,7 +117,7 @@ struct gdb_trace_variable *gdb_trace_variable(const struct gdb_trace *trace, uin
 /* The same, made if need be; NULL when there are too many, or there is no memory. */
 struct gdb_trace_variable *gdb_trace_new_variable(struct gdb_trace *trace, uint32_t number);
 
-/* As in struct agent_world. */
+/* As in struct agent_ops. */
 bool gdb_trace_get_variable(const struct gdb_trace *trace, unsigned number, uint64_t *value);
 bool gdb_trace_set_variable(struct gdb_trace *trace, unsigned number, uint64_t value);
 

@@ -34,7 +34,7 @@ void gdb_traceframes_free(struct gdb_traceframes *frames)
 
 /* --- the ring: places are counted from the start of the oldest frame --- */
 
-static void put(struct gdb_traceframes *frames, size_t at, const void *from, size_t length)
+static void frames_put(struct gdb_traceframes *frames, size_t at, const void *from, size_t length)
 {
     size_t start = (frames->first + at) % frames->size, to_end = frames->size - start;
     size_t part = length < to_end ? length : to_end;
@@ -58,7 +58,7 @@ void gdb_traceframes_copy(const struct gdb_traceframes *frames, size_t at, void 
 
 /* --- making --- */
 
-static void drop_oldest(struct gdb_traceframes *frames)
+static void frames_drop_oldest(struct gdb_traceframes *frames)
 {
     struct head head;
     size_t length;
@@ -75,9 +75,9 @@ bool gdb_traceframes_add(struct gdb_traceframes *frames, const void *from, size_
     while (frames->size - frames->used < length) {
         if (!frames->circular || frames->count == 0)
             return false;
-        drop_oldest(frames);
+        frames_drop_oldest(frames);
     }
-    put(frames, frames->used, from, length);
+    frames_put(frames, frames->used, from, length);
     frames->used += length;
     frames->open += length;
     return true;
@@ -121,7 +121,7 @@ size_t gdb_traceframes_commit(struct gdb_traceframes *frames)
 
     gdb_traceframes_copy(frames, at, &head, sizeof(head));
     head.length = (uint32_t)(length - sizeof(head));
-    put(frames, at, &head, sizeof(head));
+    frames_put(frames, at, &head, sizeof(head));
     frames->open = 0;
     frames->count++;
     frames->created++;
@@ -136,7 +136,7 @@ void gdb_traceframes_drop(struct gdb_traceframes *frames)
 
 /* --- looking --- */
 
-static void read_frame(const struct gdb_traceframes *frames, size_t at, struct gdb_traceframe *frame)
+static void frame_read(const struct gdb_traceframes *frames, size_t at, struct gdb_traceframe *frame)
 {
     struct head head;
 
@@ -151,7 +151,7 @@ bool gdb_traceframes_next(const struct gdb_traceframes *frames, struct gdb_trace
 {
     if (frame->index + 1 >= frames->count)
         return false;
-    read_frame(frames, frame->at + frame->length, frame);
+    frame_read(frames, frame->at + frame->length, frame);
     frame->index++;
     return true;
 }
@@ -160,7 +160,7 @@ bool gdb_traceframes_get(const struct gdb_traceframes *frames, size_t index, str
 {
     if (index >= frames->count)
         return false;
-    read_frame(frames, 0, frame);
+    frame_read(frames, 0, frame);
     frame->index = 0;
     while (frame->index < index)
         gdb_traceframes_next(frames, frame);
@@ -196,7 +196,7 @@ bool gdb_traceframes_block(const struct gdb_traceframes *frames, const struct gd
 }
 
 /* The bytes from `address` on that the block has. */
-static size_t read_block(const struct gdb_traceframes *frames, const struct gdb_traceblock *block, uint64_t address,
+static size_t block_read(const struct gdb_traceframes *frames, const struct gdb_traceblock *block, uint64_t address,
                          uint8_t *to, size_t length)
 {
     uint64_t skip = address - block->address;
@@ -224,7 +224,7 @@ size_t gdb_traceframes_read_memory(const struct gdb_traceframes *frames, const s
 
         before = done;
         while (done < length && gdb_traceframes_block(frames, frame, &cursor, &block))
-            done += read_block(frames, &block, address + done, (uint8_t *)to + done, length - done);
+            done += block_read(frames, &block, address + done, (uint8_t *)to + done, length - done);
     } while (done > before && done < length && ++passes < PASSES_MAX);
     return done;
 }
@@ -260,7 +260,7 @@ bool gdb_traceframes_variable(const struct gdb_traceframes *frames, const struct
 /* --- as a file --- */
 
 /* Copy the part of a frame in the file from `offset` on; returns its length. */
-static size_t copy_frame(const struct gdb_traceframes *frames, const struct gdb_traceframe *frame, size_t offset,
+static size_t frame_copy(const struct gdb_traceframes *frames, const struct gdb_traceframe *frame, size_t offset,
                          uint8_t *to, size_t length)
 {
     uint16_t tracepoint = (uint16_t)frame->tracepoint;
@@ -295,7 +295,7 @@ size_t gdb_traceframes_file(const struct gdb_traceframes *frames, uint64_t offse
             offset -= size;
             continue;
         }
-        part = copy_frame(frames, &frame, (size_t)offset, to + done, length - done);
+        part = frame_copy(frames, &frame, (size_t)offset, to + done, length - done);
         done += part;
         offset = 0;
     } while (done < length && gdb_traceframes_next(frames, &frame));

@@ -31,7 +31,7 @@ static int input_of(const uint8_t *data, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct gdb_session_options options = {.stop_fd = -1, .knock_fd = -1};
+    struct gdb_session_options options = {.stop_fd = -1, .pending_fd = -1};
     unsigned choice = size ? *data : 0;
     struct fuzzed *fuzzed = malloc(sizeof(*fuzzed));
 

@@ -141,7 +141,7 @@ static void rewind_with(int fd, const char *bytes, size_t length)
 void fake_debugger_run(struct fake_debugger *debugger)
 {
     int in = memfd_create("in", MFD_CLOEXEC), out = memfd_create("out", MFD_CLOEXEC);
-    const struct gdb_session_options options = {.in_fd = in, .out_fd = out, .stop_fd = -1, .knock_fd = -1};
+    const struct gdb_session_options options = {.in_fd = in, .out_fd = out, .stop_fd = -1, .pending_fd = -1};
     ssize_t got;
 
     rewind_with(in, debugger->input, debugger->input_length);

@@ -16,15 +16,15 @@ struct world {
     char log[0x4000];
 };
 
-static void note(struct world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void note(struct world *ops, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-static void note(struct world *world, const char *format, ...)
+static void note(struct world *ops, const char *format, ...)
 {
-    size_t length = strlen(world->log);
+    size_t length = strlen(ops->log);
     va_list args;
 
     va_start(args, format);
-    vsnprintf(world->log + length, sizeof(world->log) - length, format, args);
+    vsnprintf(ops->log + length, sizeof(ops->log) - length, format, args);
     va_end(args);
 }
 
@@ -37,27 +37,27 @@ static bool read_register(void *ctx, unsigned number, uint64_t *value)
 
 static bool read_memory(void *ctx, uint64_t address, void *to, size_t length)
 {
-    const struct world *world = ctx;
+    const struct world *ops = ctx;
 
     if (address < MEMORY_START || address - MEMORY_START > MEMORY_SIZE - length)
         return false;
-    memcpy(to, world->memory + (address - MEMORY_START), length);
+    memcpy(to, ops->memory + (address - MEMORY_START), length);
     return true;
 }
 
 static bool get_variable(void *ctx, unsigned number, uint64_t *value)
 {
-    const struct world *world = ctx;
+    const struct world *ops = ctx;
 
-    *value = world->variable;
+    *value = ops->variable;
     return number == 7;
 }
 
 static bool set_variable(void *ctx, unsigned number, uint64_t value)
 {
-    struct world *world = ctx;
+    struct world *ops = ctx;
 
-    world->variable = value;
+    ops->variable = value;
     return number == 7;
 }
 
@@ -80,15 +80,15 @@ static void print(void *ctx, const char *text, size_t length)
 
 static int set_up(void **state)
 {
-    struct world *world = calloc(1, sizeof(*world));
+    struct world *ops = calloc(1, sizeof(*ops));
 
-    *state = world;
-    if (!world)
+    *state = ops;
+    if (!ops)
         return -1;
     for (unsigned i = 0; i < MEMORY_SIZE; i++)
-        world->memory[i] = (uint8_t)(0x80 + i);
-    memcpy(world->memory + 0x20, "text", 5);
-    world->variable = 70;
+        ops->memory[i] = (uint8_t)(0x80 + i);
+    memcpy(ops->memory + 0x20, "text", 5);
+    ops->variable = 70;
     return 0;
 }
 
@@ -98,10 +98,10 @@ static int tear_down(void **state)
     return 0;
 }
 
-static struct agent_world whole(struct world *world)
+static struct agent_ops whole(struct world *ops)
 {
-    return (struct agent_world){world,        read_register, read_memory,    get_variable,
-                                set_variable, trace_memory,  trace_variable, print};
+    return (struct agent_ops){ops,          read_register, read_memory,    get_variable,
+                              set_variable, trace_memory,  trace_variable, print};
 }
 
 /* Reads pairs of hexadecimal digits; blanks between them are for people. */
@@ -118,32 +118,32 @@ static size_t bytes_of(const char *text, uint8_t *bytes)
     return count;
 }
 
-static enum mh_status evaluate(struct world *world, const char *text, uint64_t *value, struct mh_error *err)
+static enum mh_status evaluate(struct world *ops, const char *text, uint64_t *value, struct mh_error *err)
 {
-    const struct agent_world all = whole(world);
+    const struct agent_ops all = whole(ops);
     uint8_t code[512];
     const struct agent_expression expression = {code, bytes_of(text, code)};
 
     return agent_evaluate(&expression, &all, value, err);
 }
 
-static void value_is(struct world *world, const char *text, uint64_t expected)
+static void value_is(struct world *ops, const char *text, uint64_t expected)
 {
     struct mh_error err = {.text = ""};
     uint64_t value = 0;
 
-    if (evaluate(world, text, &value, &err) != MH_OK)
+    if (evaluate(ops, text, &value, &err) != MH_OK)
         fail_msg("%s: %s", text, err.text);
     if (value != expected)
         fail_msg("%s: %llx, not %llx", text, (unsigned long long)value, (unsigned long long)expected);
 }
 
-static void error_is(struct world *world, const char *text, enum mh_status status, const char *message)
+static void error_is(struct world *ops, const char *text, enum mh_status status, const char *message)
 {
     struct mh_error err = {.text = ""};
     uint64_t value = 123;
 
-    if (evaluate(world, text, &value, &err) != status || strcmp(err.text, message) != 0)
+    if (evaluate(ops, text, &value, &err) != status || strcmp(err.text, message) != 0)
         fail_msg("%s: \"%s\", not \"%s\"", text, err.text, message);
     assert_int_equal(value, 123);
 }
@@ -153,17 +153,17 @@ struct example {
     uint64_t value;
 };
 
-static void all_are(struct world *world, const struct example *examples, size_t count)
+static void all_are(struct world *ops, const struct example *examples, size_t count)
 {
     char text[256];
 
     for (size_t i = 0; i < count; i++) {
         snprintf(text, sizeof(text), "%s 27", examples[i].code);
-        value_is(world, text, examples[i].value);
+        value_is(ops, text, examples[i].value);
     }
 }
 
-#define ALL_ARE(world, examples) all_are(world, examples, sizeof(examples) / sizeof((examples)[0]))
+#define ALL_ARE(ops, examples) all_are(ops, examples, sizeof(examples) / sizeof((examples)[0]))
 
 #define MINUS_1 "22 ff 16 08 "
 #define LOWEST "25 8000000000000000 "
@@ -294,34 +294,34 @@ static void memory_and_registers(void **state)
 
 static void variables(void **state)
 {
-    struct world *world = *state;
+    struct world *ops = *state;
 
-    value_is(world, "2c 0007 27", 70);
-    value_is(world, "22 05 2d 0007 22 01 02 27", 6);
-    assert_int_equal(world->variable, 5);
-    error_is(world, "2c 0008 27", MH_ERR_RANGE, "there is no trace state variable 8");
-    error_is(world, "22 01 2d 0008 27", MH_ERR_RANGE, "cannot set trace state variable 8");
+    value_is(ops, "2c 0007 27", 70);
+    value_is(ops, "22 05 2d 0007 22 01 02 27", 6);
+    assert_int_equal(ops->variable, 5);
+    error_is(ops, "2c 0008 27", MH_ERR_RANGE, "there is no trace state variable 8");
+    error_is(ops, "22 01 2d 0008 27", MH_ERR_RANGE, "cannot set trace state variable 8");
 }
 
 static void tracing(void **state)
 {
-    struct world *world = *state;
+    struct world *ops = *state;
 
-    value_is(world, "22 01 23 1000 24 00012345 0c 27", 1);
-    value_is(world, "23 1000 0d ff 27", 0x1000);
-    value_is(world, "23 1000 30 1234 27", 0x1000);
-    value_is(world, "22 01 23 1000 22 40 2f 27", 1);
-    value_is(world, "2e 0007 27", 70);
-    assert_string_equal(world->log, "memory 1000 12345;memory 1000 ff;memory 1000 1234;string 1000 40;variable 7;");
-    error_is(world, "22 00 0d 05 27", MH_ERR_RANGE, "cannot record 5 bytes at 0x0");
-    error_is(world, "22 00 22 05 0c 27", MH_ERR_RANGE, "cannot record 5 bytes at 0x0");
-    error_is(world, "2e 0001 27", MH_ERR_RANGE, "cannot record trace state variable 1");
+    value_is(ops, "22 01 23 1000 24 00012345 0c 27", 1);
+    value_is(ops, "23 1000 0d ff 27", 0x1000);
+    value_is(ops, "23 1000 30 1234 27", 0x1000);
+    value_is(ops, "22 01 23 1000 22 40 2f 27", 1);
+    value_is(ops, "2e 0007 27", 70);
+    assert_string_equal(ops->log, "memory 1000 12345;memory 1000 ff;memory 1000 1234;string 1000 40;variable 7;");
+    error_is(ops, "22 00 0d 05 27", MH_ERR_RANGE, "cannot record 5 bytes at 0x0");
+    error_is(ops, "22 00 22 05 0c 27", MH_ERR_RANGE, "cannot record 5 bytes at 0x0");
+    error_is(ops, "2e 0001 27", MH_ERR_RANGE, "cannot record trace state variable 1");
 }
 
 static void what_the_caller_has_not_is_an_error(void **state)
 {
-    struct world *world = *state;
-    const struct agent_world bare = {.ctx = world, .read_register = read_register, .read_memory = read_memory};
+    struct world *ops = *state;
+    const struct agent_ops bare = {.ctx = ops, .read_register = read_register, .read_memory = read_memory};
     static const char *const codes[] = {"2c 0007 27",     "22 01 2d 0007 27", "2e 0007 27",    "22 01 28 0c 27",
                                         "22 01 0d 01 27", "22 01 30 0001 27", "22 01 28 2f 27"};
 
@@ -331,7 +331,7 @@ static void what_the_caller_has_not_is_an_error(void **state)
 
         assert_int_equal(agent_evaluate(&expression, &bare, NULL, NULL), MH_ERR_RANGE);
     }
-    assert_string_equal(world->log, "");
+    assert_string_equal(ops->log, "");
 }
 
 static void floating_point_is_an_error(void **state)
@@ -366,7 +366,7 @@ static void every_prefix_is_an_error(void **state)
     };
 
     for (size_t i = 0; i < COUNT(whole_ones); i++) {
-        const struct agent_world all = whole(*state);
+        const struct agent_ops all = whole(*state);
         uint8_t code[64];
         struct agent_expression expression = {code, bytes_of(whole_ones[i], code)};
         uint64_t value;
@@ -386,7 +386,7 @@ static void too_little_on_the_stack_is_an_error(void **state)
         [0x14] = 2, [0x15] = 2, [0x16] = 1, [0x17] = 1, [0x18] = 1, [0x19] = 1, [0x1a] = 1, [0x20] = 1, [0x28] = 1,
         [0x29] = 1, [0x2a] = 1, [0x2b] = 2, [0x2d] = 1, [0x2f] = 2, [0x30] = 1, [0x32] = 1, [0x33] = 3,
     };
-    const struct agent_world all = whole(*state);
+    const struct agent_ops all = whole(*state);
 
     for (uint8_t op = 0; op < sizeof(needs); op++) {
         for (unsigned there = 0; there < needs[op]; there++) {
@@ -418,7 +418,7 @@ static void a_value_must_be_there_if_wanted(void **state)
 
 static void the_stack_is_bounded(void **state)
 {
-    const struct agent_world all = whole(*state);
+    const struct agent_ops all = whole(*state);
     uint8_t code[AGENT_STACK_MAX + 3] = {0x22, 1};
     const struct agent_expression expression = {code, sizeof(code)};
     struct mh_error err;
@@ -434,22 +434,22 @@ static void the_stack_is_bounded(void **state)
 
 /* --- printf --- */
 
-static void text_is(struct world *world, const char *format, unsigned count, const uint64_t *arguments,
+static void text_is(struct world *ops, const char *format, unsigned count, const uint64_t *arguments,
                     const char *expected)
 {
-    const struct agent_world all = whole(world);
+    const struct agent_ops all = whole(ops);
     struct mh_error err = {.text = ""};
 
-    world->log[0] = '\0';
+    ops->log[0] = '\0';
     if (agent_print(&all, format, strlen(format), arguments, count, &err) != MH_OK)
         fail_msg("%s: %s", format, err.text);
-    if (strcmp(world->log, expected) != 0)
-        fail_msg("%s: \"%s\", not \"%s\"", format, world->log, expected);
+    if (strcmp(ops->log, expected) != 0)
+        fail_msg("%s: \"%s\", not \"%s\"", format, ops->log, expected);
 }
 
-static void prints(struct world *world, const char *format, uint64_t argument, const char *expected)
+static void prints(struct world *ops, const char *format, uint64_t argument, const char *expected)
 {
-    text_is(world, format, 1, &argument, expected);
+    text_is(ops, format, 1, &argument, expected);
 }
 
 static void numbers_are_printed(void **state)
@@ -483,32 +483,31 @@ static void numbers_are_printed(void **state)
 
 static void several_arguments_come_in_order(void **state)
 {
-    struct world *world = *state;
+    struct world *ops = *state;
     const uint64_t arguments[] = {1, 2, 0x1020};
 
-    text_is(world, "%d-%d-%s", 3, arguments, "1-2-text");
-    world->log[0] = '\0';
+    text_is(ops, "%d-%d-%s", 3, arguments, "1-2-text");
+    ops->log[0] = '\0';
     /* as gdb sends it: the arguments from the last one on, channel, function */
-    value_is(world, "22 02 22 01 22 00 22 00 34 02 0006 2564 2c25 64 00 22 07 27", 7);
-    assert_string_equal(world->log, "1,2");
+    value_is(ops, "22 02 22 01 22 00 22 00 34 02 0006 2564 2c25 64 00 22 07 27", 7);
+    assert_string_equal(ops->log, "1,2");
 }
 
 static void strings_are_read(void **state)
 {
-    struct world *world = *state;
+    struct world *ops = *state;
 
-    prints(world, "%s", 0x1020, "text");
-    prints(world, "[%6s]", 0x1020, "[  text]");
-    prints(world, "[%-6s]", 0x1020, "[text  ]");
-    prints(world, "%.2s", 0x1020, "te");
-    prints(world, "%.0s", 0x5, "");
-    prints(world, "%s", 0, "(null)");
-    memcpy(world->memory + MEMORY_SIZE - 4, "end", 4);
-    prints(world, "%s", MEMORY_START + MEMORY_SIZE - 4, "end");
-    world->memory[MEMORY_SIZE - 1] = '!'; /* and nothing behind it */
-    prints(world, "%.4s", MEMORY_START + MEMORY_SIZE - 4, "end!");
-    error_is(world, "23 107c 22 00 22 00 34 01 0003 257300 27", MH_ERR_RANGE,
-             "printf: cannot read the string at 0x107c");
+    prints(ops, "%s", 0x1020, "text");
+    prints(ops, "[%6s]", 0x1020, "[  text]");
+    prints(ops, "[%-6s]", 0x1020, "[text  ]");
+    prints(ops, "%.2s", 0x1020, "te");
+    prints(ops, "%.0s", 0x5, "");
+    prints(ops, "%s", 0, "(null)");
+    memcpy(ops->memory + MEMORY_SIZE - 4, "end", 4);
+    prints(ops, "%s", MEMORY_START + MEMORY_SIZE - 4, "end");
+    ops->memory[MEMORY_SIZE - 1] = '!'; /* and nothing behind it */
+    prints(ops, "%.4s", MEMORY_START + MEMORY_SIZE - 4, "end!");
+    error_is(ops, "23 107c 22 00 22 00 34 01 0003 257300 27", MH_ERR_RANGE, "printf: cannot read the string at 0x107c");
 }
 
 static void escapes_are_those_of_c(void **state)
@@ -521,7 +520,7 @@ static void bad_formats_are_errors(void **state)
     static const char *const formats[] = {"%",   "%5",  "%.",   "%l",  "%f",  "%g",     "%n",
                                           "%*d", "%q",  "%ls",  "%lc", "%hp", "%9999d", "%.9999d",
                                           "\\",  "\\q", "%d%d", "%#s", "%0c", "%-+p",   "%ld%lq"};
-    const struct agent_world all = whole(*state);
+    const struct agent_ops all = whole(*state);
     const uint64_t arguments[] = {1};
 
     for (size_t i = 0; i < COUNT(formats); i++)
@@ -539,18 +538,18 @@ static void bad_formats_are_errors(void **state)
 
 static void output_is_bounded(void **state)
 {
-    struct world *world = *state;
-    const struct agent_world all = whole(world);
+    struct world *ops = *state;
+    const struct agent_ops all = whole(ops);
     const uint64_t arguments[6] = {0, 0, 0, 0, 0, 0x1020};
     static const char format[] = "%1000d%1000d%1000d%1000d%1000d%s!";
 
     assert_int_equal(agent_print(&all, format, sizeof(format) - 1, arguments, 6, NULL), MH_OK);
-    assert_int_equal(strlen(world->log), AGENT_OUTPUT_MAX);
+    assert_int_equal(strlen(ops->log), AGENT_OUTPUT_MAX);
 }
 
 static void without_a_sink_nothing_is_printed(void **state)
 {
-    const struct agent_world silent = {.ctx = *state, .read_register = read_register, .read_memory = read_memory};
+    const struct agent_ops silent = {.ctx = *state, .read_register = read_register, .read_memory = read_memory};
     const uint64_t argument = 5;
 
     assert_int_equal(agent_print(&silent, "%d", 2, &argument, 1, NULL), MH_OK);

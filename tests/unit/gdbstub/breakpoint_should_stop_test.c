@@ -201,7 +201,7 @@ static void persistent_ones_stay_until_the_next_debugger(void **state)
     fake_debugger_packet(debugger, "Z2,5000,1");
     fake_debugger_packet(debugger, "D");
     fake_debugger_run(debugger);
-    assert_int_equal(debugger->end, GDB_SESSION_LEFT);
+    assert_int_equal(debugger->end, GDB_SESSION_DETACHED);
     assert_int_equal(fake_target_breaks(&debugger->fake, 1), 1);
     fake_debugger_ask(debugger, RICH, "?");
     assert_int_equal(fake_target_breaks(&debugger->fake, 1), 0);
@@ -236,7 +236,7 @@ static void so_does_starting_again(void **state)
         fake_debugger_packet(debugger, "vRun;");
         fake_debugger_run(debugger);
         assert_int_equal(fake_target_breaks(&debugger->fake, 1), 0);
-        assert_int_equal(debugger->list[0].points.count, 0);
+        assert_int_equal(debugger->list[0].breakpoints.count, 0);
         assert_int_equal(debugger->list[0].state, GDB_MACHINE_STOPPED);
         assert_int_equal(fake_machine(&debugger->fake, 1)->interrupts, 1);
     }
@@ -255,7 +255,7 @@ static void or_trying_to(void **state)
     fake_debugger_run(debugger);
     assert_int_equal(fake_debugger_last(debugger, 0)->text[0], 'E');
     assert_int_equal(fake_target_breaks(&debugger->fake, 1), 0);
-    assert_int_equal(debugger->list[0].points.count, 0);
+    assert_int_equal(debugger->list[0].breakpoints.count, 0);
 }
 
 static void malformed_lists_are_refused(void **state)
@@ -298,7 +298,7 @@ static void malformed_lists_are_refused(void **state)
         fake_debugger_expect(debugger, RICH, packet, refusal);
     }
     assert_int_equal(fake_target_breaks(&debugger->fake, 1), 0);
-    assert_int_equal(debugger->list[0].points.count, 0);
+    assert_int_equal(debugger->list[0].breakpoints.count, 0);
 }
 
 /* The one in the place of another counts for that; those that go count no more. */
@@ -333,7 +333,7 @@ static void a_refused_breakpoint_is_not_remembered(void **state)
         set(debugger, packet);
     }
     fake_debugger_expect(debugger, RICH, "Z1,1009,1;" TRUE, "E.cannot insert: all four hardware slots are in use");
-    assert_int_equal(debugger->list[0].points.count, 4);
+    assert_int_equal(debugger->list[0].breakpoints.count, 4);
 }
 
 static void as_many_as_anybody_wants(void **state)

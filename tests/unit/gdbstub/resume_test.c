@@ -70,7 +70,7 @@ static void halting_is_the_good_end(void **state)
     struct fake_debugger *debugger = *state;
 
     fake_debugger_expect(debugger, RICH, "vCont;c", "W00");
-    assert_int_equal(debugger->end, GDB_SESSION_LEFT);
+    assert_int_equal(debugger->end, GDB_SESSION_DETACHED);
     fake_debugger_expect(debugger, RICH, "?", "W00");
     fake_debugger_expect(debugger, RICH, "g", "E.VM 1 has ended; run or monitor reset starts it again");
     fake_debugger_expect(debugger, RICH, "vCont;c", "E.no such machine, or it has ended");
@@ -315,7 +315,7 @@ static void k_ends_the_session_or_says_nothing(void **state)
     assert_int_equal(debugger->end, GDB_SESSION_LOST);
     fake_debugger_ask(debugger, "", "vRun;");
     fake_debugger_expect(debugger, "", "k", "X09");
-    assert_int_equal(debugger->end, GDB_SESSION_LEFT);
+    assert_int_equal(debugger->end, GDB_SESSION_DETACHED);
 }
 
 static void detaching_lets_go(void **state)
@@ -325,7 +325,7 @@ static void detaching_lets_go(void **state)
     place(debugger, 1, FAKE_START, "\xeb\xfe", 2);
     fake_debugger_ask(debugger, RICH, "Z0,1800,1");
     fake_debugger_expect(debugger, RICH, "D", "OK");
-    assert_int_equal(debugger->end, GDB_SESSION_LEFT);
+    assert_int_equal(debugger->end, GDB_SESSION_DETACHED);
     assert_int_equal(fake_target_breaks(&debugger->fake, 1), 0);
     assert_int_equal(debugger->list[0].state, GDB_MACHINE_RUNNING);
     /* the next debugger stops it */
@@ -401,7 +401,7 @@ static void what_else_stopped_is_told_next(void **state)
     assert_int_equal(fake_machine(&debugger->fake, 2)->resumes, 1);
     /* the step of machine 2 that ends while machine 1 does is not worth telling */
     fake_debugger_expect(debugger, MULTI, "vCont;s:p2.2;c", "W00;process:1");
-    assert_false(debugger->list[1].pending);
+    assert_false(debugger->list[1].stop_pending);
 }
 
 static void one_of_several_is_detached(void **state)
@@ -418,7 +418,7 @@ static void one_of_several_is_detached(void **state)
 
     fake_debugger_expect_session(debugger, list, COUNT(list));
     assert_memory_equal(debugger->replies[3].text, "T05thread:p2.2;", 15);
-    assert_int_equal(debugger->end, GDB_SESSION_LEFT);
+    assert_int_equal(debugger->end, GDB_SESSION_DETACHED);
 }
 
 static void the_old_packets_obey_hc(void **state)

@@ -80,7 +80,7 @@ static void gone_at_any_moment(void **state)
         }
 }
 
-/* Who cannot be let in stays at the door, and the listening socket readable. */
+/* Who cannot be let in stays at the acceptor, and the listening socket readable. */
 static void out_of_descriptors(void **state)
 {
     static const char *const starts[] = {"@e\n0", "@0\n$?\ne\n1\n2", "@0\n$vCont;c\ne\n1",

@@ -449,7 +449,7 @@ static void a_restart_forgets_steps(void **state)
     stops(debugger, "c", "T05swbreak:;");
     fake_debugger_packet(debugger, "!");
     stops(debugger, "vRun;", "T05");
-    assert_int_equal(trace_of(debugger)->points.list[0].steps_left, 0);
+    assert_int_equal(trace_of(debugger)->tracepoints.list[0].steps_left, 0);
 }
 
 static void several_machines_have_none(void **state)

@@ -16,7 +16,7 @@ static void ok(struct fake_debugger *debugger, const char *packet)
 
 static struct gdb_tracepoints *points_of(struct fake_debugger *debugger)
 {
-    return &debugger->machines.trace.points;
+    return &debugger->machines.trace.tracepoints;
 }
 
 static void all_that_belongs_to_one(void **state)
