@@ -1,6 +1,7 @@
 /*
  * Break- and watchpoints: Z0 to Z4, z0 to z4. The target keeps them, setting twice is setting once; with breakpoints,
- * conditions and commands may come that are evaluated here (see hits.h), and the last ones count.
+ * conditions and commands may come that are evaluated here (see session/breakpoint_should_stop.h), and the last ones
+ * count.
  */
 #include "packets/commands.h"
 
@@ -76,8 +77,8 @@ enum gdb_outcome gdb_cmd_insert(struct gdb_session *session, struct gdb_text arg
         return GDB_REPLY;
     if (request.kind <= MH_BREAK_HARDWARE && request_remember(machine, &request, &err) != MH_OK)
         return gdb_session_fail(session, GDB_ERROR_FORMAT, "%s", err.text);
-    if (target->ops->set_breakpoint(target->ctx, machine->vm, request.kind, request.address, request.length, &err) ==
-        MH_OK)
+    if (target->ops->set_breakpoint(target->ctx, machine->vm, MH_OWNER_DEBUGGER, request.kind, request.address,
+                                    request.length, &err) == MH_OK)
         return gdb_session_ok(session);
     gdb_breakpoint_table_remove(&machine->breakpoints, request.kind, request.address);
     return gdb_session_fail(session, GDB_ERROR_FAILED, "%s", err.text);

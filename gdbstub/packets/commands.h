@@ -79,9 +79,6 @@ gdb_command_fn gdb_cmd_file_fstat;    /* vFile:fstat */
 gdb_command_fn gdb_cmd_file_refuse;   /* vFile:pwrite, vFile:unlink */
 gdb_command_fn gdb_cmd_file_readlink; /* vFile:readlink */
 
-/* Close what the debugger left open. */
-void gdb_files_close(struct gdb_session *session);
-
 /* trace_setup.c */
 gdb_command_fn gdb_cmd_trace_init;         /* QTinit */
 gdb_command_fn gdb_cmd_trace_define;       /* QTDP */

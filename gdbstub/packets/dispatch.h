@@ -29,7 +29,7 @@ const struct gdb_command *gdb_command_table(size_t *count);
 /* The command of `packet`, NULL when it is not known; *args is set to its arguments. */
 const struct gdb_command *gdb_command_find(struct gdb_text packet, struct gdb_text *args);
 
-/* Answer a packet. The empty reply says that it is not known. */
-enum gdb_outcome gdb_dispatch(struct gdb_session *session, struct gdb_text packet);
+/* The gdb_dispatch_fn that looks up the packet in the table. */
+gdb_dispatch_fn gdb_dispatch;
 
 #endif

@@ -69,15 +69,6 @@ static enum gdb_outcome file_succeed(struct gdb_session *session, unsigned resul
     return GDB_REPLY;
 }
 
-void gdb_files_close(struct gdb_session *session)
-{
-    for (unsigned i = 0; i < GDB_FILES_MAX; i++) {
-        if (session->files[i] >= 0)
-            close(session->files[i]);
-        session->files[i] = -1;
-    }
-}
-
 enum gdb_outcome gdb_cmd_file_setfs(struct gdb_session *session, struct gdb_text args)
 {
     uint64_t process;

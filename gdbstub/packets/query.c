@@ -40,7 +40,7 @@ enum gdb_outcome gdb_cmd_supported(struct gdb_session *session, struct gdb_text 
     gdb_reply_text(&session->out, ";QStartNoAckMode+;vContSupported+;swbreak+;hwbreak+;QThreadEvents+;QPassSignals+"
                                   ";QProgramSignals+;qXfer:features:read+;qXfer:threads:read+;qXfer:memory-map:read+"
                                   ";qXfer:exec-file:read+;binary-upload+;ConditionalBreakpoints+;BreakpointCommands+");
-    if (gdb_trace_possible(session->machines))
+    if (gdb_trace_possible(&session->machines->trace))
         gdb_reply_text(&session->out, ";ConditionalTracepoints+;TracepointSource+;EnableDisableTracepoints+;tracenz+"
                                       ";InstallInTrace+;DisconnectedTracing+;QTBuffer:size+"
                                       ";qXfer:traceframe-info:read+");

@@ -43,7 +43,7 @@ static bool machine_dies_of(const struct gdb_session *session, uint8_t signal)
 
 static bool machine_can_run(const struct gdb_machine *machine)
 {
-    return machine->attached && machine->state == GDB_MACHINE_STOPPED;
+    return machine->attached && gdb_machine_is_stopped(machine);
 }
 
 static void machine_request_resume(struct gdb_machine *machine, const struct action *action)
@@ -61,10 +61,10 @@ static void machine_end_if_requested(struct gdb_session *session, struct gdb_mac
 {
     if (!machine->resume_pending || machine->stop_pending)
         return;
-    if (machine->held) {
+    if (machine->state == GDB_MACHINE_HELD) {
         gdb_machines_finish(machine);
         machine->stop_pending = true;
-    } else if (!machine->relocated && machine_dies_of(session, machine->signal)) {
+    } else if (machine->state != GDB_MACHINE_RELOCATED && machine_dies_of(session, machine->signal)) {
         gdb_machines_kill(session->machines, machine, machine->signal);
         machine->stop_pending = true;
     }

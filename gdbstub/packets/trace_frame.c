@@ -164,7 +164,7 @@ enum gdb_outcome gdb_cmd_trace_value(struct gdb_session *session, struct gdb_tex
     if (gdb_frame_get(session, &frame))
         known = gdb_traceframes_variable(&trace->frames, &frame, number, &value);
     else
-        known = gdb_trace_get_variable(trace, number, &value);
+        known = agent_variables_get(&trace->variables, number, &value);
     if (known)
         gdb_reply_printf(&session->out, "V%llx", (unsigned long long)value);
     else

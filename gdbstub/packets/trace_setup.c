@@ -25,7 +25,7 @@ static bool trace_check_possible(struct gdb_session *session)
 {
     struct mh_error err;
 
-    if (gdb_trace_possible(session->machines))
+    if (gdb_trace_possible(&session->machines->trace))
         return gdb_session_machine(session) != NULL;
     mh_fail(&err, MH_ERR_USAGE, "tracepoints need a port for each machine: --gdb without --gdb-all");
     trace_fail(session, &err);
@@ -37,7 +37,7 @@ enum gdb_outcome gdb_cmd_trace_init(struct gdb_session *session, struct gdb_text
     (void)args;
     if (!trace_check_possible(session))
         return GDB_REPLY;
-    gdb_trace_reset(session->machines);
+    gdb_trace_reset(&session->machines->trace);
     session->traceframe_selected = false;
     return gdb_session_ok(session);
 }
@@ -54,7 +54,7 @@ enum gdb_outcome gdb_cmd_trace_define(struct gdb_session *session, struct gdb_te
     status = gdb_tracepoints_define(&trace->tracepoints, args, &point, &err);
     /* one that is set while tracing runs is there as soon as it is whole */
     if (status == MH_OK && trace->running && point->enabled && !point->unfinished) {
-        status = gdb_trace_place(session->machines, point, &err);
+        status = gdb_trace_place(&session->machines->trace, point, &err);
         if (status != MH_OK)
             gdb_tracepoints_drop_last(&trace->tracepoints);
     }
@@ -86,7 +86,7 @@ enum gdb_outcome gdb_cmd_trace_enable(struct gdb_session *session, struct gdb_te
 
     if (!point)
         return GDB_REPLY;
-    if (session->machines->trace.running && gdb_trace_place(session->machines, point, &err) != MH_OK)
+    if (session->machines->trace.running && gdb_trace_place(&session->machines->trace, point, &err) != MH_OK)
         return trace_fail(session, &err);
     point->enabled = true;
     return gdb_session_ok(session);
@@ -99,7 +99,7 @@ enum gdb_outcome gdb_cmd_trace_disable(struct gdb_session *session, struct gdb_t
     if (!point)
         return GDB_REPLY;
     point->enabled = false;
-    gdb_trace_unplace(session->machines, point);
+    gdb_trace_unplace(&session->machines->trace, point);
     return gdb_session_ok(session);
 }
 
@@ -130,16 +130,16 @@ static bool trace_copy_hex(char *to, size_t most, const struct gdb_text *text)
 
 enum gdb_outcome gdb_cmd_trace_variable(struct gdb_session *session, struct gdb_text args)
 {
-    struct gdb_trace_variable *variable, read = {.number = 0};
+    struct agent_variable *variable, read = {.number = 0};
     uint32_t builtin;
 
     if (!trace_check_possible(session))
         return GDB_REPLY;
     if (!gdb_text_u32(&args, GDB_TRACEPOINT_NUMBER_MAX, &read.number) || !gdb_text_eat(&args, ':') ||
         !gdb_text_u64(&args, &read.initial) || !gdb_text_eat(&args, ':') || !gdb_text_u32(&args, 1, &builtin) ||
-        !gdb_text_eat(&args, ':') || !trace_copy_hex(read.name, GDB_TRACE_NAME_MAX, &args))
+        !gdb_text_eat(&args, ':') || !trace_copy_hex(read.name, AGENT_VARIABLE_NAME_MAX, &args))
         return gdb_session_malformed(session);
-    variable = gdb_trace_new_variable(&session->machines->trace, read.number);
+    variable = agent_variables_add(&session->machines->trace.variables, read.number);
     if (!variable)
         return gdb_session_fail(session, GDB_ERROR_FAILED, "too many trace state variables");
     read.builtin = builtin;
@@ -175,13 +175,14 @@ enum gdb_outcome gdb_cmd_trace_start(struct gdb_session *session, struct gdb_tex
     if (!trace_check_possible(session))
         return GDB_REPLY;
     session->traceframe_selected = false;
-    return trace_reply_status(session, gdb_trace_start(session->machines, &err), &err);
+    return trace_reply_status(session, gdb_trace_start(&session->machines->trace, gdb_session_layout(session), &err),
+                              &err);
 }
 
 enum gdb_outcome gdb_cmd_trace_stop(struct gdb_session *session, struct gdb_text args)
 {
     (void)args;
-    gdb_trace_stop(session->machines, GDB_TRACE_STOPPED);
+    gdb_trace_stop(&session->machines->trace, GDB_TRACE_STOPPED);
     return gdb_session_ok(session);
 }
 
@@ -200,7 +201,7 @@ static enum gdb_outcome trace_set_switch(struct gdb_session *session, struct gdb
 
 enum gdb_outcome gdb_cmd_trace_disconnected(struct gdb_session *session, struct gdb_text args)
 {
-    return trace_set_switch(session, args, &session->machines->trace.stays);
+    return trace_set_switch(session, args, &session->machines->trace.disconnected);
 }
 
 enum gdb_outcome gdb_cmd_trace_circular(struct gdb_session *session, struct gdb_text args)

@@ -46,14 +46,14 @@ enum gdb_outcome gdb_cmd_trace_status(struct gdb_session *session, struct gdb_te
     const struct gdb_traceframes *frames = &trace->frames;
     size_t size = status_buffer_size(trace);
 
-    if (!gdb_trace_possible(session->machines))
+    if (!gdb_trace_possible(&session->machines->trace))
         return gdb_cmd_unknown(session, args);
     gdb_reply_printf(&session->out, "T%d", trace->running);
     if (!trace->running)
         status_put_end(&session->out, trace);
     gdb_reply_printf(&session->out, ";tframes:%zx;tcreated:%llx;tfree:%zx;tsize:%zx;circular:%d;disconn:%d",
                      frames->count, (unsigned long long)frames->created, size - frames->used, size, frames->circular,
-                     trace->stays);
+                     trace->disconnected);
     gdb_reply_printf(&session->out, ";starttime:%llx;stoptime:%llx;username:%s;notes:%s",
                      (unsigned long long)trace->started, (unsigned long long)trace->ended, trace->user, trace->notes);
     return GDB_REPLY;
@@ -123,15 +123,15 @@ enum gdb_outcome gdb_cmd_trace_first_points(struct gdb_session *session, struct 
 
 enum gdb_outcome gdb_cmd_trace_more_variables(struct gdb_session *session, struct gdb_text args)
 {
-    const struct gdb_trace *trace = &session->machines->trace;
-    const struct gdb_trace_variable *variable;
+    const struct agent_variables *variables = &session->machines->trace.variables;
+    const struct agent_variable *variable;
 
     (void)args;
-    if (session->upload.variable >= trace->variable_count) {
+    if (session->upload.variable >= variables->count) {
         gdb_reply_char(&session->out, 'l');
         return GDB_REPLY;
     }
-    variable = &trace->variables[session->upload.variable++];
+    variable = &variables->list[session->upload.variable++];
     gdb_reply_printf(&session->out, "%x:%llx:%d:%s", variable->number, (unsigned long long)variable->initial,
                      variable->builtin, variable->name);
     return GDB_REPLY;

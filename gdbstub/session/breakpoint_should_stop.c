@@ -1,25 +1,40 @@
 #include "session/breakpoint_should_stop.h"
 
-#include "agent/agent_context.h"
+#include "session/machines.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
-static void complain(struct agent_context *context, const struct gdb_breakpoint *point, const char *what,
-                     const struct mh_error *err)
-{
-    char text[sizeof(err->text) + 96];
-    int length =
-        snprintf(text, sizeof(text), "breakpoint at 0x%" PRIx64 ", its %s: %s\n", point->address, what, err->text);
+/* One call of the filter. */
+struct arrival {
+    struct gdb_machines *machines;
+    struct gdb_machine *machine;
+    bool is_new; /* false: the machine has stopped here before and continues */
+    struct agent_context context;
+};
 
-    if (length > 0)
-        gdb_machines_print(context->machines, context->machine, text, (size_t)length);
+static void arrival_print(void *ctx, const char *text, size_t length)
+{
+    const struct arrival *arrival = ctx;
+
+    gdb_machines_print(arrival->machines, arrival->machine, text, length);
 }
 
-/* Does it matter that the machine is here? An expression that cannot be evaluated matters. */
-static bool holds(struct agent_context *context, const struct gdb_breakpoint *point)
+static void arrival_report_error(struct arrival *arrival, const struct gdb_breakpoint *point, const char *what,
+                                 const struct mh_error *err)
 {
-    const struct agent_ops ops = agent_context_ops(context);
+    char text[sizeof err->text + 96];
+    int length =
+        snprintf(text, sizeof text, "%s of the breakpoint at 0x%" PRIx64 ": %s\n", what, point->address, err->text);
+
+    if (length > 0)
+        arrival_print(arrival, text, (size_t)length);
+}
+
+/* A condition that cannot be evaluated counts as true. */
+static bool breakpoint_condition_holds(struct arrival *arrival, const struct gdb_breakpoint *point)
+{
+    const struct agent_ops ops = agent_context_ops(&arrival->context);
     bool holds = point->condition_count == 0;
 
     for (unsigned i = 0; i < point->condition_count && !holds; i++) {
@@ -27,7 +42,7 @@ static bool holds(struct agent_context *context, const struct gdb_breakpoint *po
         uint64_t value = 0;
 
         if (agent_evaluate(&point->expressions[i], &ops, &value, &err) != MH_OK) {
-            complain(context, point, "condition", &err);
+            arrival_report_error(arrival, point, "condition", &err);
             return true;
         }
         holds = value != 0;
@@ -35,114 +50,135 @@ static bool holds(struct agent_context *context, const struct gdb_breakpoint *po
     return holds;
 }
 
-/* False when one of them fails; those behind it are not run then. */
-static bool run_commands(struct agent_context *context, const struct gdb_breakpoint *point)
+/* Returns false if a command fails; those after it are not run. */
+static bool breakpoint_run_commands(struct arrival *arrival, const struct gdb_breakpoint *point)
 {
-    const struct agent_ops ops = agent_context_ops(context);
+    const struct agent_ops ops = agent_context_ops(&arrival->context);
 
     for (unsigned i = 0; i < point->command_count; i++) {
         struct mh_error err;
 
         if (agent_evaluate(&point->expressions[point->condition_count + i], &ops, NULL, &err) != MH_OK) {
-            complain(context, point, "commands", &err);
+            arrival_report_error(arrival, point, "command", &err);
             return false;
         }
     }
     return true;
 }
 
-/* Is the stop at this breakpoint wanted? Commands run instead of stopping. */
-static bool meet(struct agent_context *context, const struct gdb_breakpoint *point)
+/* Does this breakpoint want the stop? Commands run instead of stopping. */
+static bool breakpoint_meet(struct arrival *arrival, const struct gdb_breakpoint *point)
 {
-    return holds(context, point) && (point->command_count == 0 || !run_commands(context, point));
+    if (point->command_count > 0 && !arrival->is_new)
+        return false;
+    return breakpoint_condition_holds(arrival, point) &&
+           (point->command_count == 0 || !breakpoint_run_commands(arrival, point));
 }
 
-static bool is_breakpoint(const struct mh_stop *stop)
+static bool stop_is_breakpoint(const struct mh_stop *stop)
 {
     return stop->kind == MH_STOP_BREAKPOINT || stop->kind == MH_STOP_HW_BREAKPOINT;
 }
 
-/* The machine has come to where it stands by executing, so that breakpoints there are met now. */
-static bool has_arrived(const struct mh_stop *stop)
-{
-    return is_breakpoint(stop) || stop->kind == MH_STOP_STEP || stop->kind == MH_STOP_WATCHPOINT;
-}
-
-/* Nobody is there to stop for, so what cannot be evaluated would only be complained about again and again. */
-static void drop(struct agent_context *context, enum mh_break_kind kind)
-{
-    gdb_machines_clear_breakpoint(context->machines, context->machine, kind, context->regs.general.rip, 1, NULL);
-}
-
 /*
- * Meet all that lie where the machine stands; when it stops there anyway, those with commands. True when one of them
- * wants the stop, which *kind is then, or when none is known here, not even a tracepoint.
+ * Meet all breakpoints where the machine stands; if it stops there anyway, only those with commands. Returns true if
+ * one of them wants the stop, and sets stop->kind to its kind; or if none is known (`known`: a tracepoint is).
  */
-static bool meet_all(struct agent_context *context, bool known, enum mh_stop_kind *kind)
+static bool arrival_meet_all(struct arrival *arrival, bool known, struct mh_stop *stop)
 {
     static const enum mh_stop_kind kinds[] = {
         [MH_BREAK_SOFTWARE] = MH_STOP_BREAKPOINT,
         [MH_BREAK_HARDWARE] = MH_STOP_HW_BREAKPOINT,
     };
-    bool stops_anyway = !is_breakpoint(&context->machine->stop), wanted = false;
+    struct gdb_machine *machine = arrival->machine;
+    uint64_t rip = arrival->context.regs.general.rip;
+    bool stops_anyway = !stop_is_breakpoint(stop), wanted = false;
 
-    for (unsigned i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-        const struct gdb_breakpoint *point =
-            gdb_breakpoint_table_find(&context->machine->breakpoints, (enum mh_break_kind)i, context->regs.general.rip);
+    for (unsigned i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        enum mh_break_kind kind = (enum mh_break_kind)i;
+        const struct gdb_breakpoint *point = gdb_breakpoint_table_find(&machine->breakpoints, kind, rip);
 
-        if (!point || (stops_anyway && point->command_count == 0))
+        if (point == NULL || (stops_anyway && point->command_count == 0))
             continue;
         known = true;
-        if (!meet(context, point))
+        if (!breakpoint_meet(arrival, point))
             continue;
-        if (!context->machine->attached)
-            drop(context, point->kind);
-        else if (!wanted)
-            *kind = kinds[i];
-        wanted |= context->machine->attached;
+        /* without a debugger, a command that fails would only fail again and again */
+        if (!machine->attached)
+            gdb_machines_clear_breakpoint(arrival->machines, machine, kind, rip, 1, NULL);
+        else if (!wanted && !stops_anyway)
+            stop->kind = kinds[i];
+        wanted |= machine->attached;
     }
     return wanted || !known;
 }
 
-static bool step_is_done(const struct agent_context *context)
+/* Is what the debugger asked for done, regardless of breakpoints? */
+static bool machine_step_is_done(const struct gdb_machine *machine, uint64_t rip)
 {
-    const struct mh_resume *how = &context->machine->how;
-    uint64_t rip = context->regs.general.rip;
+    const struct mh_resume *how = &machine->how;
 
     return how->kind == MH_RESUME_STEP || (how->kind == MH_RESUME_RANGE && (rip < how->start || rip >= how->end));
 }
 
-/* Is the stop the end of a step that a tracepoint wanted, and nobody else? */
-static bool is_steps_of_trace(const struct agent_context *context)
+/*
+ * Nobody wants the stop. The machine continues, unless it was interrupted or its step ends here. If a tracepoint
+ * begins or ends to record steps, it must be resumed in another way, and so has to leave wait().
+ */
+static bool arrival_continue(struct arrival *arrival, struct mh_stop *stop)
 {
-    return context->machine->stepping_for_trace && context->machine->stop.kind == MH_STOP_STEP &&
-           !step_is_done(context);
+    struct gdb_machine *machine = arrival->machine;
+
+    if (machine->interrupted || machine_step_is_done(machine, arrival->context.regs.general.rip)) {
+        *stop = (struct mh_stop){.kind = machine->interrupted ? MH_STOP_INTERRUPTED : MH_STOP_STEP};
+        return true;
+    }
+    bool is_stepping = machine->state == GDB_MACHINE_STEPPING_FOR_TRACE;
+    if (gdb_trace_is_stepping(&arrival->machines->trace) == is_stepping)
+        return false;
+    machine->state = GDB_MACHINE_SWITCHING;
+    return true;
 }
 
-bool gdb_hit_is_unwanted(struct gdb_machines *machines, struct gdb_machine *machine)
+/* Returns true if the machine should leave wait(). */
+static bool arrival_decide(struct arrival *arrival, struct mh_stop *stop)
 {
-    struct agent_context context;
-    enum mh_stop_kind kind;
-    bool known;
+    struct gdb_machine *machine = arrival->machine;
+    struct gdb_trace *trace = &arrival->machines->trace;
+    uint64_t rip = arrival->context.regs.general.rip;
+    bool known = arrival->is_new ? gdb_trace_on_arrival(trace, &arrival->context) : gdb_trace_is_placed(trace, rip);
 
-    agent_context_init(&context, machines, machine);
-    if ((machine->breakpoints.count == 0 && !machines->trace.running && !machine->stepping_for_trace) ||
-        !has_arrived(&machine->stop) || !agent_context_fetch_regs(&context, MH_REGS_GENERAL))
-        return false;
-    known = gdb_trace_on_arrival(&context);
-    if (is_steps_of_trace(&context)) {
-        /* breakpoints there would have been met, had the machine run */
-        machine->stop.kind = MH_STOP_BREAKPOINT;
+    if (machine->state == GDB_MACHINE_STEPPING_FOR_TRACE && stop->kind == MH_STOP_STEP &&
+        !machine_step_is_done(machine, rip)) {
+        /* the debugger asked for no step; if the machine had run here, it would have met the breakpoints */
+        stop->kind = MH_STOP_BREAKPOINT;
         known = true;
     }
-    kind = machine->stop.kind;
-    if (meet_all(&context, known, &kind) || !is_breakpoint(&machine->stop)) {
-        if (is_breakpoint(&machine->stop))
-            machine->stop.kind = kind;
-        return false;
-    }
-    if (!machine->interrupted && !step_is_done(&context))
+    bool wanted = arrival_meet_all(arrival, known, stop) || !stop_is_breakpoint(stop);
+    return (wanted && machine->attached) || arrival_continue(arrival, stop);
+}
+
+bool gdb_breakpoint_should_stop(void *ctx, unsigned vm, struct mh_stop *stop)
+{
+    struct arrival arrival;
+
+    arrival.machines = ctx;
+    arrival.machine = gdb_machines_find(arrival.machines, vm);
+    if (arrival.machine == NULL)
         return true;
-    machine->stop = (struct mh_stop){.kind = machine->interrupted ? MH_STOP_INTERRUPTED : MH_STOP_STEP};
-    return false;
+    struct gdb_machine *machine = arrival.machine;
+    bool had_met = machine->has_met;
+    machine->has_met = false;
+    agent_context_init(&arrival.context, arrival.machines->target, vm, &arrival.machines->layouts,
+                       &arrival.machines->trace.variables);
+    arrival.context.print = arrival_print;
+    arrival.context.print_ctx = &arrival;
+    if (!agent_context_fetch_regs(&arrival.context, MH_REGS_GENERAL))
+        return machine->attached;
+    uint64_t rip = arrival.context.regs.general.rip;
+    arrival.is_new = !(had_met && stop_is_breakpoint(stop) && rip == machine->met_rip);
+    bool leaves = arrival_decide(&arrival, stop);
+    machine->has_met = leaves;
+    machine->met_rip = rip;
+    return leaves;
 }

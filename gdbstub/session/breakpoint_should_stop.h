@@ -1,18 +1,26 @@
-/* A machine has met a breakpoint: do the debugger's conditions and commands, evaluated here, let it go on? */
+/*
+ * Deciding about breakpoints without the debugger: conditions, commands and tracepoints are evaluated here, in the
+ * filter that each resume carries. A breakpoint whose condition is false never leaves the target's wait().
+ *
+ * A machine *arrives* at an instruction when it gets there by executing, or when it is put there by the debugger and
+ * continued. On each arrival tracepoints record and commands run once. A CONTINUE that starts where the machine stopped
+ * asks about the breakpoints there again, because the target stops at them at once; that is the same arrival, so only
+ * conditions are evaluated: a condition that holds stops the machine again, and a false one lets it step off.
+ */
 #ifndef GDBSTUB_BREAKPOINT_SHOULD_STOP_H
 #define GDBSTUB_BREAKPOINT_SHOULD_STOP_H
 
-#include "session/machines.h"
+#include "mh/debug_target.h"
 
 /*
- * Look at a stop that has just come from the target, machine->stop. At the breakpoints where the machine has arrived,
- * conditions are evaluated and, where one holds, commands run: once an arrival, whatever the stop is for; tracepoints
- * record. A stop for a
- * breakpoint is wanted when one of those there has no commands and a condition that holds, or none, or when something
- * cannot be evaluated.
- * Returns true when nobody wants the stop, so that the machine should go on as it did. Otherwise machine->stop is what
- * to tell: the breakpoint that wants it; with none, the interruption or the end of the step that comes with it.
+ * A mh_stop_filter with the struct gdb_machines as context.
+ *
+ * A stop for a breakpoint is wanted if one of the breakpoints at the address has no commands and has no condition or
+ * one that holds; if a condition or command cannot be evaluated; or if no breakpoint is known there. Other stops are
+ * always wanted. Without a debugger none is.
+ * Returns true if the machine should stop. Then *stop is what to report: the breakpoint that wants the stop, or else
+ * the interruption or the end of the step that coincides with it.
  */
-bool gdb_hit_is_unwanted(struct gdb_machines *machines, struct gdb_machine *machine);
+bool gdb_breakpoint_should_stop(void *machines, unsigned vm, struct mh_stop *stop);
 
 #endif

@@ -1,15 +1,14 @@
 #include "session/machines.h"
 
 #include "protocol/signals.h"
-#include "session/breakpoint_should_stop.h"
 
-static const struct mh_resume go_on = {.kind = MH_RESUME_CONTINUE};
-static const struct mh_resume one_step = {.kind = MH_RESUME_STEP};
+static const struct mh_resume resume_continue = {.kind = MH_RESUME_CONTINUE};
 
 void gdb_machines_init(struct gdb_machines *machines, const struct mh_debug_target *target, struct gdb_machine *list,
-                       unsigned count, bool hold)
+                       unsigned count, bool hold, mh_stop_filter *should_stop)
 {
-    *machines = (struct gdb_machines){.target = target, .list = list, .count = count, .hold = hold};
+    *machines =
+        (struct gdb_machines){.target = target, .list = list, .count = count, .hold = hold, .should_stop = should_stop};
     for (unsigned i = 0; i < count; i++) {
         unsigned vm = target->ops->vm_number(target->ctx, i);
 
@@ -17,6 +16,8 @@ void gdb_machines_init(struct gdb_machines *machines, const struct mh_debug_targ
         if (!target->ops->vm_alive(target->ctx, vm))
             list[i].state = GDB_MACHINE_ENDED;
     }
+    if (count == 1)
+        gdb_trace_init(&machines->trace, target, list[0].vm);
 }
 
 void gdb_machines_free(struct gdb_machines *machines)
@@ -28,20 +29,24 @@ void gdb_machines_free(struct gdb_machines *machines)
 
 const struct gdb_x86_layout *gdb_machines_layout(struct gdb_machines *machines, const struct gdb_machine *machine)
 {
-    uint64_t xcr0 = machines->target->ops->xcr0_supported(machines->target->ctx, machine->vm);
-
-    if (machines->layout.count == 0 || machines->layout_xcr0 != xcr0) {
-        gdb_x86_layout_init(&machines->layout, xcr0);
-        machines->layout_xcr0 = xcr0;
-    }
-    return &machines->layout;
+    return gdb_x86_layout_of(&machines->layouts, machines->target, machine->vm);
 }
 
 void gdb_machines_print(const struct gdb_machines *machines, const struct gdb_machine *machine, const char *text,
                         size_t length)
 {
-    if (machines->print)
+    if (machines->print != NULL)
         machines->print(machines->print_ctx, machine, text, length);
+}
+
+bool gdb_machine_is_stopped(const struct gdb_machine *machine)
+{
+    return machine->state <= GDB_MACHINE_HELD;
+}
+
+bool gdb_machine_is_running(const struct gdb_machine *machine)
+{
+    return !gdb_machine_is_stopped(machine) && machine->state != GDB_MACHINE_ENDED;
 }
 
 struct gdb_machine *gdb_machines_find(const struct gdb_machines *machines, unsigned vm)
@@ -68,7 +73,7 @@ bool gdb_machines_running(const struct gdb_machines *machines, bool attached_onl
     for (unsigned i = 0; i < machines->count; i++) {
         const struct gdb_machine *machine = &machines->list[i];
 
-        if (machine->state == GDB_MACHINE_RUNNING && (machine->attached || !attached_only))
+        if (gdb_machine_is_running(machine) && (machine->attached || !attached_only))
             return true;
     }
     return false;
@@ -92,19 +97,23 @@ enum mh_status gdb_machines_clear_breakpoint(struct gdb_machines *machines, stru
     const struct mh_debug_target *target = machines->target;
 
     gdb_breakpoint_table_remove(&machine->breakpoints, kind, address);
-    if (kind == MH_BREAK_SOFTWARE && gdb_trace_needs(machines, address))
-        return MH_OK;
-    return target->ops->clear_breakpoint(target->ctx, machine->vm, kind, address, length, err);
+    return target->ops->clear_breakpoint(target->ctx, machine->vm, MH_OWNER_DEBUGGER, kind, address, length, err);
 }
 
 void gdb_machines_resume(struct gdb_machines *machines, struct gdb_machine *machine, const struct mh_resume *how)
 {
-    machine->state = GDB_MACHINE_RUNNING;
-    machine->started = true;
-    machine->stop_pending = machine->interrupted = machine->relocated = false;
+    bool steps_for_trace = how->kind != MH_RESUME_STEP && gdb_trace_is_stepping(&machines->trace);
+    struct mh_resume request = steps_for_trace ? (struct mh_resume){.kind = MH_RESUME_STEP} : *how;
+
+    request.filter = machines->should_stop;
+    request.filter_ctx = machines;
+    machine->state = steps_for_trace ? GDB_MACHINE_STEPPING_FOR_TRACE : GDB_MACHINE_RUNNING;
+    machine->has_run = true;
+    machine->stop_pending = machine->interrupted = false;
     machine->how = *how;
-    machine->stepping_for_trace = how->kind != MH_RESUME_STEP && gdb_trace_is_stepping(machines);
-    machines->target->ops->resume(machines->target->ctx, machine->vm, machine->stepping_for_trace ? &one_step : how);
+    /* only a CONTINUE asks again about the breakpoints where it starts */
+    machine->has_met &= request.kind == MH_RESUME_CONTINUE;
+    machines->target->ops->resume(machines->target->ctx, machine->vm, &request);
 }
 
 void gdb_machines_kill(struct gdb_machines *machines, struct gdb_machine *machine, uint8_t signal)
@@ -112,43 +121,47 @@ void gdb_machines_kill(struct gdb_machines *machines, struct gdb_machine *machin
     machines->target->ops->kill(machines->target->ctx, machine->vm);
     machine->state = GDB_MACHINE_ENDED;
     machine->end_signal = signal;
-    machine->stop_pending = machine->held = false;
+    machine->stop_pending = false;
 }
 
 void gdb_machines_finish(struct gdb_machine *machine)
 {
     machine->state = GDB_MACHINE_ENDED;
     machine->end_signal = 0;
-    machine->held = false;
 }
 
-/* What earlier debuggers left in a machine that had ended, or let go, is not for whoever starts it again. */
+/* Whoever starts a machine again that had ended or was detached does not want the breakpoints of earlier debuggers. */
 static void machine_forget_breakpoints(struct gdb_machines *machines, struct gdb_machine *machine)
 {
     machines->target->ops->clear_all_breakpoints(machines->target->ctx, machine->vm);
     gdb_breakpoint_table_free(&machine->breakpoints);
 }
 
+/* The machine is somewhere else than where it stopped, without having executed anything. */
+static void machine_relocate(struct gdb_machines *machines, struct gdb_machine *machine)
+{
+    machine->state = GDB_MACHINE_RELOCATED;
+    machine->has_met = false;
+    gdb_trace_forget_steps(&machines->trace);
+}
+
 enum mh_status gdb_machines_restart(struct gdb_machines *machines, struct gdb_machine *machine, struct mh_error *err)
 {
     bool is_new = !machine->attached;
-    enum mh_status status;
 
-    /* one that was let go runs */
+    /* a detached machine is running */
     machine->attached = true;
     gdb_machines_halt(machines);
     if (is_new)
         machine_forget_breakpoints(machines, machine);
-    status = machines->target->ops->restart(machines->target->ctx, machine->vm, err);
+    enum mh_status status = machines->target->ops->restart(machines->target->ctx, machine->vm, err);
     if (status != MH_OK)
         return status;
     if (is_new)
-        gdb_trace_on_detach(machines); /* its points were among those, and can be set now that there is a machine */
-    machine->state = GDB_MACHINE_STOPPED;
+        gdb_trace_on_detach(&machines->trace); /* tracepoints were forgotten, too; now there is a machine for them */
     machine->stop = (struct mh_stop){.kind = MH_STOP_STEP};
-    machine->stop_pending = machine->held = machine->started = false;
-    machine->relocated = true;
-    gdb_trace_forget_steps(machines);
+    machine->stop_pending = machine->has_run = false;
+    machine_relocate(machines, machine);
     return MH_OK;
 }
 
@@ -158,37 +171,37 @@ enum mh_status gdb_machines_restore(struct gdb_machines *machines, struct gdb_ma
     const struct mh_debug_target *target = machines->target;
     enum mh_status status = target->ops->restore(target->ctx, machine->vm, name, err);
 
-    gdb_trace_forget_steps(machines);
+    gdb_trace_forget_steps(&machines->trace);
     if (status == MH_OK)
-        machine->relocated = true;
+        machine_relocate(machines, machine);
     else if (!target->ops->vm_alive(target->ctx, machine->vm))
         gdb_machines_kill(machines, machine, GDB_SIGNAL_KILL);
     else
         return status;
     machine->stop = (struct mh_stop){.kind = MH_STOP_STEP};
-    machine->stop_pending = machine->held = false;
+    machine->stop_pending = false;
     return status;
 }
 
-/* HLT: the end, unless machines are to be held there. */
+/* HLT is the end, unless machines are to be held there. */
 static void machine_on_halt(struct gdb_machines *machines, struct gdb_machine *machine)
 {
     if (machines->hold)
-        machine->held = true;
+        machine->state = GDB_MACHINE_HELD;
     else
         gdb_machines_finish(machine);
 }
 
 /*
- * Nobody is there to be told: a halt or a crash is the end, as without a debugger, unless machines are to be held
- * for one. Anything else was meant for a debugger that has left.
+ * A stop without a debugger: HLT or a crash is the end, as if there were no stub, unless machines are to be held for a
+ * debugger. Anything else was meant for one that has detached.
  */
 static void machine_stopped_detached(struct gdb_machines *machines, struct gdb_machine *machine)
 {
     if (machine->stop.kind == MH_STOP_HALTED)
         machine_on_halt(machines, machine);
     else if (!mh_stop_is_crash(&machine->stop))
-        gdb_machines_resume(machines, machine, &go_on);
+        gdb_machines_resume(machines, machine, &resume_continue);
     else if (!machines->hold)
         gdb_machines_kill(machines, machine, gdb_stop_signal(&machine->stop));
 }
@@ -196,19 +209,18 @@ static void machine_stopped_detached(struct gdb_machines *machines, struct gdb_m
 void gdb_machines_on_stop(struct gdb_machines *machines, unsigned vm, const struct mh_stop *stop)
 {
     struct gdb_machine *machine = gdb_machines_find(machines, vm);
-    bool tracing, detour;
 
-    if (!machine)
+    if (machine == NULL)
         return;
+    bool is_switching = machine->state == GDB_MACHINE_SWITCHING;
     machine->state = GDB_MACHINE_STOPPED;
     machine->stop = *stop;
-    tracing = machines->trace.running;
-    detour = machine->stepping_for_trace;
-    if (gdb_hit_is_unwanted(machines, machine)) {
-        machine->how.again = !detour && tracing == machines->trace.running;
+    if (is_switching && !machine->interrupted) {
         gdb_machines_resume(machines, machine, &machine->how);
         return;
     }
+    if (is_switching)
+        machine->stop = (struct mh_stop){.kind = MH_STOP_INTERRUPTED};
     machine->stop_pending = true;
     if (!machine->attached)
         machine_stopped_detached(machines, machine);
@@ -221,7 +233,7 @@ void gdb_machines_interrupt(struct gdb_machines *machines)
     for (unsigned i = 0; i < machines->count; i++) {
         struct gdb_machine *machine = &machines->list[i];
 
-        if (!machine->attached || machine->state != GDB_MACHINE_RUNNING)
+        if (!machine->attached || !gdb_machine_is_running(machine))
             continue;
         machine->interrupted = true;
         machines->target->ops->interrupt(machines->target->ctx, machine->vm);
@@ -233,7 +245,7 @@ void gdb_machines_on_idle(struct gdb_machines *machines)
     for (unsigned i = 0; i < machines->count; i++) {
         struct gdb_machine *machine = &machines->list[i];
 
-        if (machine->state != GDB_MACHINE_RUNNING)
+        if (!gdb_machine_is_running(machine))
             continue;
         machine->state = GDB_MACHINE_STOPPED;
         machine->stop = (struct mh_stop){.kind = MH_STOP_INTERRUPTED};
@@ -241,10 +253,10 @@ void gdb_machines_on_idle(struct gdb_machines *machines)
     }
 }
 
-/* What only came of stopping everything is not worth telling. */
+/* What only comes from stopping everything is not reported. */
 static void machine_forget_halt(struct gdb_machine *machine)
 {
-    if (!machine || machine->state != GDB_MACHINE_STOPPED)
+    if (machine == NULL || machine->state != GDB_MACHINE_STOPPED)
         return;
     if (machine->stop.kind != MH_STOP_INTERRUPTED && machine->stop.kind != MH_STOP_STEP)
         return;
@@ -279,7 +291,7 @@ void gdb_machines_attach(struct gdb_machine *machine)
 {
     machine->attached = true;
     machine->tdesc_sent = false;
-    machine->found_running = machine->started;
+    machine->found_running = machine->has_run;
 }
 
 void gdb_machines_detach(struct gdb_machines *machines, struct gdb_machine *machine)
@@ -288,15 +300,15 @@ void gdb_machines_detach(struct gdb_machines *machines, struct gdb_machine *mach
 
     machine->attached = false;
     if (machine->state == GDB_MACHINE_ENDED)
-        return; /* it may be that there is no machine; should one be started again, all goes then */
+        return; /* the target may have no machine; if one is started again, all breakpoints are forgotten then */
     target->ops->clear_all_breakpoints(target->ctx, machine->vm);
-    gdb_trace_on_detach(machines);
+    gdb_trace_on_detach(&machines->trace);
     gdb_breakpoint_table_keep_persistent(&machine->breakpoints);
     for (size_t i = 0; i < machine->breakpoints.count; i++) {
         const struct gdb_breakpoint *point = &machine->breakpoints.list[i];
 
-        /* it was there a moment ago; if it cannot be set now, it is as gone as the others */
-        target->ops->set_breakpoint(target->ctx, machine->vm, point->kind, point->address, 1, NULL);
+        /* it was inserted a moment ago; if it cannot be inserted now, it is lost like the others */
+        target->ops->set_breakpoint(target->ctx, machine->vm, MH_OWNER_DEBUGGER, point->kind, point->address, 1, NULL);
     }
 }
 
@@ -312,12 +324,12 @@ void gdb_machines_clear_persistent(struct gdb_machines *machines, struct gdb_mac
 
 void gdb_machines_run_detached(struct gdb_machines *machines, struct gdb_machine *machine)
 {
-    if (machine->state != GDB_MACHINE_STOPPED)
+    if (!gdb_machine_is_stopped(machine))
         return;
-    if (machine->held)
+    if (machine->state == GDB_MACHINE_HELD)
         gdb_machines_finish(machine);
     else if (mh_stop_is_crash(&machine->stop))
         gdb_machines_kill(machines, machine, gdb_stop_signal(&machine->stop));
     else
-        gdb_machines_resume(machines, machine, &go_on);
+        gdb_machines_resume(machines, machine, &resume_continue);
 }

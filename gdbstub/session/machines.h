@@ -1,7 +1,7 @@
 /*
- * What the protocol room remembers of each virtual machine, across connections: whether it runs, why it stopped last
- * and whether a debugger knows. A machine is *attended* while a debugger looks after it; machines nobody attends run
- * on by themselves and end by themselves.
+ * What the stub remembers of each virtual machine across connections: its state, why it stopped last, and whether a
+ * debugger has been told. A machine is *attached* while a debugger is in charge of it. Detached machines run and end
+ * on their own.
  */
 #ifndef GDBSTUB_MACHINES_H
 #define GDBSTUB_MACHINES_H
@@ -15,131 +15,146 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* The first three are stopped, the next three are running. */
 enum gdb_machine_state {
     GDB_MACHINE_STOPPED,
-    GDB_MACHINE_RUNNING,
+    GDB_MACHINE_RELOCATED, /* stopped, and since moved to its start or a snapshot: the signal of the stop is void */
+    GDB_MACHINE_HELD,      /* halted, and held for the debugger; the next resume is its end */
+    GDB_MACHINE_RUNNING,   /* as `how` says */
+    GDB_MACHINE_STEPPING_FOR_TRACE, /* single-stepping instead, because a tracepoint records steps */
+    GDB_MACHINE_SWITCHING,          /* has left wait() to change between the two above; not a stop */
     GDB_MACHINE_ENDED,
 };
 
 struct gdb_machine {
-    unsigned vm; /* its number; process and thread number towards the debugger, too */
+    unsigned vm; /* its number; process and thread id of the protocol, too */
     enum gdb_machine_state state;
-    struct mh_stop stop; /* why it does not run; MH_STOP_STEP for "no reason worth telling" */
-    bool pending;        /* `stop`, or the end, has not been told to a debugger */
-    bool held;           /* it halted and is kept for the debugger; the next resume is its end */
-    bool moved;          /* to its start or a snapshot since it stopped; debuggers still think of the stop */
-    bool started;        /* has executed something since its start */
-    bool found_running;  /* the debugger came to it, rather than having been there from its start */
-    bool attached;
-    bool described;       /* this debugger has read what registers it has */
-    bool resume_pending;  /* the debugger has asked it to run, and waits */
-    bool interrupted;     /* asked to stop since it was resumed */
-    bool detour;          /* runs one step instead, for a tracepoint that records steps */
-    struct mh_resume how; /* how it runs, or is asked to */
-    uint8_t signal;       /* asked: GDB's number of the signal to be passed to it first */
-    uint8_t end_signal;   /* ENDED: GDB's number of the signal that did it, 0 for a good end */
-    struct gdb_breakpoint_table points;
+    struct mh_stop stop; /* why it is stopped; MH_STOP_STEP if there is no reason worth reporting */
+    bool stop_pending;   /* `stop`, or the end, has not been reported to a debugger */
+    bool resume_pending; /* the debugger has resumed it and waits for a stop reply */
+    bool interrupted;    /* asked to stop since it was resumed */
+    bool attached;       /* a debugger is in charge of it */
+    bool has_run;        /* has executed something since its start */
+    bool found_running;  /* it had when the debugger attached; the answer to qAttached */
+    bool tdesc_sent;     /* this debugger has read the target description */
+    bool has_met;        /* stopped at met_rip by executing; the breakpoints there have been met */
+    uint64_t met_rip;
+    struct mh_resume how; /* how it runs, or is to be resumed; without the filter */
+    uint8_t signal;       /* resume_pending: GDB's number of the signal to deliver first */
+    uint8_t end_signal;   /* ENDED: GDB's number of the signal that ended it, 0 for a normal exit */
+    struct gdb_breakpoint_table breakpoints;
 };
 
 struct gdb_machines {
     const struct mh_debug_target *target;
     struct gdb_machine *list;
     unsigned count;
-    bool hold; /* keep machines at their end for a debugger */
-    /* Takes what breakpoints' commands print. NULL: nobody does. */
-    void (*say)(void *ctx, const struct gdb_machine *machine, const char *text, size_t length);
-    void *say_ctx;
+    bool hold;                   /* hold machines at their end for a debugger */
+    mh_stop_filter *should_stop; /* passed with each resume, with the machines as context */
+    /* Receives what breakpoint commands print. May be NULL. */
+    void (*print)(void *ctx, const struct gdb_machine *machine, const char *text, size_t length);
+    void *print_ctx;
     struct gdb_trace trace;
-    struct gdb_x86_layout layout; /* see gdb_machines_layout() */
-    uint64_t layout_xcr0;
+    struct gdb_x86_layout_cache layouts;
 };
 
-/* Fill in `list` of `count` entries, count being what the target's vm_count() says. All are unattended. */
+/*
+ * Initialize for all machines of the target, detached. `list` has as many entries as the target's vm_count() says, and
+ * must outlive *machines. `should_stop` decides about breakpoints; NULL: each one stops.
+ */
 void gdb_machines_init(struct gdb_machines *machines, const struct mh_debug_target *target, struct gdb_machine *list,
-                       unsigned count, bool hold);
+                       unsigned count, bool hold, mh_stop_filter *should_stop);
 
 /* Free what is remembered of the machines. */
 void gdb_machines_free(struct gdb_machines *machines);
 
-/* The machine with that number, NULL when there is none. */
+/* Return the machine with that number, NULL if there is none. */
 struct gdb_machine *gdb_machines_find(const struct gdb_machines *machines, unsigned vm);
 
-/* The first machine that has not ended (and is attended, if asked for), NULL when there is none. */
+/* True if the machine is neither running nor ended. */
+bool gdb_machine_is_stopped(const struct gdb_machine *machine);
+
+/* True if the target may be running the machine. */
+bool gdb_machine_is_running(const struct gdb_machine *machine);
+
+/* Return the first machine that has not ended (and is attached, if `attached_only`), NULL if there is none. */
 struct gdb_machine *gdb_machines_first_alive(const struct gdb_machines *machines, bool attached_only);
 
-/* True when any machine runs (any attended one, if asked for). */
+/* True if any machine is running (any attached one, if `attached_only`). */
 bool gdb_machines_running(const struct gdb_machines *machines, bool attached_only);
 
 /*
- * The first attended machine (that was asked to run, if `resumed_only`) with something to tell, NULL when there is
- * none.
+ * Return the first attached machine with a stop or end to report, NULL if there is none. With `resumed_only`, only
+ * machines the debugger waits for.
  */
 struct gdb_machine *gdb_machines_pending(const struct gdb_machines *machines, bool resumed_only);
 
-/* The registers a machine has; good until it is asked for another's. */
+/* Return the registers a machine has; valid until they are asked for another machine. */
 const struct gdb_x86_layout *gdb_machines_layout(struct gdb_machines *machines, const struct gdb_machine *machine);
 
 /* Print `length` bytes on behalf of a machine. */
 void gdb_machines_print(const struct gdb_machines *machines, const struct gdb_machine *machine, const char *text,
                         size_t length);
 
-/* Forget a break- or watchpoint of the debugger's. The target keeps it where a tracepoint needs it. Errors are
- * ops->clear_breakpoint()'s. */
+/* Delete a breakpoint or watchpoint of the debugger. Errors are those of ops->clear_breakpoint(). */
 enum mh_status gdb_machines_clear_breakpoint(struct gdb_machines *machines, struct gdb_machine *machine,
                                              enum mh_break_kind kind, uint64_t address, uint64_t length,
                                              struct mh_error *err);
 
-/* Let a stopped machine run. */
+/* Resume a stopped machine; how->filter is not used. */
 void gdb_machines_resume(struct gdb_machines *machines, struct gdb_machine *machine, const struct mh_resume *how);
 
-/* End a machine that has not ended, by GDB's signal number; there is nothing to tell then. */
+/* End a machine that has not ended, with GDB's signal number; nothing is pending afterwards. */
 void gdb_machines_kill(struct gdb_machines *machines, struct gdb_machine *machine, uint8_t signal);
 
-/* The good end of a machine that halted. */
+/* The normal exit of a machine that has halted. */
 void gdb_machines_finish(struct gdb_machine *machine);
 
 /*
- * Put a machine back to its start, stopped and without anything to tell. Its break- and watchpoints stay when it is
- * attended already; it is from now on, also after an error, and gdb_machines_attach() must follow. Errors are
- * ops->restart()'s.
+ * Put a machine back to its start, stopped and with nothing to report. Its breakpoints and watchpoints stay if it is
+ * attached already. It is attached afterwards, also on error, and gdb_machines_attach() must follow. Errors are those
+ * of ops->restart().
  */
 enum mh_status gdb_machines_restart(struct gdb_machines *machines, struct gdb_machine *machine, struct mh_error *err);
 
-/* Put a machine that is stopped back to a snapshot, without anything to tell. Errors are ops->restore()'s; a machine
- * that is no longer alive after one has ended. */
+/*
+ * Put a stopped machine back to a snapshot, with nothing to report. Errors are those of ops->restore(); if one leaves
+ * the machine not alive, the machine has ended.
+ */
 enum mh_status gdb_machines_restore(struct gdb_machines *machines, struct gdb_machine *machine, const char *name,
                                     struct mh_error *err);
 
 /*
- * Take a stop that ops->wait() reported: for the debugger when it is attended, else as the rules for unattended say. A
- * breakpoint whose conditions are false, or whose commands have run, is no stop: the machine is resumed the same way.
+ * Process a stop that ops->wait() returned: it becomes pending if the machine is attached; otherwise the machine
+ * continues or ends.
  */
 void gdb_machines_on_stop(struct gdb_machines *machines, unsigned vm, const struct mh_stop *stop);
 
-/* Ask all attended running machines to stop. */
+/* Ask all attached running machines to stop. */
 void gdb_machines_interrupt(struct gdb_machines *machines);
 
 /*
- * Stop all attended machines and wait until they have. Interruptions this causes are nothing to tell, and neither is
- * the end of a step, which the debugger will ask for again if it still wants it; whatever else stopped a machine
- * meanwhile stays pending.
+ * Stop all attached machines and wait until they have stopped. Neither the interruptions this causes nor the end of a
+ * step becomes pending (the debugger steps again if it still wants to); any other stop does.
  */
 void gdb_machines_halt(struct gdb_machines *machines);
 
-/* After ops->wait() said that no machine runs: believe it. */
+/* ops->wait() returned MH_WAIT_IDLE: mark all machines as stopped. */
 void gdb_machines_on_idle(struct gdb_machines *machines);
 
-/* Begin to attend a machine that has not ended; if it runs, gdb_machines_halt() must follow. */
+/* Attach to a machine that has not ended; if it is running, gdb_machines_halt() must follow. */
 void gdb_machines_attach(struct gdb_machine *machine);
 
-/* The debugger leaves the machine, stopped as it is: its break- and watchpoints go, but for those that are to persist.
- * It stays stopped. */
+/*
+ * Detach from a machine, which stays stopped. Its breakpoints and watchpoints are deleted, except persistent commands
+ * and the tracepoints of an experiment that continues.
+ */
 void gdb_machines_detach(struct gdb_machines *machines, struct gdb_machine *machine);
 
-/* A debugger has come to a machine, which is stopped: breakpoints the one before it has let persist go. */
+/* Delete the breakpoints that the previous debugger left in a stopped machine because their commands persist. */
 void gdb_machines_clear_persistent(struct gdb_machines *machines, struct gdb_machine *machine);
 
-/* Let an unattended machine that is stopped run on; one that was held at its end, or crashed, ends. */
+/* Let a detached machine that is stopped continue; if it was held or has crashed, it ends. */
 void gdb_machines_run_detached(struct gdb_machines *machines, struct gdb_machine *machine);
 
 #endif

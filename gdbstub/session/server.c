@@ -1,10 +1,11 @@
 /* Debuggers coming and going: one session after the other, and the machines in between. */
-#include "mh/gdbstub.h"
+#include "session/server.h"
+
+#include "protocol/signals.h"
+#include "session/breakpoint_should_stop.h"
+#include "session/machines.h"
 
 #include "mh/gdb_acceptor.h"
-#include "protocol/signals.h"
-#include "session/machines.h"
-#include "session/session.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -21,6 +22,7 @@
 struct server {
     const struct mh_gdb_listener *listener;
     const struct mh_gdb_options *options;
+    gdb_dispatch_fn *dispatch;
     struct gdb_machines machines;
     struct gdb_machine *list;
     /* Connections refused last. Closing one at once could take the refusal away before it is read. */
@@ -225,6 +227,7 @@ static void server_clean_up(struct server *server)
 static enum gdb_session_end server_run_session(struct server *server, int in_fd, int out_fd)
 {
     const struct gdb_session_options options = {
+        .dispatch = server->dispatch,
         .in_fd = in_fd,
         .out_fd = out_fd,
         .stop_fd = server->options->stop_fd,
@@ -308,7 +311,7 @@ static void server_free(struct server *server)
 }
 
 static struct server *server_new(const struct mh_gdb_listener *listener, const struct mh_debug_target *target,
-                                 const struct mh_gdb_options *options)
+                                 const struct mh_gdb_options *options, gdb_dispatch_fn *dispatch)
 {
     unsigned count = target->ops->vm_count(target->ctx);
     struct server *server = malloc(sizeof(*server));
@@ -323,10 +326,12 @@ static struct server *server_new(const struct mh_gdb_listener *listener, const s
     }
     server->listener = listener;
     server->options = options;
+    server->dispatch = dispatch;
     server->refused_next = 0;
     for (unsigned i = 0; i < REFUSED_MAX; i++)
         server->refused[i] = -1;
-    gdb_machines_init(&server->machines, target, server->list, count, options->hold_at_exit);
+    gdb_machines_init(&server->machines, target, server->list, count, options->hold_at_exit,
+                      gdb_breakpoint_should_stop);
     server->machines.print = server_print;
     server->machines.print_ctx = server;
     return server;
@@ -361,10 +366,10 @@ static void sigpipe_unblock(const sigset_t *before)
     pthread_sigmask(SIG_SETMASK, before, NULL);
 }
 
-enum mh_status mh_gdb_serve(const struct mh_gdb_listener *listener, const struct mh_debug_target *target,
-                            const struct mh_gdb_options *options, struct mh_error *err)
+enum mh_status gdb_server_run(const struct mh_gdb_listener *listener, const struct mh_debug_target *target,
+                              const struct mh_gdb_options *options, gdb_dispatch_fn *dispatch, struct mh_error *err)
 {
-    struct server *server = server_new(listener, target, options);
+    struct server *server = server_new(listener, target, options, dispatch);
     enum mh_status status;
     sigset_t before;
 

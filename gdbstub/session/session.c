@@ -1,11 +1,11 @@
 #include "session/session.h"
 
 #include "mh/gdbstub.h"
-#include "packets/commands.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#include <unistd.h>
 
 /* --- events from the connection --- */
 
@@ -71,7 +71,7 @@ static void session_on_packet(struct gdb_session *session, struct gdb_text packe
         session_stop_for_packet(session);
     session->ack_owed = !session->no_ack;
     session->stop_acked = true;
-    session_finish_packet(session, gdb_dispatch(session, packet));
+    session_finish_packet(session, session->dispatch(session, packet));
 }
 
 /* Ask for the packet again if the debugger still listens for that; else it must not wait in vain. */
@@ -277,6 +277,7 @@ static void session_init(struct gdb_session *session, struct gdb_machines *machi
     session->outer_print_ctx = machines->print_ctx;
     machines->print = session_print;
     machines->print_ctx = session;
+    session->dispatch = options->dispatch;
     session->on_pending = options->on_pending;
     session->on_pending_ctx = options->on_pending_ctx;
     session->command = options->command;
@@ -311,6 +312,16 @@ static void session_attach_all(struct gdb_session *session)
         session->g_thread = &machines->list[0];
 }
 
+/* Close the files that vFile:open opened and the debugger left open. */
+static void session_close_files(struct gdb_session *session)
+{
+    for (unsigned i = 0; i < GDB_FILES_MAX; i++) {
+        if (session->files[i] >= 0)
+            close(session->files[i]);
+        session->files[i] = -1;
+    }
+}
+
 /* The end came from outside while the debugger waited: tell it that its program was terminated. */
 static void session_report_termination(struct gdb_session *session)
 {
@@ -334,7 +345,7 @@ enum gdb_session_end gdb_session_run(struct gdb_session *session, struct gdb_mac
     gdb_machines_halt(machines);
     if (session->end == GDB_SESSION_STOPPED && session->resumed)
         session_report_termination(session);
-    gdb_files_close(session);
+    session_close_files(session);
     machines->print = session->outer_print;
     machines->print_ctx = session->outer_print_ctx;
     return session->end;

@@ -52,6 +52,11 @@ enum gdb_session_end {
     GDB_SESSION_STOPPED,  /* the stop descriptor was readable */
 };
 
+struct gdb_session;
+
+/* Answer a packet: the reply goes to session->out. The empty reply says that the packet is not known. */
+typedef enum gdb_outcome gdb_dispatch_fn(struct gdb_session *session, struct gdb_text packet);
+
 /* How far a debugger has been told of the tracepoints and variables there are. */
 struct gdb_trace_upload {
     size_t point, line; /* `line` counts bytes of the tracepoint's lines */
@@ -89,7 +94,8 @@ struct gdb_session {
     /* descriptors to watch: the connection, then whatever the server wants to hear of */
     int watched[GDB_WATCHED_MAX];
     unsigned watched_count;
-    unsigned unwatched;           /* events since they were looked at */
+    unsigned unwatched; /* events since they were looked at */
+    gdb_dispatch_fn *dispatch;
     int (*on_pending)(void *ctx); /* called when another debugger connects; returns what to watch for the next one */
     void *on_pending_ctx;
     void (*command)(void *ctx, const char *text); /* hears what the debugger asks for; may be NULL */
@@ -114,6 +120,7 @@ struct gdb_session {
 };
 
 struct gdb_session_options {
+    gdb_dispatch_fn *dispatch;
     int in_fd, out_fd;
     int stop_fd;    /* -1: none */
     int pending_fd; /* -1: none */

@@ -8,7 +8,7 @@ const char *gdb_session_why_unavailable(const struct gdb_session *session)
 {
     const struct gdb_machine *machine = session->g_thread;
 
-    if (machine->attached && machine->state == GDB_MACHINE_STOPPED)
+    if (machine->attached && gdb_machine_is_stopped(machine))
         return NULL;
     return machine->state == GDB_MACHINE_ENDED ? "has ended; run or monitor reset starts it again"
                                                : "is not being debugged";

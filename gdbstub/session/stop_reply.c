@@ -63,7 +63,7 @@ static uint8_t stop_signal(const struct gdb_machine *machine)
     /* gdb takes SIGTRAP after a step for its end, and goes on where the step was its own, off a breakpoint */
     if (machine->stop.kind == MH_STOP_CAUGHT && machine->how.kind != MH_RESUME_CONTINUE)
         return GDB_SIGNAL_INT;
-    return machine->held ? GDB_SIGNAL_TRAP : gdb_stop_signal(&machine->stop);
+    return machine->state == GDB_MACHINE_HELD ? GDB_SIGNAL_TRAP : gdb_stop_signal(&machine->stop);
 }
 
 void gdb_session_put_stop(struct gdb_session *session, const struct gdb_machine *machine)
@@ -93,9 +93,9 @@ static void stop_describe(struct gdb_session *session, const struct gdb_machine 
     const struct mh_debug_target *target = session->machines->target;
     static const char halted[] = "The guest has halted. Continue, and it ends.\n";
 
-    if (machine->held)
+    if (machine->state == GDB_MACHINE_HELD)
         gdb_session_print(session, halted, sizeof(halted) - 1);
-    else if (machine->state == GDB_MACHINE_STOPPED && stop_needs_description(&machine->stop))
+    else if (gdb_machine_is_stopped(machine) && stop_needs_description(&machine->stop))
         target->ops->describe_stop(target->ctx, machine->vm, &machine->stop, gdb_session_print, session);
     gdb_session_flush_console(session);
 }
@@ -105,7 +105,7 @@ static void stop_pass_signal(struct gdb_session *session, struct gdb_machine *ma
 {
     uint8_t signal = gdb_stop_signal(&machine->stop);
 
-    if (machine->state != GDB_MACHINE_STOPPED || !mh_stop_is_crash(&machine->stop) || !session->pass_signal[signal])
+    if (!gdb_machine_is_stopped(machine) || !mh_stop_is_crash(&machine->stop) || !session->pass_signal[signal])
         return;
     stop_describe(session, machine);
     gdb_machines_kill(session->machines, machine, signal);
@@ -141,7 +141,7 @@ bool gdb_session_report(struct gdb_session *session)
     gdb_session_put_stop(session, machine);
     session->resumed = false;
     session->stop_acked = false;
-    session->stepping = machine->state == GDB_MACHINE_STOPPED && machine->stop.kind == MH_STOP_STEP;
+    session->stepping = gdb_machine_is_stopped(machine) && machine->stop.kind == MH_STOP_STEP;
     session->g_thread = machine;
     gdb_session_send(session);
     /* outside extended mode nothing can follow the end of the last machine */

@@ -29,6 +29,18 @@ void gdb_x86_layout_init(struct gdb_x86_layout *layout, uint64_t xcr0)
     }
 }
 
+const struct gdb_x86_layout *gdb_x86_layout_of(struct gdb_x86_layout_cache *cache, const struct mh_debug_target *target,
+                                               unsigned vm)
+{
+    uint64_t xcr0 = target->ops->xcr0_supported(target->ctx, vm);
+
+    if (cache->layout.count == 0 || cache->xcr0 != xcr0) {
+        gdb_x86_layout_init(&cache->layout, xcr0);
+        cache->xcr0 = xcr0;
+    }
+    return &cache->layout;
+}
+
 int gdb_x86_find(const struct gdb_x86_layout *layout, const char *name)
 {
     for (unsigned i = 0; i < layout->count; i++)

@@ -5,8 +5,10 @@
 #ifndef GDBSTUB_X86_DESC_H
 #define GDBSTUB_X86_DESC_H
 
-#include "mh/x86_regs.h"
 #include "protocol/reply.h"
+
+#include "mh/debug_target.h"
+#include "mh/x86_regs.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -51,6 +53,16 @@ const struct gdb_x86_reg *gdb_x86_table(size_t *count);
 
 /* Fill in the registers of a machine that may have the XCR0 bits `xcr0`. */
 void gdb_x86_layout_init(struct gdb_x86_layout *layout, uint64_t xcr0);
+
+/* The layout of the machine asked for last. Zero-initialize it. */
+struct gdb_x86_layout_cache {
+    struct gdb_x86_layout layout;
+    uint64_t xcr0;
+};
+
+/* Return the registers machine `vm` of the target has; valid until the cache is asked for another machine's. */
+const struct gdb_x86_layout *gdb_x86_layout_of(struct gdb_x86_layout_cache *cache, const struct mh_debug_target *target,
+                                               unsigned vm);
 
 /* The number of register `name`, -1 when the machine has none of that name. */
 int gdb_x86_find(const struct gdb_x86_layout *layout, const char *name);

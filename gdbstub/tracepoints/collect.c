@@ -1,20 +1,22 @@
-/* Tracepoints are met: conditions, counts, and what a hit puts into the trace buffer. */
-#include "agent/agent_context.h"
+/*
+ * Tracepoint hits: conditions, counts, and recording into the trace buffer what the actions collect. The actions of a
+ * tracepoint run in order and fill one frame. A frame that does not fit the buffer is dropped whole.
+ */
 #include "tracepoints/trace.h"
 
 #include <string.h>
 
 #define CHUNK 0x1000u
 
-/* A frame in the making. */
-struct gdb_collector {
+/* A frame under construction. */
+struct collector {
     struct gdb_trace *trace;
     bool full; /* the buffer is */
 };
 
 /* --- blocks --- */
 
-static bool collector_added(struct gdb_collector *collector, bool added)
+static bool collector_added(struct collector *collector, bool added)
 {
     collector->full |= !added;
     return added;
@@ -22,46 +24,47 @@ static bool collector_added(struct gdb_collector *collector, bool added)
 
 static bool collect_registers(struct agent_context *context)
 {
-    const struct gdb_x86_layout *layout = gdb_machines_layout(context->machines, context->machine);
-    struct gdb_traceframes *frames = &context->collector->trace->frames;
+    const struct gdb_x86_layout *layout = gdb_x86_layout_of(context->layouts, context->target, context->vm);
+    struct collector *collector = context->recorder;
+    struct gdb_traceframes *frames = &collector->trace->frames;
     uint8_t bytes[64];
 
     if (!agent_context_fetch_regs(context, layout->regs))
         return false;
-    if (!collector_added(context->collector, gdb_traceframes_add_registers(frames)))
+    if (!collector_added(collector, gdb_traceframes_add_registers(frames)))
         return false;
     for (unsigned i = 0; i < layout->count; i++) {
         gdb_x86_get(layout->reg[i], &context->regs, bytes);
-        if (!collector_added(context->collector, gdb_traceframes_add(frames, bytes, layout->reg[i]->size)))
+        if (!collector_added(collector, gdb_traceframes_add(frames, bytes, layout->reg[i]->size)))
             return false;
     }
     return true;
 }
 
-/* How much of what was read is wanted, when a zero byte is the end of it. */
+/* How many of the bytes are wanted if the first zero byte ends them. */
 static size_t length_to_zero(const uint8_t *bytes, size_t length)
 {
     const uint8_t *zero = memchr(bytes, 0, length);
 
-    return zero ? (size_t)(zero - bytes) + 1 : length;
+    return zero != NULL ? (size_t)(zero - bytes) + 1 : length;
 }
 
-/* Memory up to the first byte that is not there, which is left out with all behind it. False when the buffer is full.
- */
+/* Record memory up to the first unmapped byte. Returns false if the buffer is full. */
 static bool collect_memory(struct agent_context *context, uint64_t address, uint64_t length, bool to_zero)
 {
-    struct gdb_traceframes *frames = &context->collector->trace->frames;
+    struct collector *collector = context->recorder;
     uint8_t chunk[CHUNK];
 
     while (length > 0) {
-        size_t wanted = length < CHUNK ? (size_t)length : CHUNK, part;
+        size_t wanted = length < CHUNK ? (size_t)length : CHUNK;
 
         if (address + wanted - 1 < address)
             wanted = (size_t)(0 - address);
-        part = agent_context_read_memory(context, address, chunk, wanted);
+        size_t part = agent_context_read_memory(context, address, chunk, wanted);
         if (to_zero)
             part = length_to_zero(chunk, part);
-        if (part > 0 && !collector_added(context->collector, gdb_traceframes_add_memory(frames, address, chunk, part)))
+        if (part > 0 &&
+            !collector_added(collector, gdb_traceframes_add_memory(&collector->trace->frames, address, chunk, part)))
             return false;
         if (part < wanted || (to_zero && chunk[part - 1] == 0))
             break;
@@ -81,11 +84,11 @@ static bool collector_trace_memory(void *ctx, uint64_t address, uint64_t length,
 static bool collector_trace_variable(void *ctx, unsigned number)
 {
     const struct agent_context *context = ctx;
-    struct gdb_trace *trace = context->collector->trace;
+    struct collector *collector = context->recorder;
     uint64_t value;
 
-    return gdb_trace_get_variable(trace, number, &value) &&
-           collector_added(context->collector, gdb_traceframes_add_variable(&trace->frames, number, value));
+    return agent_variables_get(context->variables, number, &value) &&
+           collector_added(collector, gdb_traceframes_add_variable(&collector->trace->frames, number, value));
 }
 
 /* --- actions --- */
@@ -121,95 +124,94 @@ static enum mh_status collector_run_action(struct agent_context *context, const 
 
 /* --- hits --- */
 
-static void trace_end(struct agent_context *context, const struct gdb_tracepoint *point, enum gdb_trace_end end)
+static void trace_end(struct gdb_trace *trace, const struct gdb_tracepoint *point, enum gdb_trace_end end)
 {
-    context->machines->trace.end_tracepoint = point->number;
-    gdb_trace_stop(context->machines, end);
+    trace->end_tracepoint = point->number;
+    gdb_trace_stop(trace, end);
 }
 
-static void trace_end_with_error(struct agent_context *context, const struct gdb_tracepoint *point, const char *what,
+static void trace_end_with_error(struct gdb_trace *trace, const struct gdb_tracepoint *point, const char *what,
                                  const struct mh_error *err)
 {
-    struct gdb_trace *trace = &context->machines->trace;
-
     mh_fail(&trace->error, MH_ERR_RANGE, "%s: %s", what, err->text);
-    trace_end(context, point, GDB_TRACE_ERROR);
+    trace_end(trace, point, GDB_TRACE_ERROR);
 }
 
-/* Make a frame of what the actions for a hit, or for a step, collect. What was recorded before an error is kept. */
-static void tracepoint_record(struct agent_context *context, struct gdb_tracepoint *point, bool stepping)
+/* Record one frame with the actions for a hit, or for a step. What was recorded before an error is kept. */
+static void tracepoint_record(struct gdb_trace *trace, struct agent_context *context, struct gdb_tracepoint *point,
+                              bool stepping)
 {
-    struct gdb_trace *trace = &context->machines->trace;
-    struct gdb_collector collector = {.trace = trace};
+    struct collector collector = {.trace = trace};
     struct mh_error err = {.text = ""};
     enum mh_status status = MH_OK;
 
-    context->collector = &collector;
+    context->recorder = &collector;
     collector_added(&collector, gdb_traceframes_begin(&trace->frames, point->number, context->regs.general.rip));
     for (size_t i = 0; i < point->action_count && status == MH_OK && !collector.full; i++)
         if (point->actions[i].stepping == stepping)
             status = collector_run_action(context, &point->actions[i], &err);
-    context->collector = NULL;
+    context->recorder = NULL;
     if (collector.full) {
         gdb_traceframes_drop(&trace->frames);
-        trace_end(context, point, GDB_TRACE_FULL);
+        trace_end(trace, point, GDB_TRACE_FULL);
         return;
     }
     point->usage += gdb_traceframes_commit(&trace->frames);
     if (status != MH_OK)
-        trace_end_with_error(context, point, "an action", &err);
+        trace_end_with_error(trace, point, "action failed", &err);
 }
 
-static void tracepoint_check_pass_count(struct agent_context *context, const struct gdb_tracepoint *point)
+static void tracepoint_check_pass_count(struct gdb_trace *trace, const struct gdb_tracepoint *point)
 {
     if (point->pass_count > 0 && point->hits >= point->pass_count && point->steps_left == 0)
-        trace_end(context, point, GDB_TRACE_PASSCOUNT);
+        trace_end(trace, point, GDB_TRACE_PASSCOUNT);
 }
 
-/* Does the condition hold? One that cannot be evaluated ends the experiment. */
-static bool tracepoint_condition_holds(struct agent_context *context, const struct gdb_tracepoint *point)
+/* A condition that cannot be evaluated ends the experiment. */
+static bool tracepoint_condition_holds(struct gdb_trace *trace, struct agent_context *context,
+                                       const struct gdb_tracepoint *point)
 {
     const struct agent_ops ops = agent_context_ops(context);
     struct mh_error err = {.text = ""};
     uint64_t value = 1;
 
-    if (point->condition.code && agent_evaluate(&point->condition, &ops, &value, &err) != MH_OK) {
-        trace_end_with_error(context, point, "the condition", &err);
+    if (point->condition.code != NULL && agent_evaluate(&point->condition, &ops, &value, &err) != MH_OK) {
+        trace_end_with_error(trace, point, "condition failed", &err);
         return false;
     }
     return value != 0;
 }
 
-static void tracepoint_on_hit(struct agent_context *context, struct gdb_tracepoint *point)
+static void tracepoint_on_hit(struct gdb_trace *trace, struct agent_context *context, struct gdb_tracepoint *point)
 {
-    if (!tracepoint_condition_holds(context, point))
+    if (!tracepoint_condition_holds(trace, context, point))
         return;
     point->hits++;
-    tracepoint_record(context, point, false);
-    if (context->machines->trace.running)
+    tracepoint_record(trace, context, point, false);
+    if (trace->running)
         point->steps_left = point->step_count;
-    tracepoint_check_pass_count(context, point);
+    tracepoint_check_pass_count(trace, point);
 }
 
-static void tracepoint_on_step(struct agent_context *context, struct gdb_tracepoint *point)
+static void tracepoint_on_step(struct gdb_trace *trace, struct agent_context *context, struct gdb_tracepoint *point)
 {
     point->steps_left--;
-    tracepoint_record(context, point, true);
-    tracepoint_check_pass_count(context, point);
+    tracepoint_record(trace, context, point, true);
+    tracepoint_check_pass_count(trace, point);
 }
 
-bool gdb_trace_on_arrival(struct agent_context *context)
+bool gdb_trace_on_arrival(struct gdb_trace *trace, struct agent_context *context)
 {
-    struct gdb_trace *trace = &context->machines->trace;
-    bool here = gdb_trace_needs(context->machines, context->regs.general.rip);
+    uint64_t rip = context->regs.general.rip;
+    bool placed = gdb_trace_is_placed(trace, rip);
 
     for (size_t i = 0; i < trace->tracepoints.count && trace->running; i++) {
         struct gdb_tracepoint *point = &trace->tracepoints.list[i];
 
         if (point->steps_left > 0)
-            tracepoint_on_step(context, point);
-        if (trace->running && point->placed && point->address == context->regs.general.rip)
-            tracepoint_on_hit(context, point);
+            tracepoint_on_step(trace, context, point);
+        if (trace->running && point->placed && point->address == rip)
+            tracepoint_on_hit(trace, context, point);
     }
-    return here;
+    return placed;
 }

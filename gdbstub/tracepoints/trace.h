@@ -1,14 +1,20 @@
 /*
- * A trace experiment: tracepoints, the trace buffer, trace state variables, and whether all that is running (GDB
- * manual, "Tracepoints"). It belongs to the machine, not to a debugger's session: it may go on with nobody there. Only
- * where a port serves a single machine is there one.
+ * A trace experiment: tracepoints, the trace buffer, trace state variables, and whether it is running (GDB manual,
+ * "Tracepoints"). It belongs to the machine and not to a debugger's session, because it may continue without a
+ * debugger. The packets that define tracepoints name no machine, so there is an experiment only on a port that serves
+ * a single machine.
+ *
+ * An enabled tracepoint is a software breakpoint of the target owned by MH_OWNER_TRACEPOINT while the experiment runs.
  */
 #ifndef GDBSTUB_TRACE_H
 #define GDBSTUB_TRACE_H
 
+#include "agent/agent_context.h"
+#include "agent/agent_variables.h"
 #include "tracepoints/traceframes.h"
 #include "tracepoints/tracepoints.h"
 
+#include "mh/debug_target.h"
 #include "mh/status.h"
 
 #include <stdbool.h>
@@ -19,15 +25,9 @@
 #define GDB_TRACE_SIZE_MIN 0x1000u
 #define GDB_TRACE_SIZE_MAX 0x4000000u
 #define GDB_TRACE_NOTE_MAX 1024u /* bytes of a note, in hexadecimal */
-#define GDB_TRACE_NAME_MAX 128u  /* bytes of a variable's name, in hexadecimal */
-#define GDB_TRACE_VARIABLES_MAX 256u
 #define GDB_TRACE_READONLY_MAX 64u
 
-struct gdb_machine;
-struct gdb_machines;
-struct agent_context;
-
-/* Why nothing is traced any more, or has never been. */
+/* Why the experiment is not running. */
 enum gdb_trace_end {
     GDB_TRACE_NOT_RUN,
     GDB_TRACE_STOPPED,
@@ -37,88 +37,78 @@ enum gdb_trace_end {
     GDB_TRACE_DISCONNECTED,
 };
 
-struct gdb_trace_variable {
-    uint32_t number;
-    uint64_t initial, value;
-    bool builtin;
-    char name[GDB_TRACE_NAME_MAX + 1]; /* in hexadecimal, as it came */
-};
-
 struct gdb_trace_range {
     uint64_t start, end;
 };
 
 struct gdb_trace {
-    struct gdb_tracepoints points;
+    const struct mh_debug_target *target; /* NULL: tracing is not possible here */
+    unsigned vm;
+    struct gdb_tracepoints tracepoints;
     struct gdb_traceframes frames;
-    struct gdb_trace_variable *variables;
-    size_t variable_count;
-    struct gdb_trace_range readonly[GDB_TRACE_READONLY_MAX]; /* memory that needs no collecting */
+    struct agent_variables variables;
+    struct gdb_trace_range readonly[GDB_TRACE_READONLY_MAX]; /* memory that need not be collected */
     size_t readonly_count;
 
     bool running;
-    bool stays;  /* goes on when the debugger leaves */
-    size_t size; /* of the buffer, from the next start on; 0: the default */
+    bool disconnected; /* continues when the debugger detaches */
+    size_t size;       /* of the buffer, from the next start on; 0: the default */
 
     enum gdb_trace_end end;
     unsigned end_tracepoint; /* PASSCOUNT, ERROR */
     struct mh_error error;   /* ERROR */
     uint64_t started, ended; /* microseconds since 1970; 0: never */
-    /* what the debugger said about it, in hexadecimal */
+    /* the debugger's notes, in hexadecimal */
     char user[GDB_TRACE_NOTE_MAX + 1], notes[GDB_TRACE_NOTE_MAX + 1], stop_note[GDB_TRACE_NOTE_MAX + 1];
 };
 
+/* Make experiments with machine `vm` possible. A zero-initialized trace is one where they are not. */
+void gdb_trace_init(struct gdb_trace *trace, const struct mh_debug_target *target, unsigned vm);
+
 /* True where tracing is possible. */
-bool gdb_trace_possible(const struct gdb_machines *machines);
+bool gdb_trace_possible(const struct gdb_trace *trace);
 
-/* Stop, and forget everything but the settings. */
-void gdb_trace_reset(struct gdb_machines *machines);
+/* Stop, and forget everything but the settings (QTinit). */
+void gdb_trace_reset(struct gdb_trace *trace);
 
-/* Free everything; nothing is running then. */
+/* Free everything; the experiment is not running afterwards. */
 void gdb_trace_free(struct gdb_trace *trace);
 
 /*
- * Start: an empty buffer, variables with their initial values, breakpoints where enabled tracepoints are.
- * Returns MH_OK; MH_ERR_USAGE when it runs; MH_ERR_HOST without memory; or what the target says against a breakpoint.
- * Then *err says what, and nothing runs.
+ * Start the experiment (QTStart): with an empty buffer for registers of `layout`, variables at their initial values and
+ * breakpoints at the enabled tracepoints.
+ * Returns MH_OK; MH_ERR_USAGE if it is running already; MH_ERR_HOST without memory; or the target's status if it
+ * refuses a breakpoint. On error *err has the reason, and the experiment is not running.
  */
-enum mh_status gdb_trace_start(struct gdb_machines *machines, struct mh_error *err);
+enum mh_status gdb_trace_start(struct gdb_trace *trace, const struct gdb_x86_layout *layout, struct mh_error *err);
 
-/* Stop, if it runs. */
-void gdb_trace_stop(struct gdb_machines *machines, enum gdb_trace_end end);
+/* Stop the experiment if it is running (QTStop), and remember why. */
+void gdb_trace_stop(struct gdb_trace *trace, enum gdb_trace_end end);
 
-/* Have the target's breakpoint for a tracepoint, or not. Errors are ops->set_breakpoint()'s. */
-enum mh_status gdb_trace_place(struct gdb_machines *machines, struct gdb_tracepoint *point, struct mh_error *err);
-void gdb_trace_unplace(struct gdb_machines *machines, struct gdb_tracepoint *point);
+/* Insert a tracepoint's breakpoint into the target. Errors are those of ops->set_breakpoint(). */
+enum mh_status gdb_trace_place(struct gdb_trace *trace, struct gdb_tracepoint *point, struct mh_error *err);
 
-/* True when a tracepoint needs the target's breakpoint at `address`. */
-bool gdb_trace_needs(const struct gdb_machines *machines, uint64_t address);
+/* Remove it again, unless another tracepoint needs it. */
+void gdb_trace_unplace(struct gdb_trace *trace, struct gdb_tracepoint *point);
 
-/* The debugger leaves, and all breakpoints of the target are gone: stop, or set those of tracepoints again. */
-void gdb_trace_on_detach(struct gdb_machines *machines);
+/* True if a tracepoint of the running experiment is placed at `address`. */
+bool gdb_trace_is_placed(const struct gdb_trace *trace, uint64_t address);
 
-/* True when what comes next is to be recorded step by step. */
-bool gdb_trace_is_stepping(const struct gdb_machines *machines);
+/* The debugger detaches, and the target has forgotten all breakpoints: stop, or insert those of tracepoints again. */
+void gdb_trace_on_detach(struct gdb_trace *trace);
 
-/* The machine is somewhere else than where it stopped: it is not a hit's next step any more. */
-void gdb_trace_forget_steps(struct gdb_machines *machines);
+/* True if the next instructions are to be recorded one by one (while-stepping). */
+bool gdb_trace_is_stepping(const struct gdb_trace *trace);
+
+/* The machine was moved elsewhere, so its next instruction is not the next step of a hit. */
+void gdb_trace_forget_steps(struct gdb_trace *trace);
+
+/* --- hits (collect.c) --- */
 
 /*
- * The machine has come to where it stands by executing; context->regs has the general registers. What tracepoints want
- * of it is recorded. Returns true when one is there.
+ * The machine has arrived at an instruction: record what the tracepoints there collect, and the steps of earlier hits.
+ * context->regs must hold the general registers. Returns true if a tracepoint is placed there.
  */
-bool gdb_trace_on_arrival(struct agent_context *context);
-
-/* --- trace state variables --- */
-
-/* Returns the variable with that number, NULL when there is none. */
-struct gdb_trace_variable *gdb_trace_variable(const struct gdb_trace *trace, uint32_t number);
-
-/* The same, made if need be; NULL when there are too many, or there is no memory. */
-struct gdb_trace_variable *gdb_trace_new_variable(struct gdb_trace *trace, uint32_t number);
-
-/* As in struct agent_ops. */
-bool gdb_trace_get_variable(const struct gdb_trace *trace, unsigned number, uint64_t *value);
-bool gdb_trace_set_variable(struct gdb_trace *trace, unsigned number, uint64_t value);
+bool gdb_trace_on_arrival(struct gdb_trace *trace, struct agent_context *context);
 
 #endif

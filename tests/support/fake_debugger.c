@@ -1,5 +1,7 @@
 #include "fake_debugger.h"
 
+#include "packets/dispatch.h"
+#include "session/breakpoint_should_stop.h"
 #include "unit.h"
 
 #include <stdio.h>
@@ -15,7 +17,8 @@ struct fake_debugger *fake_debugger_new(unsigned count)
     if (!debugger)
         return NULL;
     fake_target_init(&debugger->fake, count);
-    gdb_machines_init(&debugger->machines, &debugger->fake.target, debugger->list, count, false);
+    gdb_machines_init(&debugger->machines, &debugger->fake.target, debugger->list, count, false,
+                      gdb_breakpoint_should_stop);
     debugger->input_length = debugger->output_length = debugger->text_length = 0;
     debugger->reply_count = 0;
     return debugger;
@@ -56,7 +59,7 @@ void fake_debugger_raw(struct fake_debugger *debugger, const void *bytes, size_t
 void fake_debugger_binary_packet(struct fake_debugger *debugger, const void *payload, size_t length)
 {
     const unsigned char *bytes = payload;
-    char trailer[4];
+    char trailer[5];
     unsigned sum = 0;
 
     fake_debugger_raw(debugger, "$", 1);
@@ -67,8 +70,8 @@ void fake_debugger_binary_packet(struct fake_debugger *debugger, const void *pay
         sum += special ? (unsigned)'}' + (bytes[i] ^ 0x20u) : bytes[i];
         fake_debugger_raw(debugger, special ? escaped : (const char *)bytes + i, special ? 2 : 1);
     }
-    snprintf(trailer, sizeof(trailer), "#%02x", sum & 0xff);
-    fake_debugger_raw(debugger, trailer, 3);
+    snprintf(trailer, sizeof(trailer), "#%02x+", sum & 0xff);
+    fake_debugger_raw(debugger, trailer, 4);
 }
 
 void fake_debugger_packet(struct fake_debugger *debugger, const char *payload)
@@ -141,7 +144,8 @@ static void rewind_with(int fd, const char *bytes, size_t length)
 void fake_debugger_run(struct fake_debugger *debugger)
 {
     int in = memfd_create("in", MFD_CLOEXEC), out = memfd_create("out", MFD_CLOEXEC);
-    const struct gdb_session_options options = {.in_fd = in, .out_fd = out, .stop_fd = -1, .pending_fd = -1};
+    const struct gdb_session_options options = {
+        .dispatch = gdb_dispatch, .in_fd = in, .out_fd = out, .stop_fd = -1, .pending_fd = -1};
     ssize_t got;
 
     rewind_with(in, debugger->input, debugger->input_length);

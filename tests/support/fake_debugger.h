@@ -52,10 +52,10 @@ int fake_debugger_tear_down(void **state);
 /* Queue bytes as they are. */
 void fake_debugger_raw(struct fake_debugger *debugger, const void *bytes, size_t length);
 
-/* Queue a packet with frame and checksum; the payload must not need escapes. */
+/* Queue a packet with frame and checksum, and the acknowledgement of its reply. No byte of it may need an escape. */
 void fake_debugger_packet(struct fake_debugger *debugger, const char *payload);
 
-/* Queue a packet of any bytes, escaped as needed. */
+/* The same for any bytes, escaped as needed. */
 void fake_debugger_binary_packet(struct fake_debugger *debugger, const void *payload, size_t length);
 
 /* Run a session over what is queued, until it is used up; then the queue is empty and the replies are there. */

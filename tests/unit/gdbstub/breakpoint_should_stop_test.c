@@ -31,6 +31,13 @@ static void stops(struct fake_debugger *debugger, const char *packet, const char
                  (unsigned long long)fake_machine(&debugger->fake, 1)->regs.general.rip);
 }
 
+/* Step off the breakpoint the machine stopped at, as debuggers do, then continue. */
+static void goes_on_and_stops(struct fake_debugger *debugger, const char *packet, const char *reason, uint64_t rip)
+{
+    fake_debugger_ask(debugger, RICH, "s");
+    stops(debugger, packet, reason, rip);
+}
+
 static void false_conditions_are_no_stop(void **state)
 {
     struct fake_debugger *debugger = *state;
@@ -38,20 +45,65 @@ static void false_conditions_are_no_stop(void **state)
     set(debugger, "Z0,1010,1;" FALSE);
     set(debugger, "Z1,1020,1;" FALSE RAX_IS_5);
     fake_debugger_expect(debugger, RICH, "vCont;c", "W00");
-    assert_int_equal(fake_machine(&debugger->fake, 1)->resumes, 3);
-    assert_true(fake_machine(&debugger->fake, 1)->how.again);
+    assert_int_equal(fake_machine(&debugger->fake, 1)->resumes, 1);
+    assert_int_equal(fake_machine(&debugger->fake, 1)->filtered, 2);
 }
 
-static void what_a_debugger_resumes_is_not_again(void **state)
+/* The target stops at once where the machine stands; that is the arrival that was met before. */
+static void continuing_asks_the_condition_again(void **state)
 {
     struct fake_debugger *debugger = *state;
 
-    set(debugger, "Z0,1010,1;" FALSE);
-    set(debugger, "Z0,1020,1");
-    stops(debugger, "c", "T05swbreak:;", 0x1020);
-    assert_true(fake_machine(&debugger->fake, 1)->how.again);
-    stops(debugger, "s", "T05thread", 0x1021);
-    assert_false(fake_machine(&debugger->fake, 1)->how.again);
+    set(debugger, "Z0,1010,1;" RAX_IS_5);
+    fake_machine(&debugger->fake, 1)->regs.general.gpr[MH_RAX] = 5;
+    stops(debugger, "c", "T05swbreak:;", 0x1010);
+    stops(debugger, "c", "T05swbreak:;", 0x1010);
+    fake_machine(&debugger->fake, 1)->regs.general.gpr[MH_RAX] = 6;
+    fake_debugger_expect(debugger, RICH, "c", "W00");
+}
+
+static void plain_ones_stop_where_they_are_continued(void **state)
+{
+    struct fake_debugger *debugger = *state;
+
+    set(debugger, "Z0,1000,1");
+    stops(debugger, "c", "T05swbreak:;", 0x1000);
+    stops(debugger, "vCont;c", "T05swbreak:;", 0x1000);
+    stops(debugger, "s", "T05thread", 0x1001);
+    set(debugger, "Z1,1001,1");
+    stops(debugger, "c", "T05hwbreak:;", 0x1001);
+    stops(debugger, "vCont;r1001,1010", "T05thread", 0x1010);
+}
+
+/* Put there by the debugger, the machine meets it; met at a stop, it does not meet it again. */
+static void a_jump_onto_commands_runs_them_once(void **state)
+{
+    struct fake_debugger *debugger = *state;
+
+    set(debugger, "Z0,1010,1;cmds:0," PRINT_RAX);
+    set(debugger, "Z0,1011,1");
+    stops(debugger, "c1010", "T05swbreak:;", 0x1011);
+    assert_string_equal(fake_debugger_last(debugger, 1)->text, PRINTED_0);
+    assert_int_not_equal(fake_debugger_last(debugger, 2)->text[0], 'O');
+    stops(debugger, "P10=0f10000000000000", "OK", 0x100f);
+    stops(debugger, "s", "T05thread", 0x1010);
+    assert_string_equal(fake_debugger_last(debugger, 1)->text, PRINTED_0);
+    stops(debugger, "c", "T05swbreak:;", 0x1011);
+    assert_int_not_equal(fake_debugger_last(debugger, 1)->text[0], 'O');
+}
+
+static void a_loop_meets_commands_each_time(void **state)
+{
+    struct fake_debugger *debugger = *state;
+
+    memcpy(fake_machine(&debugger->fake, 1)->memory + 0x1010, "\xeb\xfe", 2);
+    set(debugger, "Z0,1010,1;cmds:0," PRINT_RAX);
+    fake_debugger_packet(debugger, "qSupported:" RICH);
+    fake_debugger_packet(debugger, "vCont;c");
+    fake_target_limit(&debugger->fake, 1, 20);
+    fake_debugger_run(debugger);
+    for (unsigned back = 0; back < 5; back++)
+        assert_string_equal(fake_debugger_last(debugger, back)->text, PRINTED_0);
 }
 
 static void one_true_condition_is_enough(void **state)
@@ -61,8 +113,8 @@ static void one_true_condition_is_enough(void **state)
     fake_machine(&debugger->fake, 1)->regs.general.gpr[MH_RAX] = 5;
     set(debugger, "Z0,1010,1;" FALSE RAX_IS_5 FALSE);
     set(debugger, "Z1,1020,1;" FALSE ";" TRUE);
-    stops(debugger, "vCont;c", "T05swbreak:;", 0x1010);
-    stops(debugger, "c", "T05hwbreak:;", 0x1020);
+    stops(debugger, "c", "T05swbreak:;", 0x1010);
+    goes_on_and_stops(debugger, "c", "T05hwbreak:;", 0x1020);
 }
 
 static void the_last_conditions_count(void **state)
@@ -79,14 +131,14 @@ static void the_last_conditions_count(void **state)
     set(debugger, "z0,1040,1");
     set(debugger, "Z0,1040,1");
     stops(debugger, "c", "T05swbreak:;", 0x1010);
-    stops(debugger, "c", "T05swbreak:;", 0x1020);
-    stops(debugger, "c", "T05swbreak:;", 0x1040);
+    goes_on_and_stops(debugger, "c", "T05swbreak:;", 0x1020);
+    goes_on_and_stops(debugger, "c", "T05swbreak:;", 0x1040);
 }
 
 static void what_cannot_be_evaluated_stops(void **state)
 {
     struct fake_debugger *debugger = *state;
-    static const char text[] = "breakpoint at 0x1010, its condition: cannot read memory at 0xffffffff00000000\n";
+    static const char text[] = "condition of the breakpoint at 0x1010: cannot read memory at 0xffffffff00000000\n";
     char expected[2 * sizeof(text)] = "O";
 
     set(debugger, "Z0,1010,1;" NO_MEMORY FALSE);
@@ -96,9 +148,9 @@ static void what_cannot_be_evaluated_stops(void **state)
     stops(debugger, "c", "T05swbreak:;", 0x1010);
     gdb_hex_encode(expected + 1, (const uint8_t *)text, sizeof(text) - 1);
     assert_string_equal(fake_debugger_last(debugger, 1)->text, expected);
-    stops(debugger, "c", "T05swbreak:;", 0x1020);
-    stops(debugger, "c", "T05swbreak:;", 0x1030);
-    stops(debugger, "c", "T05swbreak:;", 0x1040);
+    goes_on_and_stops(debugger, "c", "T05swbreak:;", 0x1020);
+    goes_on_and_stops(debugger, "c", "T05swbreak:;", 0x1030);
+    goes_on_and_stops(debugger, "c", "T05swbreak:;", 0x1040);
     fake_debugger_expect(debugger, RICH, "c", "W00");
 }
 
@@ -109,10 +161,10 @@ static void registers_that_cannot_be_read_stop(void **state)
     set(debugger, "Z0,1010,1;X4,26ffff27");
     set(debugger, "Z0,1020,1;X4,26001827"); /* st0: 80 bits */
     stops(debugger, "c", "T05swbreak:;", 0x1010);
-    stops(debugger, "c", "T05swbreak:;", 0x1020);
+    goes_on_and_stops(debugger, "c", "T05swbreak:;", 0x1020);
     set(debugger, "Z0,1030,1;" FALSE);
     debugger->fake.refuse_regs = true;
-    stops(debugger, "c", "T05swbreak:;", 0x1030);
+    goes_on_and_stops(debugger, "c", "T05swbreak:;", 0x1030);
 }
 
 static void two_kinds_at_one_address(void **state)
@@ -126,7 +178,8 @@ static void two_kinds_at_one_address(void **state)
     set(debugger, "Z0,1030,1;" FALSE);
     set(debugger, "Z1,1030,1;" FALSE);
     stops(debugger, "c", "T05hwbreak:;", 0x1010);
-    stops(debugger, "c", "T05swbreak:;", 0x1020);
+    goes_on_and_stops(debugger, "c", "T05swbreak:;", 0x1020);
+    set(debugger, "z0,1020,1");
     fake_debugger_expect(debugger, RICH, "c", "W00");
 }
 
@@ -237,7 +290,7 @@ static void so_does_starting_again(void **state)
         fake_debugger_run(debugger);
         assert_int_equal(fake_target_breaks(&debugger->fake, 1), 0);
         assert_int_equal(debugger->list[0].breakpoints.count, 0);
-        assert_int_equal(debugger->list[0].state, GDB_MACHINE_STOPPED);
+        assert_true(gdb_machine_is_stopped(&debugger->list[0]));
         assert_int_equal(fake_machine(&debugger->fake, 1)->interrupts, 1);
     }
 }
@@ -347,7 +400,8 @@ static void as_many_as_anybody_wants(void **state)
         set(debugger, packet);
     }
     fake_debugger_expect(debugger, RICH, "c", "W00");
-    assert_int_equal(fake_machine(&debugger->fake, 1)->resumes, 1 + FAKE_BREAKS);
+    assert_int_equal(fake_machine(&debugger->fake, 1)->resumes, 1);
+    assert_int_equal(fake_machine(&debugger->fake, 1)->filtered, FAKE_BREAKS);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fake_debugger_of_one, fake_debugger_tear_down)
@@ -356,7 +410,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(false_conditions_are_no_stop),
-        TEST(what_a_debugger_resumes_is_not_again),
+        TEST(continuing_asks_the_condition_again),
+        TEST(plain_ones_stop_where_they_are_continued),
+        TEST(a_jump_onto_commands_runs_them_once),
+        TEST(a_loop_meets_commands_each_time),
         TEST(one_true_condition_is_enough),
         TEST(the_last_conditions_count),
         TEST(what_cannot_be_evaluated_stops),

@@ -42,8 +42,10 @@ static void breakpoints_stop(void **state)
 
     fake_debugger_ask(debugger, RICH, "Z0,1010,1");
     fake_debugger_expect(debugger, RICH, "vCont;c", "T05swbreak:;thread:1;" BEFORE_RIP "1010000000000000" AFTER_RIP);
+    fake_debugger_ask(debugger, RICH, "z0,1010,1");
     fake_debugger_ask(debugger, RICH, "Z1,1020,1");
     fake_debugger_expect(debugger, RICH, "c", "T05hwbreak:;thread:1;" BEFORE_RIP "2010000000000000" AFTER_RIP);
+    fake_debugger_ask(debugger, "", "z1,1020,1");
     fake_debugger_ask(debugger, "", "Z1,1030,1");
     fake_debugger_expect(debugger, "", "c", "T05thread:1;" BEFORE_RIP "3010000000000000" AFTER_RIP);
     fake_debugger_ask(debugger, RICH, "Z0,1038,1");
@@ -143,7 +145,8 @@ static void crashes_look_like_native_ones(void **state)
         {{.kind = MH_STOP_RETURNED}, "T0b"},
         {{.kind = MH_STOP_TRIPLE_FAULT}, "T0b"},
         {{.kind = MH_STOP_NO_MEMORY}, "T0a"},
-        {{.kind = MH_STOP_KVM_ERROR}, "T06"},
+        {{.kind = MH_STOP_CPU_ERROR}, "T06"},
+        {{.kind = MH_STOP_HOST_ERROR}, "T06"},
         {{.kind = MH_STOP_IO_ERROR}, "T06"},
     };
 
@@ -248,7 +251,7 @@ static void a_lost_connection_leaves_the_machine_stopped(void **state)
     fake_debugger_packet(debugger, "c");
     fake_debugger_run(debugger);
     assert_int_equal(debugger->end, GDB_SESSION_LOST);
-    assert_int_equal(debugger->list[0].state, GDB_MACHINE_STOPPED);
+    assert_true(gdb_machine_is_stopped(&debugger->list[0]));
     assert_memory_equal(fake_debugger_ask(debugger, "", "?"), "T05", 3);
     fake_debugger_expect(debugger, "", "qAttached", "1");
 }
@@ -358,7 +361,7 @@ static void each_process_does_as_it_is_told(void **state)
     assert_memory_equal(fake_debugger_ask(debugger, MULTI, "vCont;s:p2.-1;c:p-1.-1"), "T05thread:p2.2;", 15);
     assert_int_equal(fake_machine(&debugger->fake, 1)->resumes, 1);
     assert_int_equal(fake_machine(&debugger->fake, 1)->interrupts, 1);
-    assert_int_equal(debugger->list[0].state, GDB_MACHINE_STOPPED);
+    assert_true(gdb_machine_is_stopped(&debugger->list[0]));
     assert_memory_equal(fake_debugger_ask(debugger, MULTI, "vCont;t:p1.1;s"), "T05thread:p2.2;", 15);
     assert_int_equal(fake_machine(&debugger->fake, 1)->resumes, 1);
 }
@@ -400,6 +403,7 @@ static void what_else_stopped_is_told_next(void **state)
     assert_int_equal(fake_machine(&debugger->fake, 1)->resumes, 1);
     assert_int_equal(fake_machine(&debugger->fake, 2)->resumes, 1);
     /* the step of machine 2 that ends while machine 1 does is not worth telling */
+    fake_debugger_ask(debugger, MULTI, "z0,1001,1");
     fake_debugger_expect(debugger, MULTI, "vCont;s:p2.2;c", "W00;process:1");
     assert_false(debugger->list[1].stop_pending);
 }

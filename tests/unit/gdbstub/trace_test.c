@@ -208,7 +208,7 @@ static void variables_are_bounded(void **state)
 
     for (size_t i = 0; i < COUNT(bad); i++)
         expect(debugger, bad[i], "E.malformed packet");
-    for (unsigned i = 0; i < GDB_TRACE_VARIABLES_MAX; i++) {
+    for (unsigned i = 0; i < AGENT_VARIABLES_MAX; i++) {
         snprintf(packet, sizeof(packet), "QTDV:%x:0:0:", i);
         ok(debugger, packet);
     }
@@ -226,7 +226,7 @@ static void stopping_takes_the_breakpoints_away(void **state)
     ok(debugger, "QTDP:3:1018:D:0:0");
     start(debugger, "1010:E:0:0", NULL);
     assert_int_equal(fake_target_breaks(&debugger->fake, 1), 1);
-    expect(debugger, "QTStart", "E.tracing is running already");
+    expect(debugger, "QTStart", "E.tracing is already running");
     ok(debugger, "QTEnable:3:1018");
     assert_int_equal(fake_target_breaks(&debugger->fake, 1), 2);
     ok(debugger, "QTDisable:2:1010");
@@ -263,7 +263,7 @@ static void what_cannot_be_evaluated_ends_it(void **state)
 
     start(debugger, "1010:E:0:0:" NO_MEMORY, NULL);
     stops(debugger, "c", "W00");
-    expect_status(debugger, "T0;terror:74686520636f6e646974696f6e3a20");
+    expect_status(debugger, "T0;terror:636f6e646974696f6e206661696c65643a20");
 }
 
 static void actions_that_fail_end_it(void **state)
@@ -273,7 +273,7 @@ static void actions_that_fail_end_it(void **state)
     start(debugger, "1010:E:0:0", NO_MEMORY);
     ok(debugger, "Z0,1020,1");
     stops(debugger, "c", "T05swbreak:;");
-    expect_status(debugger, "T0;terror:616e20616374696f6e3a20");
+    expect_status(debugger, "T0;terror:616374696f6e206661696c65643a20");
     ok(debugger, "QTinit");
     expect_status(debugger, "T0;tnotrun:0;tframes:0;");
 }
@@ -334,14 +334,31 @@ static void breakpoints_at_the_same_place(void **state)
     start(debugger, "1010:E:0:0", NULL);
     ok(debugger, "Z0,1010,1");
     stops(debugger, "c", "T05swbreak:;");
+    assert_int_equal(fake_target_owners(&debugger->fake, 1, 0x1010), MH_OWNER_DEBUGGER | MH_OWNER_TRACEPOINT);
+    stops(debugger, "c", "T05swbreak:;"); /* at once, and it is the same arrival */
     ok(debugger, "z0,1010,1");
-    assert_int_equal(fake_target_breaks(&debugger->fake, 1), 1);
+    assert_int_equal(fake_target_owners(&debugger->fake, 1, 0x1010), MH_OWNER_TRACEPOINT);
     ok(debugger, "Z0,1010,1");
     ok(debugger, "QTStop");
-    assert_int_equal(fake_target_breaks(&debugger->fake, 1), 1);
+    assert_int_equal(fake_target_owners(&debugger->fake, 1, 0x1010), MH_OWNER_DEBUGGER);
     ok(debugger, "z0,1010,1");
-    assert_int_equal(fake_target_breaks(&debugger->fake, 1), 0);
+    assert_int_equal(fake_target_owners(&debugger->fake, 1, 0x1010), 0);
     expect_status(debugger, "T0;tstop::0;tframes:1;");
+}
+
+/* Where the machine stopped has been met; where the debugger put it has not. */
+static void where_it_continues_is_a_hit_only_if_put_there(void **state)
+{
+    struct fake_debugger *debugger = *state;
+
+    stops(debugger, "s", "T05thread");
+    start(debugger, "1001:E:0:0", NULL);
+    ok(debugger, "Z0,1010,1");
+    stops(debugger, "c", "T05swbreak:;");
+    expect(debugger, "qTP:1:1001", "V0:0");
+    ok(debugger, "P10=0110000000000000");
+    stops(debugger, "c", "T05swbreak:;");
+    expect(debugger, "qTP:1:1001", "V1:10");
 }
 
 static void steps_onto_one_are_hits(void **state)
@@ -373,6 +390,7 @@ static void steps_are_recorded(void **state)
     assert_string_equal(in_frame(debugger, "1", "m5000,4"), "90909090");
     expect(debugger, "QTFrame:3", "F3T2");
     expect(debugger, "QTFrame:4", "F4T1");
+    ok(debugger, "z0,1013,1");
     stops(debugger, "c", "W00");
 }
 
@@ -491,6 +509,7 @@ int main(void)
         TEST(a_circular_buffer_keeps_the_last),
         TEST(it_ends_with_the_debugger_unless_asked),
         TEST(breakpoints_at_the_same_place),
+        TEST(where_it_continues_is_a_hit_only_if_put_there),
         TEST(steps_onto_one_are_hits),
         TEST(steps_are_recorded),
         TEST(a_range_that_is_left_while_steps_are_recorded),
