@@ -64,11 +64,39 @@ static void session_log_command(struct gdb_session *session, struct gdb_text pac
     session->command(session->command_ctx, text);
 }
 
+/*
+ * While acknowledgements are on, gdb sends a packet again if the acknowledgement takes longer than its remotetimeout,
+ * as when the stub has only just been started. A second reply would be taken for the reply to gdb's next packet. So a
+ * packet that equals the one before it is a retransmission until the reply to that has been acknowledged; it needs no
+ * answer, for one is on its way. A lost reply is asked for with '-'.
+ */
+static bool session_is_retransmission(const struct gdb_session *session, struct gdb_text packet)
+{
+    bool awaits_ack = session->resumed ? session->reply_acked && session->unacked >= 0 : session->unacked > 0;
+
+    return awaits_ack && gdb_text_length(&packet) == session->last_packet_length &&
+           memcmp(packet.at, session->last_packet, session->last_packet_length) == 0;
+}
+
+/* Remember a packet, to recognize its retransmissions. */
+static void session_remember_packet(struct gdb_session *session, struct gdb_text packet)
+{
+    session->unacked = 0;
+    session->reply_acked = !session->no_ack;
+    if (session->no_ack)
+        return;
+    session->last_packet_length = gdb_text_length(&packet);
+    memcpy(session->last_packet, packet.at, session->last_packet_length);
+}
+
 static void session_on_packet(struct gdb_session *session, struct gdb_text packet)
 {
+    if (session_is_retransmission(session, packet))
+        return;
     session_log_command(session, packet);
     if (session->resumed)
         session_stop_for_packet(session);
+    session_remember_packet(session, packet);
     session->ack_owed = !session->no_ack;
     session->stop_acked = true;
     session_finish_packet(session, session->dispatch(session, packet));
@@ -87,6 +115,7 @@ static void session_on_bad_packet(struct gdb_session *session)
 
 static void session_on_long_packet(struct gdb_session *session)
 {
+    session_remember_packet(session, gdb_text_of(""));
     session->ack_owed = !session->no_ack;
     gdb_session_fail(session, GDB_ERROR_FORMAT, "packet longer than the PacketSize of %u bytes", GDB_PACKET_SIZE);
     gdb_session_send(session);
@@ -229,6 +258,7 @@ static void session_handle_event(struct gdb_session *session)
         session_wait(session);
         break;
     case GDB_PACKET_ACK:
+        session->unacked -= session->unacked > 0 || session->resumed;
         break;
     case GDB_PACKET_NACK:
         session_on_nack(session);

@@ -105,6 +105,11 @@ struct gdb_session {
     void (*outer_print)(void *ctx, const struct gdb_machine *machine, const char *text, size_t length);
     void *outer_print_ctx;
 
+    /* retransmissions, see session_is_retransmission() */
+    bool reply_acked; /* the debugger acknowledges the replies to the last packet */
+    int unacked;      /* replies to it that have not been acknowledged; below 0: a stop reply was, in advance */
+    size_t last_packet_length;
+
     struct gdb_packet_reader in;
     struct gdb_reply out;
     const char *last_sent; /* for the debugger that asks again; in the output buffer */
@@ -114,6 +119,7 @@ struct gdb_session {
 
     char console[GDB_CONSOLE_SIZE];
     char input[GDB_INPUT_SIZE];
+    char last_packet[GDB_INPUT_SIZE];
     char output[GDB_OUTPUT_SIZE];
     uint8_t scratch[GDB_SCRATCH_SIZE];
     char document[GDB_DOCUMENT_SIZE];

@@ -94,6 +94,7 @@ void gdb_session_send(struct gdb_session *session)
 
     session->last_sent = packet;
     session->last_length = length;
+    session->unacked += session->reply_acked;
     if (session->ack_owed) {
         *--packet = '+';
         length++;

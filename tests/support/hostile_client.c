@@ -121,7 +121,7 @@ static size_t frame(char packet[PACKET_MAX], const char *text, size_t length)
 {
     unsigned char sum = 0;
 
-    length = length < PACKET_MAX - 5 ? length : PACKET_MAX - 5;
+    length = length < PACKET_MAX - 6 ? length : PACKET_MAX - 6;
     packet[0] = '$';
     memcpy(packet + 1, text, length);
     for (size_t i = 0; i < length; i++)
@@ -142,6 +142,7 @@ static void begin_flood(struct hostile *run, const char *text, size_t length)
     char packet[PACKET_MAX];
 
     length = frame(packet, text, length);
+    packet[length++] = '+'; /* or all but the first would be retransmissions */
     run->flooding = run->current;
     run->flood_length = run->flooded = 0;
     for (; run->flood_length + length <= FLOOD_MAX; run->flood_length += length)

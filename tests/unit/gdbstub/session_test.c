@@ -59,6 +59,63 @@ static void the_last_reply_is_sent_again(void **state)
     expect_output(debugger, "+$QC1#c5$QC1#c5$QC1#c5");
 }
 
+static void raw(struct fake_debugger *debugger, const char *bytes)
+{
+    fake_debugger_raw(debugger, bytes, strlen(bytes));
+}
+
+/* gdb sends a packet again when the reply takes longer than its remotetimeout, and takes a second reply for that to its
+ * next packet. */
+static void a_retransmission_is_answered_once(void **state)
+{
+    struct fake_debugger *debugger = *state;
+
+    raw(debugger, "+$qC#b4$qC#b4$qC#b4+$qC#b4+");
+    fake_debugger_run(debugger);
+    expect_output(debugger, "+$QC1#c5+$QC1#c5");
+}
+
+static void a_retransmission_can_still_be_refused(void **state)
+{
+    struct fake_debugger *debugger = *state;
+
+    raw(debugger, "$qC#b4$qC#b4-+");
+    fake_debugger_run(debugger);
+    expect_output(debugger, "+$QC1#c5$QC1#c5");
+}
+
+static void another_packet_ends_the_wait_for_an_acknowledgement(void **state)
+{
+    struct fake_debugger *debugger = *state;
+
+    raw(debugger, "$qC#b4$vCtrlC#4e$qC#b4");
+    fake_debugger_run(debugger);
+    expect_output(debugger, "+$QC1#c5+$OK#9a+$QC1#c5");
+}
+
+/* Acknowledgements end behind the one for this reply. */
+static void switching_acknowledgements_off_is_answered_once(void **state)
+{
+    struct fake_debugger *debugger = *state;
+
+    raw(debugger, "$QStartNoAckMode#b0$QStartNoAckMode#b0+$qC#b4$qC#b4");
+    fake_debugger_run(debugger);
+    expect_output(debugger, "+$OK#9a$QC1#c5$QC1#c5");
+}
+
+/* Each 'O' packet is acknowledged, too: the reply proper comes last. */
+static void a_retransmission_between_console_output_and_reply(void **state)
+{
+    struct fake_debugger *debugger = *state;
+
+    raw(debugger, "$qRcmd,6d6170#8b$qRcmd,6d6170#8b+$qRcmd,6d6170#8b+$qC#b4");
+    fake_debugger_run(debugger);
+    assert_int_equal(debugger->reply_count, 3);
+    assert_int_equal(debugger->replies[0].text[0], 'O');
+    assert_string_equal(debugger->replies[1].text, "OK");
+    assert_string_equal(debugger->replies[2].text, "QC1");
+}
+
 static void running_is_acknowledged_before_it_ends(void **state)
 {
     struct fake_debugger *debugger = *state;
@@ -111,10 +168,19 @@ static void a_session_keeps_nothing_for_the_next(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(replies_follow_their_acknowledgement), TEST(no_acknowledgements_when_not_wanted),
-        TEST(a_bad_packet_is_asked_for_again),      TEST(a_bad_packet_is_an_error_when_it_cannot_be_asked_for),
-        TEST(the_last_reply_is_sent_again),         TEST(running_is_acknowledged_before_it_ends),
-        TEST(a_packet_too_long_is_an_error),        TEST(junk_is_passed_over),
+        TEST(replies_follow_their_acknowledgement),
+        TEST(no_acknowledgements_when_not_wanted),
+        TEST(a_bad_packet_is_asked_for_again),
+        TEST(a_bad_packet_is_an_error_when_it_cannot_be_asked_for),
+        TEST(the_last_reply_is_sent_again),
+        TEST(a_retransmission_is_answered_once),
+        TEST(a_retransmission_can_still_be_refused),
+        TEST(another_packet_ends_the_wait_for_an_acknowledgement),
+        TEST(switching_acknowledgements_off_is_answered_once),
+        TEST(a_retransmission_between_console_output_and_reply),
+        TEST(running_is_acknowledged_before_it_ends),
+        TEST(a_packet_too_long_is_an_error),
+        TEST(junk_is_passed_over),
         TEST(a_session_keeps_nothing_for_the_next),
     };
 
