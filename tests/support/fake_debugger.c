@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 struct fake_debugger *fake_debugger_new(unsigned count)
@@ -141,23 +142,46 @@ static void rewind_with(int fd, const char *bytes, size_t length)
         abort();
 }
 
-void fake_debugger_run(struct fake_debugger *debugger)
+static void run_session(struct fake_debugger *debugger, int in)
 {
-    int in = memfd_create("in", MFD_CLOEXEC), out = memfd_create("out", MFD_CLOEXEC);
+    int out = memfd_create("out", MFD_CLOEXEC);
     const struct gdb_session_options options = {
         .dispatch = gdb_dispatch, .in_fd = in, .out_fd = out, .stop_fd = -1, .pending_fd = -1};
-    ssize_t got;
 
-    rewind_with(in, debugger->input, debugger->input_length);
     debugger->input_length = 0;
     debugger->end = gdb_session_run(&debugger->session, &debugger->machines, &options);
-    got = pread(out, debugger->output, FAKE_OUTPUT_MAX, 0);
+    ssize_t got = pread(out, debugger->output, FAKE_OUTPUT_MAX, 0);
     if (got < 0)
         abort();
     debugger->output_length = (size_t)got;
     close(in);
     close(out);
     take_replies(debugger);
+}
+
+void fake_debugger_run(struct fake_debugger *debugger)
+{
+    int in = memfd_create("in", MFD_CLOEXEC);
+
+    rewind_with(in, debugger->input, debugger->input_length);
+    run_session(debugger, in);
+}
+
+void fake_debugger_run_in_pieces(struct fake_debugger *debugger, size_t first, size_t rest)
+{
+    /* such a socket keeps the bounds of what is sent */
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+        abort();
+    for (size_t at = 0, piece = first; at < debugger->input_length; at += piece, piece = rest) {
+        size_t left = debugger->input_length - at;
+
+        piece = piece == 0 || piece > left ? left : piece;
+        if (send(ends[1], debugger->input + at, piece, MSG_DONTWAIT) != (ssize_t)piece)
+            abort();
+    }
+    close(ends[1]);
+    run_session(debugger, ends[0]);
 }
 
 const char *fake_debugger_ask(struct fake_debugger *debugger, const char *features, const char *payload)

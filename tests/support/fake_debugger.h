@@ -61,6 +61,12 @@ void fake_debugger_binary_packet(struct fake_debugger *debugger, const void *pay
 /* Run a session over what is queued, until it is used up; then the queue is empty and the replies are there. */
 void fake_debugger_run(struct fake_debugger *debugger);
 
+/*
+ * The same, but the stub receives what is queued in pieces: `first` bytes, then `rest` bytes at a time (0: all the rest
+ * at once). Each read gets one piece. For queues of some hundred bytes: the kernel keeps them all.
+ */
+void fake_debugger_run_in_pieces(struct fake_debugger *debugger, size_t first, size_t rest);
+
 /* In a session of its own: qSupported with `features`, then `payload`. Returns the last reply ("" for none). */
 const char *fake_debugger_ask(struct fake_debugger *debugger, const char *features, const char *payload);
 

@@ -27,6 +27,11 @@ foreach(name breakpoint_should_stop dispatch endpoint file hex memory monitor pa
 endforeach()
 target_link_libraries(gdb_server_test PRIVATE Threads::Threads)
 
+mh_gdbstub_test(stream
+  ${CMAKE_CURRENT_LIST_DIR}/stream_test.c
+  ${gdb_support}/abuse.c ${gdb_support}/fake_target.c ${gdb_support}/fake_debugger.c)
+mh_abuse_test(unit_gdb_stream)
+
 mh_gdbstub_test(server_abuse
   ${CMAKE_CURRENT_LIST_DIR}/server_abuse_test.c
   ${gdb_support}/abuse.c ${gdb_support}/fake_target.c ${gdb_support}/hostile_client.c)
