@@ -317,31 +317,27 @@ static bool run_take_operand(struct agent_run *run, unsigned length, uint64_t *o
 
 static enum mh_status run_execute(struct agent_run *run, const struct bytecode *bytecode, uint64_t operand)
 {
-    enum mh_status status;
-
     if (run->depth < bytecode->pops)
         return agent_underflow(run, bytecode->name);
     if (run->depth - bytecode->pops + bytecode->pushes > AGENT_STACK_MAX)
         return run_fail(run, "the stack is full");
     run->depth -= bytecode->pops;
-    status = bytecode->execute(run, &run->stack[run->depth], operand);
+    enum mh_status status = bytecode->execute(run, &run->stack[run->depth], operand);
     run->depth += bytecode->pushes;
     return status;
 }
 
 static enum mh_status run_next(struct agent_run *run)
 {
-    const struct bytecode *bytecode;
     uint64_t operand;
-    uint8_t code;
 
     if (run->pc >= run->expression->length)
         return mh_fail(run->err, MH_ERR_USAGE, "the expression does not end");
-    code = run->expression->code[run->pc++];
-    bytecode = &bytecodes[code < sizeof(bytecodes) / sizeof(bytecodes[0]) ? code : 0];
-    if (!bytecode->name)
+    uint8_t code = run->expression->code[run->pc++];
+    const struct bytecode *bytecode = &bytecodes[code < sizeof bytecodes / sizeof bytecodes[0] ? code : 0];
+    if (bytecode->name == NULL)
         return mh_fail(run->err, MH_ERR_USAGE, "there is no bytecode 0x%02x", code);
-    if (!bytecode->execute)
+    if (bytecode->execute == NULL)
         return mh_fail(run->err, MH_ERR_USAGE, "%s: there is no floating point", bytecode->name);
     if (!run_take_operand(run, bytecode->operand, &operand))
         return mh_fail(run->err, MH_ERR_USAGE, "the expression ends within %s", bytecode->name);
@@ -369,9 +365,9 @@ enum mh_status agent_evaluate(const struct agent_expression *expression, const s
         if (++executed > AGENT_EXECUTED_MAX)
             return run_fail(&run, "the expression takes too long");
     }
-    if (value && run.depth == 0)
+    if (value != NULL && run.depth == 0)
         return mh_fail(err, MH_ERR_USAGE, "the expression has no value");
-    if (value)
+    if (value != NULL)
         *value = run.stack[run.depth - 1];
     return MH_OK;
 }

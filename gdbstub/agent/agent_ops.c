@@ -25,21 +25,21 @@ enum mh_status agent_read_register(struct agent_run *run, uint64_t *at, uint64_t
 
 enum mh_status agent_get_variable(struct agent_run *run, uint64_t *at, uint64_t number)
 {
-    if (!run->ops->get_variable || !run->ops->get_variable(run->ops->ctx, (unsigned)number, &at[0]))
+    if (run->ops->get_variable == NULL || !run->ops->get_variable(run->ops->ctx, (unsigned)number, &at[0]))
         return mh_fail(run->err, MH_ERR_RANGE, "there is no trace state variable %" PRIu64, number);
     return MH_OK;
 }
 
 enum mh_status agent_set_variable(struct agent_run *run, uint64_t *at, uint64_t number)
 {
-    if (!run->ops->set_variable || !run->ops->set_variable(run->ops->ctx, (unsigned)number, at[0]))
+    if (run->ops->set_variable == NULL || !run->ops->set_variable(run->ops->ctx, (unsigned)number, at[0]))
         return mh_fail(run->err, MH_ERR_RANGE, "cannot set trace state variable %" PRIu64, number);
     return MH_OK;
 }
 
 static enum mh_status run_trace_memory(const struct agent_run *run, uint64_t address, uint64_t length, bool to_zero)
 {
-    if (!run->ops->trace_memory || !run->ops->trace_memory(run->ops->ctx, address, length, to_zero))
+    if (run->ops->trace_memory == NULL || !run->ops->trace_memory(run->ops->ctx, address, length, to_zero))
         return mh_fail(run->err, MH_ERR_RANGE, "cannot record %" PRIu64 " bytes at 0x%" PRIx64, length, address);
     return MH_OK;
 }
@@ -64,7 +64,7 @@ enum mh_status agent_trace_string(struct agent_run *run, uint64_t *at, uint64_t 
 /* The variable's value is pushed too, as the manual's signature says: whoever wants it recorded wants it. */
 enum mh_status agent_trace_variable(struct agent_run *run, uint64_t *at, uint64_t number)
 {
-    if (!run->ops->trace_variable || !run->ops->trace_variable(run->ops->ctx, (unsigned)number))
+    if (run->ops->trace_variable == NULL || !run->ops->trace_variable(run->ops->ctx, (unsigned)number))
         return mh_fail(run->err, MH_ERR_RANGE, "cannot record trace state variable %" PRIu64, number);
     return agent_get_variable(run, at, number);
 }
@@ -90,7 +90,7 @@ enum mh_status agent_printf(struct agent_run *run, uint64_t *at, uint64_t count)
     const char *format = run_take_format(run, &length);
 
     (void)at;
-    if (!format)
+    if (format == NULL)
         return mh_fail(run->err, MH_ERR_USAGE, "the format of a printf does not end");
     if (run->depth < count + 2)
         return agent_underflow(run, "printf");

@@ -45,7 +45,7 @@ static char format_unescape(char c)
     static const char names[] = "abefnrtv\\\"'", values[] = "\a\b\033\f\n\r\t\v\\\"'";
     const char *found = c ? strchr(names, c) : NULL;
 
-    return found ? values[found - names] : '\0';
+    return found != NULL ? values[found - names] : '\0';
 }
 
 static bool format_eat(struct format *format, char c)
@@ -71,8 +71,8 @@ static void format_read_flags(struct format *format, struct conversion *conversi
 {
     size_t count = 0;
 
-    while (format->at < format->end && *format->at && strchr("-+ #0", *format->at)) {
-        if (!strchr(conversion->flags, *format->at) && count < sizeof(conversion->flags) - 1)
+    while (format->at < format->end && *format->at && strchr("-+ #0", *format->at) != NULL) {
+        if (strchr(conversion->flags, *format->at) == NULL && count < sizeof conversion->flags - 1)
             conversion->flags[count++] = *format->at;
         format->at++;
     }
@@ -102,7 +102,7 @@ static bool format_read_conversion(struct format *format, struct conversion *con
     conversion->type = *format->at++;
     if (conversion->type == 'c' || conversion->type == 's' || conversion->type == 'p')
         return conversion->bits == 32 && strspn(conversion->flags, "-") == strlen(conversion->flags);
-    return conversion->type && strchr("diouxX", conversion->type);
+    return conversion->type && strchr("diouxX", conversion->type) != NULL;
 }
 
 /* --- conversions --- */
@@ -126,7 +126,7 @@ static void output_advance(struct output *output, int printed)
 
 static void output_number(struct output *output, const struct conversion *conversion, uint64_t value)
 {
-    size_t room = sizeof(output->text) - output->length;
+    size_t room = sizeof output->text - output->length;
     char spec[SPEC_MAX];
 
     conversion_write_spec(conversion, "ll", spec);
@@ -141,7 +141,7 @@ static void output_number(struct output *output, const struct conversion *conver
 
 static void output_character(struct output *output, const struct conversion *conversion, uint64_t value)
 {
-    size_t room = sizeof(output->text) - output->length;
+    size_t room = sizeof output->text - output->length;
     char spec[SPEC_MAX];
 
     conversion_write_spec(conversion, "", spec);
@@ -151,7 +151,7 @@ static void output_character(struct output *output, const struct conversion *con
 
 static void output_text(struct output *output, const struct conversion *conversion, const char *text)
 {
-    size_t room = sizeof(output->text) - output->length;
+    size_t room = sizeof output->text - output->length;
     char spec[SPEC_MAX];
 
     conversion_write_spec(conversion, "", spec);
@@ -170,7 +170,7 @@ static bool guest_read_string(const struct agent_ops *ops, uint64_t address, cha
         piece = piece < most - length ? piece : most - length;
         if (!ops->read_memory(ops->ctx, address + length, to + length, piece))
             return false;
-        if (memchr(to + length, '\0', piece))
+        if (memchr(to + length, '\0', piece) != NULL)
             return true;
         length += piece;
     }
@@ -196,7 +196,7 @@ static void output_pointer(struct output *output, struct conversion *conversion,
 {
     char text[24];
 
-    snprintf(text, sizeof(text), "0x%" PRIx64, value);
+    snprintf(text, sizeof text, "0x%" PRIx64, value);
     conversion->type = 's';
     conversion->precision = -1;
     output_text(output, conversion, text);
@@ -253,7 +253,7 @@ enum mh_status agent_print(const struct agent_ops *ops, const char *format, size
             status = output_convert(ops, &output, &conversion, *arguments++, err);
         }
     }
-    if (status == MH_OK && ops->print && output.length > 0)
+    if (status == MH_OK && ops->print != NULL && output.length > 0)
         ops->print(ops->ctx, output.text, output.length);
     return status;
 }

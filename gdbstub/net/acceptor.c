@@ -57,7 +57,7 @@ enum gdb_accept_result gdb_acceptor_accept(struct gdb_acceptor *acceptor, int *f
     }
     acceptor->error = 0;
     if (acceptor->listener->endpoint.transport == MH_GDB_TCP)
-        setsockopt(connection, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
+        setsockopt(connection, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
     *fd = connection;
     return GDB_ACCEPTED;
 }

@@ -36,7 +36,7 @@ static enum mh_status endpoint_parse_host(const char *from, size_t length, struc
     if (length >= 2 && from[0] == '[' && from[length - 1] == ']') {
         from++;
         length -= 2;
-    } else if (memchr(from, ':', length)) {
+    } else if (memchr(from, ':', length) != NULL) {
         return mh_fail(err, MH_ERR_USAGE, "write IPv6 addresses in brackets, such as [::1]:1234");
     }
     if (length >= MH_GDB_HOST_MAX)
@@ -62,9 +62,9 @@ enum mh_status mh_gdb_parse_endpoint(const char *text, struct mh_gdb_endpoint *t
         memcpy(to->path, text + 5, strlen(text + 5));
         return MH_OK;
     }
-    if (colon)
+    if (colon != NULL)
         status = endpoint_parse_host(text, (size_t)(colon - text), to, err);
-    return status != MH_OK ? status : endpoint_parse_port(colon ? colon + 1 : text, &to->port, err);
+    return status != MH_OK ? status : endpoint_parse_port(colon != NULL ? colon + 1 : text, &to->port, err);
 }
 
 /* --- TCP --- */
@@ -83,12 +83,12 @@ static uint16_t socket_port(int fd)
 {
     struct sockaddr_storage address = {0};
     in_port_t port;
-    socklen_t length = sizeof(address);
+    socklen_t length = sizeof address;
 
     if (getsockname(fd, (struct sockaddr *)&address, &length) < 0)
         return 0;
     /* an IPv6 address has its port at the same place */
-    memcpy(&port, (const char *)&address + offsetof(struct sockaddr_in, sin_port), sizeof(port));
+    memcpy(&port, (const char *)&address + offsetof(struct sockaddr_in, sin_port), sizeof port);
     return ntohs(port);
 }
 
@@ -97,7 +97,7 @@ static int socket_set_up(int fd, sa_family_t family)
     const int yes = 1;
 
     if (family != AF_UNIX)
-        return setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+        return setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
     /* the mode bind() gives the name, less the umask: whoever may write to it is in control */
     return fchmod(fd, 0600);
 }
@@ -127,15 +127,14 @@ static enum mh_status listen_tcp(struct mh_gdb_listener *listener, struct mh_err
     const struct mh_gdb_endpoint *endpoint = &listener->endpoint;
     struct addrinfo *found;
     char port[PORT_DIGITS + 1];
-    int problem;
 
     const char *host = endpoint->host[0] ? endpoint->host : "127.0.0.1";
-    snprintf(port, sizeof(port), "%u", endpoint->port);
-    problem = getaddrinfo(host, port, &hints, &found);
+    snprintf(port, sizeof port, "%u", endpoint->port);
+    int problem = getaddrinfo(host, port, &hints, &found);
     if (problem != 0)
         return mh_fail(err, MH_ERR_HOST, "cannot listen for a debugger on %s: %s", host, gai_strerror(problem));
     errno = EADDRNOTAVAIL;
-    for (const struct addrinfo *one = found; one && listener->fd < 0; one = one->ai_next) {
+    for (const struct addrinfo *one = found; one != NULL && listener->fd < 0; one = one->ai_next) {
         listener->fd = listen_at_address(one->ai_addr, one->ai_addrlen);
         listener->beyond_host = !address_is_loopback(one->ai_addr);
     }
@@ -154,11 +153,10 @@ static enum mh_status listen_tcp(struct mh_gdb_listener *listener, struct mh_err
 static bool unix_is_stale(const struct sockaddr_un *address)
 {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool refused;
 
     if (fd < 0)
         return false;
-    refused = connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 && errno == ECONNREFUSED;
+    bool refused = connect(fd, (const struct sockaddr *)address, sizeof *address) < 0 && errno == ECONNREFUSED;
     close(fd);
     return refused;
 }
@@ -180,10 +178,10 @@ static enum mh_status listen_unix(struct mh_gdb_listener *listener, struct mh_er
         return mh_fail(err, MH_ERR_HOST,
                        "cannot listen for a debugger on %s: it is there and is no socket; name another",
                        address.sun_path);
-    listener->fd = listen_at_address((const struct sockaddr *)&address, sizeof(address));
+    listener->fd = listen_at_address((const struct sockaddr *)&address, sizeof address);
     if (listener->fd < 0 && errno == EADDRINUSE) {
         if (unix_is_stale(&address) && unlink(address.sun_path) == 0)
-            listener->fd = listen_at_address((const struct sockaddr *)&address, sizeof(address));
+            listener->fd = listen_at_address((const struct sockaddr *)&address, sizeof address);
         else
             errno = EADDRINUSE;
     }
@@ -231,7 +229,7 @@ void mh_gdb_connect_text(const struct mh_gdb_listener *listener, char text[MH_GD
 
     switch (endpoint->transport) {
     case MH_GDB_TCP:
-        snprintf(text, MH_GDB_CONNECT_MAX, strchr(host, ':') ? "[%s]:%u" : "%s:%u", host, endpoint->port);
+        snprintf(text, MH_GDB_CONNECT_MAX, strchr(host, ':') != NULL ? "[%s]:%u" : "%s:%u", host, endpoint->port);
         break;
     case MH_GDB_UNIX:
         snprintf(text, MH_GDB_CONNECT_MAX, "%s", endpoint->path);

@@ -42,7 +42,7 @@ static struct gdb_machine *request_begin(struct gdb_session *session, struct gdb
 {
     struct gdb_machine *machine = gdb_session_machine(session);
 
-    if (!machine)
+    if (machine == NULL)
         return NULL;
     if (request_kind_is_unknown(args))
         gdb_cmd_unknown(session, args);
@@ -73,7 +73,7 @@ enum gdb_outcome gdb_cmd_insert(struct gdb_session *session, struct gdb_text arg
     struct request request;
     struct gdb_machine *machine = request_begin(session, args, &request);
 
-    if (!machine)
+    if (machine == NULL)
         return GDB_REPLY;
     if (request.kind <= MH_BREAK_HARDWARE && request_remember(machine, &request, &err) != MH_OK)
         return gdb_session_fail(session, GDB_ERROR_FORMAT, "%s", err.text);
@@ -90,7 +90,7 @@ enum gdb_outcome gdb_cmd_remove(struct gdb_session *session, struct gdb_text arg
     struct request request;
     struct gdb_machine *machine = request_begin(session, args, &request);
 
-    if (!machine)
+    if (machine == NULL)
         return GDB_REPLY;
     if (!gdb_text_empty(&request.options))
         return gdb_session_malformed(session);

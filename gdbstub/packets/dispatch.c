@@ -88,7 +88,7 @@ static const struct gdb_command table[] = {
 
 const struct gdb_command *gdb_command_table(size_t *count)
 {
-    *count = sizeof(table) / sizeof(table[0]);
+    *count = sizeof table / sizeof table[0];
     return table;
 }
 
@@ -115,7 +115,7 @@ const struct gdb_command *gdb_command_find(struct gdb_text packet, struct gdb_te
 
     if (gdb_text_empty(&packet))
         return NULL;
-    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         struct gdb_text rest = packet;
 
         if (table[i].name[0] != *packet.at || !gdb_text_eat_word(&rest, table[i].name))
@@ -135,7 +135,7 @@ enum gdb_outcome gdb_dispatch(struct gdb_session *session, struct gdb_text packe
     const struct gdb_command *command = gdb_command_find(packet, &args);
 
     gdb_reply_clear(&session->out);
-    if (!command)
+    if (command == NULL)
         return GDB_REPLY;
     if (command->later)
         gdb_session_acknowledge(session);

@@ -50,7 +50,7 @@ static enum fio_errno fio_errno_of(int host_errno)
         {ENAMETOOLONG, FIO_ENAMETOOLONG},
     };
 
-    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
         if (known[i].host == host_errno)
             return known[i].fio;
     return FIO_EUNKNOWN;
@@ -89,8 +89,8 @@ static unsigned file_parse_open(struct gdb_session *session, struct gdb_text arg
     if (digits / 2 > NAME_MAX_BYTES)
         return FIO_ENAMETOOLONG;
     if (digits == 0 || !gdb_hex_decode(session->scratch, name.at, digits) ||
-        memchr(session->scratch, '\0', digits / 2) || !gdb_text_u64(&args, flags) || !gdb_text_eat(&args, ',') ||
-        !gdb_text_u64(&args, &mode) || !gdb_text_empty(&args))
+        memchr(session->scratch, '\0', digits / 2) != NULL || !gdb_text_u64(&args, flags) ||
+        !gdb_text_eat(&args, ',') || !gdb_text_u64(&args, &mode) || !gdb_text_empty(&args))
         return FIO_EINVAL;
     session->scratch[digits / 2] = '\0';
     return 0;
@@ -105,7 +105,7 @@ static unsigned file_owner(const struct gdb_session *session)
         unsigned vm = session->machines->list[i].vm;
         const char *program = target->ops->vm_exec_file(target->ctx, vm);
 
-        if (program && strcmp(program, (const char *)session->scratch) == 0)
+        if (program != NULL && strcmp(program, (const char *)session->scratch) == 0)
             return vm;
     }
     return session->g_thread->vm;
@@ -116,7 +116,6 @@ enum gdb_outcome gdb_cmd_file_open(struct gdb_session *session, struct gdb_text 
     const struct mh_debug_target *target = session->machines->target;
     unsigned slot = 0, error;
     uint64_t flags;
-    int fd;
 
     error = file_parse_open(session, args, &flags);
     if (error)
@@ -127,7 +126,7 @@ enum gdb_outcome gdb_cmd_file_open(struct gdb_session *session, struct gdb_text 
         slot++;
     if (slot == GDB_FILES_MAX)
         return file_fail(session, FIO_EMFILE);
-    fd = target->ops->open_file(target->ctx, file_owner(session), (const char *)session->scratch);
+    int fd = target->ops->open_file(target->ctx, file_owner(session), (const char *)session->scratch);
     if (fd < 0)
         return file_fail(session, fio_errno_of(-fd));
     session->files[slot] = fd;
@@ -148,7 +147,7 @@ enum gdb_outcome gdb_cmd_file_close(struct gdb_session *session, struct gdb_text
 {
     int *file = file_parse_slot(session, &args);
 
-    if (!file || !gdb_text_empty(&args))
+    if (file == NULL || !gdb_text_empty(&args))
         return file_fail(session, FIO_EBADF);
     close(*file);
     *file = -1;
@@ -159,16 +158,15 @@ enum gdb_outcome gdb_cmd_file_pread(struct gdb_session *session, struct gdb_text
 {
     const int *file = file_parse_slot(session, &args);
     uint64_t count, offset;
-    ssize_t got;
 
-    if (!file)
+    if (file == NULL)
         return file_fail(session, FIO_EBADF);
     if (!gdb_text_eat(&args, ',') || !gdb_text_u64(&args, &count) || !gdb_text_eat(&args, ',') ||
         !gdb_text_u64(&args, &offset) || !gdb_text_empty(&args) || offset > INT64_MAX)
         return file_fail(session, FIO_EINVAL);
     if (count > GDB_PACKET_SIZE / 2)
         count = GDB_PACKET_SIZE / 2;
-    got = pread(*file, session->scratch, (size_t)count, (off_t)offset);
+    ssize_t got = pread(*file, session->scratch, (size_t)count, (off_t)offset);
     if (got < 0)
         return file_fail(session, fio_errno_of(errno));
     gdb_reply_printf(&session->out, "F%zx;", (size_t)got);
@@ -209,13 +207,13 @@ enum gdb_outcome gdb_cmd_file_fstat(struct gdb_session *session, struct gdb_text
     uint8_t packed[STAT_BYTES];
     struct stat st;
 
-    if (!file || !gdb_text_empty(&args))
+    if (file == NULL || !gdb_text_empty(&args))
         return file_fail(session, FIO_EBADF);
     if (fstat(*file, &st) < 0)
         return file_fail(session, fio_errno_of(errno));
     stat_pack(&st, packed);
     gdb_reply_printf(&session->out, "F%x;", STAT_BYTES);
-    gdb_reply_binary(&session->out, packed, sizeof(packed));
+    gdb_reply_binary(&session->out, packed, sizeof packed);
     return GDB_REPLY;
 }
 

@@ -65,7 +65,7 @@ enum gdb_outcome gdb_cmd_read_memory(struct gdb_session *session, struct gdb_tex
 {
     struct range range;
 
-    if (!gdb_session_machine(session))
+    if (gdb_session_machine(session) == NULL)
         return GDB_REPLY;
     /* no bytes would be the empty reply, which means something else */
     if (!range_parse(&args, &range) || !gdb_text_empty(&args) || range.length == 0)
@@ -77,7 +77,7 @@ enum gdb_outcome gdb_cmd_read_memory_binary(struct gdb_session *session, struct 
 {
     struct range range;
 
-    if (!gdb_session_machine(session))
+    if (gdb_session_machine(session) == NULL)
         return GDB_REPLY;
     if (!range_parse(&args, &range) || !gdb_text_empty(&args))
         return gdb_session_malformed(session);
@@ -89,12 +89,11 @@ static enum gdb_outcome memory_write(struct gdb_session *session, const struct r
 {
     const struct mh_debug_target *target = session->machines->target;
     size_t length = range_clip(range, (size_t)range->length), done = 0;
-    enum mh_status status;
 
     if (session->traceframe_selected)
         return gdb_frame_unchangeable(session);
-    status = target->ops->write_memory(target->ctx, session->g_thread->vm, gdb_session_space(session), range->address,
-                                       from, length, &done);
+    enum mh_status status = target->ops->write_memory(target->ctx, session->g_thread->vm, gdb_session_space(session),
+                                                      range->address, from, length, &done);
     if (status != MH_OK || done < range->length)
         return memory_no_access(session, range->address + done);
     return gdb_session_ok(session);
@@ -110,7 +109,7 @@ enum gdb_outcome gdb_cmd_write_memory(struct gdb_session *session, struct gdb_te
 {
     struct range range;
 
-    if (!gdb_session_machine(session))
+    if (gdb_session_machine(session) == NULL)
         return GDB_REPLY;
     if (!range_parse_write_head(&args, &range) || range.length > GDB_SCRATCH_SIZE ||
         gdb_text_length(&args) != 2 * range.length ||
@@ -123,7 +122,7 @@ enum gdb_outcome gdb_cmd_write_memory_binary(struct gdb_session *session, struct
 {
     struct range range;
 
-    if (!gdb_session_machine(session))
+    if (gdb_session_machine(session) == NULL)
         return GDB_REPLY;
     if (!range_parse_write_head(&args, &range) || gdb_text_length(&args) != range.length)
         return gdb_session_malformed(session);
@@ -151,7 +150,7 @@ enum gdb_outcome gdb_cmd_crc(struct gdb_session *session, struct gdb_text args)
     uint32_t crc = 0xffffffff;
     size_t done;
 
-    if (!gdb_session_machine(session))
+    if (gdb_session_machine(session) == NULL)
         return GDB_REPLY;
     if (!range_parse(&args, &range) || !gdb_text_empty(&args))
         return gdb_session_malformed(session);
@@ -183,7 +182,7 @@ static enum gdb_outcome memory_search(struct gdb_session *session, struct range 
         bool readable = memory_read(session, range.address, session->scratch, length, &done);
         const uint8_t *found = memmem(session->scratch, done, pattern->at, pattern_length);
 
-        if (found) {
+        if (found != NULL) {
             gdb_reply_printf(&session->out, "1,%llx",
                              (unsigned long long)(range.address + (uint64_t)(found - session->scratch)));
             return GDB_REPLY;
@@ -205,7 +204,7 @@ enum gdb_outcome gdb_cmd_search(struct gdb_session *session, struct gdb_text arg
 {
     struct range range;
 
-    if (!gdb_session_machine(session))
+    if (gdb_session_machine(session) == NULL)
         return GDB_REPLY;
     if (!gdb_text_u64(&args, &range.address) || !gdb_text_eat(&args, ';') || !gdb_text_u64(&args, &range.length) ||
         !gdb_text_eat(&args, ';') || gdb_text_empty(&args) || gdb_text_length(&args) > GDB_SCRATCH_SIZE - CHUNK)

@@ -30,13 +30,12 @@ static void monitor_print(struct gdb_session *session, const char *format, ...)
 {
     char text[sizeof((struct mh_error *)0)->text + 128];
     va_list args;
-    int length;
 
     va_start(args, format);
-    length = vsnprintf(text, sizeof(text), format, args);
+    int length = vsnprintf(text, sizeof text, format, args);
     va_end(args);
     if (length > 0)
-        gdb_session_print(session, text, (size_t)length < sizeof(text) ? (size_t)length : sizeof(text) - 1);
+        gdb_session_print(session, text, (size_t)length < sizeof text ? (size_t)length : sizeof text - 1);
 }
 
 /* Everything said goes out, then the verdict. */
@@ -59,13 +58,13 @@ static enum gdb_outcome monitor_unavailable(struct gdb_session *session)
 {
     char text[80];
 
-    snprintf(text, sizeof(text), "VM %u %s", session->g_thread->vm, gdb_session_why_unavailable(session));
+    snprintf(text, sizeof text, "VM %u %s", session->g_thread->vm, gdb_session_why_unavailable(session));
     return monitor_fail(session, text);
 }
 
 static enum gdb_outcome monitor_help(struct gdb_session *session)
 {
-    gdb_session_print(session, help_text, sizeof(help_text) - 1);
+    gdb_session_print(session, help_text, sizeof help_text - 1);
     return monitor_done(session);
 }
 
@@ -88,7 +87,7 @@ static enum gdb_outcome monitor_restore(struct gdb_session *session, const char 
     struct gdb_machine *machine = session->g_thread;
     struct mh_error err = {.text = ""};
 
-    if (gdb_session_why_unavailable(session))
+    if (gdb_session_why_unavailable(session) != NULL)
         return monitor_unavailable(session);
     if (gdb_machines_restore(session->machines, machine, name, &err) != MH_OK)
         return monitor_fail(session, err.text);
@@ -118,14 +117,13 @@ static enum gdb_outcome monitor_forward(struct gdb_session *session, const char 
     const struct gdb_machine *machine = session->g_thread;
     char text[sizeof((struct mh_error *)0)->text + 64];
     struct mh_error err = {.text = ""};
-    enum mh_status status;
 
-    if (gdb_session_why_unavailable(session))
+    if (gdb_session_why_unavailable(session) != NULL)
         return monitor_unavailable(session);
-    status = target->ops->monitor(target->ctx, machine->vm, command, gdb_session_print, session, &err);
+    enum mh_status status = target->ops->monitor(target->ctx, machine->vm, command, gdb_session_print, session, &err);
     if (status == MH_OK)
         return monitor_done(session);
-    snprintf(text, sizeof(text), "%s%s", err.text,
+    snprintf(text, sizeof text, "%s%s", err.text,
              status == MH_ERR_USAGE ? " (\"monitor help\" tells what there is)" : "");
     return monitor_fail(session, text);
 }
@@ -147,13 +145,13 @@ static enum gdb_outcome monitor_run(struct gdb_session *session, char *command)
     while (length > 0 && command[length - 1] == ' ')
         command[--length] = '\0';
     command += strspn(command, " ");
-    if (command[0] == '\0' || monitor_argument(command, "help"))
+    if (command[0] == '\0' || monitor_argument(command, "help") != NULL)
         return monitor_help(session);
-    if (monitor_argument(command, "reset"))
+    if (monitor_argument(command, "reset") != NULL)
         return monitor_reset(session);
-    if (monitor_argument(command, "restore"))
+    if (monitor_argument(command, "restore") != NULL)
         return monitor_restore(session, monitor_argument(command, "restore"));
-    if (monitor_argument(command, "phys"))
+    if (monitor_argument(command, "phys") != NULL)
         return monitor_phys(session, monitor_argument(command, "phys"));
     return monitor_forward(session, command);
 }

@@ -14,15 +14,14 @@ enum gdb_outcome gdb_cmd_extended(struct gdb_session *session, struct gdb_text a
 /* Reads the number of a process; NULL, with the error reply made, when there is none of that number. */
 static struct gdb_machine *process_parse(struct gdb_session *session, struct gdb_text *args)
 {
-    struct gdb_machine *machine;
     uint32_t vm;
 
     if (!gdb_text_u32(args, UINT32_MAX, &vm) || !gdb_text_empty(args)) {
         gdb_session_malformed(session);
         return NULL;
     }
-    machine = gdb_machines_find(session->machines, vm);
-    if (!machine)
+    struct gdb_machine *machine = gdb_machines_find(session->machines, vm);
+    if (machine == NULL)
         gdb_session_fail(session, GDB_ERROR_NO_THREAD, "there is no VM %u", vm);
     return machine;
 }
@@ -30,13 +29,12 @@ static struct gdb_machine *process_parse(struct gdb_session *session, struct gdb
 enum gdb_outcome gdb_cmd_attach(struct gdb_session *session, struct gdb_text args)
 {
     struct gdb_machine *machine = process_parse(session, &args);
-    bool is_new;
 
-    if (!machine)
+    if (machine == NULL)
         return GDB_REPLY;
     if (machine->state == GDB_MACHINE_ENDED)
         return gdb_session_fail(session, GDB_ERROR_NO_THREAD, "VM %u has ended; run starts it again", machine->vm);
-    is_new = !machine->attached;
+    bool is_new = !machine->attached;
     gdb_machines_attach(machine);
     gdb_machines_halt(session->machines);
     if (is_new)
@@ -65,7 +63,7 @@ static const char *path_basename(const char *path)
 {
     const char *slash = strrchr(path, '/');
 
-    return slash ? slash + 1 : path;
+    return slash != NULL ? slash + 1 : path;
 }
 
 /* A machine runs its own image only: the name must be empty, or that of the image or the machine. */
@@ -76,7 +74,7 @@ static bool process_runs_file(const struct gdb_session *session, const struct gd
 
     if (name[0] == '\0' || strcmp(name, target->ops->vm_name(target->ctx, machine->vm)) == 0)
         return true;
-    return file && strcmp(path_basename(file), path_basename(name)) == 0;
+    return file != NULL && strcmp(path_basename(file), path_basename(name)) == 0;
 }
 
 /* Reads "FILE[;ARGUMENT]...", each in hexadecimal; only FILE may be there. Puts FILE into the scratch buffer. */
@@ -125,7 +123,7 @@ enum gdb_outcome gdb_cmd_kill(struct gdb_session *session, struct gdb_text args)
 {
     struct gdb_machine *machine = process_parse(session, &args);
 
-    if (!machine)
+    if (machine == NULL)
         return GDB_REPLY;
     process_kill(session, machine);
     return gdb_session_ok(session);
@@ -161,12 +159,12 @@ enum gdb_outcome gdb_cmd_detach(struct gdb_session *session, struct gdb_text arg
 
     if (!gdb_text_empty(&args)) {
         one = process_parse(session, &args);
-        if (!one)
+        if (one == NULL)
             return GDB_REPLY;
     }
     for (unsigned i = 0; i < machines->count; i++)
-        if (!one || one == &machines->list[i])
+        if (one == NULL || one == &machines->list[i])
             process_detach(session, &machines->list[i]);
     gdb_session_ok(session);
-    return session->extended || gdb_machines_first_alive(machines, true) ? GDB_REPLY : GDB_LEAVE;
+    return session->extended || gdb_machines_first_alive(machines, true) != NULL ? GDB_REPLY : GDB_LEAVE;
 }

@@ -23,7 +23,7 @@ static void features_enable(struct gdb_session *session, const struct gdb_text *
         {"error-message+", &session->error_message},
     };
 
-    for (size_t i = 0; i < sizeof(features) / sizeof(features[0]); i++)
+    for (size_t i = 0; i < sizeof features / sizeof features[0]; i++)
         if (gdb_text_is(feature, features[i].name))
             *features[i].known = true;
 }
@@ -61,7 +61,7 @@ enum gdb_outcome gdb_cmd_no_ack(struct gdb_session *session, struct gdb_text arg
 /* Reads "SIGNAL[;SIGNAL]..." into a set. False, with the set half made, when a signal is none. */
 static bool signals_parse(struct gdb_text args, bool *set)
 {
-    memset(set, false, GDB_SIGNAL_COUNT * sizeof(*set));
+    memset(set, false, GDB_SIGNAL_COUNT * sizeof *set);
     while (!gdb_text_empty(&args)) {
         struct gdb_text one = gdb_text_cut(&args, ';');
         uint32_t signal;
@@ -79,7 +79,7 @@ static enum gdb_outcome signals_set(struct gdb_session *session, struct gdb_text
 
     if (!signals_parse(args, wanted))
         return gdb_session_malformed(session);
-    memcpy(set, wanted, sizeof(wanted));
+    memcpy(set, wanted, sizeof wanted);
     return gdb_session_ok(session);
 }
 
@@ -111,7 +111,7 @@ enum gdb_outcome gdb_cmd_attached(struct gdb_session *session, struct gdb_text a
             return gdb_session_malformed(session);
         machine = gdb_machines_find(session->machines, vm);
     }
-    if (!machine)
+    if (machine == NULL)
         return gdb_session_fail(session, GDB_ERROR_NO_THREAD, "there is no VM %u", vm);
     gdb_reply_char(&session->out, machine->found_running ? '1' : '0');
     return GDB_REPLY;

@@ -29,15 +29,13 @@ static unsigned regs_carried(const struct gdb_machine *machine, const struct gdb
 enum gdb_outcome gdb_cmd_read_all_regs(struct gdb_session *session, struct gdb_text args)
 {
     const struct gdb_machine *machine = gdb_session_machine(session);
-    const struct gdb_x86_layout *layout;
     uint8_t *to = session->scratch;
-    unsigned count;
 
     (void)args;
-    if (!machine)
+    if (machine == NULL)
         return GDB_REPLY;
-    layout = gdb_session_layout(session);
-    count = regs_carried(machine, layout);
+    const struct gdb_x86_layout *layout = gdb_session_layout(session);
+    unsigned count = regs_carried(machine, layout);
     if (session->traceframe_selected) {
         gdb_frame_put_regs(session, 0, count);
         return GDB_REPLY;
@@ -104,15 +102,13 @@ static size_t regs_size(const struct gdb_x86_layout *layout, unsigned count)
 enum gdb_outcome gdb_cmd_write_all_regs(struct gdb_session *session, struct gdb_text args)
 {
     const struct gdb_machine *machine = gdb_session_machine(session);
-    const struct gdb_x86_layout *layout;
     unsigned bad, count;
-    size_t digits;
 
-    if (!machine)
+    if (machine == NULL)
         return GDB_REPLY;
-    layout = gdb_session_layout(session);
+    const struct gdb_x86_layout *layout = gdb_session_layout(session);
     count = regs_carried(machine, layout);
-    digits = 2 * regs_size(layout, count);
+    size_t digits = 2 * regs_size(layout, count);
     if (gdb_text_length(&args) != digits || !gdb_hex_decode(session->scratch, args.at, digits))
         return gdb_session_malformed(session);
     if (!regs_read(session, machine, layout->regs))
@@ -135,13 +131,12 @@ struct one_reg {
 /* The register a number at the cursor names. False, with the error reply made, when there is none. */
 static bool one_reg_parse(struct gdb_session *session, struct gdb_text *args, struct one_reg *one)
 {
-    const struct gdb_x86_layout *layout;
     uint64_t number;
 
     one->machine = gdb_session_machine(session);
-    if (!one->machine)
+    if (one->machine == NULL)
         return false;
-    layout = gdb_session_layout(session);
+    const struct gdb_x86_layout *layout = gdb_session_layout(session);
     if (!gdb_text_u64(args, &number)) {
         gdb_session_malformed(session);
         return false;
@@ -176,12 +171,11 @@ enum gdb_outcome gdb_cmd_read_reg(struct gdb_session *session, struct gdb_text a
 
 enum gdb_outcome gdb_cmd_write_reg(struct gdb_session *session, struct gdb_text args)
 {
-    const struct gdb_x86_reg *reg;
     struct one_reg one;
 
     if (!one_reg_parse(session, &args, &one))
         return GDB_REPLY;
-    reg = one.reg;
+    const struct gdb_x86_reg *reg = one.reg;
     if (!gdb_text_eat(&args, '=') || gdb_text_length(&args) != 2u * reg->size ||
         !gdb_hex_decode(session->scratch, args.at, 2u * reg->size))
         return gdb_session_malformed(session);

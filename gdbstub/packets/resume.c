@@ -13,7 +13,7 @@ enum gdb_outcome gdb_cmd_why(struct gdb_session *session, struct gdb_text args)
     struct gdb_machine *pending = gdb_machines_pending(session->machines, false);
 
     (void)args;
-    if (pending) {
+    if (pending != NULL) {
         pending->stop_pending = false;
         session->g_thread = pending;
     }
@@ -85,7 +85,7 @@ static enum gdb_outcome resume_requested(struct gdb_session *session)
     }
     if (!any)
         return gdb_session_fail(session, GDB_ERROR_NO_THREAD, "no such machine, or it has ended");
-    for (unsigned i = 0; i < machines->count && !gdb_machines_pending(machines, true); i++)
+    for (unsigned i = 0; i < machines->count && gdb_machines_pending(machines, true) == NULL; i++)
         if (machines->list[i].resume_pending)
             gdb_machines_resume(machines, &machines->list[i], &machines->list[i].how);
     if (session->interrupt_due)
@@ -100,11 +100,10 @@ static enum gdb_outcome resume_requested(struct gdb_session *session)
 static bool action_parse(struct gdb_text *text, struct action *action, bool *stay)
 {
     uint32_t signal = 0;
-    char verb;
 
     if (gdb_text_empty(text))
         return false;
-    verb = *text->at++;
+    char verb = *text->at++;
     *action = (struct action){.how.kind = MH_RESUME_CONTINUE};
     *stay = verb == 't';
     if (verb == 'C' || verb == 'S')
@@ -196,10 +195,10 @@ static enum gdb_outcome resume_c_thread(struct gdb_session *session, const struc
     struct gdb_machines *machines = session->machines;
     const struct gdb_machine *only = session->c_thread;
 
-    if (!only && action->how.kind == MH_RESUME_STEP)
+    if (only == NULL && action->how.kind == MH_RESUME_STEP)
         only = session->g_thread;
     for (unsigned i = 0; i < machines->count; i++)
-        if (machine_can_run(&machines->list[i]) && (!only || only == &machines->list[i]))
+        if (machine_can_run(&machines->list[i]) && (only == NULL || only == &machines->list[i]))
             machine_request_resume(&machines->list[i], action);
     return resume_requested(session);
 }
@@ -209,7 +208,7 @@ static enum gdb_outcome resume_packet(struct gdb_session *session, struct gdb_te
                                       bool has_signal)
 {
     struct action action = {.how.kind = kind};
-    struct gdb_machine *machine = session->c_thread ? session->c_thread : session->g_thread;
+    struct gdb_machine *machine = session->c_thread != NULL ? session->c_thread : session->g_thread;
     uint32_t signal = 0;
     uint64_t address;
 

@@ -5,7 +5,7 @@
 
 static bool thread_is_alive(const struct gdb_machine *machine)
 {
-    return machine && machine->attached && machine->state != GDB_MACHINE_ENDED;
+    return machine != NULL && machine->attached && machine->state != GDB_MACHINE_ENDED;
 }
 
 static enum gdb_outcome thread_fail(struct gdb_session *session)
@@ -26,7 +26,7 @@ enum gdb_outcome gdb_cmd_set_thread(struct gdb_session *session, struct gdb_text
         return thread_fail(session);
     if (!general)
         session->c_thread = id.machine;
-    else if (id.machine)
+    else if (id.machine != NULL)
         session->g_thread = id.machine;
     return gdb_session_ok(session);
 }
@@ -79,13 +79,12 @@ enum gdb_outcome gdb_cmd_thread_extra(struct gdb_session *session, struct gdb_te
 {
     const struct mh_debug_target *target = session->machines->target;
     struct gdb_thread_id id;
-    const char *name;
 
     if (!gdb_session_thread_id(session, &args, &id) || !gdb_text_empty(&args))
         return gdb_session_malformed(session);
     if (!thread_is_alive(id.machine))
         return thread_fail(session);
-    name = target->ops->vm_name(target->ctx, id.machine->vm);
+    const char *name = target->ops->vm_name(target->ctx, id.machine->vm);
     gdb_reply_hex(&session->out, name, strlen(name));
     return GDB_REPLY;
 }

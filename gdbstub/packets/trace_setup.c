@@ -47,11 +47,10 @@ enum gdb_outcome gdb_cmd_trace_define(struct gdb_session *session, struct gdb_te
     struct gdb_trace *trace = &session->machines->trace;
     struct gdb_tracepoint *point = NULL;
     struct mh_error err = {.text = ""};
-    enum mh_status status;
 
     if (!trace_check_possible(session))
         return GDB_REPLY;
-    status = gdb_tracepoints_define(&trace->tracepoints, args, &point, &err);
+    enum mh_status status = gdb_tracepoints_define(&trace->tracepoints, args, &point, &err);
     /* one that is set while tracing runs is there as soon as it is whole */
     if (status == MH_OK && trace->running && point->enabled && !point->unfinished) {
         status = gdb_trace_place(&session->machines->trace, point, &err);
@@ -73,7 +72,7 @@ static struct gdb_tracepoint *trace_parse_tracepoint(struct gdb_session *session
 {
     struct gdb_tracepoint *point = gdb_tracepoints_read(&session->machines->trace.tracepoints, &args);
 
-    if (point && gdb_text_empty(&args))
+    if (point != NULL && gdb_text_empty(&args))
         return point;
     gdb_session_fail(session, GDB_ERROR_FAILED, "no such tracepoint");
     return NULL;
@@ -84,7 +83,7 @@ enum gdb_outcome gdb_cmd_trace_enable(struct gdb_session *session, struct gdb_te
     struct gdb_tracepoint *point = trace_check_possible(session) ? trace_parse_tracepoint(session, args) : NULL;
     struct mh_error err = {.text = ""};
 
-    if (!point)
+    if (point == NULL)
         return GDB_REPLY;
     if (session->machines->trace.running && gdb_trace_place(&session->machines->trace, point, &err) != MH_OK)
         return trace_fail(session, &err);
@@ -96,7 +95,7 @@ enum gdb_outcome gdb_cmd_trace_disable(struct gdb_session *session, struct gdb_t
 {
     struct gdb_tracepoint *point = trace_check_possible(session) ? trace_parse_tracepoint(session, args) : NULL;
 
-    if (!point)
+    if (point == NULL)
         return GDB_REPLY;
     point->enabled = false;
     gdb_trace_unplace(&session->machines->trace, point);
@@ -107,7 +106,7 @@ enum gdb_outcome gdb_cmd_trace_point_status(struct gdb_session *session, struct 
 {
     const struct gdb_tracepoint *point = trace_parse_tracepoint(session, args);
 
-    if (point)
+    if (point != NULL)
         gdb_reply_printf(&session->out, "V%llx:%llx", (unsigned long long)point->hits,
                          (unsigned long long)point->usage);
     return GDB_REPLY;
@@ -140,7 +139,7 @@ enum gdb_outcome gdb_cmd_trace_variable(struct gdb_session *session, struct gdb_
         !gdb_text_eat(&args, ':') || !trace_copy_hex(read.name, AGENT_VARIABLE_NAME_MAX, &args))
         return gdb_session_malformed(session);
     variable = agent_variables_add(&session->machines->trace.variables, read.number);
-    if (!variable)
+    if (variable == NULL)
         return gdb_session_fail(session, GDB_ERROR_FAILED, "too many trace state variables");
     read.builtin = builtin;
     read.value = read.initial;
@@ -237,7 +236,7 @@ enum gdb_outcome gdb_cmd_trace_notes(struct gdb_session *session, struct gdb_tex
     while (!gdb_text_empty(&args)) {
         struct gdb_text value = gdb_text_cut(&args, ';'), key = gdb_text_cut(&value, ':');
 
-        for (size_t i = 0; i < sizeof(notes) / sizeof(notes[0]); i++)
+        for (size_t i = 0; i < sizeof notes / sizeof notes[0]; i++)
             if (gdb_text_is(&key, notes[i].key) && !trace_copy_hex(notes[i].note, GDB_TRACE_NOTE_MAX, &value))
                 return gdb_session_malformed(session);
     }

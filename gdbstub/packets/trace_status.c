@@ -67,7 +67,7 @@ static void upload_put_definition(struct gdb_reply *to, const struct gdb_tracepo
     gdb_reply_printf(to, "T%x:%llx:%c:%llx:%llx", point->number, (unsigned long long)point->address,
                      point->enabled ? 'E' : 'D', (unsigned long long)point->step_count,
                      (unsigned long long)point->pass_count);
-    if (!point->condition.code)
+    if (point->condition.code == NULL)
         return;
     gdb_reply_printf(to, ":X%zx,", point->condition.length);
     gdb_reply_hex(to, point->condition.code, point->condition.length);
@@ -90,7 +90,6 @@ enum gdb_outcome gdb_cmd_trace_more_points(struct gdb_session *session, struct g
 {
     const struct gdb_tracepoints *points = &session->machines->trace.tracepoints;
     struct gdb_trace_upload *upload = &session->upload;
-    const struct gdb_tracepoint *point;
 
     (void)args;
     if (upload->defined && upload->point < points->count &&
@@ -102,7 +101,7 @@ enum gdb_outcome gdb_cmd_trace_more_points(struct gdb_session *session, struct g
         gdb_reply_char(&session->out, 'l');
         return GDB_REPLY;
     }
-    point = &points->list[upload->point];
+    const struct gdb_tracepoint *point = &points->list[upload->point];
     if (upload->defined) {
         upload_put_line(&session->out, point, point->lines + upload->line);
         upload->line += strlen(point->lines + upload->line) + 1;
@@ -124,14 +123,13 @@ enum gdb_outcome gdb_cmd_trace_first_points(struct gdb_session *session, struct 
 enum gdb_outcome gdb_cmd_trace_more_variables(struct gdb_session *session, struct gdb_text args)
 {
     const struct agent_variables *variables = &session->machines->trace.variables;
-    const struct agent_variable *variable;
 
     (void)args;
     if (session->upload.variable >= variables->count) {
         gdb_reply_char(&session->out, 'l');
         return GDB_REPLY;
     }
-    variable = &variables->list[session->upload.variable++];
+    const struct agent_variable *variable = &variables->list[session->upload.variable++];
     gdb_reply_printf(&session->out, "%x:%llx:%d:%s", variable->number, (unsigned long long)variable->initial,
                      variable->builtin, variable->name);
     return GDB_REPLY;

@@ -26,7 +26,7 @@ static struct gdb_reply document_begin(struct gdb_session *session)
 {
     struct gdb_reply document;
 
-    gdb_reply_init(&document, session->document, sizeof(session->document));
+    gdb_reply_init(&document, session->document, sizeof session->document);
     return document;
 }
 
@@ -70,7 +70,7 @@ enum gdb_outcome gdb_cmd_xfer_features(struct gdb_session *session, struct gdb_t
 static void document_add_xml_text(struct gdb_reply *to, const char *text)
 {
     for (; *text; text++) {
-        if (*text < ' ' || strchr("<>&\"'", *text))
+        if (*text < ' ' || strchr("<>&\"'", *text) != NULL)
             gdb_reply_printf(to, "&#%u;", (unsigned)(unsigned char)*text);
         else
             gdb_reply_char(to, *text);
@@ -153,15 +153,13 @@ enum gdb_outcome gdb_cmd_xfer_exec_file(struct gdb_session *session, struct gdb_
 {
     const struct mh_debug_target *target = session->machines->target;
     struct gdb_reply document = document_begin(session);
-    const struct gdb_machine *machine;
     struct slice slice;
-    const char *file;
 
     if (!slice_parse(args, &slice))
         return gdb_session_malformed(session);
-    machine = annex_machine(session, slice.annex);
-    file = machine ? target->ops->vm_exec_file(target->ctx, machine->vm) : NULL;
-    if (!file)
+    const struct gdb_machine *machine = annex_machine(session, slice.annex);
+    const char *file = machine != NULL ? target->ops->vm_exec_file(target->ctx, machine->vm) : NULL;
+    if (file == NULL)
         return document_fail(session);
     gdb_reply_text(&document, file);
     return slice_reply(session, &document, &slice);

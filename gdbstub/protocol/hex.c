@@ -57,7 +57,7 @@ struct gdb_text gdb_text_cut(struct gdb_text *text, char separator)
     struct gdb_text part = *text;
     const char *found = memchr(text->at, separator, gdb_text_length(text));
 
-    if (!found) {
+    if (found == NULL) {
         text->at = text->end;
         return part;
     }

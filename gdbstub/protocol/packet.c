@@ -58,7 +58,7 @@ static uint64_t checksum_sum_words(const uint8_t *bytes, size_t words)
     uint64_t lanes = 0, word;
 
     for (size_t i = 0; i < words; i++) {
-        memcpy(&word, bytes + i * sizeof(word), sizeof(word));
+        memcpy(&word, bytes + i * sizeof word, sizeof word);
         lanes += (word & LANES) + (word >> 8 & LANES);
     }
     return (lanes & 0xffff) + (lanes >> 16 & 0xffff) + (lanes >> 32 & 0xffff) + (lanes >> 48);
@@ -88,7 +88,7 @@ static size_t payload_unescape(uint8_t *payload, size_t length)
     const uint8_t *from = escape, *end = payload + length;
     uint8_t *to = escape;
 
-    if (!escape)
+    if (escape == NULL)
         return length;
     while (from < end) {
         const uint8_t *next;
@@ -101,7 +101,7 @@ static size_t payload_unescape(uint8_t *payload, size_t length)
             continue;
         }
         next = memchr(from, ESCAPE, (size_t)(end - from));
-        plain = (size_t)((next ? next : end) - from);
+        plain = (size_t)((next != NULL ? next : end) - from);
         memmove(to, from, plain);
         to += plain;
         from += plain;
@@ -121,17 +121,16 @@ static enum gdb_packet_event reader_next_packet(struct gdb_packet_reader *reader
 {
     size_t from = reader->scanned > reader->start ? reader->scanned : reader->start + 1;
     uint8_t *payload = reader->buffer + reader->start + 1, *hash, *again;
-    size_t length;
 
     hash = memchr(reader->buffer + from, '#', reader->end - from);
-    reader->scanned = hash ? (size_t)(hash - reader->buffer) : reader->end;
+    reader->scanned = hash != NULL ? (size_t)(hash - reader->buffer) : reader->end;
     if (reader->end - reader->scanned < TRAILER)
         return GDB_PACKET_NEED_MORE;
     reader->start = reader->scanned + TRAILER;
     again = memrchr(payload, '$', (size_t)(hash - payload));
-    if (again)
+    if (again != NULL)
         payload = again + 1;
-    length = (size_t)(hash - payload);
+    size_t length = (size_t)(hash - payload);
     if (!checksum_matches(hash + 1, gdb_packet_checksum(payload, length)))
         return GDB_PACKET_BAD;
     packet->at = (const char *)payload;

@@ -20,7 +20,7 @@ static block block_at(const void *bytes)
 {
     block loaded;
 
-    memcpy(&loaded, bytes, sizeof(loaded));
+    memcpy(&loaded, bytes, sizeof loaded);
     return loaded;
 }
 
@@ -29,7 +29,7 @@ static bool block_any(block mask)
 {
     uint64_t halves[2];
 
-    memcpy(halves, &mask, sizeof(halves));
+    memcpy(halves, &mask, sizeof halves);
     return (halves[0] | halves[1]) != 0;
 }
 
@@ -73,7 +73,7 @@ void gdb_reply_char(struct gdb_reply *reply, char c)
 {
     char *at = reply_extend(reply, 1);
 
-    if (at)
+    if (at != NULL)
         *at = c;
 }
 
@@ -82,7 +82,7 @@ void gdb_reply_text(struct gdb_reply *reply, const char *text)
     size_t length = strlen(text);
     char *at = reply_extend(reply, length);
 
-    if (at)
+    if (at != NULL)
         memcpy(at, text, length);
 }
 
@@ -108,14 +108,12 @@ void gdb_reply_printf(struct gdb_reply *reply, const char *format, ...)
 
 void gdb_reply_hex(struct gdb_reply *reply, const void *bytes, size_t length)
 {
-    char *at;
-
     if (length > gdb_reply_left(reply) / 2) {
         reply->overflow = true;
         return;
     }
-    at = reply_extend(reply, 2 * length);
-    if (at)
+    char *at = reply_extend(reply, 2 * length);
+    if (at != NULL)
         gdb_hex_encode(at, bytes, length);
 }
 
@@ -155,12 +153,12 @@ void gdb_reply_binary(struct gdb_reply *reply, const void *bytes, size_t length)
         block plain = block_at(from);
 
         if (block_needs_escape(plain)) {
-            to = escape_bytes(to, from, sizeof(plain));
+            to = escape_bytes(to, from, sizeof plain);
         } else {
-            memcpy(to, &plain, sizeof(plain));
-            to += sizeof(plain);
+            memcpy(to, &plain, sizeof plain);
+            to += sizeof plain;
         }
-        from += sizeof(plain);
+        from += sizeof plain;
     }
     for (; from < end; from++) {
         if (limit - to < 2) {
@@ -261,14 +259,13 @@ size_t gdb_reply_encode_runs(char *payload, size_t length)
 char *gdb_reply_finish(struct gdb_reply *reply, size_t *length)
 {
     char *payload = reply->buffer + HEAD;
-    uint8_t sum;
 
     if (reply->overflow) {
         gdb_reply_clear(reply);
         gdb_reply_text(reply, "E01");
     }
     reply->end = HEAD + gdb_reply_encode_runs(payload, gdb_reply_length(reply));
-    sum = gdb_packet_checksum(payload, gdb_reply_length(reply));
+    uint8_t sum = gdb_packet_checksum(payload, gdb_reply_length(reply));
     payload[-1] = '$';
     reply->buffer[reply->end] = '#';
     gdb_hex_encode(reply->buffer + reply->end + 1, &sum, 1);

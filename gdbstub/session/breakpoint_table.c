@@ -78,7 +78,7 @@ static bool reader_options(struct reader *reader)
 enum mh_status gdb_breakpoint_parse(struct gdb_text options, struct gdb_breakpoint *point, struct mh_error *err)
 {
     struct reader reader = {.text = options, .point = point, .room = reader_count_expressions(options)};
-    size_t size = reader.room * sizeof(*point->expressions) + gdb_text_length(&options) / 2;
+    size_t size = reader.room * sizeof *point->expressions + gdb_text_length(&options) / 2;
 
     point->persists = false;
     point->condition_count = point->command_count = 0;
@@ -88,7 +88,7 @@ enum mh_status gdb_breakpoint_parse(struct gdb_text options, struct gdb_breakpoi
         return MH_OK;
     point->expressions = malloc(size);
     point->size = size;
-    if (!point->expressions)
+    if (point->expressions == NULL)
         return mh_fail(err, MH_ERR_HOST, "no memory for the breakpoint's conditions");
     reader.code = (uint8_t *)(point->expressions + reader.room);
     if (reader_options(&reader))
@@ -119,9 +119,9 @@ static struct gdb_breakpoint *table_find(const struct gdb_breakpoint_table *poin
 static bool table_grow(struct gdb_breakpoint_table *points)
 {
     size_t capacity = points->capacity ? 2 * points->capacity : 16;
-    struct gdb_breakpoint *list = realloc(points->list, capacity * sizeof(*list));
+    struct gdb_breakpoint *list = realloc(points->list, capacity * sizeof *list);
 
-    if (!list)
+    if (list == NULL)
         return false;
     points->list = list;
     points->capacity = capacity;
@@ -138,14 +138,14 @@ enum mh_status gdb_breakpoint_table_set(struct gdb_breakpoint_table *points, con
                                         struct mh_error *err)
 {
     struct gdb_breakpoint *same = table_find(points, point->kind, point->address);
-    size_t others = points->size - (same ? same->size : 0);
+    size_t others = points->size - (same != NULL ? same->size : 0);
 
     if (point->size > 0 && point->size > GDB_BREAKPOINT_TABLE_SIZE_MAX - others)
         return mh_fail(err, MH_ERR_RANGE, "conditions and commands of all breakpoints may have %u bytes at most",
                        GDB_BREAKPOINT_TABLE_SIZE_MAX);
-    if (!same && points->count == points->capacity && !table_grow(points))
+    if (same == NULL && points->count == points->capacity && !table_grow(points))
         return mh_fail(err, MH_ERR_HOST, "no memory for another breakpoint");
-    if (same)
+    if (same != NULL)
         table_forget(points, same);
     else
         same = &points->list[points->count++];
@@ -164,7 +164,7 @@ void gdb_breakpoint_table_remove(struct gdb_breakpoint_table *points, enum mh_br
 {
     struct gdb_breakpoint *point = table_find(points, kind, address);
 
-    if (!point)
+    if (point == NULL)
         return;
     table_forget(points, point);
     *point = points->list[--points->count];

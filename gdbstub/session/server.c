@@ -42,7 +42,7 @@ enum arrival {
 
 static void server_note(const struct server *server, const char *line)
 {
-    if (server->options->note)
+    if (server->options->note != NULL)
         server->options->note(server->options->note_ctx, line);
 }
 
@@ -54,13 +54,13 @@ static void server_print(void *ctx, const struct gdb_machine *machine, const cha
 
     while (text < end) {
         const char *newline = memchr(text, '\n', (size_t)(end - text));
-        const char *line_end = newline ? newline : end;
+        const char *line_end = newline != NULL ? newline : end;
         char line[AGENT_OUTPUT_MAX + 32];
 
         if (server->machines.count == 1)
-            snprintf(line, sizeof(line), "%.*s", (int)(line_end - text), text);
+            snprintf(line, sizeof line, "%.*s", (int)(line_end - text), text);
         else
-            snprintf(line, sizeof(line), "VM %u: %.*s", machine->vm, (int)(line_end - text), text);
+            snprintf(line, sizeof line, "VM %u: %.*s", machine->vm, (int)(line_end - text), text);
         server_note(server, line);
         text = line_end + 1;
     }
@@ -76,7 +76,7 @@ static enum gdb_accept_result server_accept(struct server *server, int *fd)
     enum gdb_accept_result entry = gdb_acceptor_accept(&server->acceptor, fd);
 
     if (entry == GDB_ACCEPT_NONE && server->acceptor.error != before) {
-        snprintf(line, sizeof(line), "cannot accept a debugger for now: %s", strerror(server->acceptor.error));
+        snprintf(line, sizeof line, "cannot accept a debugger for now: %s", strerror(server->acceptor.error));
         server_note(server, line);
     }
     return entry;
@@ -87,11 +87,10 @@ static size_t refusal_make(char buffer[REFUSAL_MAX], const char **packet)
 {
     struct gdb_reply reply;
     size_t length;
-    char *start;
 
     gdb_reply_init(&reply, buffer, REFUSAL_MAX);
     gdb_reply_text(&reply, "E.another debugger is connected; there can be only one at a time");
-    start = gdb_reply_finish(&reply, &length);
+    char *start = gdb_reply_finish(&reply, &length);
     *--start = '+';
     *packet = start;
     return length + 1;
@@ -112,12 +111,11 @@ static int server_refuse(void *ctx)
     struct server *server = ctx;
     char buffer[REFUSAL_MAX];
     const char *packet;
-    size_t length;
     int fd;
 
     if (server_accept(server, &fd) != GDB_ACCEPTED)
         return gdb_acceptor_fd(&server->acceptor);
-    length = refusal_make(buffer, &packet);
+    size_t length = refusal_make(buffer, &packet);
     /* an empty socket buffer takes this; who is gone already needs no answer */
     if (send(fd, packet, length, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
         shutdown(fd, SHUT_WR);
@@ -177,7 +175,7 @@ static void server_run_machines(struct server *server)
 static enum arrival server_await_debugger(struct server *server, int *fd)
 {
     for (;;) {
-        if (!gdb_machines_first_alive(&server->machines, false))
+        if (gdb_machines_first_alive(&server->machines, false) == NULL)
             return ALL_ENDED;
         if (fd_is_readable(server->options->stop_fd))
             return STOP_WANTED;
@@ -237,10 +235,9 @@ static enum gdb_session_end server_run_session(struct server *server, int in_fd,
         .command = server->options->command,
         .command_ctx = server->options->command_ctx,
     };
-    enum gdb_session_end end;
 
     server_note(server, "a debugger has connected");
-    end = gdb_session_run(&server->session, &server->machines, &options);
+    enum gdb_session_end end = gdb_session_run(&server->session, &server->machines, &options);
     server_note(server, end == GDB_SESSION_LOST ? "the debugger's connection is closed" : "the debugger has left");
     return end;
 }
@@ -314,12 +311,12 @@ static struct server *server_new(const struct mh_gdb_listener *listener, const s
                                  const struct mh_gdb_options *options, gdb_dispatch_fn *dispatch)
 {
     unsigned count = target->ops->vm_count(target->ctx);
-    struct server *server = malloc(sizeof(*server));
+    struct server *server = malloc(sizeof *server);
 
-    if (!server)
+    if (server == NULL)
         return NULL;
-    server->list = calloc(count, sizeof(*server->list));
-    if (!server->list || !gdb_acceptor_init(&server->acceptor, listener)) {
+    server->list = calloc(count, sizeof *server->list);
+    if (server->list == NULL || !gdb_acceptor_init(&server->acceptor, listener)) {
         free(server->list);
         free(server);
         return NULL;
@@ -370,15 +367,14 @@ enum mh_status gdb_server_run(const struct mh_gdb_listener *listener, const stru
                               const struct mh_gdb_options *options, gdb_dispatch_fn *dispatch, struct mh_error *err)
 {
     struct server *server = server_new(listener, target, options, dispatch);
-    enum mh_status status;
     sigset_t before;
 
-    if (!server)
+    if (server == NULL)
         return mh_fail(err, MH_ERR_HOST, "no memory or descriptor to serve a debugger with");
     sigpipe_block(&before);
     if (options->start_running)
         server_start_machines(server);
-    status = server_run(server, err);
+    enum mh_status status = server_run(server, err);
     server_stop_all(server);
     sigpipe_unblock(&before);
     server_free(server);

@@ -56,7 +56,7 @@ static void session_log_command(struct gdb_session *session, struct gdb_text pac
     char text[MH_GDB_COMMAND_MAX + 1];
     size_t length = 0;
 
-    if (!session->command)
+    if (session->command == NULL)
         return;
     for (; packet.at < packet.end && length < MH_GDB_COMMAND_MAX; packet.at++)
         text[length++] = *packet.at >= ' ' && *packet.at <= '~' ? *packet.at : '.';
@@ -123,7 +123,7 @@ static void session_on_long_packet(struct gdb_session *session)
 
 static void session_on_interrupt(struct gdb_session *session)
 {
-    if (session->command)
+    if (session->command != NULL)
         session->command(session->command_ctx, "interrupt");
     /*
      * With everything stopped, the interrupt and the stop reply may have crossed: then the debugger has what it wants.
@@ -137,7 +137,7 @@ static void session_on_interrupt(struct gdb_session *session)
 
 static void session_on_nack(struct gdb_session *session)
 {
-    if (!session->no_ack && session->last_sent)
+    if (!session->no_ack && session->last_sent != NULL)
         gdb_session_send_bytes(session, session->last_sent, session->last_length);
 }
 
@@ -292,7 +292,7 @@ static void session_print(void *ctx, const struct gdb_machine *machine, const ch
     if (session->resumed && machine->attached && session->end == GDB_SESSION_ACTIVE) {
         gdb_session_print(session, text, length);
         gdb_session_flush_console(session);
-    } else if (session->outer_print) {
+    } else if (session->outer_print != NULL) {
         session->outer_print(session->outer_print_ctx, machine, text, length);
     }
 }
@@ -313,12 +313,12 @@ static void session_init(struct gdb_session *session, struct gdb_machines *machi
     session->command = options->command;
     session->command_ctx = options->command_ctx;
     gdb_transport_init(&session->io, options->in_fd, options->out_fd, options->stop_fd);
-    gdb_packet_reader_init(&session->in, session->input, sizeof(session->input));
-    gdb_reply_init(&session->out, session->output, sizeof(session->output));
+    gdb_packet_reader_init(&session->in, session->input, sizeof session->input);
+    gdb_reply_init(&session->out, session->output, sizeof session->output);
     session_watch(session, options->in_fd);
     session_watch(session, options->stop_fd);
     session_watch(session, options->pending_fd);
-    memset(session->program_signal, true, sizeof(session->program_signal));
+    memset(session->program_signal, true, sizeof session->program_signal);
     for (unsigned i = 0; i < GDB_FILES_MAX; i++)
         session->files[i] = -1;
 }
@@ -336,9 +336,9 @@ static void session_attach_all(struct gdb_session *session)
         if (machines->list[i].attached)
             gdb_machines_clear_persistent(machines, &machines->list[i]);
     session->g_thread = gdb_machines_pending(machines, false);
-    if (!session->g_thread)
+    if (session->g_thread == NULL)
         session->g_thread = gdb_machines_first_alive(machines, true);
-    if (!session->g_thread)
+    if (session->g_thread == NULL)
         session->g_thread = &machines->list[0];
 }
 

@@ -20,7 +20,7 @@ struct gdb_machine *gdb_session_machine(struct gdb_session *session)
 
     const char *absence = gdb_session_why_unavailable(session);
 
-    if (!absence)
+    if (absence == NULL)
         return machine;
     gdb_session_fail(session, GDB_ERROR_NO_THREAD, "VM %u %s", machine->vm, absence);
     return NULL;
@@ -40,7 +40,7 @@ enum mh_space gdb_session_space(const struct gdb_session *session)
 static void reply_error_text(struct gdb_reply *to, const char *text)
 {
     for (; *text; text++)
-        gdb_reply_char(to, *text < ' ' || *text > '~' || strchr("#$}*", *text) ? '?' : *text);
+        gdb_reply_char(to, *text < ' ' || *text > '~' || strchr("#$}*", *text) != NULL ? '?' : *text);
 }
 
 enum gdb_outcome gdb_session_fail(struct gdb_session *session, enum gdb_error_code code, const char *format, ...)
@@ -54,7 +54,7 @@ enum gdb_outcome gdb_session_fail(struct gdb_session *session, enum gdb_error_co
         return GDB_REPLY;
     }
     va_start(args, format);
-    if (vsnprintf(text, sizeof(text), format, args) < 0)
+    if (vsnprintf(text, sizeof text, format, args) < 0)
         text[0] = '\0';
     va_end(args);
     gdb_reply_text(&session->out, "E.");

@@ -34,13 +34,12 @@ static void stop_put_reason(struct gdb_session *session, const struct mh_stop *s
 static void stop_put_expedited(struct gdb_session *session, const struct gdb_machine *machine)
 {
     const struct mh_debug_target *target = session->machines->target;
-    const struct gdb_x86_reg *table;
     size_t count;
 
     if (target->ops->read_regs(target->ctx, machine->vm, MH_REGS_GENERAL, &session->regs, NULL) != MH_OK)
         return;
-    table = gdb_x86_table(&count);
-    for (size_t i = 0; i < sizeof(expedited); i++) {
+    const struct gdb_x86_reg *table = gdb_x86_table(&count);
+    for (size_t i = 0; i < sizeof expedited; i++) {
         const struct gdb_x86_reg *reg = &table[expedited[i]];
         uint8_t value[sizeof(uint64_t)];
 
@@ -94,7 +93,7 @@ static void stop_describe(struct gdb_session *session, const struct gdb_machine 
     static const char halted[] = "The guest has halted. Continue, and it ends.\n";
 
     if (machine->state == GDB_MACHINE_HELD)
-        gdb_session_print(session, halted, sizeof(halted) - 1);
+        gdb_session_print(session, halted, sizeof halted - 1);
     else if (gdb_machine_is_stopped(machine) && stop_needs_description(&machine->stop))
         target->ops->describe_stop(target->ctx, machine->vm, &machine->stop, gdb_session_print, session);
     gdb_session_flush_console(session);
@@ -117,19 +116,17 @@ static void stop_pass_signal(struct gdb_session *session, struct gdb_machine *ma
  */
 static struct gdb_machine *stop_choose_reported(struct gdb_session *session, struct gdb_machine *machine)
 {
-    struct gdb_machine *other;
-
     if (machine->state != GDB_MACHINE_ENDED || session->multiprocess)
         return machine;
-    other = gdb_machines_first_alive(session->machines, true);
-    return other ? other : machine;
+    struct gdb_machine *other = gdb_machines_first_alive(session->machines, true);
+    return other != NULL ? other : machine;
 }
 
 bool gdb_session_report(struct gdb_session *session)
 {
     struct gdb_machine *machine = gdb_machines_pending(session->machines, true);
 
-    if (!machine)
+    if (machine == NULL)
         return false;
     gdb_machines_halt(session->machines);
     for (unsigned i = 0; i < session->machines->count; i++)
@@ -145,7 +142,8 @@ bool gdb_session_report(struct gdb_session *session)
     session->g_thread = machine;
     gdb_session_send(session);
     /* outside extended mode nothing can follow the end of the last machine */
-    if (!session->extended && session->end == GDB_SESSION_ACTIVE && !gdb_machines_first_alive(session->machines, true))
+    if (!session->extended && session->end == GDB_SESSION_ACTIVE &&
+        gdb_machines_first_alive(session->machines, true) == NULL)
         session->end = GDB_SESSION_DETACHED;
     return true;
 }

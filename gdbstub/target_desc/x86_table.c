@@ -199,6 +199,6 @@ static const struct gdb_x86_reg table[] = {
 
 const struct gdb_x86_reg *gdb_x86_table(size_t *count)
 {
-    *count = sizeof(table) / sizeof(table[0]);
+    *count = sizeof table / sizeof table[0];
     return table;
 }

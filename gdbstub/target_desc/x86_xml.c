@@ -103,9 +103,9 @@ static void xml_add_field(const struct field *field, struct gdb_reply *to)
 
 static void xml_add_flags(const struct flags *flags, struct gdb_reply *to)
 {
-    for (; flags && flags->id; flags++) {
+    for (; flags != NULL && flags->id != NULL; flags++) {
         gdb_reply_printf(to, "<flags id=\"%s\" size=\"%u\">\n", flags->id, flags->size);
-        for (const struct field *field = flags->fields; field->name; field++)
+        for (const struct field *field = flags->fields; field->name != NULL; field++)
             xml_add_field(field, to);
         gdb_reply_text(to, "</flags>\n");
     }
@@ -114,7 +114,7 @@ static void xml_add_flags(const struct flags *flags, struct gdb_reply *to)
 static void xml_open_feature(unsigned feature, struct gdb_reply *to)
 {
     gdb_reply_printf(to, "<feature name=\"%s\">\n", features[feature].name);
-    for (unsigned i = 0; i < 2 && features[feature].types[i]; i++)
+    for (unsigned i = 0; i < 2 && features[feature].types[i] != NULL; i++)
         gdb_reply_text(to, features[feature].types[i]);
     xml_add_flags(features[feature].flags, to);
 }
@@ -123,7 +123,7 @@ static void xml_add_reg(const struct gdb_x86_reg *reg, unsigned number, struct g
 {
     gdb_reply_printf(to, "<reg name=\"%s\" bitsize=\"%u\" type=\"%s\" regnum=\"%u\"", reg->name, reg->size * BITS,
                      reg->type, number);
-    if (reg->group)
+    if (reg->group != NULL)
         gdb_reply_printf(to, " group=\"%s\"", reg->group);
     /* a function called from the debugger shall not have all system state written back after it */
     if (reg->feature == GDB_X86_SYSTEM)

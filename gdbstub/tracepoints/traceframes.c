@@ -18,7 +18,7 @@ bool gdb_traceframes_reset(struct gdb_traceframes *frames, size_t size, size_t r
     bool circular = frames->circular;
     uint8_t *bytes = malloc(size);
 
-    if (!bytes)
+    if (bytes == NULL)
         return false;
     free(frames->bytes);
     *frames =
@@ -61,10 +61,9 @@ void gdb_traceframes_copy(const struct gdb_traceframes *frames, size_t at, void 
 static void frames_drop_oldest(struct gdb_traceframes *frames)
 {
     struct head head;
-    size_t length;
 
-    gdb_traceframes_copy(frames, 0, &head, sizeof(head));
-    length = sizeof(head) + head.length;
+    gdb_traceframes_copy(frames, 0, &head, sizeof head);
+    size_t length = sizeof head + head.length;
     frames->first = (frames->first + length) % frames->size;
     frames->used -= length;
     frames->count--;
@@ -87,7 +86,7 @@ bool gdb_traceframes_begin(struct gdb_traceframes *frames, unsigned tracepoint, 
 {
     const struct head head = {.rip = rip, .tracepoint = tracepoint};
 
-    return gdb_traceframes_add(frames, &head, sizeof(head));
+    return gdb_traceframes_add(frames, &head, sizeof head);
 }
 
 bool gdb_traceframes_add_registers(struct gdb_traceframes *frames)
@@ -100,18 +99,18 @@ bool gdb_traceframes_add_memory(struct gdb_traceframes *frames, uint64_t address
     uint16_t short_length = (uint16_t)length;
     uint8_t head[MEMORY_HEAD] = {'M'};
 
-    memcpy(head + 1, &address, sizeof(address));
-    memcpy(head + 9, &short_length, sizeof(short_length));
-    return gdb_traceframes_add(frames, head, sizeof(head)) && gdb_traceframes_add(frames, from, length);
+    memcpy(head + 1, &address, sizeof address);
+    memcpy(head + 9, &short_length, sizeof short_length);
+    return gdb_traceframes_add(frames, head, sizeof head) && gdb_traceframes_add(frames, from, length);
 }
 
 bool gdb_traceframes_add_variable(struct gdb_traceframes *frames, uint32_t number, uint64_t value)
 {
     uint8_t block[VARIABLE_BLOCK] = {'V'};
 
-    memcpy(block + 1, &number, sizeof(number));
-    memcpy(block + 5, &value, sizeof(value));
-    return gdb_traceframes_add(frames, block, sizeof(block));
+    memcpy(block + 1, &number, sizeof number);
+    memcpy(block + 5, &value, sizeof value);
+    return gdb_traceframes_add(frames, block, sizeof block);
 }
 
 size_t gdb_traceframes_commit(struct gdb_traceframes *frames)
@@ -119,9 +118,9 @@ size_t gdb_traceframes_commit(struct gdb_traceframes *frames)
     size_t at = frames->used - frames->open, length = frames->open;
     struct head head;
 
-    gdb_traceframes_copy(frames, at, &head, sizeof(head));
-    head.length = (uint32_t)(length - sizeof(head));
-    frames_put(frames, at, &head, sizeof(head));
+    gdb_traceframes_copy(frames, at, &head, sizeof head);
+    head.length = (uint32_t)(length - sizeof head);
+    frames_put(frames, at, &head, sizeof head);
     frames->open = 0;
     frames->count++;
     frames->created++;
@@ -140,10 +139,10 @@ static void frame_read(const struct gdb_traceframes *frames, size_t at, struct g
 {
     struct head head;
 
-    gdb_traceframes_copy(frames, at, &head, sizeof(head));
+    gdb_traceframes_copy(frames, at, &head, sizeof head);
     frame->tracepoint = head.tracepoint;
     frame->rip = head.rip;
-    frame->at = at + sizeof(head);
+    frame->at = at + sizeof head;
     frame->length = head.length;
 }
 
@@ -181,12 +180,12 @@ bool gdb_traceframes_block(const struct gdb_traceframes *frames, const struct gd
     *block = (struct gdb_traceblock){.kind = (char)head[0], .at = at + 1, .length = frames->register_bytes};
     if (block->kind == 'M') {
         gdb_traceframes_copy(frames, at, head, MEMORY_HEAD);
-        memcpy(&block->address, head + 1, sizeof(block->address));
-        memcpy(&length, head + 9, sizeof(length));
+        memcpy(&block->address, head + 1, sizeof block->address);
+        memcpy(&length, head + 9, sizeof length);
         block->at = at + MEMORY_HEAD;
         block->length = length;
     } else if (block->kind == 'V') {
-        gdb_traceframes_copy(frames, at + 1, &number, sizeof(number));
+        gdb_traceframes_copy(frames, at + 1, &number, sizeof number);
         block->variable = number;
         block->at = at + VARIABLE_BLOCK - sizeof(uint64_t);
         block->length = sizeof(uint64_t);
@@ -251,7 +250,7 @@ bool gdb_traceframes_variable(const struct gdb_traceframes *frames, const struct
     while (gdb_traceframes_block(frames, frame, &cursor, &block)) {
         if (block.kind != 'V' || block.variable != number)
             continue;
-        gdb_traceframes_copy(frames, block.at, value, sizeof(*value));
+        gdb_traceframes_copy(frames, block.at, value, sizeof *value);
         return true;
     }
     return false;
@@ -268,8 +267,8 @@ static size_t frame_copy(const struct gdb_traceframes *frames, const struct gdb_
     uint8_t head[FILE_HEAD];
     size_t done = 0, left;
 
-    memcpy(head, &tracepoint, sizeof(tracepoint));
-    memcpy(head + sizeof(tracepoint), &frame_length, sizeof(frame_length));
+    memcpy(head, &tracepoint, sizeof tracepoint);
+    memcpy(head + sizeof tracepoint, &frame_length, sizeof frame_length);
     for (; offset < FILE_HEAD && done < length; offset++)
         to[done++] = head[offset];
     if (offset < FILE_HEAD)

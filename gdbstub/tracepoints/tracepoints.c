@@ -19,13 +19,12 @@ static enum mh_status tracepoint_fail_memory(struct mh_error *err)
 static enum mh_status expression_parse(struct gdb_text *text, struct agent_expression *expression, struct mh_error *err)
 {
     uint32_t length;
-    uint8_t *code;
 
     if (!gdb_text_u32(text, AGENT_CODE_MAX, &length) || !gdb_text_eat(text, ',') || length == 0 ||
         gdb_text_length(text) < 2ul * length)
         return tracepoint_fail_malformed(err);
-    code = malloc(length);
-    if (!code)
+    uint8_t *code = malloc(length);
+    if (code == NULL)
         return tracepoint_fail_memory(err);
     if (!gdb_hex_decode(code, text->at, 2ul * length)) {
         free(code);
@@ -86,9 +85,9 @@ static void expression_free(const struct agent_expression *expression)
 static enum mh_status tracepoint_add_action(struct gdb_tracepoint *point, const struct gdb_trace_action *action,
                                             struct mh_error *err)
 {
-    struct gdb_trace_action *list = realloc(point->actions, (point->action_count + 1) * sizeof(*list));
+    struct gdb_trace_action *list = realloc(point->actions, (point->action_count + 1) * sizeof *list);
 
-    if (!list) {
+    if (list == NULL) {
         expression_free(&action->expression);
         return tracepoint_fail_memory(err);
     }
@@ -134,7 +133,7 @@ static enum mh_status tracepoint_add_line(struct gdb_tracepoint *point, char pie
     size_t length = gdb_text_length(text);
     char *lines = realloc(point->lines, point->lines_length + length + 2), *to;
 
-    if (!lines)
+    if (lines == NULL)
         return tracepoint_fail_memory(err);
     to = lines + point->lines_length;
     to[0] = piece;
@@ -175,7 +174,7 @@ static enum mh_status tracepoint_parse_options(struct gdb_text *text, struct gdb
 
         if (gdb_text_eat(text, 'F') || gdb_text_eat(text, 'S'))
             return mh_fail(err, MH_ERR_USAGE, "there are no fast and no static tracepoints here; use trace");
-        if (point->condition.code || !gdb_text_eat(text, 'X'))
+        if (point->condition.code != NULL || !gdb_text_eat(text, 'X'))
             return tracepoint_fail_malformed(err);
         status = expression_parse(text, &point->condition, err);
         if (status != MH_OK)
@@ -187,15 +186,13 @@ static enum mh_status tracepoint_parse_options(struct gdb_text *text, struct gdb
 /* Reads ":ENABLED:STEP:PASS" and options. */
 static enum mh_status tracepoint_parse_head(struct gdb_text *text, struct gdb_tracepoint *point, struct mh_error *err)
 {
-    enum mh_status status;
-
     if (!gdb_text_eat(text, ':'))
         return tracepoint_fail_malformed(err);
     point->enabled = gdb_text_eat(text, 'E');
     if ((!point->enabled && !gdb_text_eat(text, 'D')) || !gdb_text_eat(text, ':') ||
         !gdb_text_u64(text, &point->step_count) || !gdb_text_eat(text, ':') || !gdb_text_u64(text, &point->pass_count))
         return tracepoint_fail_malformed(err);
-    status = tracepoint_parse_options(text, point, err);
+    enum mh_status status = tracepoint_parse_options(text, point, err);
     point->unfinished = gdb_text_eat(text, '-');
     return status == MH_OK && !gdb_text_empty(text) ? tracepoint_fail_malformed(err) : status;
 }
@@ -203,9 +200,9 @@ static enum mh_status tracepoint_parse_head(struct gdb_text *text, struct gdb_tr
 static bool tracepoints_grow(struct gdb_tracepoints *points)
 {
     size_t capacity = points->capacity ? 2 * points->capacity : 8;
-    struct gdb_tracepoint *list = realloc(points->list, capacity * sizeof(*list));
+    struct gdb_tracepoint *list = realloc(points->list, capacity * sizeof *list);
 
-    if (!list)
+    if (list == NULL)
         return false;
     points->list = list;
     points->capacity = capacity;
@@ -225,16 +222,15 @@ static enum mh_status tracepoints_begin(struct gdb_tracepoints *points, struct g
     struct gdb_tracepoint point = {.number = 0};
     struct gdb_text place = text;
     uint32_t number;
-    enum mh_status status;
 
-    if (gdb_tracepoints_read(points, &place))
+    if (gdb_tracepoints_read(points, &place) != NULL)
         return mh_fail(err, MH_ERR_USAGE, "there is a tracepoint of that number at that address already");
     if (!tracepoint_parse_place(&text, &number, &point.address))
         return tracepoint_fail_malformed(err);
     if (points->count == GDB_TRACEPOINT_COUNT_MAX)
         return mh_fail(err, MH_ERR_RANGE, "there may be %u tracepoints at most", GDB_TRACEPOINT_COUNT_MAX);
     point.number = number;
-    status = tracepoint_parse_head(&text, &point, err);
+    enum mh_status status = tracepoint_parse_head(&text, &point, err);
     if (status == MH_OK && points->count == points->capacity && !tracepoints_grow(points))
         status = tracepoint_fail_memory(err);
     if (status != MH_OK)
@@ -250,18 +246,17 @@ static enum mh_status tracepoints_add_actions(struct gdb_tracepoints *points, st
 {
     struct gdb_text rest = text;
     struct gdb_tracepoint *point = gdb_tracepoints_read(points, &rest);
-    bool more = gdb_text_length(&text) > 0 && text.end[-1] == '-', steps = point && point->stepping_defined;
-    size_t kept = point ? point->action_count : 0;
-    enum mh_status status;
+    bool more = gdb_text_length(&text) > 0 && text.end[-1] == '-', steps = point != NULL && point->stepping_defined;
+    size_t kept = point != NULL ? point->action_count : 0;
 
-    if (!point || point != &points->list[points->count - 1] || !point->unfinished)
+    if (point == NULL || point != &points->list[points->count - 1] || !point->unfinished)
         return mh_fail(err, MH_ERR_USAGE, "actions for a tracepoint that waits for none");
     if (!gdb_text_eat(&rest, ':'))
         return tracepoint_fail_malformed(err);
     rest.end -= more;
     if (gdb_text_eat(&rest, 'S'))
         point->stepping_defined = true;
-    status = tracepoint_parse_actions(point, rest, err);
+    enum mh_status status = tracepoint_parse_actions(point, rest, err);
     if (status != MH_OK) {
         tracepoint_truncate_actions(point, kept);
         point->stepping_defined = steps;
@@ -302,13 +297,12 @@ static bool source_is_valid(struct gdb_text text)
 
 enum mh_status gdb_tracepoints_source(struct gdb_tracepoints *points, struct gdb_text text, struct mh_error *err)
 {
-    struct gdb_tracepoint *point;
     enum mh_status status = tracepoints_take_room(points, gdb_text_length(&text), err);
 
     if (status != MH_OK)
         return status;
-    point = gdb_tracepoints_read(points, &text);
-    if (!point || !gdb_text_eat(&text, ':') || !source_is_valid(text))
+    struct gdb_tracepoint *point = gdb_tracepoints_read(points, &text);
+    if (point == NULL || !gdb_text_eat(&text, ':') || !source_is_valid(text))
         return tracepoint_fail_malformed(err);
     return tracepoint_add_line(point, 'Z', &text, err);
 }

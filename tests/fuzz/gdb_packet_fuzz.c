@@ -35,9 +35,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct gdb_session_options options = {.dispatch = gdb_dispatch, .stop_fd = -1, .pending_fd = -1};
     unsigned choice = size ? *data : 0;
-    struct fuzzed *fuzzed = malloc(sizeof(*fuzzed));
+    struct fuzzed *fuzzed = malloc(sizeof *fuzzed);
 
-    if (!fuzzed)
+    if (fuzzed == NULL)
         return 0;
     fake_target_init(&fuzzed->fake, 1 + (choice & 1));
     gdb_machines_init(&fuzzed->machines, &fuzzed->fake.target, fuzzed->list, fuzzed->fake.count, choice & 2,

@@ -13,9 +13,9 @@
 
 struct fake_debugger *fake_debugger_new(unsigned count)
 {
-    struct fake_debugger *debugger = malloc(sizeof(*debugger));
+    struct fake_debugger *debugger = malloc(sizeof *debugger);
 
-    if (!debugger)
+    if (debugger == NULL)
         return NULL;
     fake_target_init(&debugger->fake, count);
     gdb_machines_init(&debugger->machines, &debugger->fake.target, debugger->list, count, false,
@@ -71,7 +71,7 @@ void fake_debugger_binary_packet(struct fake_debugger *debugger, const void *pay
         sum += special ? (unsigned)'}' + (bytes[i] ^ 0x20u) : bytes[i];
         fake_debugger_raw(debugger, special ? escaped : (const char *)bytes + i, special ? 2 : 1);
     }
-    snprintf(trailer, sizeof(trailer), "#%02x+", sum & 0xff);
+    snprintf(trailer, sizeof trailer, "#%02x+", sum & 0xff);
     fake_debugger_raw(debugger, trailer, 4);
 }
 
@@ -123,7 +123,7 @@ static void take_replies(struct fake_debugger *debugger)
         struct fake_reply *reply = &debugger->replies[debugger->reply_count];
         unsigned sum = 0;
 
-        if (!hash || end - hash < 3 || debugger->reply_count == FAKE_REPLIES_MAX)
+        if (hash == NULL || end - hash < 3 || debugger->reply_count == FAKE_REPLIES_MAX)
             abort();
         for (const char *byte = payload; byte < hash; byte++)
             sum += (unsigned char)*byte;
@@ -188,7 +188,7 @@ const char *fake_debugger_ask(struct fake_debugger *debugger, const char *featur
 {
     char supported[256];
 
-    snprintf(supported, sizeof(supported), "qSupported:%s", features);
+    snprintf(supported, sizeof supported, "qSupported:%s", features);
     fake_debugger_packet(debugger, supported);
     fake_debugger_packet(debugger, payload);
     fake_debugger_run(debugger);
@@ -217,7 +217,7 @@ void fake_debugger_expect_session(struct fake_debugger *debugger, const struct f
     fake_debugger_run(debugger);
     assert_int_equal(debugger->reply_count, count);
     for (size_t i = 0; i < count; i++) {
-        if (list[i].reply && strcmp(debugger->replies[i].text, list[i].reply) != 0)
+        if (list[i].reply != NULL && strcmp(debugger->replies[i].text, list[i].reply) != 0)
             fail_msg("%s: got \"%s\", not \"%s\"", list[i].packet, debugger->replies[i].text, list[i].reply);
     }
 }

@@ -118,7 +118,7 @@ static enum mh_status read_memory(void *ctx, unsigned vm, enum mh_space space, u
 {
     const uint8_t *found = find_memory(fake_machine(ctx, vm), space, address, length, done);
 
-    if (!found)
+    if (found == NULL)
         return MH_ERR_RANGE;
     memcpy(to, found, *done);
     return MH_OK;
@@ -129,7 +129,7 @@ static enum mh_status write_memory(void *ctx, unsigned vm, enum mh_space space, 
 {
     uint8_t *found = find_memory(fake_machine(ctx, vm), space, address, length, done);
 
-    if (!found)
+    if (found == NULL)
         return MH_ERR_RANGE;
     memcpy(found, from, *done);
     return MH_OK;
@@ -244,9 +244,9 @@ static void interrupt(void *ctx, unsigned vm)
 /* A breakpoint at rip, if one is set. */
 static bool at_breakpoint(struct fake_machine *machine, struct mh_stop *stop)
 {
-    if (find_break(machine, MH_BREAK_SOFTWARE, machine->regs.general.rip, 1))
+    if (find_break(machine, MH_BREAK_SOFTWARE, machine->regs.general.rip, 1) != NULL)
         stop->kind = MH_STOP_BREAKPOINT;
-    else if (find_break(machine, MH_BREAK_HARDWARE, machine->regs.general.rip, 1))
+    else if (find_break(machine, MH_BREAK_HARDWARE, machine->regs.general.rip, 1) != NULL)
         stop->kind = MH_STOP_HW_BREAKPOINT;
     else
         return false;
@@ -354,7 +354,7 @@ static bool run_machine(struct fake_machine *machine, unsigned vm, struct mh_sto
     *stop = (struct mh_stop){.kind = MH_STOP_INTERRUPTED};
     if (machine->script_length > 0) {
         *stop = machine->script[0];
-        memmove(machine->script, machine->script + 1, --machine->script_length * sizeof(*stop));
+        memmove(machine->script, machine->script + 1, --machine->script_length * sizeof *stop);
         if (is_wanted(machine, vm, stop))
             return true;
         machine->at_start = false;
@@ -407,8 +407,8 @@ static enum mh_wait_result wait_target(void *ctx, const int *fds, unsigned fd_co
 
 static void set_start(struct fake_machine *machine)
 {
-    memset(&machine->regs, 0, sizeof(machine->regs));
-    memset(machine->memory, 0x90, sizeof(machine->memory));
+    memset(&machine->regs, 0, sizeof machine->regs);
+    memset(machine->memory, 0x90, sizeof machine->memory);
     machine->memory[0x1fff] = 0xf4;
     machine->regs.general.rip = FAKE_START;
     machine->regs.general.gpr[MH_RSP] = FAKE_MEMORY - 16;
@@ -465,8 +465,8 @@ static void describe_stop(void *ctx, unsigned vm, const struct mh_stop *stop, mh
     (void)ctx;
     (void)vm;
     (void)stop;
-    sink(sink_ctx, first, sizeof(first) - 1);
-    sink(sink_ctx, second, sizeof(second) - 1);
+    sink(sink_ctx, first, sizeof first - 1);
+    sink(sink_ctx, second, sizeof second - 1);
 }
 
 static enum mh_status monitor(void *ctx, unsigned vm, const char *command, mh_text_sink *sink, void *sink_ctx,
@@ -477,12 +477,12 @@ static enum mh_status monitor(void *ctx, unsigned vm, const char *command, mh_te
     (void)ctx;
     (void)vm;
     if (strcmp(command, "map") == 0) {
-        sink(sink_ctx, text, sizeof(text) - 1);
+        sink(sink_ctx, text, sizeof text - 1);
         return MH_OK;
     }
     if (strcmp(command, "flood") == 0) {
         for (unsigned i = 0; i < 5000; i++)
-            sink(sink_ctx, text, sizeof(text) - 1);
+            sink(sink_ctx, text, sizeof text - 1);
         return MH_OK;
     }
     return mh_fail(err, MH_ERR_USAGE, "no such command: %s", command);
@@ -490,16 +490,14 @@ static enum mh_status monitor(void *ctx, unsigned vm, const char *command, mh_te
 
 static int open_file(void *ctx, unsigned vm, const char *name)
 {
-    int fd;
-
     (void)ctx;
     (void)vm;
     if (strcmp(name, "notes.txt") != 0)
         return name[0] == '/' ? -EACCES : -ENOENT;
-    fd = memfd_create("notes", MFD_CLOEXEC);
+    int fd = memfd_create("notes", MFD_CLOEXEC);
     if (fd < 0)
         return -errno;
-    if (write(fd, notes_file, sizeof(notes_file) - 1) != (ssize_t)sizeof(notes_file) - 1) {
+    if (write(fd, notes_file, sizeof notes_file - 1) != (ssize_t)sizeof notes_file - 1) {
         close(fd);
         return -EIO;
     }
@@ -534,7 +532,7 @@ static const struct mh_debug_target_ops fake_ops = {
 
 void fake_target_init(struct fake_target *fake, unsigned count)
 {
-    memset(fake, 0, sizeof(*fake));
+    memset(fake, 0, sizeof *fake);
     fake->count = count;
     fake->xcr0 = MH_XCR0_X87 | MH_XCR0_SSE | MH_XCR0_AVX;
     fake->target = (struct mh_debug_target){.ops = &fake_ops, .ctx = fake};

@@ -24,7 +24,7 @@ static void note(struct world *ops, const char *format, ...)
     va_list args;
 
     va_start(args, format);
-    vsnprintf(ops->log + length, sizeof(ops->log) - length, format, args);
+    vsnprintf(ops->log + length, sizeof ops->log - length, format, args);
     va_end(args);
 }
 
@@ -80,7 +80,7 @@ static void print(void *ctx, const char *text, size_t length)
 
 static int set_up(void **state)
 {
-    struct world *ops = calloc(1, sizeof(*ops));
+    struct world *ops = calloc(1, sizeof *ops);
 
     *state = ops;
     if (!ops)
@@ -158,12 +158,12 @@ static void all_are(struct world *ops, const struct example *examples, size_t co
     char text[256];
 
     for (size_t i = 0; i < count; i++) {
-        snprintf(text, sizeof(text), "%s 27", examples[i].code);
+        snprintf(text, sizeof text, "%s 27", examples[i].code);
         value_is(ops, text, examples[i].value);
     }
 }
 
-#define ALL_ARE(ops, examples) all_are(ops, examples, sizeof(examples) / sizeof((examples)[0]))
+#define ALL_ARE(ops, examples) all_are(ops, examples, sizeof examples / sizeof((examples)[0]))
 
 #define MINUS_1 "22 ff 16 08 "
 #define LOWEST "25 8000000000000000 "
@@ -192,7 +192,7 @@ static void arithmetic(void **state)
     for (const char *op = "05\00006\00007\00008\0"; *op; op += 3) {
         char text[32];
 
-        snprintf(text, sizeof(text), "22 01 22 00 %s 27", op);
+        snprintf(text, sizeof text, "22 01 22 00 %s 27", op);
         error_is(*state, text, MH_ERR_RANGE, "division by zero");
     }
 }
@@ -388,13 +388,13 @@ static void too_little_on_the_stack_is_an_error(void **state)
     };
     const struct agent_ops all = whole(*state);
 
-    for (uint8_t op = 0; op < sizeof(needs); op++) {
+    for (uint8_t op = 0; op < sizeof needs; op++) {
         for (unsigned there = 0; there < needs[op]; there++) {
             uint8_t code[16];
-            const struct agent_expression expression = {code, sizeof(code)};
+            const struct agent_expression expression = {code, sizeof code};
             struct mh_error err = {.text = ""};
 
-            memset(code, 0, sizeof(code));
+            memset(code, 0, sizeof code);
             for (unsigned i = 0; i < there; i++)
                 memcpy(code + 2 * i, "\x22\x01", 2);
             code[2 * there] = op;
@@ -420,7 +420,7 @@ static void the_stack_is_bounded(void **state)
 {
     const struct agent_ops all = whole(*state);
     uint8_t code[AGENT_STACK_MAX + 3] = {0x22, 1};
-    const struct agent_expression expression = {code, sizeof(code)};
+    const struct agent_expression expression = {code, sizeof code};
     struct mh_error err;
     uint64_t value;
 
@@ -543,7 +543,7 @@ static void output_is_bounded(void **state)
     const uint64_t arguments[6] = {0, 0, 0, 0, 0, 0x1020};
     static const char format[] = "%1000d%1000d%1000d%1000d%1000d%s!";
 
-    assert_int_equal(agent_print(&all, format, sizeof(format) - 1, arguments, 6, NULL), MH_OK);
+    assert_int_equal(agent_print(&all, format, sizeof format - 1, arguments, 6, NULL), MH_OK);
     assert_int_equal(strlen(ops->log), AGENT_OUTPUT_MAX);
 }
 

@@ -139,14 +139,14 @@ static void what_cannot_be_evaluated_stops(void **state)
 {
     struct fake_debugger *debugger = *state;
     static const char text[] = "condition of the breakpoint at 0x1010: cannot read memory at 0xffffffff00000000\n";
-    char expected[2 * sizeof(text)] = "O";
+    char expected[2 * sizeof text] = "O";
 
     set(debugger, "Z0,1010,1;" NO_MEMORY FALSE);
     set(debugger, "Z0,1020,1;" FALSE ENDLESS);
     set(debugger, "Z0,1030,1;X0,");
     set(debugger, "Z0,1040,1;cmds:0," NO_MEMORY PRINT_RAX);
     stops(debugger, "c", "T05swbreak:;", 0x1010);
-    gdb_hex_encode(expected + 1, (const uint8_t *)text, sizeof(text) - 1);
+    gdb_hex_encode(expected + 1, (const uint8_t *)text, sizeof text - 1);
     assert_string_equal(fake_debugger_last(debugger, 1)->text, expected);
     goes_on_and_stops(debugger, "c", "T05swbreak:;", 0x1020);
     goes_on_and_stops(debugger, "c", "T05swbreak:;", 0x1030);
@@ -347,7 +347,7 @@ static void malformed_lists_are_refused(void **state)
     char packet[128];
 
     for (size_t i = 0; i < COUNT(options); i++) {
-        snprintf(packet, sizeof(packet), "Z0,1010,1%s", options[i]);
+        snprintf(packet, sizeof packet, "Z0,1010,1%s", options[i]);
         fake_debugger_expect(debugger, RICH, packet, refusal);
     }
     assert_int_equal(fake_target_breaks(&debugger->fake, 1), 0);
@@ -362,7 +362,7 @@ static void what_all_hold_is_bounded(void **state)
     struct fake_debugger *debugger = *state;
     const size_t head = strlen(packet);
 
-    for (size_t at = head; at + 4 < sizeof(packet); at += 3)
+    for (size_t at = head; at + 4 < sizeof packet; at += 3)
         strcpy(packet + at, "X0,"); /* 16 bytes here for 3 of the packet */
     set(debugger, packet);
     set(debugger, packet);
@@ -396,7 +396,7 @@ static void as_many_as_anybody_wants(void **state)
     for (unsigned i = 0; i < FAKE_BREAKS; i++) {
         char packet[64];
 
-        snprintf(packet, sizeof(packet), "Z0,%x,1;" FALSE, 0x1010 + i);
+        snprintf(packet, sizeof packet, "Z0,%x,1;" FALSE, 0x1010 + i);
         set(debugger, packet);
     }
     fake_debugger_expect(debugger, RICH, "c", "W00");

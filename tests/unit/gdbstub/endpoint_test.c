@@ -50,7 +50,7 @@ static void nonsense_is_refused(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT(bad); i++)
         assert_int_equal(mh_gdb_parse_endpoint(bad[i], &endpoint, &err), MH_ERR_USAGE);
-    memset(long_text, 'a', sizeof(long_text));
+    memset(long_text, 'a', sizeof long_text);
     memcpy(long_text + 300, ":1", 3);
     assert_int_equal(mh_gdb_parse_endpoint(long_text, &endpoint, &err), MH_ERR_USAGE);
     memcpy(long_text, "unix:", 5);
@@ -70,7 +70,7 @@ static void a_free_port_is_taken_and_told(void **state)
     assert_false(first.beyond_host);
     assert_true(fcntl(first.fd, F_GETFD) & FD_CLOEXEC);
     mh_gdb_connect_text(&first, text);
-    snprintf(expected, sizeof(expected), "127.0.0.1:%u", first.endpoint.port);
+    snprintf(expected, sizeof expected, "127.0.0.1:%u", first.endpoint.port);
     assert_string_equal(text, expected);
     assert_int_equal(mh_gdb_listen(&first.endpoint, &second, &err), MH_ERR_HOST);
     assert_int_equal(second.fd, -1);
@@ -104,7 +104,7 @@ static void unix_sockets_are_private_and_replaced_when_left_behind(void **state)
 
     (void)state;
     assert_non_null(mkdtemp(directory));
-    snprintf(endpoint.path, sizeof(endpoint.path), "%s/gdb", directory);
+    snprintf(endpoint.path, sizeof endpoint.path, "%s/gdb", directory);
     assert_int_equal(mh_gdb_listen(&endpoint, &listener, &err), MH_OK);
     assert_int_equal(stat(endpoint.path, &info), 0);
     assert_int_equal(info.st_mode & 07777, 0600);

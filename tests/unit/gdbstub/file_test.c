@@ -15,16 +15,15 @@ static void files_are_read(void **state)
         {"vFile:close:0", "F0"},          {"vFile:close:0", "F-1,9"},
         {"vFile:pread:0,4,0", "F-1,9"},
     };
-    const struct fake_reply *read;
 
     fake_debugger_expect_session(debugger, list, COUNT(list));
     assert_memory_equal(debugger->replies[2].text, "F40;", 4);
     assert_int_equal(debugger->replies[2].length, 4 + 64);
     assert_memory_equal(debugger->replies[2].text + 4 + 8, "\0\0\x81\x24", 4); /* a regular file, 0444 */
-    assert_int_equal(debugger->replies[2].text[4 + 35], sizeof(text) - 1);
-    read = &debugger->replies[3];
+    assert_int_equal(debugger->replies[2].text[4 + 35], sizeof text - 1);
+    const struct fake_reply *read = &debugger->replies[3];
     assert_memory_equal(read->text, "F1e;", 4);
-    assert_memory_equal(read->text + 4, text, sizeof(text) - 1);
+    assert_memory_equal(read->text + 4, text, sizeof text - 1);
 }
 
 static void nothing_else_of_the_host_can_be_had(void **state)

@@ -58,11 +58,11 @@ static void every_byte_survives_encoding(void **state)
     (void)state;
     for (unsigned i = 0; i < 256; i++)
         bytes[i] = (uint8_t)i;
-    gdb_hex_encode(digits, bytes, sizeof(bytes));
+    gdb_hex_encode(digits, bytes, sizeof bytes);
     assert_memory_equal(digits, "000102", 6);
     assert_memory_equal(digits + 506, "fdfeff", 6);
-    assert_true(gdb_hex_decode(back, digits, sizeof(digits)));
-    assert_memory_equal(bytes, back, sizeof(bytes));
+    assert_true(gdb_hex_decode(back, digits, sizeof digits));
+    assert_memory_equal(bytes, back, sizeof bytes);
 }
 
 static void encoding_may_work_from_its_own_tail(void **state)

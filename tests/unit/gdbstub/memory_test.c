@@ -91,7 +91,7 @@ static void memory_is_written(void **state)
     static const char all[] = "X3000,5:#$}*a";
 
     fake_debugger_expect_each(debugger, TEXTS, list, COUNT(list));
-    fake_debugger_binary_packet(debugger, all, sizeof(all) - 1);
+    fake_debugger_binary_packet(debugger, all, sizeof all - 1);
     fake_debugger_run(debugger);
     assert_string_equal(fake_debugger_last(debugger, 0)->text, "OK");
     assert_memory_equal(debugger->fake.machines[0].memory + 0x3000, "#$}*a", 5);
@@ -155,7 +155,7 @@ static void a_match_across_chunks_is_found(void **state)
         char reply[32];
 
         memcpy(debugger->fake.machines[0].memory + at, "needle", 6);
-        snprintf(reply, sizeof(reply), "1,%x", at);
+        snprintf(reply, sizeof reply, "1,%x", at);
         assert_string_equal(fake_debugger_ask(debugger, "", "qSearch:memory:0;20000;needle"), reply);
         memset(debugger->fake.machines[0].memory + at, 0x90, 6);
     }

@@ -14,7 +14,7 @@ struct reader {
 
 static void start(struct reader *reader)
 {
-    gdb_packet_reader_init(&reader->in, reader->buffer, sizeof(reader->buffer));
+    gdb_packet_reader_init(&reader->in, reader->buffer, sizeof reader->buffer);
 }
 
 static void feed(struct reader *reader, const char *bytes, size_t length)
@@ -61,7 +61,7 @@ static void a_packet_comes_out(void **state)
 static void every_cut_of_a_stream_gives_the_same_events(void **state)
 {
     static const char stream[] = "+$m0,4#fd-junk\x03$#00+";
-    const size_t length = sizeof(stream) - 1;
+    const size_t length = sizeof stream - 1;
 
     (void)state;
     for (size_t cut = 0; cut <= length; cut++) {
@@ -104,8 +104,8 @@ static void sums_are_right_at_every_length(void **state)
     uint8_t sum = 0;
 
     (void)state;
-    memset(bytes, 0xff, sizeof(bytes));
-    for (size_t length = 0; length < sizeof(bytes); length++) {
+    memset(bytes, 0xff, sizeof bytes);
+    for (size_t length = 0; length < sizeof bytes; length++) {
         assert_int_equal(gdb_packet_checksum(bytes, length), sum);
         bytes[length] = length % 5 ? 0xff : (uint8_t)length;
         sum = (uint8_t)(sum + bytes[length]);
@@ -174,7 +174,7 @@ static void the_longest_packet_fits(void **state)
 
     (void)state;
     start(&reader);
-    memset(stream, 'a', sizeof(stream));
+    memset(stream, 'a', sizeof stream);
     stream[0] = '$';
     stream[CAPACITY - 3] = '#';
     snprintf(stream + CAPACITY - 2, 3, "%02x", (unsigned)('a' * (CAPACITY - 4)) & 0xff);
@@ -190,7 +190,7 @@ static void a_packet_too_long_is_dropped_whole(void **state)
 
     (void)state;
     start(&reader);
-    memset(stream, 'a', sizeof(stream));
+    memset(stream, 'a', sizeof stream);
     stream[0] = '$';
     memcpy(stream + 3 * CAPACITY, "#00$g#67", 8);
     feed(&reader, stream, 3 * CAPACITY + 3);
@@ -206,9 +206,9 @@ static void dropping_ends_where_the_next_packet_begins(void **state)
 
     (void)state;
     start(&reader);
-    memset(stream, 'a', sizeof(stream));
+    memset(stream, 'a', sizeof stream);
     stream[0] = '$';
-    feed(&reader, stream, sizeof(stream));
+    feed(&reader, stream, sizeof stream);
     expect(&reader, GDB_PACKET_NEED_MORE);
     assert_true(gdb_packet_is_partial(&reader.in));
     feed(&reader, "$g#67", 5);

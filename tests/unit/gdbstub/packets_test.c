@@ -184,7 +184,7 @@ static void documents_come_in_parts(void **state)
     const char *part;
 
     do {
-        snprintf(packet, sizeof(packet), "qXfer:features:read:target.xml:%zx,ff", strlen(whole));
+        snprintf(packet, sizeof packet, "qXfer:features:read:target.xml:%zx,ff", strlen(whole));
         part = fake_debugger_ask(debugger, "", packet);
         assert_true(part[0] == 'm' || part[0] == 'l');
         strcat(whole, part + 1);
@@ -300,7 +300,7 @@ static void every_prefix_of_every_packet_is_answered(void **state)
             struct fake_debugger *debugger = fake_debugger_new(1);
             char prefix[128];
 
-            snprintf(prefix, sizeof(prefix), "%.*s", (int)length, packets[i]);
+            snprintf(prefix, sizeof prefix, "%.*s", (int)length, packets[i]);
             fake_debugger_packet(debugger, prefix);
             fake_debugger_packet(debugger, "qC");
             fake_debugger_run(debugger);
@@ -331,7 +331,7 @@ static void packets_with_all_bytes_do_no_harm(void **state)
 
     for (size_t i = 0; i < count; i++) {
         char packet[512];
-        size_t length = (size_t)snprintf(packet, sizeof(packet), "%s", table[i].name);
+        size_t length = (size_t)snprintf(packet, sizeof packet, "%s", table[i].name);
 
         if (table[i].run == gdb_command_find(gdb_text_of("k"), &(struct gdb_text){0})->run)
             continue;

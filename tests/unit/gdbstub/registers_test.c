@@ -72,7 +72,7 @@ static void refusals_of_registers_are_told(void **state)
     char packet[64];
 
     gdb_x86_layout_init(&layout, debugger->fake.xcr0);
-    snprintf(packet, sizeof(packet), "P%x=00000000", (unsigned)gdb_x86_find(&layout, "cr0"));
+    snprintf(packet, sizeof packet, "P%x=00000000", (unsigned)gdb_x86_find(&layout, "cr0"));
     assert_string_equal(fake_debugger_ask(debugger, TEXTS, packet), "E.cr0: protection stays on");
     assert_string_equal(fake_debugger_ask(debugger, "", packet), "E01");
     debugger->fake.refuse_regs = true;
@@ -88,7 +88,7 @@ static void without_a_description_only_what_all_know_is_sent(void **state)
     char packet[8192];
 
     assert_int_equal(strlen(fake_debugger_ask(*state, TEXTS, "g")), 2 * known);
-    snprintf(packet, sizeof(packet), "G%s", fake_debugger_ask(*state, TEXTS, "g"));
+    snprintf(packet, sizeof packet, "G%s", fake_debugger_ask(*state, TEXTS, "g"));
     assert_string_equal(fake_debugger_ask(*state, TEXTS, packet), "OK");
     assert_string_equal(ask_described(*state, packet), "E.malformed packet");
 }
@@ -99,7 +99,7 @@ static void all_registers_are_written_at_once(void **state)
     struct fake_machine *machine = fake_machine(&debugger->fake, 1);
     char packet[8192];
 
-    snprintf(packet, sizeof(packet), "G%s", ask_described(debugger, "g"));
+    snprintf(packet, sizeof packet, "G%s", ask_described(debugger, "g"));
     assert_string_equal(ask_described(debugger, packet), "OK");
     assert_int_equal(machine->written_groups, 0); /* nothing differs */
     memcpy(packet + 1, "2a00000000000000", 16);

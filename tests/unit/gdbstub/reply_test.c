@@ -18,7 +18,7 @@ static void verbs_add_to_the_payload(void **state)
     struct gdb_reply reply;
 
     (void)state;
-    gdb_reply_init(&reply, buffer, sizeof(buffer));
+    gdb_reply_init(&reply, buffer, sizeof buffer);
     gdb_reply_char(&reply, 'T');
     gdb_reply_text(&reply, "05");
     gdb_reply_printf(&reply, "%x:", 16);
@@ -34,7 +34,7 @@ static void an_empty_payload_is_the_empty_reply(void **state)
     struct gdb_reply reply;
 
     (void)state;
-    gdb_reply_init(&reply, buffer, sizeof(buffer));
+    gdb_reply_init(&reply, buffer, sizeof buffer);
     expect_frame(&reply, "$#00");
 }
 
@@ -44,7 +44,7 @@ static void what_fits_exactly_is_no_overflow(void **state)
     struct gdb_reply reply;
 
     (void)state;
-    gdb_reply_init(&reply, buffer, sizeof(buffer));
+    gdb_reply_init(&reply, buffer, sizeof buffer);
     gdb_reply_text(&reply, "abcd");
     assert_false(reply.overflow);
     assert_int_equal(gdb_reply_left(&reply), 0);
@@ -65,7 +65,7 @@ static void every_verb_overflows_for_good(void **state)
     for (unsigned verb = 0; verb < 5; verb++) {
         struct gdb_reply reply;
 
-        gdb_reply_init(&reply, buffer, sizeof(buffer));
+        gdb_reply_init(&reply, buffer, sizeof buffer);
         gdb_reply_text(&reply, "123");
         if (verb == 0)
             gdb_reply_text(&reply, "45");
@@ -95,7 +95,7 @@ static void staged_bytes_survive_being_written_over(void **state)
         size_t length = SIZE_MAX;
         uint8_t *stage;
 
-        gdb_reply_init(&reply, buffer, sizeof(buffer));
+        gdb_reply_init(&reply, buffer, sizeof buffer);
         gdb_reply_char(&reply, 'b');
         stage = gdb_reply_stage(&reply, &length);
         assert_int_equal(length, 259);
@@ -147,10 +147,10 @@ static void runs_of_every_length_come_back(void **state)
         char payload[420], original[420], back[420];
         size_t encoded;
 
-        memset(payload, 'z', sizeof(payload));
+        memset(payload, 'z', sizeof payload);
         payload[0] = 'a';
         memset(payload + 1, '0', run);
-        memcpy(original, payload, sizeof(payload));
+        memcpy(original, payload, sizeof payload);
         encoded = gdb_reply_encode_runs(payload, run + 3);
         assert_true(encoded <= run + 3);
         assert_int_equal(decode(payload, encoded, back), run + 3);
@@ -211,7 +211,7 @@ static void the_byte_before_the_packet_is_free_for_an_acknowledgement(void **sta
     size_t length;
 
     (void)state;
-    gdb_reply_init(&reply, buffer, sizeof(buffer));
+    gdb_reply_init(&reply, buffer, sizeof buffer);
     assert_ptr_equal(gdb_reply_finish(&reply, &length), buffer + 1);
 }
 

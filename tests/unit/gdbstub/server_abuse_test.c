@@ -33,7 +33,7 @@ static void silence_ends_when_told(void **state)
 static void flood(const char *script)
 {
     char whole[SCRIPT_MAX];
-    int length = snprintf(whole, sizeof(whole), "@0\n%s\n", script);
+    int length = snprintf(whole, sizeof whole, "@0\n%s\n", script);
 
     memset(whole + length, '\n', 1000);
     hostile_client_run(whole, (size_t)length + 1000);
@@ -74,7 +74,7 @@ static void gone_at_any_moment(void **state)
     (void)state;
     for (char choice = 1; choice < 0x40; choice++)
         for (size_t i = 0; i < COUNT(packets) * COUNT(ends); i++) {
-            snprintf(script, sizeof(script), "%c0\n%s\n%s\n1\n$?\n.\n<\n", choice, packets[i % COUNT(packets)],
+            snprintf(script, sizeof script, "%c0\n%s\n%s\n1\n$?\n.\n<\n", choice, packets[i % COUNT(packets)],
                      ends[i / COUNT(packets)]);
             run(script);
         }
@@ -90,7 +90,7 @@ static void out_of_descriptors(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT(starts); i++) {
-        int length = snprintf(whole, sizeof(whole), "%s\n", starts[i]);
+        int length = snprintf(whole, sizeof whole, "%s\n", starts[i]);
 
         memset(whole + length, '\n', 2000);
         hostile_client_run(whole, (size_t)length + 2000);

@@ -38,7 +38,7 @@ static void *serve(void *ctx)
 static int set_up(void **state)
 {
     const struct mh_gdb_endpoint endpoint = {.transport = MH_GDB_TCP};
-    struct served *served = calloc(1, sizeof(*served));
+    struct served *served = calloc(1, sizeof *served);
 
     if (!served || pipe(served->stop_pipe) < 0)
         return -1;
@@ -77,7 +77,7 @@ static void connect_to(const struct served *served, int fd)
                                   .sin_port = htons(served->listener.endpoint.port),
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 
-    assert_int_equal(connect(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(connect(fd, (const struct sockaddr *)&address, sizeof address), 0);
 }
 
 static int dial(const struct served *served)
@@ -93,11 +93,10 @@ static void send_packet(int fd, const char *payload)
 {
     char packet[256];
     unsigned sum = 0;
-    int length;
 
     for (const char *at = payload; *at; at++)
         sum += (unsigned char)*at;
-    length = snprintf(packet, sizeof(packet), "$%s#%02x", payload, sum & 0xff);
+    int length = snprintf(packet, sizeof packet, "$%s#%02x", payload, sum & 0xff);
     assert_int_equal(send(fd, packet, (size_t)length, MSG_NOSIGNAL), length);
 }
 
@@ -142,10 +141,8 @@ static void expect(int fd, const char *packet, const char *reply)
 /* Start serving, and come with a first packet. */
 static int start_with(struct served *served, const char *packet, const char *reply)
 {
-    int fd;
-
     start(served);
-    fd = dial(served);
+    int fd = dial(served);
     expect(fd, packet, reply);
     return fd;
 }
@@ -153,9 +150,8 @@ static int start_with(struct served *served, const char *packet, const char *rep
 static void the_end_of_the_machine_ends_serving(void **state)
 {
     struct served *served = *state;
-    int fd;
 
-    fd = start_with(served, "?", "T05");
+    int fd = start_with(served, "?", "T05");
     expect(fd, "M1000,1:f4", "OK");
     expect(fd, "vCont;c", "W00");
     assert_int_equal(next_byte(fd), -1);
@@ -185,9 +181,8 @@ static void a_machine_goes_on_after_a_detach_and_is_found_again(void **state)
 static void a_dropped_connection_leaves_it_stopped(void **state)
 {
     struct served *served = *state;
-    int fd;
 
-    fd = start_with(served, "Z0,1800,1", "OK");
+    int fd = start_with(served, "Z0,1800,1", "OK");
     send_packet(fd, "vCont;c");
     close(fd);
     fd = dial(served);
@@ -212,13 +207,12 @@ static void who_listens_hears_each_packet(void **state)
 {
     struct served *served = *state;
     char heard[1024] = "", longest[201] = "m", text[512];
-    int fd;
 
     memset(longest + 1, '0', 199);
     longest[200] = '\0';
     served->options.command = hear;
     served->options.command_ctx = heard;
-    fd = start_with(served, "?", "T05");
+    int fd = start_with(served, "?", "T05");
     expect(fd, "X1800,1:\x80", "OK");
     expect(fd, longest, "E");
     send_packet(fd, "vCont;c");
@@ -237,10 +231,8 @@ static void who_listens_hears_each_packet(void **state)
 /* A debugger that is gone after one packet. */
 static void lose(struct served *served, enum mh_gdb_lost lost, const char *packet, const char *reply)
 {
-    int fd;
-
     served->options.lost = lost;
-    fd = start_with(served, packet, reply);
+    int fd = start_with(served, packet, reply);
     close(fd);
     assert_int_equal(finish(served), MH_OK);
 }
@@ -312,12 +304,11 @@ static void a_crash_without_a_debugger_is_the_end(void **state)
 static void unless_it_is_held_for_one(void **state)
 {
     struct served *served = *state;
-    int fd;
 
     served->options.start_running = true;
     served->options.hold_at_exit = true;
     memcpy(served->fake.machines[0].memory + FAKE_START, "\x0f\x0b", 2);
-    fd = start_with(served, "?", "T04");
+    int fd = start_with(served, "?", "T04");
     expect(fd, "vCont;C04", "X04");
     close(fd);
     assert_int_equal(finish(served), MH_OK);
@@ -327,9 +318,8 @@ static void the_stop_descriptor_ends_a_waiting_session(void **state)
 {
     struct served *served = *state;
     char text[512];
-    int fd;
 
-    fd = start_with(served, "?", "T05");
+    int fd = start_with(served, "?", "T05");
     assert_int_equal(write(served->stop_pipe[1], "x", 1), 1);
     assert_int_equal(finish(served), MH_ERR_INTERRUPTED);
     close(fd);

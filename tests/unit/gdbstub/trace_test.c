@@ -42,9 +42,9 @@ static void start(struct fake_debugger *debugger, const char *definition, const 
 {
     char packet[256];
 
-    snprintf(packet, sizeof(packet), "QTDP:1:%s%s", definition, actions ? "-" : "");
+    snprintf(packet, sizeof packet, "QTDP:1:%s%s", definition, actions ? "-" : "");
     ok(debugger, packet);
-    snprintf(packet, sizeof(packet), "QTDP:-1:%.4s:%s", definition, actions ? actions : "");
+    snprintf(packet, sizeof packet, "QTDP:-1:%.4s:%s", definition, actions ? actions : "");
     if (actions)
         ok(debugger, packet);
     ok(debugger, "QTDisconnected:1");
@@ -64,7 +64,7 @@ static const char *in_frame(struct fake_debugger *debugger, const char *frame, c
 {
     char select[32];
 
-    snprintf(select, sizeof(select), "QTFrame:%s", frame);
+    snprintf(select, sizeof select, "QTFrame:%s", frame);
     fake_debugger_packet(debugger, "qXfer:features:read:target.xml:0,10");
     fake_debugger_packet(debugger, select);
     return fake_debugger_ask(debugger, RICH, packet);
@@ -209,7 +209,7 @@ static void variables_are_bounded(void **state)
     for (size_t i = 0; i < COUNT(bad); i++)
         expect(debugger, bad[i], "E.malformed packet");
     for (unsigned i = 0; i < AGENT_VARIABLES_MAX; i++) {
-        snprintf(packet, sizeof(packet), "QTDV:%x:0:0:", i);
+        snprintf(packet, sizeof packet, "QTDV:%x:0:0:", i);
         ok(debugger, packet);
     }
     expect(debugger, "QTDV:fff:0:0:", "E.too many trace state variables");

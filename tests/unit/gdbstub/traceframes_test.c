@@ -27,7 +27,7 @@ static bool make(struct gdb_traceframes *frames, unsigned number, size_t length)
 {
     uint8_t bytes[300];
 
-    memset(bytes, (int)number, sizeof(bytes));
+    memset(bytes, (int)number, sizeof bytes);
     if (gdb_traceframes_begin(frames, number, 0x1000 + number) &&
         gdb_traceframes_add_memory(frames, 0x5000, bytes, length)) {
         gdb_traceframes_commit(frames);
@@ -42,12 +42,12 @@ static void expect_frame(const struct gdb_traceframes *frames, size_t index, uns
     struct gdb_traceframe frame;
     uint8_t bytes[300], expected[300];
 
-    memset(expected, (int)number, sizeof(expected));
+    memset(expected, (int)number, sizeof expected);
     assert_true(gdb_traceframes_get(frames, index, &frame));
     assert_int_equal(frame.index, index);
     assert_int_equal(frame.tracepoint, number);
     assert_int_equal(frame.rip, 0x1000 + number);
-    assert_int_equal(gdb_traceframes_read_memory(frames, &frame, 0x5000, bytes, sizeof(bytes)), length);
+    assert_int_equal(gdb_traceframes_read_memory(frames, &frame, 0x5000, bytes, sizeof bytes), length);
     assert_memory_equal(bytes, expected, length);
 }
 
@@ -72,11 +72,11 @@ static void all_kinds_of_blocks(void **state)
     uint64_t value;
     size_t at;
 
-    memset(registers, 7, sizeof(registers));
+    memset(registers, 7, sizeof registers);
     assert_true(gdb_traceframes_begin(frames, 3, 0xffffffff80000000));
     assert_true(gdb_traceframes_add_memory(frames, 0x100, "abcd", 4));
     assert_true(gdb_traceframes_add_registers(frames));
-    assert_true(gdb_traceframes_add(frames, registers, sizeof(registers)));
+    assert_true(gdb_traceframes_add(frames, registers, sizeof registers));
     assert_true(gdb_traceframes_add_variable(frames, 9, 0x8000000000000001));
     assert_true(gdb_traceframes_add_memory(frames, 0x104, "efgh", 4));
     assert_true(gdb_traceframes_add_memory(frames, UINT64_MAX, "z", 1));
@@ -171,12 +171,11 @@ static void the_file_can_be_read_from_anywhere(void **state)
 {
     struct gdb_traceframes *frames = *state;
     uint8_t whole[512], part[512];
-    size_t length;
 
     frames->circular = true;
     for (unsigned i = 1; i < 20; i++)
         make(frames, i, 20 + i);
-    length = gdb_traceframes_file(frames, 0, whole, sizeof(whole));
+    size_t length = gdb_traceframes_file(frames, 0, whole, sizeof whole);
     assert_int_equal(length, frames->used - frames->count * (HEAD - 6));
     assert_int_equal(whole[6], 'M');
     for (size_t from = 0; from <= length; from++) {

@@ -113,7 +113,7 @@ static void malformed_actions_are_forgotten(void **state)
 
     ok(debugger, "QTDP:1:1000:E:0:0-");
     for (size_t i = 0; i < COUNT(actions); i++) {
-        snprintf(packet, sizeof(packet), "QTDP:-1:1000:%s", actions[i]);
+        snprintf(packet, sizeof packet, "QTDP:-1:1000:%s", actions[i]);
         fake_debugger_expect(debugger, RICH, packet, MALFORMED);
     }
     fake_debugger_expect(debugger, RICH, "QTDP:-1:1000", MALFORMED);
@@ -123,7 +123,7 @@ static void malformed_actions_are_forgotten(void **state)
     assert_false(points_of(debugger)->list[0].actions[0].stepping);
     ok(debugger, "QTDP:2:1000:E:0:0");
     for (int length = 0; length <= 7; length++) {
-        snprintf(packet, sizeof(packet), "QTDPsrc:2:1000:%.*s", length, "at:0:1:");
+        snprintf(packet, sizeof packet, "QTDPsrc:2:1000:%.*s", length, "at:0:1:");
         fake_debugger_expect(debugger, RICH, packet, length == 7 ? "OK" : MALFORMED);
     }
     fake_debugger_expect(debugger, RICH, "QTDPsrc:2:1000:cmd:0:1:6g", MALFORMED);
@@ -164,7 +164,7 @@ static void no_more_than_a_thousand(void **state)
     char packet[64];
 
     for (unsigned i = 0; i < GDB_TRACEPOINT_COUNT_MAX; i++) {
-        snprintf(packet, sizeof(packet), "QTDP:1:%x:E:0:0", i);
+        snprintf(packet, sizeof packet, "QTDP:1:%x:E:0:0", i);
         ok(debugger, packet);
     }
     fake_debugger_expect(debugger, RICH, "QTDP:1:5000:E:0:0", "E.there may be 1000 tracepoints at most");
@@ -181,9 +181,9 @@ static void no_more_than_a_megabyte(void **state)
 
     ok(debugger, "QTDP:1:1000:E:0:0-");
     strcpy(packet, "QTDP:-1:1000:");
-    memset(packet + 13, 'f', sizeof(packet) - 15);
+    memset(packet + 13, 'f', sizeof packet - 15);
     packet[13] = 'R';
-    packet[sizeof(packet) - 2] = '-';
+    packet[sizeof packet - 2] = '-';
     for (; strcmp(reply, "OK") == 0 && sent < 100; sent++)
         reply = fake_debugger_ask(debugger, RICH, packet);
     assert_string_equal(reply, "E.tracepoints may be defined with 1048576 bytes at most");

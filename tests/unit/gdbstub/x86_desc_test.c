@@ -12,7 +12,7 @@ static const char *describe(const struct gdb_x86_layout *layout)
 {
     struct gdb_reply text;
 
-    gdb_reply_init(&text, document, sizeof(document));
+    gdb_reply_init(&text, document, sizeof document);
     gdb_x86_describe(layout, &text);
     assert_false(text.overflow);
     document[text.end] = '\0';
@@ -112,7 +112,7 @@ static void values_go_in_and_out(void **state)
     struct mh_x86_regs regs = {.general.rip = 0}, back = {.general.rip = 0};
 
     (void)state;
-    memset(&regs, 0x5a, sizeof(regs));
+    memset(&regs, 0x5a, sizeof regs);
     gdb_x86_layout_init(&layout, AVX512);
     for (unsigned i = 0; i < layout.count; i++) {
         uint8_t value[64] = {0};
@@ -161,16 +161,15 @@ static void the_pointers_of_the_fpu_are_split(void **state)
 static void the_description_names_every_register_once(void **state)
 {
     struct gdb_x86_layout layout;
-    const char *xml;
 
     (void)state;
     gdb_x86_layout_init(&layout, AVX512);
-    xml = describe(&layout);
+    const char *xml = describe(&layout);
     assert_int_equal(occurrences(xml, "<reg "), layout.count);
     for (unsigned i = 0; i < layout.count; i++) {
         char reg[128];
 
-        snprintf(reg, sizeof(reg), "<reg name=\"%s\" bitsize=\"%u\" type=\"%s\" regnum=\"%u\"", layout.reg[i]->name,
+        snprintf(reg, sizeof reg, "<reg name=\"%s\" bitsize=\"%u\" type=\"%s\" regnum=\"%u\"", layout.reg[i]->name,
                  layout.reg[i]->size * 8u, layout.reg[i]->type, i);
         assert_int_equal(occurrences(xml, reg), 1);
     }
@@ -182,16 +181,15 @@ static void types_are_declared_before_their_use(void **state)
 {
     static const char *const own[] = {"i386_eflags", "i386_mxcsr", "x86_cr0", "x86_cr4", "x86_efer", "x86_segment"};
     struct gdb_x86_layout layout;
-    const char *xml;
 
     (void)state;
     gdb_x86_layout_init(&layout, 0);
-    xml = describe(&layout);
+    const char *xml = describe(&layout);
     for (size_t i = 0; i < COUNT(own); i++) {
         char declared[64], used[64];
 
-        snprintf(declared, sizeof(declared), "<flags id=\"%s\"", own[i]);
-        snprintf(used, sizeof(used), " type=\"%s\"", own[i]);
+        snprintf(declared, sizeof declared, "<flags id=\"%s\"", own[i]);
+        snprintf(used, sizeof used, " type=\"%s\"", own[i]);
         assert_non_null(strstr(xml, declared));
         assert_true(strstr(xml, declared) < strstr(xml, used));
     }
