@@ -25,6 +25,7 @@ struct auto_cpu {
     bool kvm_is_unfit;  /* the guest ran into an instruction that this KVM cannot execute */
     bool tracks_writes;
     unsigned kvm_hits;
+    uint64_t moves; /* of the state, from one processor to the other */
 };
 
 static struct auto_cpu *auto_cpu_of(struct cpu *cpu)
@@ -62,9 +63,11 @@ static enum mh_status auto_cpu_move(struct auto_cpu *self, struct cpu *to, struc
         to->ops->memory_changed(to, mh_gpa_of(0), MH_SYSTEM_AREA + MH_SYSTEM_AREA_SIZE);
         status = to->ops->restore(to, &state, err);
     }
-    if (status == MH_OK)
-        atomic_store(&self->current, to);
-    return status;
+    if (status != MH_OK)
+        return status;
+    atomic_store(&self->current, to);
+    self->moves++;
+    return MH_OK;
 }
 
 static void auto_cpu_fail(struct cpu_exit *exit, const struct mh_error *err)
@@ -296,8 +299,9 @@ static bool auto_cpu_has_batch(const struct cpu *cpu)
     return kvm->ops->has_batch(kvm);
 }
 
-static const char *auto_cpu_current_name(const struct cpu *cpu)
+static const char *auto_cpu_current_op(const struct cpu *cpu, uint64_t *moves)
 {
+    *moves = ((const struct auto_cpu *)cpu)->moves;
     return auto_cpu_current(cpu)->ops->name;
 }
 
@@ -330,7 +334,7 @@ static const struct cpu_ops auto_cpu_ops = {
     .batch_port = auto_cpu_batch_port,
     .take_batch = auto_cpu_take_batch,
     .has_batch = auto_cpu_has_batch,
-    .current_name = auto_cpu_current_name,
+    .current = auto_cpu_current_op,
 };
 
 enum mh_status auto_cpu_create(const struct auto_cpu_config *config, struct cpu **cpu, struct mh_error *err)

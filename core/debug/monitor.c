@@ -6,7 +6,6 @@
 #include "x86/page_map.h"
 #include "mh/x86_regs.h"
 #include "machine/report.h"
-#include "machine/run_loop.h"
 #include "text.h"
 #include "machine/guest_mem.h"
 
@@ -78,19 +77,10 @@ static enum mh_status monitor_show_files(struct debug *debug, const char *argume
 }
 
 static enum mh_status monitor_show_stats(struct debug *debug, const char *argument, const struct text_output *output,
-                                 struct mh_error *err)
+                                         struct mh_error *err)
 {
     (void)argument, (void)err;
-    const struct mh_vm *vm = debug->vm;
-    uint64_t instructions;
-    text_say(output, "runs on %s; exits to the hypervisor:\n", vm_processor(vm));
-    for (unsigned i = 0; i < CPU_EXIT_KINDS; i++) {
-        if (vm->exits[i] != 0)
-            text_say(output, "%10" PRIu64 "  %s\n", vm->exits[i], run_loop_exit_name((enum cpu_exit_kind)i));
-    }
-    if (vm->cpu->ops->instructions(vm->cpu, &instructions))
-        text_say(output, "%10" PRIu64 "  instructions\n", instructions);
-    text_say(output, "%10" PRIu64 "  bytes into the guest\n", vm->input.bytes);
+    mh_vm_stats(debug->vm, output->sink, output->ctx);
     return MH_OK;
 }
 

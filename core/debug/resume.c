@@ -35,7 +35,7 @@ static bool debug_has_input(const struct debug *debug)
 static enum mh_status debug_arm(struct debug *debug, struct mh_error *err)
 {
     struct cpu *cpu = debug->vm->cpu;
-    bool translates = cpu->ops->current_name != NULL && debug->breakpoints.count > 0;
+    bool translates = cpu->ops->current != NULL && debug->breakpoints.count > 0;
     if (debug->points_are_armed && !debug->breakpoints.have_changed)
         return MH_OK;
     debug->points_are_armed = true;

@@ -160,12 +160,6 @@ bool vm_read_regs(struct mh_vm *vm, unsigned groups, struct mh_x86_regs *regs)
     return vm->cpu->ops->read_regs(vm->cpu, groups, regs, NULL) == MH_OK;
 }
 
-const char *vm_processor(const struct mh_vm *vm)
-{
-    const struct cpu_ops *ops = vm->cpu->ops;
-    return ops->current_name != NULL ? ops->current_name(vm->cpu) : ops->name;
-}
-
 uint64_t vm_rip(struct mh_vm *vm)
 {
     struct mh_x86_regs regs;

@@ -64,8 +64,6 @@ void vm_notice(struct mh_vm *vm, enum vm_notice kind, const char *format, ...) _
 
 /* The general or system registers. False when the processor does not give them; *regs is undefined then. */
 bool vm_read_regs(struct mh_vm *vm, unsigned groups, struct mh_x86_regs *regs);
-/* The processor that runs the guest just now: "kvm" or "soft". */
-const char *vm_processor(const struct mh_vm *vm);
 /* rip; 0 when the processor does not give it. */
 uint64_t vm_rip(struct mh_vm *vm);
 
