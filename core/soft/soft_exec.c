@@ -105,6 +105,17 @@ static enum soft_result repeat(struct soft_cpu *cpu, const struct soft_insn *ins
     }
 }
 
+/* Sign-extended to the operand size, then zero-extended. */
+static inline uint64_t signed_32(int64_t value)
+{
+    return (uint32_t)value;
+}
+
+static inline uint64_t signed_64(int64_t value)
+{
+    return (uint64_t)value;
+}
+
 #define SHIFT_MASK(bits) ((bits)-1u)
 
 /* Operations end by going to the next. */
@@ -295,8 +306,6 @@ static enum soft_result repeat(struct soft_cpu *cpu, const struct soft_insn *ins
 #define MOVE(label, value)                                                                                             \
     L_##label : slots[op->reg] = (value);                                                                              \
     NEXT;
-#define SIGNED32(value) ((uint32_t)SIGNED64(value))
-#define SIGNED64(value) ((uint64_t)(int64_t)(value))
 
 #define IMUL2(label, bits, left_operand, right_operand)                                                                \
     L_##label##bits:                                                                                                   \
@@ -555,29 +564,29 @@ L_LOAD8 : {
     MOVE(MOVZX_RR16, (uint16_t)slots[op->base])
     LOAD(MOVZX_RM8, uint8_t, )
     LOAD(MOVZX_RM16, uint16_t, )
-    MOVE(MOVSX_RR8_32, SIGNED32((int8_t)slots[op->base]))
-    MOVE(MOVSX_RR8_64, SIGNED64((int8_t)slots[op->base]))
-    MOVE(MOVSX_RR16_32, SIGNED32((int16_t)slots[op->base]))
-    MOVE(MOVSX_RR16_64, SIGNED64((int16_t)slots[op->base]))
-    LOAD(MOVSX_RM8_32, int8_t, SIGNED32)
-    LOAD(MOVSX_RM8_64, int8_t, SIGNED64)
-    LOAD(MOVSX_RM16_32, int16_t, SIGNED32)
-    LOAD(MOVSX_RM16_64, int16_t, SIGNED64)
-    MOVE(MOVSXD_RR, SIGNED64((int32_t)slots[op->base]))
-    LOAD(MOVSXD_RM, int32_t, SIGNED64)
+    MOVE(MOVSX_RR8_32, signed_32((int8_t)slots[op->base]))
+    MOVE(MOVSX_RR8_64, signed_64((int8_t)slots[op->base]))
+    MOVE(MOVSX_RR16_32, signed_32((int16_t)slots[op->base]))
+    MOVE(MOVSX_RR16_64, signed_64((int16_t)slots[op->base]))
+    LOAD(MOVSX_RM8_32, int8_t, signed_32)
+    LOAD(MOVSX_RM8_64, int8_t, signed_64)
+    LOAD(MOVSX_RM16_32, int16_t, signed_32)
+    LOAD(MOVSX_RM16_64, int16_t, signed_64)
+    MOVE(MOVSXD_RR, signed_64((int32_t)slots[op->base]))
+    LOAD(MOVSXD_RM, int32_t, signed_64)
     MOVE(LEA32, (uint32_t)ADDRESS)
     MOVE(LEA64, ADDRESS)
 L_CBW32:
-    slots[MH_RAX] = SIGNED32((int16_t)slots[MH_RAX]);
+    slots[MH_RAX] = signed_32((int16_t)slots[MH_RAX]);
     NEXT;
 L_CBW64:
-    slots[MH_RAX] = SIGNED64((int32_t)slots[MH_RAX]);
+    slots[MH_RAX] = signed_64((int32_t)slots[MH_RAX]);
     NEXT;
 L_CWD32:
-    slots[MH_RDX] = SIGNED32((int32_t)slots[MH_RAX] >> 31);
+    slots[MH_RDX] = signed_32((int32_t)slots[MH_RAX] >> 31);
     NEXT;
 L_CWD64:
-    slots[MH_RDX] = SIGNED64((int64_t)slots[MH_RAX] >> 63);
+    slots[MH_RDX] = signed_64((int64_t)slots[MH_RAX] >> 63);
     NEXT;
 L_CMOV32:
     slots[op->reg] = (uint32_t)(soft_condition(cpu, op->index) ? slots[op->base] : slots[op->reg]);
@@ -600,7 +609,7 @@ L_PUSH_R : {
     NEXT;
 }
 L_PUSH_I : {
-    const uint64_t top = slots[MH_RSP] - 8, value = SIGNED64(op->immediate);
+    const uint64_t top = slots[MH_RSP] - 8, value = signed_64(op->immediate);
     uint8_t *at = at_hand(tlb_write, top, 8);
     if (at == NULL)
         goto slow_path;
