@@ -20,7 +20,7 @@ enum soft_vector {
     SOFT_NP = 11,
     SOFT_SS = 12,
     SOFT_GP = 13,
-    SOFT_PF = 14,
+    SOFT_PAGE_FAULT = 14, /* SOFT_PF is the parity flag */
     SOFT_MF = 16,
     SOFT_AC = 17,
     SOFT_XM = 19,

@@ -741,10 +741,11 @@ static enum soft_result run_from_rip(struct soft_cpu *cpu, uint64_t until)
 
 enum soft_result soft_exec_many(struct soft_cpu *cpu, uint64_t until)
 {
+    enum soft_result result = SOFT_NEXT;
     while (!wants_attention(cpu) && cpu->instructions < until && !soft_page_has_points(cpu, cpu->rip)) {
-        const enum soft_result result = run_from_rip(cpu, until);
+        result = run_from_rip(cpu, until);
         if (result == SOFT_FAULT || result == SOFT_EXIT)
             return result;
     }
-    return SOFT_NEXT;
+    return result == SOFT_REPEAT ? SOFT_REPEAT : SOFT_NEXT;
 }

@@ -27,7 +27,7 @@
 
 /* Exceptions that push an error code: #DF, #TS, #NP, #SS, #GP, #PF, #AC. */
 #define WITH_ERROR_CODE                                                                                                \
-    (1u << SOFT_DF | 1u << SOFT_TS | 1u << SOFT_NP | 1u << SOFT_SS | 1u << SOFT_GP | 1u << SOFT_PF | 1u << SOFT_AC)
+    (1u << SOFT_DF | 1u << SOFT_TS | 1u << SOFT_NP | 1u << SOFT_SS | 1u << SOFT_GP | 1u << SOFT_PAGE_FAULT | 1u << SOFT_AC)
 
 enum soft_result soft_raise(struct soft_cpu *cpu, uint8_t vector)
 {
@@ -255,7 +255,7 @@ static enum fault_class class_of(const struct soft_fault *fault)
     static const uint8_t classes[32] = {
         [SOFT_DE] = CLASS_CONTRIBUTORY, [SOFT_DF] = CLASS_DOUBLE_FAULT, [SOFT_TS] = CLASS_CONTRIBUTORY,
         [SOFT_NP] = CLASS_CONTRIBUTORY, [SOFT_SS] = CLASS_CONTRIBUTORY, [SOFT_GP] = CLASS_CONTRIBUTORY,
-        [SOFT_PF] = CLASS_PAGE_FAULT,
+        [SOFT_PAGE_FAULT] = CLASS_PAGE_FAULT,
     };
     if (fault->is_software || fault->vector >= sizeof classes)
         return CLASS_BENIGN;
@@ -283,7 +283,7 @@ static void note_side_effects(struct side_effects *effects, const struct soft_fa
 {
     if (fault->is_software)
         return;
-    if (fault->vector == SOFT_PF)
+    if (fault->vector == SOFT_PAGE_FAULT)
         effects->cr2 = fault->address;
     if (fault->vector != SOFT_DB)
         return;
@@ -303,7 +303,7 @@ static void write_side_effects(struct soft_cpu *cpu, const struct side_effects *
 static struct soft_fault nested_fault(const struct soft_cpu *cpu, const struct soft_fault *first)
 {
     struct soft_fault second = cpu->fault;
-    if (second.has_error_code && second.vector != SOFT_PF && !first->is_software)
+    if (second.has_error_code && second.vector != SOFT_PAGE_FAULT && !first->is_software)
         second.error_code |= ERROR_EXT;
     return second;
 }

@@ -233,9 +233,6 @@ void simd_set_mxcsr(struct soft_cpu *cpu, uint32_t value);
 bool simd_call(struct soft_cpu *cpu, const struct soft_insn *insn, enum simd_kind kind,
                struct host_simd_operands *operands, const uint8_t *stub);
 
-/* An exact result is tiny: nothing while the guest masks underflow, else the exception, and false. */
-bool simd_accept_underflow(struct soft_cpu *cpu);
-
 /* ---- operands (soft_simd.c) ---- */
 
 /*

@@ -145,8 +145,12 @@ static uint64_t gather_address(struct soft_cpu *cpu, const struct soft_insn *ins
     return address + (insn->segment >= MH_FS ? cpu->seg[insn->segment].base : 0);
 }
 
-static void gather_commit(struct soft_cpu *cpu, const struct soft_insn *insn, const struct gather *gather)
+static void gather_commit(struct soft_cpu *cpu, const struct soft_insn *insn, struct gather *gather)
 {
+    if (!insn->vex_256) {
+        memset(gather->to + 16, 0, 16);
+        memset(gather->mask + 16, 0, 16);
+    }
     simd_write_ymm(cpu, insn->reg, gather->to);
     simd_write_ymm(cpu, insn->vvvv, gather->mask);
 }

@@ -153,14 +153,20 @@ static bool accept_flags(struct soft_cpu *cpu, uint32_t guest, uint32_t flags)
     return false;
 }
 
-bool simd_accept_underflow(struct soft_cpu *cpu)
+/* Is one of the results tiny? VCVTPS2PH does not heed FTZ, so its exact tiny results are looked for. */
+static bool has_tiny_half(const struct host_simd_operands *operands, enum simd_kind kind)
 {
-    const uint32_t guest = xsave_get32(cpu, XSAVE_MXCSR);
-    return (guest & MXCSR_UE << MXCSR_MASKS_SHIFT) != 0 || accept_flags(cpu, guest, MXCSR_UE);
+    for (unsigned i = 0; i < (kind == SIMD_VEX256 ? 16u : 8u); i += 2) {
+        uint16_t half;
+        memcpy(&half, operands->vector[1] + i, sizeof half);
+        if ((half & 0x7c00) == 0 && (half & 0x03ff) != 0)
+            return true;
+    }
+    return false;
 }
 
-static bool call_checked(struct soft_cpu *cpu, enum simd_kind kind, struct host_simd_operands *operands,
-                         const uint8_t *stub)
+static bool call_checked(struct soft_cpu *cpu, const struct soft_insn *insn, enum simd_kind kind,
+                         struct host_simd_operands *operands, const uint8_t *stub)
 {
     const uint32_t guest = xsave_get32(cpu, XSAVE_MXCSR);
     const uint32_t masked = (guest & ~MXCSR_FLAGS) | MXCSR_MASKS;
@@ -170,6 +176,8 @@ static bool call_checked(struct soft_cpu *cpu, enum simd_kind kind, struct host_
     struct host_simd_operands again = *operands;
     uint32_t flags = call_for_flags(kind, operands, stub, masked & ~MXCSR_FTZ);
     flags |= call_for_flags(kind, &again, stub, masked | MXCSR_FTZ) & MXCSR_UE;
+    if (insn->run == simd_cvtps2ph && has_tiny_half(operands, kind))
+        flags |= MXCSR_UE;
     return accept_flags(cpu, guest, flags);
 }
 
@@ -177,7 +185,7 @@ bool simd_call(struct soft_cpu *cpu, const struct soft_insn *insn, enum simd_kin
                struct host_simd_operands *operands, const uint8_t *stub)
 {
     if ((simd_info(insn)->flags & SIMD_FP) != 0 && !simd_mxcsr_ready(cpu))
-        return call_checked(cpu, kind, operands, stub);
+        return call_checked(cpu, insn, kind, operands, stub);
     call_host(kind, operands, stub);
     return true;
 }

@@ -167,7 +167,7 @@ static const struct x87_memory_form memory_forms[8][8] = {
 static struct x87_memory_form memory_form(const struct soft_insn *insn)
 {
     struct x87_memory_form form = memory_forms[insn->opcode & 7][insn->modrm >> 3 & 7];
-    if ((form.flags & X87_ENVIRONMENT) != 0 && (insn->prefixes & SOFT_PREFIX_OPSIZE) != 0) {
+    if ((form.flags & X87_ENVIRONMENT) != 0 && insn->operand_size == 2) {
         form.read = (uint8_t)(form.read != 0 ? form.read - ENVIRONMENT_16_SHORTER : 0);
         form.write = (uint8_t)(form.write != 0 ? form.write - ENVIRONMENT_16_SHORTER : 0);
     }
@@ -176,7 +176,7 @@ static struct x87_memory_form memory_form(const struct soft_insn *insn)
 
 static const uint8_t *memory_stub(const struct soft_insn *insn, const struct x87_memory_form *form)
 {
-    const bool is_16 = (form->flags & X87_ENVIRONMENT) != 0 && (insn->prefixes & SOFT_PREFIX_OPSIZE) != 0;
+    const bool is_16 = (form->flags & X87_ENVIRONMENT) != 0 && insn->operand_size == 2;
     const size_t number = (size_t)(insn->opcode & 7) * 8 + (insn->modrm >> 3 & 7);
     return (is_16 ? host_x87_memory_16 : host_x87_memory) + number * HOST_X87_STRIDE;
 }
