@@ -15,14 +15,14 @@
 struct auto_cpu {
     struct cpu cpu;
     struct auto_cpu_config config;
-    struct cpu *soft;           /* NULL until it is needed */
+    struct cpu *soft;              /* NULL until it is needed */
     _Atomic(struct cpu *) current; /* the one that holds the state; kick() of other threads reads it */
     const struct cpu_point *points;
     size_t point_count;
-    bool kvm_is_armed;  /* KVM holds the points */
+    bool kvm_is_armed; /* KVM holds the points */
     bool soft_is_armed;
-    bool kvm_refuses;   /* KVM cannot hold these points */
-    bool kvm_is_unfit;  /* the guest ran into an instruction that this KVM cannot execute */
+    bool kvm_refuses;  /* KVM cannot hold these points */
+    bool kvm_is_unfit; /* the guest ran into an instruction that this KVM cannot execute */
     bool tracks_writes;
     unsigned kvm_hits;
     uint64_t moves; /* of the state, from one processor to the other */

@@ -1,6 +1,6 @@
 /*
- * A machine under a debugger: what the debugger asked for, and the policy that decides when a resume ends. The mechanism
- * is the processor's (cpu/cpu.h) and the run loop's (machine/run_loop.h).
+ * A machine under a debugger: what the debugger asked for, and the policy that decides when a resume ends. The
+ * mechanism is the processor's (cpu/cpu.h) and the run loop's (machine/run_loop.h).
  */
 #ifndef MH_CORE_DEBUG_DEBUG_H
 #define MH_CORE_DEBUG_DEBUG_H

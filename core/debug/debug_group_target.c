@@ -91,9 +91,8 @@ static enum mh_status group_set_breakpoint(void *ctx, unsigned vm, enum mh_break
     return debug_target_ops.set_breakpoint(machine(ctx, vm), vm, owner, kind, address, length, err);
 }
 
-static enum mh_status group_clear_breakpoint(void *ctx, unsigned vm, enum mh_break_owner owner,
-                                             enum mh_break_kind kind, uint64_t address, uint64_t length,
-                                             struct mh_error *err)
+static enum mh_status group_clear_breakpoint(void *ctx, unsigned vm, enum mh_break_owner owner, enum mh_break_kind kind,
+                                             uint64_t address, uint64_t length, struct mh_error *err)
 {
     return debug_target_ops.clear_breakpoint(machine(ctx, vm), vm, owner, kind, address, length, err);
 }

@@ -8,6 +8,7 @@
 #include "machine/events.h"
 #include "machine/guest_mem.h"
 #include "machine/image.h"
+#include "machine/machine.h"
 #include "machine/report.h"
 
 #include <errno.h>

@@ -1,13 +1,13 @@
 #include "debug/monitor.h"
 
-#include "debug/debug.h"
 #include "debug/core_file.h"
-#include "machine/ports.h"
-#include "x86/page_map.h"
-#include "mh/x86_regs.h"
-#include "machine/report.h"
-#include "text.h"
+#include "debug/debug.h"
 #include "machine/guest_mem.h"
+#include "machine/ports.h"
+#include "machine/report.h"
+#include "mh/x86_regs.h"
+#include "text.h"
+#include "x86/page_map.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -17,8 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static enum mh_status monitor_show_registers(struct debug *debug, const char *argument, const struct text_output *output,
-                                     struct mh_error *err)
+static enum mh_status monitor_show_registers(struct debug *debug, const char *argument,
+                                             const struct text_output *output, struct mh_error *err)
 {
     (void)argument, (void)err;
     report_registers(debug->vm, output->sink, output->ctx);
@@ -26,7 +26,7 @@ static enum mh_status monitor_show_registers(struct debug *debug, const char *ar
 }
 
 static enum mh_status monitor_show_walk(struct debug *debug, const char *argument, const struct text_output *output,
-                                struct mh_error *err)
+                                        struct mh_error *err)
 {
     char *end;
     errno = 0;
@@ -46,7 +46,7 @@ static void monitor_say_mapping(void *ctx, const struct page_mapping *mapping)
 }
 
 static enum mh_status monitor_show_map(struct debug *debug, const char *argument, const struct text_output *output,
-                               struct mh_error *err)
+                                       struct mh_error *err)
 {
     (void)argument, (void)err;
     const struct paging_mode mode = guest_paging_mode(debug->vm);
@@ -65,7 +65,7 @@ static void monitor_say_file(void *ctx, const char *name, int64_t size)
 }
 
 static enum mh_status monitor_show_files(struct debug *debug, const char *argument, const struct text_output *output,
-                                 struct mh_error *err)
+                                         struct mh_error *err)
 {
     (void)argument, (void)err;
     struct text_output to = *output;
@@ -85,7 +85,7 @@ static enum mh_status monitor_show_stats(struct debug *debug, const char *argume
 }
 
 static enum mh_status monitor_write_core(struct debug *debug, const char *argument, const struct text_output *output,
-                                 struct mh_error *err)
+                                         struct mh_error *err)
 {
     const char *name = *argument != '\0' ? argument : "core";
     enum mh_status status = core_file_write(debug->vm, &debug->last_stop, name, err);
@@ -95,21 +95,21 @@ static enum mh_status monitor_write_core(struct debug *debug, const char *argume
 }
 
 static enum mh_status monitor_take_snapshot(struct debug *debug, const char *argument, const struct text_output *output,
-                                    struct mh_error *err)
+                                            struct mh_error *err)
 {
     (void)output;
     return snapshot_list_take(debug->vm, argument, err);
 }
 
-static enum mh_status monitor_forget_snapshot(struct debug *debug, const char *argument, const struct text_output *output,
-                                      struct mh_error *err)
+static enum mh_status monitor_forget_snapshot(struct debug *debug, const char *argument,
+                                              const struct text_output *output, struct mh_error *err)
 {
     (void)output;
     return snapshot_list_forget(&debug->vm->snapshots, argument, err);
 }
 
-static enum mh_status monitor_show_snapshots(struct debug *debug, const char *argument, const struct text_output *output,
-                                     struct mh_error *err)
+static enum mh_status monitor_show_snapshots(struct debug *debug, const char *argument,
+                                             const struct text_output *output, struct mh_error *err)
 {
     (void)argument, (void)err;
     snapshot_list_show(&debug->vm->snapshots, output);
@@ -117,7 +117,7 @@ static enum mh_status monitor_show_snapshots(struct debug *debug, const char *ar
 }
 
 static enum mh_status monitor_catch_event(struct debug *debug, const char *argument, const struct text_output *output,
-                                  struct mh_error *err)
+                                          struct mh_error *err)
 {
     struct catchpoints *catchpoints = &debug->catchpoints;
     if (*argument == '\0') {
@@ -135,7 +135,7 @@ static enum mh_status monitor_catch_event(struct debug *debug, const char *argum
 }
 
 static enum mh_status monitor_forget_catch(struct debug *debug, const char *argument, const struct text_output *output,
-                                   struct mh_error *err)
+                                           struct mh_error *err)
 {
     char *end;
     unsigned long number = strtoul(argument, &end, 10);

@@ -1,5 +1,5 @@
-/* All of a processor's state, out of KVM and back. The order of restoring matters: writing general registers drops pending
- * exceptions, and system registers decide what MSRs mean. */
+/* All of a processor's state, out of KVM and back. The order of restoring matters: writing general registers drops
+ * pending exceptions, and system registers decide what MSRs mean. */
 #include "kvm/kvm_cpu.h"
 #include "kvm/kvm_regs.h"
 #include "x86/xsave.h"
@@ -46,7 +46,8 @@ static void kvm_state_get_msrs(const struct kvm_cpu *self, struct mh_x86_msrs *m
     }
 }
 
-/* Those that differ are written. The time stamp counter runs on between two stops anyway, and not every KVM takes it. */
+/* Those that differ are written. The time stamp counter runs on between two stops anyway, and not every KVM takes it.
+ */
 static enum mh_status kvm_state_set_msrs(const struct kvm_cpu *self, const struct mh_x86_msrs *msrs,
                                          struct mh_error *err)
 {

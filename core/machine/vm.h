@@ -43,10 +43,10 @@ struct mh_vm {
     struct serial serial;
     struct file_port file;
     struct input_log input;
-    atomic_uint requests;   /* VM_REQUEST_* */
+    atomic_uint requests;    /* VM_REQUEST_* */
     atomic_bool wants_kicks; /* other threads should kick at every tick: the guest waits, or runs beside a debugger */
-    bool is_lost;           /* a restart or a restore failed half-way: the machine must not run */
-    unsigned serial_exits;  /* exits for single serial bytes; enough of them make gathering pay */
+    bool is_lost;            /* a restart or a restore failed half-way: the machine must not run */
+    unsigned serial_exits;   /* exits for single serial bytes; enough of them make gathering pay */
     bool gathers_serial;
     bool noticed[VM_NOTICES];
     uint64_t exits[CPU_EXIT_KINDS];
@@ -55,9 +55,6 @@ struct mh_vm {
     struct snapshot_list snapshots;
     uint64_t snapshot_room; /* bytes of files that snapshots may have beyond those they have */
 };
-
-/* Put the machine back to its start; breakpoints and snapshots stay. MH_OK, or MH_ERR_HOST and the machine is lost. */
-enum mh_status vm_restart(struct mh_vm *vm, struct mh_error *err);
 
 /* Print a notice of this kind, the first time only. */
 void vm_notice(struct mh_vm *vm, enum vm_notice kind, const char *format, ...) __attribute__((format(printf, 3, 4)));

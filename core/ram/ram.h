@@ -45,8 +45,9 @@ void *ram_at(const struct guest_ram *ram, mh_gpa start, uint64_t length);
 void *ram_only_at(const struct guest_ram *ram, mh_gpa start, uint64_t length);
 
 /*
- * A processor notes what the guest writes, and nothing else. So whoever else writes to guest memory does it by ram_put(),
- * or calls ram_note_written() afterwards; `at` and `to` are of ram_at()'s. Both tell `watcher`, if there is one.
+ * A processor notes what the guest writes, and nothing else. So whoever else writes to guest memory does it by
+ * ram_put(), or calls ram_note_written() afterwards; `at` and `to` are of ram_at()'s. Both tell `watcher`, if there is
+ * one.
  */
 void ram_put(struct guest_ram *ram, void *to, const void *from, size_t length);
 void ram_note_written(struct guest_ram *ram, const void *at, size_t length);
