@@ -105,6 +105,7 @@ struct gather {
     unsigned count;      /* elements */
     unsigned size;       /* bytes of an element */
     unsigned index_size; /* bytes of an index */
+    bool has_loaded;     /* an element */
     uint8_t to[32], mask[32], index[32];
 };
 
@@ -121,6 +122,7 @@ static void gather_begin(struct soft_cpu *cpu, const struct soft_insn *insn, str
     gather->size = insn->rex_w ? 8 : 4;
     gather->index_size = (insn->opcode & 1) != 0 ? 8 : 4;
     const unsigned larger = gather->size > gather->index_size ? gather->size : gather->index_size;
+    gather->has_loaded = false;
     gather->count = width_of(simd_kind(insn)) / larger;
     simd_read_ymm(cpu, insn->reg, gather->to);
     simd_read_ymm(cpu, insn->vvvv, gather->mask);
@@ -145,12 +147,25 @@ static uint64_t gather_address(struct soft_cpu *cpu, const struct soft_insn *ins
     return address + (insn->segment >= MH_FS ? cpu->seg[insn->segment].base : 0);
 }
 
+/* Load element `i` if the mask selects it, and clear its mask. */
+static bool gather_element(struct soft_cpu *cpu, const struct soft_insn *insn, struct gather *gather, unsigned i)
+{
+    const unsigned at = i * gather->size;
+    if (is_selected(gather->mask, at, gather->size)) {
+        if (!simd_read_memory(cpu, insn->segment, gather_address(cpu, insn, gather, i), gather->to + at, gather->size))
+            return false;
+        gather->has_loaded = true;
+    }
+    memset(gather->mask + at, 0, gather->size);
+    return true;
+}
+
 static void gather_commit(struct soft_cpu *cpu, const struct soft_insn *insn, struct gather *gather)
 {
-    if (!insn->vex_256) {
-        memset(gather->to + 16, 0, 16);
+    if (!insn->vex_256)
         memset(gather->mask + 16, 0, 16);
-    }
+    if (!insn->vex_256 && gather->has_loaded)
+        memset(gather->to + 16, 0, 16);
     simd_write_ymm(cpu, insn->reg, gather->to);
     simd_write_ymm(cpu, insn->vvvv, gather->mask);
 }
@@ -170,13 +185,10 @@ enum soft_result simd_gather(struct soft_cpu *cpu, const struct soft_insn *insn)
     struct gather gather;
     gather_begin(cpu, insn, &gather);
     for (unsigned i = 0; i < gather.count; i++) {
-        const unsigned at = i * gather.size;
-        if (is_selected(gather.mask, at, gather.size) &&
-            !simd_read_memory(cpu, insn->segment, gather_address(cpu, insn, &gather, i), gather.to + at, gather.size)) {
+        if (!gather_element(cpu, insn, &gather, i)) {
             gather_commit(cpu, insn, &gather);
             return soft_mem_result(cpu);
         }
-        memset(gather.mask + at, 0, gather.size);
     }
     const unsigned used = gather.count * gather.size;
     memset(gather.to + used, 0, sizeof gather.to - used);
