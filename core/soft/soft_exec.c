@@ -213,7 +213,8 @@ static inline uint64_t signed_64(int64_t value)
     L_##name##_R##bits:                                                                                                \
     {                                                                                                                  \
         const uint##bits##_t value = (uint##bits##_t)slots[op->reg], result = (uint##bits##_t)(expression);            \
-        FLAGS(kind, bits, 0, soft_carry(cpu), result);                                                                 \
+        const unsigned carry = soft_carry(cpu);                                                                        \
+        FLAGS(kind, bits, 0, carry, result);                                                                           \
         slots[op->reg] = result;                                                                                       \
         NEXT;                                                                                                          \
     }                                                                                                                  \
@@ -223,7 +224,8 @@ static inline uint64_t signed_64(int64_t value)
         uint##bits##_t value;                                                                                          \
         memcpy(&value, at, sizeof value);                                                                              \
         const uint##bits##_t result = (uint##bits##_t)(expression);                                                    \
-        FLAGS(kind, bits, 0, soft_carry(cpu), result);                                                                 \
+        const unsigned carry = soft_carry(cpu);                                                                        \
+        FLAGS(kind, bits, 0, carry, result);                                                                           \
         memcpy(at, &result, sizeof result);                                                                            \
         NEXT;                                                                                                          \
     }

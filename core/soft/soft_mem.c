@@ -98,13 +98,15 @@ static bool is_changed(const struct guest_ram *ram, size_t page)
     return (ram->changed[page / 64] >> page % 64 & 1) != 0;
 }
 
-/* Must each access of this kind to the page be looked at? */
+/* Must each access of this kind to the page be looked at? What reads and writes at once uses the translation for
+ * writes, so that this one is slow when reads are watched, too. */
 static bool page_is_slow(const struct soft_cpu *cpu, uint64_t address, const struct soft_access *access, size_t page)
 {
     bool is_write = access->kind == SOFT_ACCESS_WRITE;
     if (access->kind == SOFT_ACCESS_FETCH)
         return false;
-    if (checks_alignment(cpu, access) || soft_watched_in_page(cpu, address & ~PAGE_MASK, is_write))
+    if (checks_alignment(cpu, access) || soft_watched_in_page(cpu, address & ~PAGE_MASK, false) ||
+        (is_write && soft_watched_in_page(cpu, address & ~PAGE_MASK, true)))
         return true;
     return is_write && (soft_blocks_has_page(cpu, page) || soft_walk_used(cpu, page) ||
                         (cpu->tracks_writes && !is_changed(cpu->ram, page)));

@@ -191,6 +191,22 @@ static void watchpoints_stop_behind_the_access(void **state)
     }
 }
 
+static void what_reads_and_writes_hits_points_of_both_kinds(void **state)
+{
+    struct soft_machine *machine = *state;
+    for (unsigned i = 0; i < 3; i++) {
+        const struct cpu_point point = {
+            .kind = (enum cpu_point_kind)(CPU_POINT_WRITE + i), .address = BUFFER, .length = 1};
+        soft_machine_code(machine, 0x100, "\xff\x07\xff\x07\xf4"); /* inc dword [rdi] */
+        machine->soft->gpr[MH_RDI] = BUFFER;
+        arm(machine, &point, 1);
+        assert_int_equal(soft_machine_run(machine, CPU_RUN), CPU_EXIT_WATCHPOINT);
+        assert_int_equal(machine->soft->rip, 0x102);
+        assert_int_equal(soft_machine_run(machine, CPU_RUN), CPU_EXIT_WATCHPOINT);
+        assert_int_equal(machine->soft->rip, 0x104);
+    }
+}
+
 static void a_watchpoint_beats_the_step_that_hit_it(void **state)
 {
     struct soft_machine *machine = *state;
@@ -535,6 +551,7 @@ int main(void)
         TEST(a_point_on_a_string_fires_once),
         TEST(a_completed_access_arrives_at_the_point_behind_it),
         TEST(watchpoints_stop_behind_the_access),
+        TEST(what_reads_and_writes_hits_points_of_both_kinds),
         TEST(a_watchpoint_beats_the_step_that_hit_it),
         TEST(each_repetition_that_touches_a_watchpoint_stops),
         TEST(an_instruction_that_faults_has_touched_nothing),
