@@ -22,6 +22,7 @@ struct debug {
     bool interrupt_wanted; /* stop as soon as possible */
     bool points_are_armed; /* for the resume under way */
     bool step_off;         /* the next instruction is executed whatever point lies at it */
+    bool was_restored;     /* to a snapshot: the stop it was taken at has been reported before */
 };
 
 /* Why debug_run() came back. */

@@ -226,10 +226,12 @@ static enum mh_status target_restart(void *ctx, unsigned number, struct mh_error
 static enum mh_status target_restore(void *ctx, unsigned number, const char *name, struct mh_error *err)
 {
     (void)number;
-    const struct debug *debug = ctx;
+    struct debug *debug = ctx;
     if (debug->killed)
         return mh_fail(err, MH_ERR_RANGE, "there is no machine any more: restart it first");
-    return snapshot_list_restore(debug->vm, name, err);
+    enum mh_status status = snapshot_list_restore(debug->vm, name, err);
+    debug->was_restored |= status == MH_OK;
+    return status;
 }
 
 static void target_kill(void *ctx, unsigned number)
@@ -324,7 +326,7 @@ void debug_update_catchpoints(struct debug *debug)
 static void debug_on_relocated(void *ctx)
 {
     struct debug *debug = ctx;
-    debug->running = debug->killed = debug->interrupt_wanted = false;
+    debug->running = debug->killed = debug->interrupt_wanted = debug->was_restored = false;
     debug->last_stop = debug->vm->is_lost ? target_lost : (struct mh_stop){.kind = MH_STOP_INTERRUPTED};
 }
 

@@ -13,7 +13,8 @@ void debug_resume(struct debug *debug, const struct mh_resume *how)
     debug->how = *how;
     debug->running = true;
     debug->points_are_armed = false;
-    debug->step_off = how->kind != MH_RESUME_CONTINUE;
+    debug->step_off = how->kind != MH_RESUME_CONTINUE || debug->was_restored;
+    debug->was_restored = false;
 }
 
 void debug_go_on(struct debug *debug)

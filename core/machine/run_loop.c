@@ -155,7 +155,8 @@ static bool run_loop_serve(struct mh_vm *vm, const struct cpu_request *request, 
         return run_loop_io(vm, request, exit, result);
     case CPU_EXIT_HALT:
         return faults_take_from_stub(vm, &result->stop) || run_loop_stop(result, MH_STOP_HALTED);
-    case CPU_EXIT_STEP:
+    case CPU_EXIT_STEP: /* a fault without a handler leads to a stub, which need not be executed */
+        return faults_take_from_stub(vm, &result->stop) || run_loop_stop(result, MH_STOP_STEP);
     case CPU_EXIT_COUNT_REACHED:
         return run_loop_stop(result, MH_STOP_STEP);
     case CPU_EXIT_BREAKPOINT:

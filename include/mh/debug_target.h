@@ -54,7 +54,8 @@ typedef bool mh_stop_filter(void *filter_ctx, unsigned vm, struct mh_stop *stop)
 
 /*
  * A CONTINUE that starts at an armed breakpoint stops there at once, with nothing executed, as GDB expects; STEP, and
- * the first instruction of RANGE, execute it.
+ * the first instruction of RANGE, execute it. So does the first resume after restore(): the stop at which the snapshot
+ * was taken was reported then.
  */
 struct mh_resume {
     enum mh_resume_kind kind;
