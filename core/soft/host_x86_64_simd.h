@@ -67,8 +67,11 @@ struct host_simd_operands {
 
 _Static_assert(sizeof(struct host_simd_operands) == 192, "as host_x86_64_simd.S has it");
 
-/* *to = operation(*first, *second); 16 bytes each, all of them aligned. */
-void host_simd_binary(void *to, const void *first, const void *second, const uint8_t *stub);
+/* *to = operation(*first, *second); 16 bytes each. Only *second need not be aligned, and is 8 or 4 bytes long in the
+ * other functions. They return 0. */
+unsigned host_simd_binary(void *to, const void *first, const void *second, const uint8_t *stub);
+unsigned host_simd_binary_8(void *to, const void *first, const void *second, const uint8_t *stub);
+unsigned host_simd_binary_4(void *to, const void *first, const void *second, const uint8_t *stub);
 /* The same with 32 bytes; the host must have AVX. */
 void host_simd_binary_256(void *to, const void *first, const void *second, const uint8_t *stub);
 

@@ -139,8 +139,7 @@ static enum soft_result vector_checked(struct soft_cpu *cpu, const struct soft_i
     return SOFT_NEXT;
 }
 
-/* Most instructions: reg = operation(reg or vvvv, rm [, imm8]), or reg = operation(rm [, imm8]). */
-enum soft_result simd_vector(struct soft_cpu *cpu, const struct soft_insn *insn)
+static enum soft_result vector_any(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
     const enum simd_kind kind = simd_kind(insn);
     if (!simd_allowed(cpu, insn, kind))
@@ -165,6 +164,36 @@ enum soft_result simd_vector(struct soft_cpu *cpu, const struct soft_insn *insn)
     if (kind == SIMD_VEX128)
         memset(simd_ymmh(cpu, insn->reg), 0, 16);
     return SOFT_NEXT;
+}
+
+/* With the encodings of SSE and memory that is at hand. */
+static enum soft_result vector_from_memory(struct soft_cpu *cpu, const struct soft_insn *insn)
+{
+    const struct simd_info *info = simd_info(insn);
+    const uint64_t address = soft_address(cpu, insn);
+    const unsigned size = info->size[SIMD_LEGACY];
+    const uint8_t *source = simd_at_hand(cpu, address, size);
+    uint8_t *to = simd_xmm(cpu, insn->reg);
+    if (source == NULL)
+        return vector_any(cpu, insn);
+    if (size == 8)
+        return host_simd_binary_8(to, to, source, stub_of(insn, SIMD_LEGACY));
+    if (size == 4)
+        return host_simd_binary_4(to, to, source, stub_of(insn, SIMD_LEGACY));
+    if (size == 16 && (address & 15) == 0)
+        return host_simd_binary(to, to, source, stub_of(insn, SIMD_LEGACY));
+    return vector_any(cpu, insn);
+}
+
+/* Most instructions: reg = operation(reg or vvvv, rm [, imm8]), or reg = operation(rm [, imm8]). */
+enum soft_result simd_vector(struct soft_cpu *cpu, const struct soft_insn *insn)
+{
+    if (!simd_is_plain_sse(cpu, insn) || (!cpu->mxcsr_is_loaded && (simd_info(insn)->flags & SIMD_FP) != 0))
+        return vector_any(cpu, insn);
+    if (insn->has_memory)
+        return vector_from_memory(cpu, insn);
+    uint8_t *to = simd_xmm(cpu, insn->reg);
+    return host_simd_binary(to, to, simd_xmm(cpu, insn->rm), stub_of(insn, SIMD_LEGACY));
 }
 
 /* Fused multiply and add: the destination is a source, too. */

@@ -205,6 +205,14 @@ static inline bool simd_allowed(struct soft_cpu *cpu, const struct soft_insn *in
            (insn->vvvv == 0 || (info->flags & SIMD_NDS) != 0);
 }
 
+/* The same for the encodings of SSE only: the beginning of the short ways that frequent instructions have. */
+static inline bool simd_is_plain_sse(const struct soft_cpu *cpu, const struct soft_insn *insn)
+{
+    return (insn->prefixes & SOFT_PREFIX_VEX) == 0 &&
+           (cpu->simd_features >> simd_info(insn)->feature[SIMD_LEGACY] & 1) != 0 &&
+           (cpu->cr0 & (CR0_EM | CR0_TS)) == 0 && (cpu->cr4 & MH_CR4_OSFXSR) != 0;
+}
+
 /* The checks of MMX, and #MF for an x87 exception that is pending. False: return simd_refuse_mmx(). */
 bool simd_mmx_allowed(struct soft_cpu *cpu, const struct soft_insn *insn);
 enum soft_result simd_refuse_mmx(struct soft_cpu *cpu, const struct soft_insn *insn);
@@ -265,6 +273,13 @@ static inline bool simd_write128(struct soft_cpu *cpu, unsigned segment, uint64_
         return true;
     }
     return soft_write(cpu, segment, address, from, 16);
+}
+
+/* The host's address of `size` bytes to read when they can be reached directly, or NULL. */
+static inline const uint8_t *simd_at_hand(struct soft_cpu *cpu, uint64_t address, unsigned size)
+{
+    const struct soft_tlb_entry *entry = &cpu->tlb_read[cpu->user][address >> 12 & (SOFT_TLB_SIZE - 1)];
+    return entry->tag == ((address + size - 1) & ~0xfffull) ? entry->host + (address & 0xfff) : NULL;
 }
 
 /* Read or write 2, 4, 8, 16 or any other number of bytes. */

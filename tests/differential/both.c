@@ -23,7 +23,7 @@ bool both_create(struct both *both)
 
 static void copy_code(struct both *both, size_t offset, const uint8_t *bytes, size_t length)
 {
-    memcpy(both->code + offset, bytes, length);
+    memmove(both->code + offset, bytes, length);
     memcpy(native_code() + offset, bytes, length);
     memcpy(soft_side_code(&both->soft) + offset, bytes, length);
     soft_side_code_changed(&both->soft, offset, length);
@@ -33,6 +33,9 @@ void both_set_code(struct both *both, size_t offset, const uint8_t *bytes, size_
 {
     uint8_t nothing[AREA_CODE_SIZE];
     size_t before = both->code_to - both->code_from;
+    if (memcmp(native_code(), both->code, AREA_CODE_SIZE) != 0 ||
+        memcmp(soft_side_code(&both->soft), both->code, AREA_CODE_SIZE) != 0)
+        copy_code(both, 0, both->code, AREA_CODE_SIZE); /* the last program changed itself */
     memset(nothing, INT3, before);
     copy_code(both, both->code_from, nothing, before);
     if (length > AREA_CODE_SIZE - offset)
@@ -86,8 +89,8 @@ void both_print_code(const uint8_t *bytes, size_t length, uint64_t address)
         return;
     }
     snprintf(command, sizeof command,
-             "objdump -D -b binary -m i386:x86-64 --adjust-vma=0x%llx %s 2>/dev/null | sed 1,7d; echo",
-             (unsigned long long)address, name);
+             "objdump -D -b binary -m i386:x86-64 --adjust-vma=0x%llx %s 2>/dev/null | sed 1,7d | %s",
+             (unsigned long long)address, name, length > 24 ? "cat" : "head -1 | cut -f 3");
     if (system(command) != 0)
         printf("\n");
     close(file);

@@ -32,8 +32,8 @@ static uint64_t some_place(struct chance *chance)
         return AREA_DATA - 64 + offset;
     if (kind < 97)
         return AREA_NOTHING + offset;
-    if (kind < 98)
-        return 0x800000000000 - 32 + chance_below(chance, 64); /* the first of these need all 48 bits */
+    if (kind < 98) /* long operands must not lie on both sides: in which order they are accessed is not known */
+        return 0x800000000000 + chance_below(chance, 64) - (chance_percent(chance, 50) ? 1024 : 0);
     return 0x8000000000000000 + (chance_next(chance) >> 4);
 }
 

@@ -1,8 +1,9 @@
 /*
  * Comparing two outcomes. What is not compared, and why:
  *
- * - The P bit of a page fault's error code for addresses of the kernel's half: Linux sets it always.
+ * - The P bit of a page fault's error code for addresses no program can have: Linux sets it always.
  * - MXCSR_MASK and the reserved bytes of the XSAVE area.
+ * - The RPL of null selectors in DS, ES, FS and GS: the IRET by which Linux enters the signal handler clears it.
  */
 #include "outcome.h"
 
@@ -22,7 +23,7 @@
 #define XSAVE_HEADER 512u
 #define XSAVE_YMMH 576u
 #define ST_BYTES 10u
-#define KERNEL_HALF 0xffff800000000000ull
+#define USER_END 0x7ffffffff000ull /* TASK_SIZE_MAX of Linux */
 
 /* A field of the XSAVE area, or `count` of them every 16 bytes. */
 struct field {
@@ -69,9 +70,14 @@ static bool xsave_equal(const uint8_t *a, const uint8_t *b)
 
 static uint32_t error_code_to_compare(const struct outcome *outcome)
 {
-    if (outcome->vector == 14 && outcome->cr2 >= KERNEL_HALF)
+    if (outcome->vector == 14 && outcome->cr2 >= USER_END)
         return outcome->error_code | 1;
     return outcome->error_code;
+}
+
+static bool selectors_equal(uint16_t native, uint16_t soft)
+{
+    return native == soft || (native == 0 && soft < 4);
 }
 
 bool outcome_equal(const struct outcome *native, const struct outcome *soft)
@@ -83,9 +89,9 @@ bool outcome_equal(const struct outcome *native, const struct outcome *soft)
     return native->vector == soft->vector && native->rip == soft->rip && native->rflags == soft->rflags &&
            memcmp(native->gpr, soft->gpr, sizeof native->gpr) == 0 && native->fs_base == soft->fs_base &&
            native->gs_base == soft->gs_base && native->cs == soft->cs && native->ss == soft->ss &&
-           native->ds == soft->ds && native->es == soft->es && native->fs == soft->fs && native->gs == soft->gs &&
-           native->cr2 == soft->cr2 && error_code_to_compare(native) == error_code_to_compare(soft) &&
-           xsave_equal(native->xsave, soft->xsave);
+           selectors_equal(native->ds, soft->ds) && selectors_equal(native->es, soft->es) &&
+           selectors_equal(native->fs, soft->fs) && selectors_equal(native->gs, soft->gs) && native->cr2 == soft->cr2 &&
+           error_code_to_compare(native) == error_code_to_compare(soft) && xsave_equal(native->xsave, soft->xsave);
 }
 
 static void print_bytes(const uint8_t *bytes, unsigned size)

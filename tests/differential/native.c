@@ -96,12 +96,21 @@ static void describe(const ucontext_t *context)
     copy_fpu((const uint8_t *)context->uc_mcontext.fpregs, current->xsave);
 }
 
+/* The program itself is wrong. Say where, for addr2line, and let it happen again, which ends the process. */
+static void die(int number, const ucontext_t *context)
+{
+    uint64_t rip = (uint64_t)context->uc_mcontext.gregs[REG_RIP];
+    dprintf(STDERR_FILENO, "signal %d at native_enter + 0x%llx\n", number,
+            (unsigned long long)(rip - (uint64_t)native_enter));
+    signal(number, SIG_DFL);
+}
+
 void native_signal(int number, siginfo_t *info, void *context)
 {
     (void)info;
     if (native_frame.running == 0) {
         if (number != SIGALRM)
-            signal(number, SIG_DFL); /* happens again, and ends the process */
+            die(number, context);
         return;
     }
     if (number == SIGALRM && ++ticks < HUNG_AFTER_TICKS) {

@@ -226,7 +226,7 @@ static void name_exit(const struct cpu_exit *exit, struct outcome *outcome)
         outcome->kind = OUTCOME_HUNG;
         outcome->text[0] = 0;
     } else if (exit->kind == CPU_EXIT_ERROR) {
-        snprintf(outcome->text, sizeof outcome->text, "error: %s", exit->text);
+        snprintf(outcome->text, sizeof outcome->text, "error: %.300s", exit->text);
     } else {
         snprintf(outcome->text, sizeof outcome->text, "exit %d", (int)exit->kind);
     }
