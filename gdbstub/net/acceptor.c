@@ -7,7 +7,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#define SHUT_NS 100000000 /* a person does not notice, and a processor does not either */
+#define SHUT_NS 100000000 /* 100 ms: too short for a person to notice, and long enough to cost no processor time */
 
 bool gdb_acceptor_init(struct gdb_acceptor *acceptor, const struct mh_gdb_listener *listener)
 {

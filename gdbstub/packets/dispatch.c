@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-/* One row a command. The longest name that fits a packet wins, so the order does not matter. */
+/* One row per packet. The longest name that matches wins, so the order does not matter. */
 static const struct gdb_command table[] = {
     {"?", GDB_ARGS_NONE, 0, false, gdb_cmd_why},
     {"!", GDB_ARGS_NONE, 0, false, gdb_cmd_extended},
@@ -92,7 +92,7 @@ const struct gdb_command *gdb_command_table(size_t *count)
     return table;
 }
 
-/* Does what follows the name fit the command? Steps over the separator. */
+/* True if the rest of the packet fits the command; steps over the separator. */
 static bool command_args_fit(const struct gdb_command *command, struct gdb_text *rest)
 {
     switch (command->args) {
