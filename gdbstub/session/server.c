@@ -33,11 +33,11 @@ struct server {
 };
 
 /* How waiting for a debugger ended. */
-enum arrival {
-    DEBUGGER_CAME,
-    ALL_ENDED,
-    STOP_WANTED,
-    NOBODY_CAN_COME, /* the listener has failed */
+enum await_result {
+    AWAIT_CONNECTED,
+    AWAIT_ALL_ENDED,
+    AWAIT_CANCELLED,
+    AWAIT_FAILED, /* the listener has failed */
 };
 
 static void server_note(const struct server *server, const char *line)
@@ -73,13 +73,13 @@ static enum gdb_accept_result server_accept(struct server *server, int *fd)
 {
     char line[128];
     int before = server->acceptor.error;
-    enum gdb_accept_result entry = gdb_acceptor_accept(&server->acceptor, fd);
+    enum gdb_accept_result result = gdb_acceptor_accept(&server->acceptor, fd);
 
-    if (entry == GDB_ACCEPT_NONE && server->acceptor.error != before) {
+    if (result == GDB_ACCEPT_NONE && server->acceptor.error != before) {
         snprintf(line, sizeof line, "cannot accept a debugger at the moment: %s", strerror(server->acceptor.error));
         server_note(server, line);
     }
-    return entry;
+    return result;
 }
 
 /* Frame the refusal as the reply to a debugger's first packet, whose error message it displays. */
@@ -172,22 +172,22 @@ static void server_run_machines(struct server *server)
 }
 
 /* Wait for a debugger while detached machines run. */
-static enum arrival server_await_debugger(struct server *server, int *fd)
+static enum await_result server_await_debugger(struct server *server, int *fd)
 {
     for (;;) {
         if (gdb_machines_first_alive(&server->machines, false) == NULL)
-            return ALL_ENDED;
+            return AWAIT_ALL_ENDED;
         if (fd_is_readable(server->options->stop_fd))
-            return STOP_WANTED;
+            return AWAIT_CANCELLED;
         if (!fd_is_readable(gdb_acceptor_fd(&server->acceptor))) {
             server_run_machines(server);
             continue;
         }
         switch (server_accept(server, fd)) {
         case GDB_ACCEPTED:
-            return DEBUGGER_CAME;
+            return AWAIT_CONNECTED;
         case GDB_ACCEPT_BROKEN:
-            return NOBODY_CAN_COME;
+            return AWAIT_FAILED;
         case GDB_ACCEPT_NONE:
             break;
         }
@@ -282,13 +282,13 @@ static enum mh_status server_run(struct server *server, struct mh_error *err)
     }
     for (;;) {
         switch (server_await_debugger(server, &fd)) {
-        case ALL_ENDED:
+        case AWAIT_ALL_ENDED:
             return MH_OK;
-        case STOP_WANTED:
+        case AWAIT_CANCELLED:
             return server_fail_cancelled(err);
-        case NOBODY_CAN_COME:
+        case AWAIT_FAILED:
             return mh_fail(err, MH_ERR_IO, "cannot accept debuggers: %s", strerror(server->acceptor.error));
-        case DEBUGGER_CAME:
+        case AWAIT_CONNECTED:
             break;
         }
         if (server_serve_connection(server, fd) == GDB_SESSION_STOPPED)
