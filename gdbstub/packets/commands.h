@@ -20,6 +20,7 @@ gdb_command_fn gdb_cmd_write_memory;        /* M */
 gdb_command_fn gdb_cmd_write_memory_binary; /* X */
 gdb_command_fn gdb_cmd_crc;                 /* qCRC */
 gdb_command_fn gdb_cmd_search;              /* qSearch:memory */
+gdb_command_fn gdb_cmd_memory_region;       /* qMemoryRegionInfo */
 gdb_command_fn gdb_cmd_set_physical;        /* Qqemu.PhyMemMode */
 gdb_command_fn gdb_cmd_get_physical;        /* qqemu.PhyMemMode */
 

@@ -55,6 +55,7 @@ static const struct gdb_command table[] = {
     {"qRcmd", GDB_ARGS_AFTER, ',', true, gdb_cmd_monitor},
     {"qCRC", GDB_ARGS_AFTER, ':', true, gdb_cmd_crc},
     {"qSearch:memory", GDB_ARGS_AFTER, ':', true, gdb_cmd_search},
+    {"qMemoryRegionInfo", GDB_ARGS_AFTER, ':', false, gdb_cmd_memory_region},
     {"qXfer:features:read", GDB_ARGS_AFTER, ':', false, gdb_cmd_xfer_features},
     {"qXfer:threads:read", GDB_ARGS_AFTER, ':', false, gdb_cmd_xfer_threads},
     {"qXfer:memory-map:read", GDB_ARGS_AFTER, ':', false, gdb_cmd_xfer_memory_map},

@@ -223,3 +223,55 @@ enum gdb_outcome gdb_cmd_get_physical(struct gdb_session *session, struct gdb_te
     gdb_reply_char(&session->out, session->physical ? '1' : '0');
     return GDB_REPLY;
 }
+
+/* --- qMemoryRegionInfo --- */
+
+#define REGIONS_MAX 64u
+
+/* The region of guest-physical memory that contains `address`, or the gap that does. */
+static struct mh_region memory_physical_region(const struct gdb_session *session, uint64_t address)
+{
+    const struct mh_debug_target *target = session->machines->target;
+    struct mh_memory_region map[REGIONS_MAX];
+    unsigned count = target->ops->memory_map(target->ctx, session->g_thread->vm, map, REGIONS_MAX);
+    struct mh_region region = {.mapped = false};
+
+    for (unsigned i = 0; i < count && i < REGIONS_MAX; i++) {
+        if (address < map[i].start) {
+            region.length = map[i].start - region.start;
+            return region;
+        }
+        if (address - map[i].start < map[i].length)
+            return (struct mh_region){map[i].start, map[i].length, true, true, true, true};
+        region.start = map[i].start + map[i].length;
+    }
+    region.length = 0 - region.start;
+    return region;
+}
+
+enum gdb_outcome gdb_cmd_memory_region(struct gdb_session *session, struct gdb_text args)
+{
+    const struct mh_debug_target *target = session->machines->target;
+    struct mh_region region;
+    uint64_t address;
+
+    if (target->ops->memory_region == NULL)
+        return gdb_cmd_unknown(session, args);
+    if (gdb_session_machine(session) == NULL)
+        return GDB_REPLY;
+    if (!gdb_text_u64(&args, &address) || !gdb_text_empty(&args))
+        return gdb_session_malformed(session);
+    if (session->physical)
+        region = memory_physical_region(session, address);
+    else
+        target->ops->memory_region(target->ctx, session->g_thread->vm, address, &region);
+    /* lldb walks from region to region until one ends at the highest address, which must not wrap around to 0 */
+    if (region.start + region.length == 0)
+        region.length = UINT64_MAX - region.start;
+    gdb_reply_printf(&session->out, "start:%llx;size:%llx;", (unsigned long long)region.start,
+                     (unsigned long long)region.length);
+    if (region.mapped)
+        gdb_reply_printf(&session->out, "permissions:%s%s%s;", region.readable ? "r" : "", region.writable ? "w" : "",
+                         region.executable ? "x" : "");
+    return GDB_REPLY;
+}
