@@ -1,4 +1,4 @@
-/* The public entry point. It joins what must not know each other: the server, and the packets it answers. */
+/* The public entry point. It connects two parts that do not know each other: the server and the packets it answers. */
 #include "mh/gdbstub.h"
 
 #include "packets/dispatch.h"

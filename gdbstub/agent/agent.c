@@ -2,9 +2,9 @@
 
 struct bytecode {
     const char *name;
-    uint8_t operand; /* bytes, most significant first */
+    uint8_t operand; /* bytes that follow in the code, most significant first */
     uint8_t pops, pushes;
-    agent_bytecode_fn *execute; /* NULL: floating point, which the manual leaves open */
+    agent_bytecode_fn *execute; /* NULL: floating point, which the manual leaves undefined */
 };
 
 static enum mh_status run_fail(const struct agent_run *run, const char *what)
@@ -40,7 +40,7 @@ static enum mh_status run_fail_division(const struct agent_run *run)
     return run_fail(run, "division by zero");
 }
 
-/* The one quotient that does not fit wraps around, rather than ending this process. */
+/* The only quotient that does not fit wraps around; the division would trap. */
 static enum mh_status bytecode_div_signed(struct agent_run *run, uint64_t *at, uint64_t operand)
 {
     (void)operand;
@@ -77,7 +77,7 @@ static enum mh_status bytecode_rem_unsigned(struct agent_run *run, uint64_t *at,
     return MH_OK;
 }
 
-/* Shifting by more bits than there are shifts all of them out. */
+/* Shifting by 64 bits or more shifts out all of them. */
 static enum mh_status bytecode_lsh(struct agent_run *run, uint64_t *at, uint64_t operand)
 {
     (void)run, (void)operand;
@@ -217,7 +217,7 @@ static enum mh_status bytecode_rot(struct agent_run *run, uint64_t *at, uint64_t
 
 enum mh_status agent_underflow(const struct agent_run *run, const char *name)
 {
-    return mh_fail(run->err, MH_ERR_USAGE, "%s needs more than the stack holds", name);
+    return mh_fail(run->err, MH_ERR_USAGE, "stack underflow in %s", name);
 }
 
 static enum mh_status bytecode_pick(struct agent_run *run, uint64_t *at, uint64_t back)
@@ -320,7 +320,7 @@ static enum mh_status run_execute(struct agent_run *run, const struct bytecode *
     if (run->depth < bytecode->pops)
         return agent_underflow(run, bytecode->name);
     if (run->depth - bytecode->pops + bytecode->pushes > AGENT_STACK_MAX)
-        return run_fail(run, "the stack is full");
+        return run_fail(run, "stack overflow");
     run->depth -= bytecode->pops;
     enum mh_status status = bytecode->execute(run, &run->stack[run->depth], operand);
     run->depth += bytecode->pushes;
@@ -332,15 +332,15 @@ static enum mh_status run_next(struct agent_run *run)
     uint64_t operand;
 
     if (run->pc >= run->expression->length)
-        return mh_fail(run->err, MH_ERR_USAGE, "the expression does not end");
+        return mh_fail(run->err, MH_ERR_USAGE, "the expression has no end bytecode");
     uint8_t code = run->expression->code[run->pc++];
     const struct bytecode *bytecode = &bytecodes[code < sizeof bytecodes / sizeof bytecodes[0] ? code : 0];
     if (bytecode->name == NULL)
-        return mh_fail(run->err, MH_ERR_USAGE, "there is no bytecode 0x%02x", code);
+        return mh_fail(run->err, MH_ERR_USAGE, "unknown bytecode 0x%02x", code);
     if (bytecode->execute == NULL)
-        return mh_fail(run->err, MH_ERR_USAGE, "%s: there is no floating point", bytecode->name);
+        return mh_fail(run->err, MH_ERR_USAGE, "%s: floating point is not supported", bytecode->name);
     if (!run_take_operand(run, bytecode->operand, &operand))
-        return mh_fail(run->err, MH_ERR_USAGE, "the expression ends within %s", bytecode->name);
+        return mh_fail(run->err, MH_ERR_USAGE, "the operand of %s is incomplete", bytecode->name);
     return run_execute(run, bytecode, operand);
 }
 
@@ -350,7 +350,7 @@ enum mh_status agent_evaluate(const struct agent_expression *expression, const s
     struct agent_run run;
     unsigned executed = 0;
 
-    /* the stack is written before it is read, so clearing it would be work for nothing */
+    /* not initialized: the stack is written before it is read */
     run.expression = expression;
     run.ops = ops;
     run.err = err;
@@ -363,7 +363,7 @@ enum mh_status agent_evaluate(const struct agent_expression *expression, const s
         if (status != MH_OK)
             return status;
         if (++executed > AGENT_EXECUTED_MAX)
-            return run_fail(&run, "the expression takes too long");
+            return run_fail(&run, "the expression executes too many bytecodes");
     }
     if (value != NULL && run.depth == 0)
         return mh_fail(err, MH_ERR_USAGE, "the expression has no value");

@@ -1,9 +1,9 @@
-/* Bytecodes of agent expressions that look at the world or change it: memory, registers, variables, records, output. */
+/* The bytecodes that access the machine through struct agent_ops: memory, registers, variables, recording, output. */
 #include "agent/agent_run.h"
 
 #include <inttypes.h>
 
-/* ref8, ref16, ref32 and ref64 follow each other, and nothing follows them in the code. */
+/* ref8, ref16, ref32 and ref64 have consecutive codes and no operand. */
 enum mh_status agent_ref(struct agent_run *run, uint64_t *at, uint64_t operand)
 {
     size_t length = (size_t)1 << (run->expression->code[run->pc - 1] - AGENT_REF8);
@@ -61,7 +61,7 @@ enum mh_status agent_trace_string(struct agent_run *run, uint64_t *at, uint64_t 
     return run_trace_memory(run, at[0], at[1], true);
 }
 
-/* The variable's value is pushed too, as the manual's signature says: whoever wants it recorded wants it. */
+/* The value is also pushed, as the manual's signature says. */
 enum mh_status agent_trace_variable(struct agent_run *run, uint64_t *at, uint64_t number)
 {
     if (run->ops->trace_variable == NULL || !run->ops->trace_variable(run->ops->ctx, (unsigned)number))
@@ -69,7 +69,10 @@ enum mh_status agent_trace_variable(struct agent_run *run, uint64_t *at, uint64_
     return agent_get_variable(run, at, number);
 }
 
-/* What follows in the code: two bytes of length and a string of it, its final null byte included. NULL if not so. */
+/*
+ * Read the operand: two bytes of length, and a string of that length including its null byte. Returns NULL if it is
+ * malformed.
+ */
 static const char *run_take_format(struct agent_run *run, size_t *length)
 {
     const uint8_t *code = run->expression->code + run->pc;
@@ -82,7 +85,10 @@ static const char *run_take_format(struct agent_run *run, size_t *length)
     return (const char *)code + 2;
 }
 
-/* On the stack: the arguments, the last one first, a channel and a function to print with. We print by ourselves. */
+/*
+ * The stack holds the arguments in reverse, a channel and the address of a function to print with. The stub prints by
+ * itself and ignores the latter two.
+ */
 enum mh_status agent_printf(struct agent_run *run, uint64_t *at, uint64_t count)
 {
     uint64_t arguments[AGENT_STACK_MAX];
@@ -91,7 +97,7 @@ enum mh_status agent_printf(struct agent_run *run, uint64_t *at, uint64_t count)
 
     (void)at;
     if (format == NULL)
-        return mh_fail(run->err, MH_ERR_USAGE, "the format of a printf does not end");
+        return mh_fail(run->err, MH_ERR_USAGE, "the format of printf is malformed");
     if (run->depth < count + 2)
         return agent_underflow(run, "printf");
     run->depth -= 2;

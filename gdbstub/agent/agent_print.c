@@ -1,4 +1,7 @@
-/* Formatted output of agent expressions. The format is the debugger's, the arguments may be the guest's. */
+/*
+ * printf for agent expressions. The format comes from the debugger, the arguments possibly from the guest, so neither
+ * is passed to the C library as it is: each conversion is parsed, checked and rebuilt.
+ */
 #include "agent/agent.h"
 
 #include <inttypes.h>
@@ -6,11 +9,11 @@
 #include <string.h>
 
 #define FIELD_MAX 1000 /* of width and precision */
-#define PIECE 64u      /* bytes of a string read at once: a piece of this alignment never crosses into another page */
+#define PIECE 64u      /* bytes of a string read at once; an aligned piece never crosses a page boundary */
 
 struct output {
     size_t length;
-    char text[AGENT_OUTPUT_MAX + 1]; /* one more for what snprintf() puts behind */
+    char text[AGENT_OUTPUT_MAX + 1]; /* and the terminator of snprintf() */
 };
 
 /* One conversion of a format. */
@@ -37,9 +40,9 @@ static void output_put(struct output *output, char c)
         output->text[output->length++] = c;
 }
 
-/* --- reading the format --- */
+/* --- parsing the format --- */
 
-/* The character an escape sequence stands for; 0, which none of them does, for one that is not known. */
+/* Return the character of an escape sequence, 0 if it is not known. */
 static char format_unescape(char c)
 {
     static const char names[] = "abefnrtv\\\"'", values[] = "\a\b\033\f\n\r\t\v\\\"'";
@@ -56,7 +59,7 @@ static bool format_eat(struct format *format, char c)
     return there;
 }
 
-/* False when the number is too large to be meant. */
+/* Returns false if the number is unreasonably large. */
 static bool format_read_number(struct format *format, int *number)
 {
     for (*number = 0; format->at < format->end && *format->at >= '0' && *format->at <= '9'; format->at++) {
@@ -87,7 +90,7 @@ static unsigned format_read_bits(struct format *format)
     return format_eat(format, 'z') || format_eat(format, 'j') || format_eat(format, 't') ? 64 : 32;
 }
 
-/* Reads what follows a '%'. False when it is no conversion we have. */
+/* Parse what follows a '%'. Returns false if the conversion is not known. */
 static bool format_read_conversion(struct format *format, struct conversion *conversion)
 {
     *conversion = (struct conversion){.precision = -1};
@@ -109,13 +112,13 @@ static bool format_read_conversion(struct format *format, struct conversion *con
 
 #define SPEC_MAX 24u
 
-/* The conversion as snprintf() takes it, with width and precision as arguments and `modifier` in front of its type. */
+/* Write the conversion for snprintf(), with width and precision as arguments and `modifier` before its type. */
 static void conversion_write_spec(const struct conversion *conversion, const char *modifier, char spec[SPEC_MAX])
 {
     snprintf(spec, SPEC_MAX, "%%%s*.*%s%c", conversion->flags, modifier, conversion->type);
 }
 
-/* Count what snprintf() has put behind the output, or would have, had there been room. */
+/* Count what snprintf() has appended, cut off where the buffer ends. */
 static void output_advance(struct output *output, int printed)
 {
     size_t room = AGENT_OUTPUT_MAX - output->length;
@@ -159,7 +162,7 @@ static void output_text(struct output *output, const struct conversion *conversi
                    snprintf(output->text + output->length, room, spec, conversion->width, conversion->precision, text));
 }
 
-/* Copy a string of the guest's, `most` bytes at most, and end it. False when a part of it is not there. */
+/* Copy a string from the guest, at most `most` bytes, and terminate it. Returns false if a part is not mapped. */
 static bool guest_read_string(const struct agent_ops *ops, uint64_t address, char *to, size_t most)
 {
     size_t length = 0;
@@ -216,7 +219,7 @@ static enum mh_status output_convert(const struct agent_ops *ops, struct output 
     return MH_OK;
 }
 
-/* One character of the format that is no conversion. False for an escape sequence that is not known. */
+/* Output one character that is not part of a conversion. Returns false if an escape sequence is not known. */
 static bool output_literal(struct format *format, struct output *output)
 {
     char c = *format->at++;
@@ -242,12 +245,12 @@ enum mh_status agent_print(const struct agent_ops *ops, const char *format, size
     while (rest.at < rest.end && status == MH_OK) {
         if (!format_eat(&rest, '%')) {
             if (!output_literal(&rest, &output))
-                return format_fail(err, "an escape sequence that is not known");
+                return format_fail(err, "unknown escape sequence");
         } else if (format_eat(&rest, '%')) {
             output_put(&output, '%');
         } else {
             if (!format_read_conversion(&rest, &conversion))
-                return format_fail(err, "a conversion that is not known");
+                return format_fail(err, "unknown conversion");
             if (count-- == 0)
                 return format_fail(err, "more conversions than arguments");
             status = output_convert(ops, &output, &conversion, *arguments++, err);

@@ -7,7 +7,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#define SHUT_NS 100000000 /* a person does not notice, and a processor does not either */
+#define PAUSE_NS 100000000 /* 100 ms: too short for a person to notice, and long enough to cost no processor time */
 
 bool gdb_acceptor_init(struct gdb_acceptor *acceptor, const struct mh_gdb_listener *listener)
 {
@@ -30,7 +30,7 @@ int gdb_acceptor_fd(const struct gdb_acceptor *acceptor)
 
 static enum gdb_accept_result acceptor_pause(struct gdb_acceptor *acceptor, int error)
 {
-    const struct itimerspec moment = {.it_value = {.tv_nsec = SHUT_NS}};
+    const struct itimerspec moment = {.it_value = {.tv_nsec = PAUSE_NS}};
 
     acceptor->error = error;
     acceptor->paused = timerfd_settime(acceptor->retry_timer, 0, &moment, NULL) == 0;

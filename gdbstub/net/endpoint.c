@@ -1,4 +1,7 @@
-/* Where debuggers connect: reading, opening and naming endpoints. */
+/*
+ * Endpoints, the places where debuggers connect: parsing their text form, listening on them, and describing them to the
+ * user.
+ */
 #include "mh/gdbstub.h"
 
 #include <arpa/inet.h>
@@ -24,7 +27,7 @@ static enum mh_status endpoint_parse_port(const char *text, uint16_t *port, stru
         return mh_fail(err, MH_ERR_USAGE, "\"%s\" is not a port number", text);
     number = strtoul(text, NULL, 10);
     if (number > UINT16_MAX)
-        return mh_fail(err, MH_ERR_USAGE, "port %lu is beyond %u", number, UINT16_MAX);
+        return mh_fail(err, MH_ERR_USAGE, "port %lu is greater than %u", number, UINT16_MAX);
     *port = (uint16_t)number;
     return MH_OK;
 }
@@ -32,7 +35,7 @@ static enum mh_status endpoint_parse_port(const char *text, uint16_t *port, stru
 static enum mh_status endpoint_parse_host(const char *from, size_t length, struct mh_gdb_endpoint *to,
                                           struct mh_error *err)
 {
-    /* the brackets that keep the colons of an IPv6 address from the port's */
+    /* the brackets separate the colons of an IPv6 address from that of the port */
     if (length >= 2 && from[0] == '[' && from[length - 1] == ']') {
         from++;
         length -= 2;
@@ -58,7 +61,7 @@ enum mh_status mh_gdb_parse_endpoint(const char *text, struct mh_gdb_endpoint *t
     if (strncmp(text, "unix:", 5) == 0) {
         to->transport = MH_GDB_UNIX;
         if (text[5] == '\0' || strlen(text + 5) >= MH_GDB_PATH_MAX)
-            return mh_fail(err, MH_ERR_USAGE, "the path of a UNIX socket has 1 to %u bytes", MH_GDB_PATH_MAX - 1);
+            return mh_fail(err, MH_ERR_USAGE, "the path of a UNIX socket must have 1 to %u bytes", MH_GDB_PATH_MAX - 1);
         memcpy(to->path, text + 5, strlen(text + 5));
         return MH_OK;
     }
@@ -87,7 +90,7 @@ static uint16_t socket_port(int fd)
 
     if (getsockname(fd, (struct sockaddr *)&address, &length) < 0)
         return 0;
-    /* an IPv6 address has its port at the same place */
+    /* the port of an IPv6 address is at the same offset */
     memcpy(&port, (const char *)&address + offsetof(struct sockaddr_in, sin_port), sizeof port);
     return ntohs(port);
 }
@@ -98,12 +101,14 @@ static int socket_set_up(int fd, sa_family_t family)
 
     if (family != AF_UNIX)
         return setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-    /* the mode bind() gives the name, less the umask: whoever may write to it is in control */
+    /* bind() gives the socket a mode that depends on the umask, but write permission means control over the machine */
     return fchmod(fd, 0600);
 }
 
-/* A listening socket at one address; -1 with errno, and nothing left there. It does not block, for who on_pending may
- * be gone again. */
+/*
+ * Returns a socket that listens at the address, or -1 with errno set. It is non-blocking, because the client may be
+ * gone by the time of accept().
+ */
 static int listen_at_address(const struct sockaddr *address, socklen_t length)
 {
     int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), saved;
@@ -142,14 +147,14 @@ static enum mh_status listen_tcp(struct mh_gdb_listener *listener, struct mh_err
     freeaddrinfo(found);
     if (listener->fd < 0)
         return mh_fail(err, MH_ERR_HOST, "cannot listen for a debugger on %s port %s: %s%s", host, port,
-                       strerror(problem), problem == EADDRINUSE ? "; port 0 takes a free one" : "");
+                       strerror(problem), problem == EADDRINUSE ? "; port 0 selects a free one" : "");
     listener->endpoint.port = socket_port(listener->fd);
     return MH_OK;
 }
 
 /* --- UNIX sockets --- */
 
-/* True when nobody listens on the socket at `address`: the program that made it has ended. */
+/* True if nothing listens on the socket at `address`: the program that created it has ended. */
 static bool unix_is_stale(const struct sockaddr_un *address)
 {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -161,7 +166,7 @@ static bool unix_is_stale(const struct sockaddr_un *address)
     return refused;
 }
 
-/* True for what bears the name of our socket and is none: somebody's file, which must not be lost to a slip. */
+/* True if the path exists and is not a socket. Such a file must not be replaced because of a mistyped path. */
 static bool unix_is_other_file(const char *path)
 {
     struct stat info;
@@ -176,7 +181,7 @@ static enum mh_status listen_unix(struct mh_gdb_listener *listener, struct mh_er
     memcpy(address.sun_path, listener->endpoint.path, MH_GDB_PATH_MAX);
     if (unix_is_other_file(address.sun_path))
         return mh_fail(err, MH_ERR_HOST,
-                       "cannot listen for a debugger on %s: it is there and is no socket; name another",
+                       "cannot listen for a debugger on %s: the file exists and is not a socket; choose another path",
                        address.sun_path);
     listener->fd = listen_at_address((const struct sockaddr *)&address, sizeof address);
     if (listener->fd < 0 && errno == EADDRINUSE) {
@@ -215,7 +220,7 @@ void mh_gdb_close(struct mh_gdb_listener *listener)
         unlink(listener->endpoint.path);
 }
 
-/* The address that means "every interface" is none to connect to. */
+/* Nobody can connect to the address that means "every interface". */
 static bool host_is_wildcard(const char *host)
 {
     return strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0;
@@ -224,7 +229,7 @@ static bool host_is_wildcard(const char *host)
 void mh_gdb_connect_text(const struct mh_gdb_listener *listener, char text[MH_GDB_CONNECT_MAX])
 {
     const struct mh_gdb_endpoint *endpoint = &listener->endpoint;
-    /* not ":PORT": gdb would look up "localhost", which not every machine knows */
+    /* not ":PORT": gdb would resolve "localhost", which not every machine knows */
     const char *host = endpoint->host[0] == '\0' || host_is_wildcard(endpoint->host) ? "127.0.0.1" : endpoint->host;
 
     switch (endpoint->transport) {

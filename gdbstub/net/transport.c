@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PIPE_CHUNK 4096u /* what a pipe that polled writable takes without blocking */
+#define PIPE_CHUNK 4096u /* a pipe that poll() reports as writable takes this much without blocking */
 
 static bool fd_is_socket(int fd)
 {
@@ -39,7 +39,7 @@ enum gdb_receive_result gdb_transport_receive(const struct gdb_transport *transp
     return GDB_RECEIVE_CLOSED;
 }
 
-/* Wait until bytes can be sent; false when that will not be, or someone wants the end. */
+/* Wait until the connection is writable. Returns false if it is gone or stop_fd is readable. */
 static bool transport_wait_writable(const struct gdb_transport *transport)
 {
     struct pollfd fds[] = {{transport->out_fd, POLLOUT, 0}, {transport->stop_fd, POLLIN, 0}};

@@ -1,19 +1,19 @@
 /*
- * Break- and watchpoints: Z0 to Z4, z0 to z4. The target keeps them, setting twice is setting once; with breakpoints,
- * conditions and commands may come that are evaluated here (see session/breakpoint_should_stop.h), and the last ones
- * count.
+ * Breakpoints and watchpoints: Z0 to Z4, z0 to z4. The target keeps them; inserting one twice is the same as inserting
+ * it once. A breakpoint may come with conditions and commands, which the stub evaluates (see
+ * session/breakpoint_should_stop.h); those inserted last count.
  */
 #include "packets/commands.h"
 
 struct request {
     enum mh_break_kind kind;
     uint64_t address, length;
-    struct gdb_text options; /* conditions and commands; breakpoints only */
+    struct gdb_text options; /* conditions and commands, of breakpoints only */
 };
 
 /*
- * Reads "KIND,ADDRESS,LENGTH". For breakpoints the third number is not a length but the kind of instruction, of which
- * x86 has one, and there may be more behind it.
+ * Parse "KIND,ADDRESS,LENGTH". For breakpoints the third number is not a length but a kind of instruction, of which x86
+ * has one, and options may follow.
  */
 static bool request_parse(struct gdb_text args, struct request *request)
 {
@@ -29,7 +29,7 @@ static bool request_parse(struct gdb_text args, struct request *request)
     return request->length > 0 && (gdb_text_empty(&args) || request->kind <= MH_BREAK_HARDWARE);
 }
 
-/* Kinds beyond those known today: not an error, but nothing this target has. */
+/* Kinds greater than those known are not an error, but not supported. */
 static bool request_kind_is_unknown(struct gdb_text args)
 {
     uint64_t kind;
@@ -37,7 +37,7 @@ static bool request_kind_is_unknown(struct gdb_text args)
     return gdb_text_u64(&args, &kind) && kind > MH_BREAK_WATCH_ACCESS;
 }
 
-/* Reads a packet about the machine it is meant for. NULL with the reply made when there is nothing to do. */
+/* Parse a packet and find its machine. Returns NULL with the reply made if there is nothing to do. */
 static struct gdb_machine *request_begin(struct gdb_session *session, struct gdb_text args, struct request *request)
 {
     struct gdb_machine *machine = gdb_session_machine(session);
@@ -53,7 +53,7 @@ static struct gdb_machine *request_begin(struct gdb_session *session, struct gdb
     return NULL;
 }
 
-/* Note a breakpoint with what belongs to it. */
+/* Remember a breakpoint with its conditions and commands. */
 static enum mh_status request_remember(struct gdb_machine *machine, const struct request *request, struct mh_error *err)
 {
     struct gdb_breakpoint point = {.kind = request->kind, .address = request->address};

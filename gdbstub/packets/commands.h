@@ -1,6 +1,6 @@
 /*
- * The functions of the command table, by file. Each answers the packets named beside it; GDB's manual describes them
- * under "Packets", "General Query Packets" and "Host I/O Packets".
+ * The functions that answer packets, by file. Each has its packet's name beside it; the GDB manual describes them in
+ * "Packets", "General Query Packets", "Host I/O Packets" and "Tracepoint Packets".
  */
 #ifndef GDBSTUB_COMMANDS_H
 #define GDBSTUB_COMMANDS_H
@@ -20,6 +20,7 @@ gdb_command_fn gdb_cmd_write_memory;        /* M */
 gdb_command_fn gdb_cmd_write_memory_binary; /* X */
 gdb_command_fn gdb_cmd_crc;                 /* qCRC */
 gdb_command_fn gdb_cmd_search;              /* qSearch:memory */
+gdb_command_fn gdb_cmd_memory_region;       /* qMemoryRegionInfo */
 gdb_command_fn gdb_cmd_set_physical;        /* Qqemu.PhyMemMode */
 gdb_command_fn gdb_cmd_get_physical;        /* qqemu.PhyMemMode */
 
@@ -107,16 +108,16 @@ gdb_command_fn gdb_cmd_trace_buffer;          /* qTBuffer */
 gdb_command_fn gdb_cmd_select_frame; /* QTFrame */
 gdb_command_fn gdb_cmd_trace_value;  /* qTV */
 
-/* Is a trace frame selected? It is put into *frame. */
+/* True if a trace frame is selected; *frame is set to it then. */
 bool gdb_frame_get(const struct gdb_session *session, struct gdb_traceframe *frame);
 
-/* Reply with `count` registers of the selected frame, from number `first` on. */
+/* Append `count` registers of the selected frame to the reply, from number `first` on. */
 void gdb_frame_put_regs(struct gdb_session *session, unsigned first, unsigned count);
 
-/* As ops->read_memory(), from the selected frame; false when it has nothing there, and *done is 0 then. */
+/* As ops->read_memory(), but from the selected frame. Returns false, with *done 0, if it has nothing there. */
 bool gdb_frame_read_memory(struct gdb_session *session, uint64_t address, void *to, size_t length, size_t *done);
 
-/* The reply to what would change a trace frame. Returns GDB_REPLY. */
+/* Reply that a trace frame cannot be changed. Returns GDB_REPLY. */
 enum gdb_outcome gdb_frame_unchangeable(struct gdb_session *session);
 
 /* monitor.c */

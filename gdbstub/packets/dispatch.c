@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-/* One row a command. The longest name that fits a packet wins, so the order does not matter. */
+/* One row per packet. The longest name that matches wins, so the order does not matter. */
 static const struct gdb_command table[] = {
     {"?", GDB_ARGS_NONE, 0, false, gdb_cmd_why},
     {"!", GDB_ARGS_NONE, 0, false, gdb_cmd_extended},
@@ -55,6 +55,7 @@ static const struct gdb_command table[] = {
     {"qRcmd", GDB_ARGS_AFTER, ',', true, gdb_cmd_monitor},
     {"qCRC", GDB_ARGS_AFTER, ':', true, gdb_cmd_crc},
     {"qSearch:memory", GDB_ARGS_AFTER, ':', true, gdb_cmd_search},
+    {"qMemoryRegionInfo", GDB_ARGS_AFTER, ':', false, gdb_cmd_memory_region},
     {"qXfer:features:read", GDB_ARGS_AFTER, ':', false, gdb_cmd_xfer_features},
     {"qXfer:threads:read", GDB_ARGS_AFTER, ':', false, gdb_cmd_xfer_threads},
     {"qXfer:memory-map:read", GDB_ARGS_AFTER, ':', false, gdb_cmd_xfer_memory_map},
@@ -92,7 +93,7 @@ const struct gdb_command *gdb_command_table(size_t *count)
     return table;
 }
 
-/* Does what follows the name fit the command? Steps over the separator. */
+/* True if the rest of the packet fits the command; steps over the separator. */
 static bool command_args_fit(const struct gdb_command *command, struct gdb_text *rest)
 {
     switch (command->args) {

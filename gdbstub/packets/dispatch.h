@@ -1,32 +1,32 @@
-/* From a packet to the function that answers it, through one table of all commands. */
+/* Finding the function that answers a packet, in one table of all packets. */
 #ifndef GDBSTUB_DISPATCH_H
 #define GDBSTUB_DISPATCH_H
 
 #include "session/session.h"
 
-/* How arguments follow a command's name. */
+/* How arguments follow the name. */
 enum gdb_args {
-    GDB_ARGS_NONE,     /* not at all */
-    GDB_ARGS_ADJACENT, /* directly */
-    GDB_ARGS_AFTER,    /* behind the separator */
-    GDB_ARGS_OPTIONAL, /* behind the separator, or not at all */
+    GDB_ARGS_NONE,     /* there are none */
+    GDB_ARGS_ADJACENT, /* immediately */
+    GDB_ARGS_AFTER,    /* after the separator */
+    GDB_ARGS_OPTIONAL, /* after the separator, or none */
 };
 
-/* Answers one command: `args` is what follows its name and separator. The reply goes to session->out. */
+/* Answers one packet. `args` is what follows its name and separator. The reply goes to session->out. */
 typedef enum gdb_outcome gdb_command_fn(struct gdb_session *session, struct gdb_text args);
 
 struct gdb_command {
     const char *name;
     enum gdb_args args;
     char separator; /* AFTER and OPTIONAL */
-    bool later;     /* its answer may take long, so the packet is acknowledged before it is looked at */
+    bool later;     /* the reply may take long, so the packet is acknowledged first */
     gdb_command_fn *run;
 };
 
-/* The whole table and its length. */
+/* Return the table and in *count its length. */
 const struct gdb_command *gdb_command_table(size_t *count);
 
-/* The command of `packet`, NULL when it is not known; *args is set to its arguments. */
+/* Return the row for a packet and set *args to its arguments; NULL if the packet is not known. */
 const struct gdb_command *gdb_command_find(struct gdb_text packet, struct gdb_text *args);
 
 /* The gdb_dispatch_fn that looks up the packet in the table. */

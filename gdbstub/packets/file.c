@@ -1,6 +1,6 @@
 /*
- * The VM's own files, read only: vFile (GDB manual, "Host I/O Packets" and "File-I/O Remote Protocol Extension").
- * Names go to the target, which decides what they mean; no other file of the host can be reached.
+ * Host I/O: vFile (GDB manual, "Host I/O Packets" and "File-I/O Remote Protocol Extension"). The debugger sees the VM's
+ * own files, read only. Names go to the target, which decides what they mean; no other file of the host can be reached.
  */
 #include "packets/commands.h"
 
@@ -73,13 +73,13 @@ enum gdb_outcome gdb_cmd_file_setfs(struct gdb_session *session, struct gdb_text
 {
     uint64_t process;
 
-    /* each machine has one file system, and `open` takes the one of the machine packets mean */
+    /* each machine has one file system; `open` uses that of the selected machine */
     if (!gdb_text_u64(&args, &process) || !gdb_text_empty(&args))
         return file_fail(session, FIO_EINVAL);
     return file_succeed(session, 0);
 }
 
-/* Reads "NAME,FLAGS,MODE"; the name goes to the scratch buffer. Returns 0 or an error. */
+/* Parse "NAME,FLAGS,MODE" and put the name into the scratch buffer. Returns 0 or an error. */
 static unsigned file_parse_open(struct gdb_session *session, struct gdb_text args, uint64_t *flags)
 {
     struct gdb_text name = gdb_text_cut(&args, ',');
@@ -96,7 +96,10 @@ static unsigned file_parse_open(struct gdb_session *session, struct gdb_text arg
     return 0;
 }
 
-/* The machine whose file the name in the scratch buffer is: debuggers ask for any machine's program at any time. */
+/*
+ * Return the machine whose program has the name in the scratch buffer: debuggers open any machine's program at any
+ * time. Otherwise it is the selected machine's file.
+ */
 static unsigned file_owner(const struct gdb_session *session)
 {
     const struct mh_debug_target *target = session->machines->target;
@@ -133,7 +136,7 @@ enum gdb_outcome gdb_cmd_file_open(struct gdb_session *session, struct gdb_text 
     return file_succeed(session, slot);
 }
 
-/* Reads the number of an open file; NULL when it is none. */
+/* Parse the number of an open file. Returns NULL if it is none. */
 static int *file_parse_slot(struct gdb_session *session, struct gdb_text *args)
 {
     uint32_t slot;
@@ -174,14 +177,14 @@ enum gdb_outcome gdb_cmd_file_pread(struct gdb_session *session, struct gdb_text
     return GDB_REPLY;
 }
 
-/* Store the low `bytes` bytes of `value`, the highest first, and step on. */
+/* Store the low `bytes` bytes of `value` in big-endian order, and step on. */
 static void stat_put_big_endian(uint8_t **to, uint64_t value, unsigned bytes)
 {
     while (bytes-- > 0)
         *(*to)++ = (uint8_t)(value >> 8 * bytes);
 }
 
-/* What the debugger needs to know of a file, and nothing of whose it is on the host. */
+/* Pack what the debugger needs to know about a file, and nothing about its owner on the host. */
 static void stat_pack(const struct stat *st, uint8_t packed[STAT_BYTES])
 {
     uint8_t *to = packed;
@@ -225,7 +228,7 @@ enum gdb_outcome gdb_cmd_file_refuse(struct gdb_session *session, struct gdb_tex
 
 enum gdb_outcome gdb_cmd_file_readlink(struct gdb_session *session, struct gdb_text args)
 {
-    /* there are no links among a VM's files, and this is what asking about another file gives */
+    /* a VM's files include no links, and readlink() of any other file fails like this */
     (void)args;
     return file_fail(session, FIO_EINVAL);
 }

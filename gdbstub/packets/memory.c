@@ -3,20 +3,20 @@
 
 #include <string.h>
 
-/* Bytes looked at in one go. There may be far more: page tables can map every address, to the same few pages. */
+/* Bytes processed at a time. A range may be much larger: page tables can map every address to the same few pages. */
 #define CHUNK 0x10000u
 
 struct range {
     uint64_t address, length;
 };
 
-/* Reads "ADDRESS,LENGTH". */
+/* Parse "ADDRESS,LENGTH". */
 static bool range_parse(struct gdb_text *args, struct range *range)
 {
     return gdb_text_u64(args, &range->address) && gdb_text_eat(args, ',') && gdb_text_u64(args, &range->length);
 }
 
-/* The largest part of the range that is at most `most` bytes and does not run over the top of the address space. */
+/* Return how many bytes of the range to process: at most `most`, and not beyond the top of the address space. */
 static size_t range_clip(const struct range *range, size_t most)
 {
     uint64_t to_top = 0 - range->address;
@@ -36,7 +36,7 @@ static enum gdb_outcome memory_no_access(struct gdb_session *session, uint64_t a
                             session->physical ? "physical" : "virtual", (unsigned long long)address);
 }
 
-/* Copies from the guest; *done as in ops->read_memory(). False when nothing could be read. */
+/* Copy from the guest; *done is as in ops->read_memory(). Returns false if nothing could be read. */
 static bool memory_read(struct gdb_session *session, uint64_t address, void *to, size_t length, size_t *done)
 {
     const struct mh_debug_target *target = session->machines->target;
@@ -48,7 +48,7 @@ static bool memory_read(struct gdb_session *session, uint64_t address, void *to,
                                     done) == MH_OK;
 }
 
-/* Adds to the reply what is readable of a range, of its first `most` bytes, in the way `put` writes it. */
+/* Append the readable part of a range's first `most` bytes to the reply, written by `put`. */
 static enum gdb_outcome memory_reply(struct gdb_session *session, const struct range *range, size_t most,
                                      void (*put)(struct gdb_reply *reply, const void *bytes, size_t length))
 {
@@ -67,7 +67,7 @@ enum gdb_outcome gdb_cmd_read_memory(struct gdb_session *session, struct gdb_tex
 
     if (gdb_session_machine(session) == NULL)
         return GDB_REPLY;
-    /* no bytes would be the empty reply, which means something else */
+    /* an empty reply would mean that the packet is not supported */
     if (!range_parse(&args, &range) || !gdb_text_empty(&args) || range.length == 0)
         return gdb_session_malformed(session);
     return memory_reply(session, &range, GDB_PACKET_SIZE / 2, gdb_reply_hex);
@@ -99,7 +99,7 @@ static enum gdb_outcome memory_write(struct gdb_session *session, const struct r
     return gdb_session_ok(session);
 }
 
-/* Reads what comes before the data of M and X. */
+/* Parse what comes before the data of M and X. */
 static bool range_parse_write_head(struct gdb_text *args, struct range *range)
 {
     return range_parse(args, range) && gdb_text_eat(args, ':');
@@ -129,7 +129,7 @@ enum gdb_outcome gdb_cmd_write_memory_binary(struct gdb_session *session, struct
     return memory_write(session, &range, args.at);
 }
 
-/* CRC-32 with polynomial 0x04c11db7, most significant bit first, nothing inverted, as "compare-sections" has it. */
+/* CRC-32 with polynomial 0x04c11db7, most significant bit first, without inversion, as for "compare-sections". */
 static uint32_t crc_add(uint32_t crc, const uint8_t *bytes, size_t length)
 {
     static const uint32_t of_nibble[16] = {
@@ -169,10 +169,7 @@ enum gdb_outcome gdb_cmd_crc(struct gdb_session *session, struct gdb_text args)
     return GDB_REPLY;
 }
 
-/*
- * Search the range chunk by chunk; the last bytes of each are looked at again with the next, for a match may lie
- * across. Makes the reply.
- */
+/* Search the range chunk by chunk and make the reply. Chunks overlap, because a match may cross their boundary. */
 static enum gdb_outcome memory_search(struct gdb_session *session, struct range range, const struct gdb_text *pattern)
 {
     size_t pattern_length = gdb_text_length(pattern);
@@ -224,5 +221,57 @@ enum gdb_outcome gdb_cmd_get_physical(struct gdb_session *session, struct gdb_te
 {
     (void)args;
     gdb_reply_char(&session->out, session->physical ? '1' : '0');
+    return GDB_REPLY;
+}
+
+/* --- qMemoryRegionInfo --- */
+
+#define REGIONS_MAX 64u
+
+/* The region of guest-physical memory that contains `address`, or the gap that does. */
+static struct mh_region memory_physical_region(const struct gdb_session *session, uint64_t address)
+{
+    const struct mh_debug_target *target = session->machines->target;
+    struct mh_memory_region map[REGIONS_MAX];
+    unsigned count = target->ops->memory_map(target->ctx, session->g_thread->vm, map, REGIONS_MAX);
+    struct mh_region region = {.mapped = false};
+
+    for (unsigned i = 0; i < count && i < REGIONS_MAX; i++) {
+        if (address < map[i].start) {
+            region.length = map[i].start - region.start;
+            return region;
+        }
+        if (address - map[i].start < map[i].length)
+            return (struct mh_region){map[i].start, map[i].length, true, true, true, true};
+        region.start = map[i].start + map[i].length;
+    }
+    region.length = 0 - region.start;
+    return region;
+}
+
+enum gdb_outcome gdb_cmd_memory_region(struct gdb_session *session, struct gdb_text args)
+{
+    const struct mh_debug_target *target = session->machines->target;
+    struct mh_region region;
+    uint64_t address;
+
+    if (target->ops->memory_region == NULL)
+        return gdb_cmd_unknown(session, args);
+    if (gdb_session_machine(session) == NULL)
+        return GDB_REPLY;
+    if (!gdb_text_u64(&args, &address) || !gdb_text_empty(&args))
+        return gdb_session_malformed(session);
+    if (session->physical)
+        region = memory_physical_region(session, address);
+    else
+        target->ops->memory_region(target->ctx, session->g_thread->vm, address, &region);
+    /* lldb walks from region to region until one ends at the highest address, which must not wrap around to 0 */
+    if (region.start + region.length == 0)
+        region.length = UINT64_MAX - region.start;
+    gdb_reply_printf(&session->out, "start:%llx;size:%llx;", (unsigned long long)region.start,
+                     (unsigned long long)region.length);
+    if (region.mapped)
+        gdb_reply_printf(&session->out, "permissions:%s%s%s;", region.readable ? "r" : "", region.writable ? "w" : "",
+                         region.executable ? "x" : "");
     return GDB_REPLY;
 }

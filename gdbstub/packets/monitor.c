@@ -1,4 +1,6 @@
-/* gdb's "monitor": qRcmd. What looks at the machine goes to the target; what belongs to the session is done here. */
+/*
+ * The "monitor" command: qRcmd. Commands about the session are carried out here; all others are passed to the target.
+ */
 #include "packets/commands.h"
 
 #include <stdarg.h>
@@ -8,21 +10,21 @@
 #define COMMAND_MAX 1024u
 
 static const char help_text[] =
-    "help          this text\n"
-    "reset         put the machine back to its start: image, memory, registers, files\n"
-    "phys on|off   let memory commands name guest-physical addresses, or virtual ones again\n"
-    "regs          all registers, with control registers and segments\n"
-    "pt ADDR       how the page tables translate ADDR, level by level\n"
-    "map           which addresses are mapped, and what may be done there\n"
-    "files         the machine's files\n"
-    "stats         how often the machine left the processor, and why\n"
-    "snapshot NAME remember the machine as it is, all of it\n"
-    "restore NAME  put it back to how it was at that moment; break- and watchpoints stay\n"
-    "snapshots     what is remembered; forget NAME drops one\n"
+    "help          show this text\n"
+    "reset         restart the machine: image, memory, registers, files\n"
+    "phys on|off   use guest-physical addresses in memory commands, or virtual ones again\n"
+    "regs          show all registers, including control registers and segments\n"
+    "pt ADDR       show how the page tables translate ADDR, level by level\n"
+    "map           show which addresses are mapped, and with what access\n"
+    "files         list the machine's files\n"
+    "stats         show how often the machine left the processor, and why\n"
+    "snapshot NAME save the complete state of the machine\n"
+    "restore NAME  return to a saved state; breakpoints and watchpoints stay\n"
+    "snapshots     list saved states; forget NAME deletes one\n"
     "catch EVENT   stop right after: out PORT [VALUE], in PORT [VALUE], file open|close|read|write [NAME],\n"
-    "              fault [VECTOR] (one the guest has a handler for), cr3 (it is written)\n"
-    "catch         the catchpoints there are; uncatch [N] deletes one, or all\n"
-    "core [NAME]   write a core file NAME (core) into the directory of --core\n";
+    "              fault [VECTOR] (if the guest has a handler for it), cr3 (a write)\n"
+    "catch         list the catchpoints; uncatch [N] deletes one, or all\n"
+    "core [NAME]   write a core file NAME (default: core) into the directory of --core\n";
 
 static void monitor_print(struct gdb_session *session, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -38,14 +40,14 @@ static void monitor_print(struct gdb_session *session, const char *format, ...)
         gdb_session_print(session, text, (size_t)length < sizeof text ? (size_t)length : sizeof text - 1);
 }
 
-/* Everything said goes out, then the verdict. */
+/* Flush the output and reply "OK". */
 static enum gdb_outcome monitor_done(struct gdb_session *session)
 {
     gdb_session_flush_console(session);
     return gdb_session_ok(session);
 }
 
-/* Debuggers that take no texts in errors get it as output before the error. */
+/* Debuggers that do not take error messages get the text as output before the error. */
 static enum gdb_outcome monitor_fail(struct gdb_session *session, const char *text)
 {
     if (!session->error_message)
@@ -92,7 +94,7 @@ static enum gdb_outcome monitor_restore(struct gdb_session *session, const char 
     if (gdb_machines_restore(session->machines, machine, name, &err) != MH_OK)
         return monitor_fail(session, err.text);
     monitor_print(session,
-                  "VM %u is where it was. Now type: maintenance flush register-cache\n"
+                  "VM %u has been restored. Now type: maintenance flush register-cache\n"
                   "and: maintenance flush dcache\n",
                   machine->vm);
     return monitor_done(session);
@@ -105,7 +107,7 @@ static enum gdb_outcome monitor_phys(struct gdb_session *session, const char *ar
     else if (strcmp(argument, "off") == 0)
         session->physical = false;
     else if (argument[0] != '\0')
-        return monitor_fail(session, "phys: say on or off");
+        return monitor_fail(session, "phys: expected on or off");
     monitor_print(session, "memory commands name %s addresses\n",
                   session->physical ? "guest-physical" : "guest-virtual");
     return monitor_done(session);
@@ -123,12 +125,11 @@ static enum gdb_outcome monitor_forward(struct gdb_session *session, const char 
     enum mh_status status = target->ops->monitor(target->ctx, machine->vm, command, gdb_session_print, session, &err);
     if (status == MH_OK)
         return monitor_done(session);
-    snprintf(text, sizeof text, "%s%s", err.text,
-             status == MH_ERR_USAGE ? " (\"monitor help\" tells what there is)" : "");
+    snprintf(text, sizeof text, "%s%s", err.text, status == MH_ERR_USAGE ? " (see \"monitor help\")" : "");
     return monitor_fail(session, text);
 }
 
-/* If `command` is `word`, alone or with an argument, returns the argument ("" for none); else NULL. */
+/* If `command` is `word`, alone or with an argument, return the argument ("" for none); otherwise NULL. */
 static const char *monitor_argument(const char *command, const char *word)
 {
     size_t length = strlen(word);

@@ -1,4 +1,6 @@
-/* Beginning and ending: !, vAttach, vRun, R, vKill, k, D. A machine is a process of its own number. */
+/*
+ * Starting and ending processes: !, vAttach, vRun, R, vKill, k, D. Each machine is a process with the machine's number.
+ */
 #include "packets/commands.h"
 #include "protocol/signals.h"
 
@@ -11,7 +13,7 @@ enum gdb_outcome gdb_cmd_extended(struct gdb_session *session, struct gdb_text a
     return gdb_session_ok(session);
 }
 
-/* Reads the number of a process; NULL, with the error reply made, when there is none of that number. */
+/* Parse the number of a process. Returns NULL with the error reply made if there is no such process. */
 static struct gdb_machine *process_parse(struct gdb_session *session, struct gdb_text *args)
 {
     uint32_t vm;
@@ -33,7 +35,8 @@ enum gdb_outcome gdb_cmd_attach(struct gdb_session *session, struct gdb_text arg
     if (machine == NULL)
         return GDB_REPLY;
     if (machine->state == GDB_MACHINE_ENDED)
-        return gdb_session_fail(session, GDB_ERROR_NO_THREAD, "VM %u has ended; run starts it again", machine->vm);
+        return gdb_session_fail(session, GDB_ERROR_NO_THREAD, "VM %u has ended; use run to start it again",
+                                machine->vm);
     bool is_new = !machine->attached;
     gdb_machines_attach(machine);
     gdb_machines_halt(session->machines);
@@ -45,7 +48,7 @@ enum gdb_outcome gdb_cmd_attach(struct gdb_session *session, struct gdb_text arg
     return GDB_REPLY;
 }
 
-/* Start a machine over and look after it. False with the error reply made. */
+/* Restart a machine and attach to it. Returns false with the error reply made on failure. */
 static bool process_restart(struct gdb_session *session, struct gdb_machine *machine)
 {
     struct mh_error err = {.text = ""};
@@ -66,7 +69,7 @@ static const char *path_basename(const char *path)
     return slash != NULL ? slash + 1 : path;
 }
 
-/* A machine runs its own image only: the name must be empty, or that of the image or the machine. */
+/* A machine runs only its own image: the name must be empty, or that of the image or the machine. */
 static bool process_runs_file(const struct gdb_session *session, const struct gdb_machine *machine, const char *name)
 {
     const struct mh_debug_target *target = session->machines->target;
@@ -77,7 +80,7 @@ static bool process_runs_file(const struct gdb_session *session, const struct gd
     return file != NULL && strcmp(path_basename(file), path_basename(name)) == 0;
 }
 
-/* Reads "FILE[;ARGUMENT]...", each in hexadecimal; only FILE may be there. Puts FILE into the scratch buffer. */
+/* Parse "FILE[;ARGUMENT]...", each in hexadecimal; arguments are not allowed. Puts FILE into the scratch buffer. */
 static bool run_parse(struct gdb_session *session, struct gdb_text *args)
 {
     struct gdb_text file = gdb_text_cut(args, ';');
@@ -107,7 +110,7 @@ enum gdb_outcome gdb_cmd_restart(struct gdb_session *session, struct gdb_text ar
     (void)args;
     if (!session->extended)
         return gdb_cmd_unknown(session, args);
-    /* R has no reply, not even for an error: whoever sent it will ask what there is */
+    /* R has no reply, not even on error; the debugger will ask for the state */
     process_restart(session, session->g_thread);
     gdb_reply_clear(&session->out);
     return GDB_SILENT;
@@ -136,7 +139,9 @@ enum gdb_outcome gdb_cmd_kill_all(struct gdb_session *session, struct gdb_text a
     (void)args;
     for (unsigned i = 0; i < machines->count; i++)
         process_kill(session, &machines->list[i]);
-    /* gdb waits for no reply, and takes one for that to its next packet; lldb, which is leaving, waits for one */
+    /*
+     * gdb expects no reply, and would take one for the reply to its next packet; lldb, which disconnects, expects one
+     */
     if (session->extended)
         return GDB_SILENT;
     gdb_session_put_stop(session, session->g_thread);

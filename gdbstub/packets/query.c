@@ -1,4 +1,4 @@
-/* What is supported and what is wanted: qSupported and the switches; qAttached. */
+/* Negotiation: qSupported, QStartNoAckMode and other switches, and qAttached. */
 #include "packets/commands.h"
 
 #include <string.h>
@@ -10,7 +10,7 @@ enum gdb_outcome gdb_cmd_unknown(struct gdb_session *session, struct gdb_text ar
     return GDB_REPLY;
 }
 
-/* Take one "FEATURE+" of the debugger's. Unknown ones, and those it lacks, are nothing to us. */
+/* Enable a "FEATURE+" of the debugger; ignore unknown features and those it lacks. */
 static void features_enable(struct gdb_session *session, const struct gdb_text *feature)
 {
     const struct {
@@ -58,7 +58,7 @@ enum gdb_outcome gdb_cmd_no_ack(struct gdb_session *session, struct gdb_text arg
     return gdb_session_ok(session);
 }
 
-/* Reads "SIGNAL[;SIGNAL]..." into a set. False, with the set half made, when a signal is none. */
+/* Parse "SIGNAL[;SIGNAL]..." into a set. Returns false, with the set incomplete, if a signal is invalid. */
 static bool signals_parse(struct gdb_text args, bool *set)
 {
     memset(set, false, GDB_SIGNAL_COUNT * sizeof *set);
@@ -95,7 +95,7 @@ enum gdb_outcome gdb_cmd_program_signals(struct gdb_session *session, struct gdb
 
 enum gdb_outcome gdb_cmd_thread_events(struct gdb_session *session, struct gdb_text args)
 {
-    /* a machine has the same one thread from its start to its end, so there is nothing to report either way */
+    /* a machine has the same thread from start to end, so there is never an event to report */
     if (!gdb_text_is(&args, "0") && !gdb_text_is(&args, "1"))
         return gdb_session_malformed(session);
     return gdb_session_ok(session);

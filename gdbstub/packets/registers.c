@@ -1,4 +1,4 @@
-/* Registers: g, G, p, P. */
+/* Registers: g, G, p, P. What they carry is derived from the register table (see target_desc/x86_desc.h). */
 #include "packets/commands.h"
 
 #include <string.h>
@@ -8,7 +8,7 @@ static enum gdb_outcome regs_fail(struct gdb_session *session, const struct mh_e
     return gdb_session_fail(session, GDB_ERROR_FAILED, "%s", err->text);
 }
 
-/* Fills session->regs. False, with the error reply made, when that cannot be. */
+/* Read registers into session->regs. Returns false with the error reply made on failure. */
 static bool regs_read(struct gdb_session *session, const struct gdb_machine *machine, unsigned groups)
 {
     const struct mh_debug_target *target = session->machines->target;
@@ -20,7 +20,10 @@ static bool regs_read(struct gdb_session *session, const struct gdb_machine *mac
     return false;
 }
 
-/* How many registers g and G carry: a debugger that has not read the description takes more for an error. */
+/*
+ * Return how many registers g and G carry. More than the debugger knows is an error to it, so this depends on whether
+ * it has read the target description.
+ */
 static unsigned regs_carried(const struct gdb_machine *machine, const struct gdb_x86_layout *layout)
 {
     return machine->tdesc_sent ? layout->count : gdb_x86_undescribed(layout);
@@ -50,8 +53,10 @@ enum gdb_outcome gdb_cmd_read_all_regs(struct gdb_session *session, struct gdb_t
     return GDB_REPLY;
 }
 
-/* Put `count` registers from a G packet into new_regs; the index of the one with bits it does not have, `count` if
- * none. */
+/*
+ * Put `count` registers from a G packet into new_regs. Returns the index of the first one with bits it does not have,
+ * `count` if there is none.
+ */
 static unsigned regs_unpack(struct gdb_session *session, const struct gdb_x86_layout *layout, unsigned count)
 {
     const uint8_t *from = session->scratch;
@@ -64,7 +69,7 @@ static unsigned regs_unpack(struct gdb_session *session, const struct gdb_x86_la
     return count;
 }
 
-/* The groups in which the new values differ from the old: others need no writing. */
+/* Return the groups in which new values differ from the old; the others need not be written. */
 static unsigned regs_changed_groups(const struct gdb_session *session, const struct gdb_x86_layout *layout)
 {
     unsigned groups = 0;
@@ -89,7 +94,7 @@ static enum gdb_outcome regs_write(struct gdb_session *session, const struct gdb
     return gdb_session_ok(session);
 }
 
-/* Bytes of the first `count` registers in a packet. */
+/* Return the size of the first `count` registers in a packet. */
 static size_t regs_size(const struct gdb_x86_layout *layout, unsigned count)
 {
     size_t bytes = 0;
@@ -121,14 +126,14 @@ enum gdb_outcome gdb_cmd_write_all_regs(struct gdb_session *session, struct gdb_
     return regs_write(session, machine, regs_changed_groups(session, layout));
 }
 
-/* What p and P are about. */
+/* The register of a p or P packet. */
 struct one_reg {
     const struct gdb_machine *machine;
     const struct gdb_x86_reg *reg;
     unsigned number;
 };
 
-/* The register a number at the cursor names. False, with the error reply made, when there is none. */
+/* Parse a register number. Returns false with the error reply made if there is no such register. */
 static bool one_reg_parse(struct gdb_session *session, struct gdb_text *args, struct one_reg *one)
 {
     uint64_t number;

@@ -1,11 +1,14 @@
-/* Letting machines run: ?, c, C, s, S, vCont, vCtrlC. */
+/*
+ * Resuming machines: ?, c, C, s, S, vCont, vCtrlC. All of them come down to a request per machine, and one function
+ * that carries out all requests.
+ */
 #include "packets/commands.h"
 #include "protocol/signals.h"
 
-/* What one machine is to do. */
+/* What a machine is to do. */
 struct action {
     struct mh_resume how;
-    uint8_t signal; /* passed to the program first */
+    uint8_t signal; /* delivered to the program first */
 };
 
 enum gdb_outcome gdb_cmd_why(struct gdb_session *session, struct gdb_text args)
@@ -30,12 +33,12 @@ enum gdb_outcome gdb_cmd_vcont_query(struct gdb_session *session, struct gdb_tex
 
 enum gdb_outcome gdb_cmd_ctrl_c(struct gdb_session *session, struct gdb_text args)
 {
-    /* a packet has stopped whatever ran by the time it is answered */
+    /* by the time a packet is answered, it has stopped all machines */
     (void)args;
     return gdb_session_ok(session);
 }
 
-/* A machine has no handlers: what would kill a program without any kills it. */
+/* A machine has no signal handlers, so a signal that is deadly by default ends it. */
 static bool machine_dies_of(const struct gdb_session *session, uint8_t signal)
 {
     return gdb_signal_is_deadly(signal) && session->program_signal[signal];
@@ -54,8 +57,8 @@ static void machine_request_resume(struct gdb_machine *machine, const struct act
 }
 
 /*
- * Is what a machine is asked the end of it, rather than running on? The signal a debugger passes on is that of the last
- * stop it knows of, which a machine put somewhere else has nothing to do with.
+ * End a machine instead of resuming it, if it was held at its end or if the debugger delivers a deadly signal. That
+ * signal is the one of the last stop, and is void if the machine has been moved to its start or a snapshot since.
  */
 static void machine_end_if_requested(struct gdb_session *session, struct gdb_machine *machine)
 {
@@ -71,8 +74,8 @@ static void machine_end_if_requested(struct gdb_session *session, struct gdb_mac
 }
 
 /*
- * Let all machines that were asked to run do so; but if there is something to tell about one of them already, none
- * runs, for the debugger is to hear that first.
+ * Resume all machines with a request. But if one of them has a stop to report already, none is resumed, because the
+ * debugger must be told first.
  */
 static enum gdb_outcome resume_requested(struct gdb_session *session)
 {
@@ -96,7 +99,7 @@ static enum gdb_outcome resume_requested(struct gdb_session *session)
 
 /* --- vCont --- */
 
-/* Reads one action of vCont without its thread. False when it is none; *stay is set for 't'. */
+/* Parse one action of vCont without its thread. Returns false if it is invalid. *stay is true for 't'. */
 static bool action_parse(struct gdb_text *text, struct action *action, bool *stay)
 {
     uint32_t signal = 0;
@@ -120,7 +123,7 @@ static bool action_parse(struct gdb_text *text, struct action *action, bool *sta
     return verb == 'c' || verb == 'C' || *stay || action->how.kind == MH_RESUME_STEP;
 }
 
-/* Reads the thread an action is for; without one it is for all. */
+/* Parse the thread of an action; without one it is for all. */
 static bool action_parse_thread(struct gdb_session *session, struct gdb_text *text, struct gdb_thread_id *id)
 {
     *id = (struct gdb_thread_id){.all = true};
@@ -130,8 +133,8 @@ static bool action_parse_thread(struct gdb_session *session, struct gdb_text *te
 }
 
 /*
- * The first of `actions` that is for `machine`. Returns 1 and *action; 0 when it is to stay as it is; -1 when an
- * action cannot be read. All actions are read in any case.
+ * Find the first of `actions` that applies to `machine`. Returns 1 and *action; 0 if the machine is to stay stopped; -1
+ * if any action is invalid.
  */
 static int vcont_choose_action(struct gdb_session *session, struct gdb_text actions, const struct gdb_machine *machine,
                                struct action *action)
@@ -161,7 +164,7 @@ enum gdb_outcome gdb_cmd_vcont(struct gdb_session *session, struct gdb_text args
     struct gdb_machines *machines = session->machines;
     struct action action;
 
-    /* the list is read before anything is asked, so that a bad one does nothing */
+    /* parse the whole list first, so that an invalid one has no effect */
     if (vcont_choose_action(session, args, session->g_thread, &action) < 0)
         return gdb_session_malformed(session);
     for (unsigned i = 0; i < machines->count; i++) {
@@ -173,7 +176,7 @@ enum gdb_outcome gdb_cmd_vcont(struct gdb_session *session, struct gdb_text args
     return resume_requested(session);
 }
 
-/* --- the old packets --- */
+/* --- c, C, s and S --- */
 
 static enum gdb_outcome machine_set_rip(struct gdb_session *session, const struct gdb_machine *machine,
                                         uint64_t address)
@@ -189,7 +192,7 @@ static enum gdb_outcome machine_set_rip(struct gdb_session *session, const struc
     return gdb_session_fail(session, GDB_ERROR_FAILED, "%s", err.text);
 }
 
-/* Ask the machine Hc named; a continue without one is for all. */
+/* Request it of the machine selected by Hc; without one, a step is for the selected machine and a continue for all. */
 static enum gdb_outcome resume_c_thread(struct gdb_session *session, const struct action *action)
 {
     struct gdb_machines *machines = session->machines;
@@ -203,7 +206,7 @@ static enum gdb_outcome resume_c_thread(struct gdb_session *session, const struc
     return resume_requested(session);
 }
 
-/* Reads "[SIGNAL][;][ADDRESS]" and does it. */
+/* Parse "[SIGNAL][;][ADDRESS]" and resume. */
 static enum gdb_outcome resume_packet(struct gdb_session *session, struct gdb_text args, enum mh_resume_kind kind,
                                       bool has_signal)
 {

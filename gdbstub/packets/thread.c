@@ -1,4 +1,7 @@
-/* Threads: H, T, qC, qfThreadInfo, qsThreadInfo, qThreadExtraInfo. Each machine is one. */
+/*
+ * Threads: H, T, qC, qfThreadInfo, qsThreadInfo, qThreadExtraInfo. Each machine is a process with one thread of the
+ * same number.
+ */
 #include "packets/commands.h"
 
 #include <string.h>

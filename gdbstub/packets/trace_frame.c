@@ -1,47 +1,48 @@
-/* Looking at what was traced: QTFrame, and what g, p, m and qTV answer while a frame is selected. */
+/* Examining trace frames: QTFrame and qTV, and what g, p and m answer while a frame is selected. */
 #include "packets/commands.h"
 
 #include <string.h>
 
-/* --- choosing a frame --- */
+/* --- selecting a frame --- */
 
-/* What QTFrame wants of a frame, beside its number. */
-struct wish {
+/* What QTFrame searches for, other than a frame's number. */
+struct criterion {
     bool by_tracepoint, outside;
     uint64_t first, last; /* tracepoints, or addresses */
 };
 
-static bool criterion_matches(const struct wish *wish, const struct gdb_traceframe *frame)
+static bool criterion_matches(const struct criterion *criterion, const struct gdb_traceframe *frame)
 {
-    uint64_t value = wish->by_tracepoint ? frame->tracepoint : frame->rip;
+    uint64_t value = criterion->by_tracepoint ? frame->tracepoint : frame->rip;
 
-    return (value >= wish->first && value <= wish->last) != wish->outside;
+    return (value >= criterion->first && value <= criterion->last) != criterion->outside;
 }
 
-static bool criterion_parse(struct gdb_text *args, struct wish *wish)
+static bool criterion_parse(struct gdb_text *args, struct criterion *criterion)
 {
     bool range;
 
-    *wish = (struct wish){.by_tracepoint = gdb_text_eat_word(args, "tdp:")};
-    wish->outside = !wish->by_tracepoint && gdb_text_eat_word(args, "outside:");
-    range = wish->outside || (!wish->by_tracepoint && gdb_text_eat_word(args, "range:"));
-    if (!wish->by_tracepoint && !range && !gdb_text_eat_word(args, "pc:"))
+    *criterion = (struct criterion){.by_tracepoint = gdb_text_eat_word(args, "tdp:")};
+    criterion->outside = !criterion->by_tracepoint && gdb_text_eat_word(args, "outside:");
+    range = criterion->outside || (!criterion->by_tracepoint && gdb_text_eat_word(args, "range:"));
+    if (!criterion->by_tracepoint && !range && !gdb_text_eat_word(args, "pc:"))
         return false;
-    if (!gdb_text_u64(args, &wish->first))
+    if (!gdb_text_u64(args, &criterion->first))
         return false;
-    wish->last = wish->first;
-    return (!range || (gdb_text_eat(args, ':') && gdb_text_u64(args, &wish->last))) && gdb_text_empty(args);
+    criterion->last = criterion->first;
+    return (!range || (gdb_text_eat(args, ':') && gdb_text_u64(args, &criterion->last))) && gdb_text_empty(args);
 }
 
-/* The next frame as wished behind the selected one, or from the first on. */
-static bool frame_find(const struct gdb_session *session, const struct wish *wish, struct gdb_traceframe *frame)
+/* Find the next matching frame after the selected one, or from the first on if none is selected. */
+static bool frame_find(const struct gdb_session *session, const struct criterion *criterion,
+                       struct gdb_traceframe *frame)
 {
     const struct gdb_traceframes *frames = &session->machines->trace.frames;
 
     if (!gdb_traceframes_get(frames, session->traceframe_selected ? session->traceframe + 1 : 0, frame))
         return false;
     do {
-        if (criterion_matches(wish, frame))
+        if (criterion_matches(criterion, frame))
             return true;
     } while (gdb_traceframes_next(frames, frame));
     return false;
@@ -63,11 +64,11 @@ enum gdb_outcome gdb_cmd_select_frame(struct gdb_session *session, struct gdb_te
 {
     struct gdb_text number_text = args;
     struct gdb_traceframe frame;
-    struct wish wish;
+    struct criterion criterion;
     uint32_t number;
 
-    if (criterion_parse(&args, &wish))
-        return frame_select(session, frame_find(session, &wish, &frame), &frame);
+    if (criterion_parse(&args, &criterion))
+        return frame_select(session, frame_find(session, &criterion, &frame), &frame);
     if (!gdb_text_u32(&number_text, UINT32_MAX, &number) || !gdb_text_empty(&number_text))
         return gdb_session_malformed(session);
     if (number != UINT32_MAX)
@@ -76,17 +77,17 @@ enum gdb_outcome gdb_cmd_select_frame(struct gdb_session *session, struct gdb_te
     return gdb_session_ok(session);
 }
 
-/* --- what is in it --- */
+/* --- contents of the frame --- */
 
 bool gdb_frame_get(const struct gdb_session *session, struct gdb_traceframe *frame)
 {
-    /* a frame that has made room for newer ones has nothing any more */
+    /* an empty frame if it has been overwritten by newer ones */
     if (!gdb_traceframes_get(&session->machines->trace.frames, session->traceframe, frame))
         *frame = (struct gdb_traceframe){.index = 0};
     return session->traceframe_selected;
 }
 
-/* Registers, from number `first` on. Those not collected are marked, but for where it was. */
+/* Registers that were not collected are marked as unavailable, except rip, which each frame has. */
 void gdb_frame_put_regs(struct gdb_session *session, unsigned first, unsigned count)
 {
     const struct gdb_traceframes *frames = &session->machines->trace.frames;
@@ -115,7 +116,7 @@ void gdb_frame_put_regs(struct gdb_session *session, unsigned first, unsigned co
     }
 }
 
-/* How much of [address, address + length) lies in read-only memory that begins at or before its start. */
+/* Return how many of `length` bytes at `address` lie in a read-only region, counted from the first. */
 static size_t frame_readonly_length(const struct gdb_trace *trace, uint64_t address, size_t length)
 {
     for (size_t i = 0; i < trace->readonly_count; i++) {
@@ -148,7 +149,8 @@ bool gdb_frame_read_memory(struct gdb_session *session, uint64_t address, void *
 
 enum gdb_outcome gdb_frame_unchangeable(struct gdb_session *session)
 {
-    return gdb_session_fail(session, GDB_ERROR_FAILED, "a trace frame cannot be changed; tfind none goes back");
+    return gdb_session_fail(session, GDB_ERROR_FAILED,
+                            "a trace frame cannot be changed; use tfind none to return to the machine");
 }
 
 enum gdb_outcome gdb_cmd_trace_value(struct gdb_session *session, struct gdb_text args)

@@ -1,9 +1,9 @@
-/* Defining and running a trace experiment: the QT packets (GDB manual, "Tracepoint Packets"). */
+/* Defining and controlling a trace experiment: the QT packets (GDB manual, "Tracepoint Packets"). */
 #include "packets/commands.h"
 
 #include <string.h>
 
-/* Debuggers too old to show errors' texts print what comes before the reply, here as with qRcmd. */
+/* Debuggers that do not take error messages print what comes before the reply, here as for qRcmd. */
 static enum gdb_outcome trace_fail(struct gdb_session *session, const struct mh_error *err)
 {
     if (!session->error_message) {
@@ -20,14 +20,14 @@ static enum gdb_outcome trace_reply_status(struct gdb_session *session, enum mh_
     return status == MH_OK ? gdb_session_ok(session) : trace_fail(session, err);
 }
 
-/* The machine is there, stopped, and the only one. False with the reply made. */
+/* Check that tracing is possible and the machine stopped. Returns false with the error reply made if not. */
 static bool trace_check_possible(struct gdb_session *session)
 {
     struct mh_error err;
 
     if (gdb_trace_possible(&session->machines->trace))
         return gdb_session_machine(session) != NULL;
-    mh_fail(&err, MH_ERR_USAGE, "tracepoints need a port for each machine: --gdb without --gdb-all");
+    mh_fail(&err, MH_ERR_USAGE, "tracepoints need one port per machine: use --gdb without --gdb-all");
     trace_fail(session, &err);
     return false;
 }
@@ -51,7 +51,7 @@ enum gdb_outcome gdb_cmd_trace_define(struct gdb_session *session, struct gdb_te
     if (!trace_check_possible(session))
         return GDB_REPLY;
     enum mh_status status = gdb_tracepoints_define(&trace->tracepoints, args, &point, &err);
-    /* one that is set while tracing runs is there as soon as it is whole */
+    /* a tracepoint defined while tracing is running is inserted as soon as its definition is complete */
     if (status == MH_OK && trace->running && point->enabled && !point->unfinished) {
         status = gdb_trace_place(&session->machines->trace, point, &err);
         if (status != MH_OK)
@@ -67,7 +67,7 @@ enum gdb_outcome gdb_cmd_trace_source(struct gdb_session *session, struct gdb_te
     return trace_reply_status(session, gdb_tracepoints_source(&session->machines->trace.tracepoints, args, &err), &err);
 }
 
-/* Reads "NUMBER:ADDRESS"; NULL, with the reply made, when there is no such tracepoint. */
+/* Parse "NUMBER:ADDRESS". Returns NULL with the error reply made if there is no such tracepoint. */
 static struct gdb_tracepoint *trace_parse_tracepoint(struct gdb_session *session, struct gdb_text args)
 {
     struct gdb_tracepoint *point = gdb_tracepoints_read(&session->machines->trace.tracepoints, &args);
@@ -112,7 +112,7 @@ enum gdb_outcome gdb_cmd_trace_point_status(struct gdb_session *session, struct 
     return GDB_REPLY;
 }
 
-/* Copies hexadecimal text. False when it is none, or too long. */
+/* Copy hexadecimal text. Returns false if it is invalid or too long. */
 static bool trace_copy_hex(char *to, size_t most, const struct gdb_text *text)
 {
     size_t length = gdb_text_length(text);
@@ -187,7 +187,7 @@ enum gdb_outcome gdb_cmd_trace_stop(struct gdb_session *session, struct gdb_text
 
 /* --- settings --- */
 
-/* Reads '0' or '1' into a switch. */
+/* Parse '0' or '1' into a switch. */
 static enum gdb_outcome trace_set_switch(struct gdb_session *session, struct gdb_text args, bool *to)
 {
     uint32_t value;
@@ -217,7 +217,8 @@ enum gdb_outcome gdb_cmd_trace_size(struct gdb_session *session, struct gdb_text
         if (!gdb_text_u64(&args, &size) || !gdb_text_empty(&args))
             return gdb_session_malformed(session);
         if (size < GDB_TRACE_SIZE_MIN || size > GDB_TRACE_SIZE_MAX) {
-            mh_fail(&err, MH_ERR_RANGE, "a trace buffer has %u to %u bytes", GDB_TRACE_SIZE_MIN, GDB_TRACE_SIZE_MAX);
+            mh_fail(&err, MH_ERR_RANGE, "the trace buffer must have %u to %u bytes", GDB_TRACE_SIZE_MIN,
+                    GDB_TRACE_SIZE_MAX);
             return trace_fail(session, &err);
         }
     }

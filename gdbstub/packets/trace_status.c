@@ -1,12 +1,11 @@
-/* What a trace experiment is and has come to, for any debugger that asks: the qT packets (GDB manual, "Tracepoint
- * Packets"). */
+/* Reporting on a trace experiment to any debugger that asks: the qT packets (GDB manual, "Tracepoint Packets"). */
 #include "packets/commands.h"
 
 #include <string.h>
 
 /* --- qTStatus --- */
 
-/* Why it does not run, and which tracepoint's doing that was. */
+/* Why it is not running, and because of which tracepoint. */
 static void status_put_end(struct gdb_reply *to, const struct gdb_trace *trace)
 {
     switch (trace->end) {
@@ -59,9 +58,9 @@ enum gdb_outcome gdb_cmd_trace_status(struct gdb_session *session, struct gdb_te
     return GDB_REPLY;
 }
 
-/* --- what there is, piece by piece --- */
+/* --- tracepoints and variables, piece by piece --- */
 
-/* The definition without actions. */
+/* Append the definition without actions. */
 static void upload_put_definition(struct gdb_reply *to, const struct gdb_tracepoint *point)
 {
     gdb_reply_printf(to, "T%x:%llx:%c:%llx:%llx", point->number, (unsigned long long)point->address,
@@ -73,14 +72,14 @@ static void upload_put_definition(struct gdb_reply *to, const struct gdb_tracepo
     gdb_reply_hex(to, point->condition.code, point->condition.length);
 }
 
-/* One of its actions or sources: a letter, and text. */
+/* Append one action or source string: a letter, and text. */
 static void upload_put_line(struct gdb_reply *to, const struct gdb_tracepoint *point, const char *line)
 {
     gdb_reply_printf(to, "%c%x:%llx:", line[0], point->number, (unsigned long long)point->address);
     gdb_reply_text(to, line + 1);
 }
 
-/* Tracepoints may be others than when the debugger asked for the first; what is no line of these is the end of them. */
+/* The list may have changed since the debugger asked for the first piece. True if `at` is still the start of a line. */
 static bool upload_is_at_line(const struct gdb_tracepoint *point, size_t at)
 {
     return at < point->lines_length && (at == 0 || point->lines[at - 1] == '\0');

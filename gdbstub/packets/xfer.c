@@ -1,9 +1,12 @@
-/* Documents: qXfer:features, threads, memory-map and exec-file (GDB manual, "General Query Packets", qXfer). */
+/*
+ * Documents: qXfer:features, threads, memory-map, exec-file and traceframe-info (GDB manual, "General Query Packets",
+ * qXfer). Each request builds the whole document and returns the requested part.
+ */
 #include "packets/commands.h"
 
 #include <string.h>
 
-/* x86-64 addresses of 48 bits: the two halves that can be mapped at all. */
+/* The two halves of the 48-bit virtual address space that can be mapped. */
 #define CANONICAL_HALF 0x800000000000ull
 #define UPPER_HALF_START 0xffff800000000000ull
 #define REGIONS_MAX 64u
@@ -13,7 +16,7 @@ struct slice {
     uint64_t offset, length;
 };
 
-/* Reads "ANNEX:OFFSET,LENGTH". */
+/* Parse "ANNEX:OFFSET,LENGTH". */
 static bool slice_parse(struct gdb_text args, struct slice *slice)
 {
     slice->annex = gdb_text_cut(&args, ':');
@@ -21,7 +24,7 @@ static bool slice_parse(struct gdb_text args, struct slice *slice)
            gdb_text_empty(&args);
 }
 
-/* Begin a document; the builder of replies serves for it too. */
+/* Start a document; it is built like a reply. */
 static struct gdb_reply document_begin(struct gdb_session *session)
 {
     struct gdb_reply document;
@@ -30,7 +33,7 @@ static struct gdb_reply document_begin(struct gdb_session *session)
     return document;
 }
 
-/* Reply with the part of the document that was asked for: 'm' when there is more of it, 'l' when not. */
+/* Reply with the requested part of the document: 'm' if there is more after it, 'l' if not. */
 static enum gdb_outcome slice_reply(struct gdb_session *session, const struct gdb_reply *document,
                                     const struct slice *slice)
 {
@@ -66,7 +69,7 @@ enum gdb_outcome gdb_cmd_xfer_features(struct gdb_session *session, struct gdb_t
     return slice_reply(session, &document, &slice);
 }
 
-/* Add text with the characters that mean something in XML replaced. */
+/* Append text with XML's special characters replaced. */
 static void document_add_xml_text(struct gdb_reply *to, const char *text)
 {
     for (; *text; text++) {
@@ -129,7 +132,7 @@ enum gdb_outcome gdb_cmd_xfer_memory_map(struct gdb_session *session, struct gdb
     if (session->physical) {
         memory_map_add_physical(session, &document);
     } else {
-        /* gdb asks once and refuses what lies outside, but the guest may map whatever it likes at any time */
+        /* gdb reads the map once and refuses other addresses, but a guest may map any address at any time */
         memory_map_add(&document, 0, CANONICAL_HALF);
         memory_map_add(&document, UPPER_HALF_START, CANONICAL_HALF);
     }
@@ -137,7 +140,7 @@ enum gdb_outcome gdb_cmd_xfer_memory_map(struct gdb_session *session, struct gdb
     return slice_reply(session, &document, &slice);
 }
 
-/* The machine an annex names by its process number; the one packets mean when it is empty; NULL when there is none. */
+/* Return the machine named by an annex, the selected one if it is empty, NULL if there is none. */
 static struct gdb_machine *annex_machine(struct gdb_session *session, struct gdb_text annex)
 {
     uint32_t vm;
@@ -172,7 +175,7 @@ static void traceframe_add_memory(struct gdb_reply *to, uint64_t start, uint64_t
                          (unsigned long long)length);
 }
 
-/* What the frame has, memory recorded piece by piece put together again. */
+/* Append what the frame contains, joining adjacent pieces of memory. */
 static void traceframe_add_blocks(struct gdb_reply *to, const struct gdb_traceframes *frames,
                                   const struct gdb_traceframe *frame)
 {

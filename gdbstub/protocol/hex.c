@@ -4,7 +4,7 @@
 
 #define DIGITS_OF_U64 16
 
-/* Both digits of every byte, so that encoding is one load and one store a byte. */
+/* The two digits of every byte: encoding takes one load and one store per byte. */
 static const char hex_pairs[2 * 256 + 1] = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
                                            "202122232425262728292a2b2c2d2e2f303132333435363738393a3b3c3d3e3f"
                                            "404142434445464748494a4b4c4d4e4f505152535455565758595a5b5c5d5e5f"

@@ -8,7 +8,7 @@
 #define LANES 0x00ff00ff00ff00ffull
 #define LANE_WORDS 128u  /* 2 * 255 * 128 fits 16 bits */
 #define TRAILER 3u       /* '#' and two digits */
-#define LITTLE_ROOM 4096 /* below this the bytes left are moved to the front, so that reads stay large */
+#define LITTLE_ROOM 4096 /* below this the unread bytes are moved to the front, so that reads stay large */
 
 void gdb_packet_reader_init(struct gdb_packet_reader *reader, void *buffer, size_t capacity)
 {
@@ -23,7 +23,7 @@ static void reader_compact(struct gdb_packet_reader *reader)
     reader->start = 0;
 }
 
-/* A full buffer without the end of its packet: forget the packet, remember that its rest must go too. */
+/* The buffer is full and the packet has not ended: drop what there is, and remember to drop the rest. */
 static void reader_drop_long_packet(struct gdb_packet_reader *reader)
 {
     reader->start = reader->end = reader->scanned = 0;
@@ -52,7 +52,10 @@ bool gdb_packet_is_partial(const struct gdb_packet_reader *reader)
     return reader->dropping || reader->start < reader->end;
 }
 
-/* Sum of the bytes of at most LANE_WORDS words: two bytes at a time in each 16-bit lane, so that no lane overflows. */
+/*
+ * Return the sum of the bytes of at most LANE_WORDS words. Each 16-bit lane adds up two bytes at a time, and cannot
+ * overflow.
+ */
 static uint64_t checksum_sum_words(const uint8_t *bytes, size_t words)
 {
     uint64_t lanes = 0, word;
@@ -81,7 +84,7 @@ uint8_t gdb_packet_checksum(const void *payload, size_t length)
     return (uint8_t)sum;
 }
 
-/* Undo escapes in place; returns the new length. An escape with nothing behind it is dropped. */
+/* Undo escapes in place and return the new length. An escape at the end is dropped. */
 static size_t payload_unescape(uint8_t *payload, size_t length)
 {
     uint8_t *escape = memchr(payload, ESCAPE, length);
@@ -116,7 +119,7 @@ static bool checksum_matches(const uint8_t *digits, uint8_t sum)
     return gdb_hex_decode(&sent, (const char *)digits, 2) && sent == sum;
 }
 
-/* The packet that begins at `start` with '$', if all of it is there. */
+/* Return the packet that begins at `start` with '$', if it is complete. */
 static enum gdb_packet_event reader_next_packet(struct gdb_packet_reader *reader, struct gdb_text *packet)
 {
     size_t from = reader->scanned > reader->start ? reader->scanned : reader->start + 1;
@@ -138,7 +141,7 @@ static enum gdb_packet_event reader_next_packet(struct gdb_packet_reader *reader
     return GDB_PACKET_WHOLE;
 }
 
-/* Look for the end of a packet that was too long: its '#' and digits, or the '$' of the next. */
+/* Look for the end of a packet that was too long: '#' and two digits, or the '$' of the next packet. */
 static enum gdb_packet_event reader_drop_rest(struct gdb_packet_reader *reader)
 {
     for (; reader->start < reader->end; reader->start++) {

@@ -6,14 +6,14 @@
 #include <stdio.h>
 #include <string.h>
 
-#define HEAD 2u    /* room for an acknowledgement, '$' */
+#define HEAD 2u    /* an acknowledgement, '$' */
 #define TRAILER 3u /* '#' and two digits */
 
-#define RUN_MIN 4u      /* shorter runs are no shorter encoded */
-#define REPEATS_MAX 97u /* beyond the first byte; 97 + 29 is '~' */
+#define RUN_MIN 4u      /* encoding shorter runs saves nothing */
+#define REPEATS_MAX 97u /* after the first byte; 97 + 29 is '~' */
 #define REPEATS_BASE 29u
 
-/* Payloads are long and have few bytes to do something about, so they are looked at by the block. */
+/* Payloads are long, and few of their bytes need an escape or belong to a run, so they are searched by blocks. */
 typedef uint8_t block __attribute__((vector_size(16)));
 
 static block block_at(const void *bytes)
@@ -24,7 +24,7 @@ static block block_at(const void *bytes)
     return loaded;
 }
 
-/* Is any byte of a comparison's result set? */
+/* True if any byte of a comparison's result is set. */
 static bool block_any(block mask)
 {
     uint64_t halves[2];
@@ -56,7 +56,7 @@ size_t gdb_reply_left(const struct gdb_reply *reply)
     return reply->capacity - TRAILER - reply->end;
 }
 
-/* Makes room for `length` bytes; NULL, and the flag set, when there is none. */
+/* Return room for `length` bytes, or NULL with the overflow flag set if there is none. */
 static char *reply_extend(struct gdb_reply *reply, size_t length)
 {
     char *at = reply->buffer + reply->end;
@@ -88,7 +88,7 @@ void gdb_reply_text(struct gdb_reply *reply, const char *text)
 
 void gdb_reply_vprintf(struct gdb_reply *reply, const char *format, va_list args)
 {
-    /* the terminator may fall on the trailer, which is written last */
+    /* the terminator may overwrite the trailer, which is written last */
     int length = vsnprintf(reply->buffer + reply->end, gdb_reply_left(reply) + 1, format, args);
 
     if (length < 0)
@@ -129,7 +129,7 @@ static bool block_needs_escape(block bytes)
     return block_any((block)((bytes == '#') | (bytes == '$') | (bytes == '}') | (bytes == '*')));
 }
 
-/* Escapes `length` bytes into room for twice as many; returns behind what was written. */
+/* Escape `length` bytes into room for twice as many; returns the end of what was written. */
 static char *escape_bytes(char *to, const uint8_t *from, size_t length)
 {
     for (size_t i = 0; i < length; i++) {
@@ -176,11 +176,11 @@ void *gdb_reply_stage(struct gdb_reply *reply, size_t *length)
 
     if (*length > most)
         *length = most;
-    /* at the very end, so that two bytes written for each one read never overtake the reading */
+    /* at the very end, so that writing two bytes for each one never overtakes the reading */
     return reply->buffer + reply->capacity - TRAILER - *length;
 }
 
-/* Number of bytes from `i` on that equal payload[i]. */
+/* Return the number of equal bytes from `i` on. */
 static size_t run_length_at(const char *payload, size_t length, size_t i)
 {
     const block same = (block){0} + (uint8_t)payload[i];
@@ -193,7 +193,7 @@ static size_t run_length_at(const char *payload, size_t length, size_t i)
     return end - i;
 }
 
-/* Does a run of at least RUN_MIN begin within the block at `at`? Looks at RUN_MIN - 1 bytes behind it too. */
+/* True if a run of at least RUN_MIN bytes begins in the block at `at`. Looks at the RUN_MIN - 1 bytes after it, too. */
 static bool block_begins_run(const char *at)
 {
     block first = block_at(at), second = block_at(at + 1), third = block_at(at + 2), fourth = block_at(at + 3);
@@ -201,7 +201,7 @@ static bool block_begins_run(const char *at)
     return block_any((block)((first == second) & (second == third) & (third == fourth)));
 }
 
-/* Position of the first run of at least RUN_MIN at or after `from`; `length` when there is none. */
+/* Return the position of the first run of at least RUN_MIN bytes at or after `from`, `length` if there is none. */
 static size_t run_find(const char *payload, size_t length, size_t from)
 {
     size_t i = from;
@@ -214,7 +214,7 @@ static size_t run_find(const char *payload, size_t length, size_t from)
     return length;
 }
 
-/* How many repeats one count can stand for, given that `repeats` are wanted: '#' and '$' are no counts. */
+/* Return how many of `repeats` one count can express. '#' and '$' cannot be counts. */
 static size_t run_countable(size_t repeats)
 {
     if (repeats > REPEATS_MAX)
@@ -224,7 +224,7 @@ static size_t run_countable(size_t repeats)
     return repeats;
 }
 
-/* Write `run` times `byte` at `to`; returns behind what was written. */
+/* Write `run` times `byte` at `to`; returns the end of what was written. */
 static char *run_write(char *to, char byte, size_t run)
 {
     while (run >= RUN_MIN) {

@@ -1,7 +1,8 @@
 /*
- * Building one reply packet in a buffer of fixed size. Verbs add to the payload; what does not fit sets a flag that
- * stays, and a reply that overflowed is sent as an error instead. Run-length encoding, checksum and frame are added
- * in one place, at the end (GDB manual, "Overview" and "Binary Data" of the remote protocol).
+ * Building a reply packet in a buffer of fixed size. Functions append to the payload. What does not fit sets a flag
+ * that stays set, and a reply that overflowed is sent as an error instead, so callers need not check. Run-length
+ * encoding, checksum and frame are added at the end, in one place (GDB manual, "Overview" and "Binary Data" of the
+ * remote protocol).
  */
 #ifndef GDBSTUB_REPLY_H
 #define GDBSTUB_REPLY_H
@@ -12,59 +13,58 @@
 #include <stdint.h>
 
 struct gdb_reply {
-    char *buffer; /* one byte for an acknowledgement, '$', the payload, '#' and two digits */
+    char *buffer; /* an acknowledgement, '$', the payload, '#' and two digits */
     size_t capacity;
     size_t end; /* where the next byte of the payload goes */
     bool overflow;
 };
 
-/* Bytes of a buffer that are not payload. */
+/* Bytes of the buffer that are not payload. */
 #define GDB_REPLY_FRAME 5u
 
-/* Begin with an empty payload in `buffer` of `capacity` bytes, at least GDB_REPLY_FRAME + 3. */
+/* Initialize with an empty payload in a buffer of `capacity` bytes, at least GDB_REPLY_FRAME + 3. */
 void gdb_reply_init(struct gdb_reply *reply, char *buffer, size_t capacity);
 
-/* Drop the payload and the overflow flag. */
+/* Clear the payload and the overflow flag. */
 void gdb_reply_clear(struct gdb_reply *reply);
 
-/* Bytes of payload so far. */
+/* Return the length of the payload so far. */
 size_t gdb_reply_length(const struct gdb_reply *reply);
 
-/* Bytes of payload that still fit. */
+/* Return how many bytes of payload still fit. */
 size_t gdb_reply_left(const struct gdb_reply *reply);
 
-/* Add one byte that needs no escape. */
+/* Append one byte that needs no escape. */
 void gdb_reply_char(struct gdb_reply *reply, char c);
 
-/* Add text that needs no escape. */
+/* Append text that needs no escape. */
 void gdb_reply_text(struct gdb_reply *reply, const char *text);
 
-/* Add formatted text that needs no escape. */
+/* Append formatted text that needs no escape. */
 void gdb_reply_printf(struct gdb_reply *reply, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void gdb_reply_vprintf(struct gdb_reply *reply, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
 
-/* Add two digits a byte. */
+/* Append bytes in hexadecimal, two digits each. */
 void gdb_reply_hex(struct gdb_reply *reply, const void *bytes, size_t length);
 
-/* Add bytes as they are, escaping '#', '$', '}' and '*'. */
+/* Append binary data, escaping '#', '$', '}' and '*'. */
 void gdb_reply_binary(struct gdb_reply *reply, const void *bytes, size_t length);
 
 /*
- * Where *length bytes may be put to become hexadecimal digits or escaped bytes by the next call of gdb_reply_hex()
- * or gdb_reply_binary(), without another buffer. *length is lowered to what is sure to fit when written so.
+ * Return a place inside the buffer for *length bytes that the next gdb_reply_hex() or gdb_reply_binary() appends, which
+ * saves another buffer. *length is lowered to what is certain to fit.
  */
 void *gdb_reply_stage(struct gdb_reply *reply, size_t *length);
 
 /*
- * Finish the packet: an error in place of what overflowed, runs encoded, checksum and frame put on.
- * Returns its first byte, '$', and sets *length. The byte before it belongs to the reply too and may be overwritten
- * with an acknowledgement.
+ * Finish the packet: replace an overflowed reply by an error, encode runs, add checksum and frame. Returns the first
+ * byte, '$', and sets *length. The byte before it belongs to the buffer, too, for an acknowledgement.
  */
 char *gdb_reply_finish(struct gdb_reply *reply, size_t *length);
 
 /*
- * Encode runs of equal bytes in place as byte, '*', count; returns the new length. No count is '#' or '$', or beyond
- * '~'.
+ * Encode runs of equal bytes in place as byte, '*', count. Returns the new length. No count is '#' or '$', or greater
+ * than '~'.
  */
 size_t gdb_reply_encode_runs(char *payload, size_t length);
 

@@ -6,7 +6,7 @@ uint8_t gdb_stop_signal(const struct mh_stop *stop)
 {
     int signal = mh_stop_signal(stop);
 
-    /* of those a stop may give, the only one GDB numbers differently */
+    /* the only signal of a stop that GDB numbers differently */
     return signal == SIGBUS ? GDB_SIGNAL_BUS : (uint8_t)signal;
 }
 

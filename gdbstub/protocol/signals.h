@@ -1,4 +1,6 @@
-/* Signals: how a machine's stop looks to someone who debugs native programs. Numbers are GDB's own (gdb/signals.def).
+/*
+ * Signals of GDB's own numbering (gdb/signals.def). A machine has no signals; they make its stops look familiar to
+ * those who debug native programs.
  */
 #ifndef GDBSTUB_SIGNALS_H
 #define GDBSTUB_SIGNALS_H
@@ -29,10 +31,10 @@ enum gdb_signal {
     GDB_SIGNAL_WINCH = 28,
 };
 
-/* mh_stop_signal() in those numbers. */
+/* Return mh_stop_signal() in GDB's numbering. */
 uint8_t gdb_stop_signal(const struct mh_stop *stop);
 
-/* True when a program without handlers dies of that signal. */
+/* True if the signal ends a program without handlers. */
 bool gdb_signal_is_deadly(uint8_t signal);
 
 #endif

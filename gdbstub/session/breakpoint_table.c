@@ -2,13 +2,13 @@
 
 #include <stdlib.h>
 
-/* --- reading --- */
+/* --- parsing --- */
 
 struct reader {
     struct gdb_text text;
     struct gdb_breakpoint *point;
-    unsigned count, room; /* expressions read, and what there is room for */
-    uint8_t *code;        /* where that of the next one goes */
+    unsigned count, room; /* expressions parsed, and how many there is room for */
+    uint8_t *code;        /* where the code of the next one goes */
 };
 
 static unsigned reader_count_expressions(struct gdb_text text)
@@ -20,7 +20,7 @@ static unsigned reader_count_expressions(struct gdb_text text)
     return count;
 }
 
-/* Reads "LENGTH,CODE". */
+/* Parse "LENGTH,CODE". */
 static bool reader_expression(struct reader *reader)
 {
     struct agent_expression *expression = &reader->point->expressions[reader->count];
@@ -37,7 +37,7 @@ static bool reader_expression(struct reader *reader)
     return true;
 }
 
-/* Reads expressions, one at least, and counts them. */
+/* Parse one or more expressions and count them. */
 static bool reader_list(struct reader *reader, unsigned *count)
 {
     if (!gdb_text_eat(&reader->text, 'X'))
@@ -65,7 +65,7 @@ static bool reader_options(struct reader *reader)
     struct gdb_breakpoint *point = reader->point;
 
     while (!gdb_text_empty(&reader->text)) {
-        /* commands come last: that they lie behind the conditions is what tells them apart */
+        /* commands come last, because their place in the array tells them from conditions */
         if (point->command_count > 0 || !gdb_text_eat(&reader->text, ';'))
             return false;
         if (gdb_text_eat_word(&reader->text, "cmds:") ? !reader_commands(reader)
@@ -94,7 +94,7 @@ enum mh_status gdb_breakpoint_parse(struct gdb_text options, struct gdb_breakpoi
     if (reader_options(&reader))
         return MH_OK;
     gdb_breakpoint_free(point);
-    return mh_fail(err, MH_ERR_USAGE, "malformed conditions or commands, or one of more than %u bytes", AGENT_CODE_MAX);
+    return mh_fail(err, MH_ERR_USAGE, "malformed condition or command, or one longer than %u bytes", AGENT_CODE_MAX);
 }
 
 void gdb_breakpoint_free(struct gdb_breakpoint *point)
@@ -141,7 +141,7 @@ enum mh_status gdb_breakpoint_table_set(struct gdb_breakpoint_table *points, con
     size_t others = points->size - (same != NULL ? same->size : 0);
 
     if (point->size > 0 && point->size > GDB_BREAKPOINT_TABLE_SIZE_MAX - others)
-        return mh_fail(err, MH_ERR_RANGE, "conditions and commands of all breakpoints may have %u bytes at most",
+        return mh_fail(err, MH_ERR_RANGE, "conditions and commands of all breakpoints can have at most %u bytes",
                        GDB_BREAKPOINT_TABLE_SIZE_MAX);
     if (same == NULL && points->count == points->capacity && !table_grow(points))
         return mh_fail(err, MH_ERR_HOST, "no memory for another breakpoint");

@@ -183,7 +183,7 @@ enum mh_status gdb_machines_restore(struct gdb_machines *machines, struct gdb_ma
     return status;
 }
 
-/* HLT is the end, unless machines are to be held there. */
+/* HLT ends the machine, unless machines are to be held there. */
 static void machine_on_halt(struct gdb_machines *machines, struct gdb_machine *machine)
 {
     if (machines->hold)

@@ -1,4 +1,4 @@
-/* Debuggers coming and going: one session after the other, and the machines in between. */
+/* The server: one session after another, and running the machines in between. */
 #include "session/server.h"
 
 #include "protocol/signals.h"
@@ -25,19 +25,19 @@ struct server {
     gdb_dispatch_fn *dispatch;
     struct gdb_machines machines;
     struct gdb_machine *list;
-    /* Connections refused last. Closing one at once could take the refusal away before it is read. */
+    /* The connections refused last. Closing one at once could discard the refusal before it is read. */
     int refused[REFUSED_MAX];
     unsigned refused_next;
     struct gdb_acceptor acceptor;
     struct gdb_session session;
 };
 
-/* What waiting for a debugger came to. */
-enum arrival {
-    DEBUGGER_CAME,
-    ALL_ENDED,
-    STOP_WANTED,
-    NOBODY_CAN_COME, /* the listener is broken */
+/* How waiting for a debugger ended. */
+enum await_result {
+    AWAIT_CONNECTED,
+    AWAIT_ALL_ENDED,
+    AWAIT_CANCELLED,
+    AWAIT_FAILED, /* the listener has failed */
 };
 
 static void server_note(const struct server *server, const char *line)
@@ -46,7 +46,7 @@ static void server_note(const struct server *server, const char *line)
         server->options->note(server->options->note_ctx, line);
 }
 
-/* What breakpoints' commands print while no debugger listens: a note a line. */
+/* Without a debugger, output of breakpoint commands becomes notes, one per line. */
 static void server_print(void *ctx, const struct gdb_machine *machine, const char *text, size_t length)
 {
     const struct server *server = ctx;
@@ -68,21 +68,21 @@ static void server_print(void *ctx, const struct gdb_machine *machine, const cha
 
 /* --- connections --- */
 
-/* Somebody knocks. What keeps debuggers out is told once, not each time it does. */
+/* Accept a connection. A failure is noted once, not each time it repeats. */
 static enum gdb_accept_result server_accept(struct server *server, int *fd)
 {
     char line[128];
     int before = server->acceptor.error;
-    enum gdb_accept_result entry = gdb_acceptor_accept(&server->acceptor, fd);
+    enum gdb_accept_result result = gdb_acceptor_accept(&server->acceptor, fd);
 
-    if (entry == GDB_ACCEPT_NONE && server->acceptor.error != before) {
-        snprintf(line, sizeof line, "cannot accept a debugger for now: %s", strerror(server->acceptor.error));
+    if (result == GDB_ACCEPT_NONE && server->acceptor.error != before) {
+        snprintf(line, sizeof line, "cannot accept a debugger at the moment: %s", strerror(server->acceptor.error));
         server_note(server, line);
     }
-    return entry;
+    return result;
 }
 
-/* Frame the refusal as the answer to a debugger's first packet, which is when it looks at texts. */
+/* Frame the refusal as the reply to a debugger's first packet, whose error message it displays. */
 static size_t refusal_make(char buffer[REFUSAL_MAX], const char **packet)
 {
     struct gdb_reply reply;
@@ -105,7 +105,7 @@ static void server_keep_refused(struct server *server, int fd)
     *place = fd;
 }
 
-/* Someone connects while another debugger is there. */
+/* Another debugger connects: tell it why it is refused. Returns the descriptor to watch next. */
 static int server_refuse(void *ctx)
 {
     struct server *server = ctx;
@@ -116,7 +116,7 @@ static int server_refuse(void *ctx)
     if (server_accept(server, &fd) != GDB_ACCEPTED)
         return gdb_acceptor_fd(&server->acceptor);
     size_t length = refusal_make(buffer, &packet);
-    /* an empty socket buffer takes this; who is gone already needs no answer */
+    /* this fits into an empty socket buffer, and a client that is gone needs no reply */
     if (send(fd, packet, length, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
         shutdown(fd, SHUT_WR);
     server_keep_refused(server, fd);
@@ -144,7 +144,7 @@ static bool fd_is_readable(int fd)
     return fd >= 0 && poll(&one, 1, 0) > 0;
 }
 
-/* Let machines run until one stops or a descriptor is readable; just wait for that when none runs. */
+/* Run machines until one stops or a descriptor is readable; if none is running, wait for a descriptor. */
 static void server_run_machines(struct server *server)
 {
     const struct mh_debug_target *target = server->machines.target;
@@ -171,23 +171,23 @@ static void server_run_machines(struct server *server)
     }
 }
 
-/* Wait for a debugger while machines that nobody attends run. */
-static enum arrival server_await_debugger(struct server *server, int *fd)
+/* Wait for a debugger while detached machines run. */
+static enum await_result server_await_debugger(struct server *server, int *fd)
 {
     for (;;) {
         if (gdb_machines_first_alive(&server->machines, false) == NULL)
-            return ALL_ENDED;
+            return AWAIT_ALL_ENDED;
         if (fd_is_readable(server->options->stop_fd))
-            return STOP_WANTED;
+            return AWAIT_CANCELLED;
         if (!fd_is_readable(gdb_acceptor_fd(&server->acceptor))) {
             server_run_machines(server);
             continue;
         }
         switch (server_accept(server, fd)) {
         case GDB_ACCEPTED:
-            return DEBUGGER_CAME;
+            return AWAIT_CONNECTED;
         case GDB_ACCEPT_BROKEN:
-            return NOBODY_CAN_COME;
+            return AWAIT_FAILED;
         case GDB_ACCEPT_NONE:
             break;
         }
@@ -210,7 +210,10 @@ static void server_lose_machine(struct server *server, struct gdb_machine *machi
         gdb_machines_run_detached(&server->machines, machine);
 }
 
-/* Machines the debugger has not let go: those whose connection was lost, and ended ones. */
+/*
+ * Clean up after a session: machines that the debugger has not detached, because the connection was lost, and ended
+ * ones.
+ */
 static void server_clean_up(struct server *server)
 {
     for (unsigned i = 0; i < server->machines.count; i++) {
@@ -256,7 +259,7 @@ static enum mh_status server_fail_cancelled(struct mh_error *err)
     return mh_fail(err, MH_ERR_INTERRUPTED, "interrupted while serving a debugger");
 }
 
-/* Stop whatever runs, attended or not: the caller wants to decide alone. */
+/* Stop all machines, attached or not: the caller decides about them. */
 static void server_stop_all(struct server *server)
 {
     for (unsigned i = 0; i < server->machines.count; i++)
@@ -273,19 +276,19 @@ static enum mh_status server_run(struct server *server, struct mh_error *err)
         end = server_run_session(server, STDIN_FILENO, STDOUT_FILENO);
         if (end == GDB_SESSION_STOPPED)
             return server_fail_cancelled(err);
-        /* nobody else can come, so nothing is held for anybody */
+        /* no other debugger can connect, so no machine is held for one */
         server->machines.hold = false;
         server_clean_up(server);
     }
     for (;;) {
         switch (server_await_debugger(server, &fd)) {
-        case ALL_ENDED:
+        case AWAIT_ALL_ENDED:
             return MH_OK;
-        case STOP_WANTED:
+        case AWAIT_CANCELLED:
             return server_fail_cancelled(err);
-        case NOBODY_CAN_COME:
+        case AWAIT_FAILED:
             return mh_fail(err, MH_ERR_IO, "cannot accept debuggers: %s", strerror(server->acceptor.error));
-        case DEBUGGER_CAME:
+        case AWAIT_CONNECTED:
             break;
         }
         if (server_serve_connection(server, fd) == GDB_SESSION_STOPPED)
@@ -340,7 +343,7 @@ static void server_start_machines(struct server *server)
         gdb_machines_run_detached(&server->machines, &server->machines.list[i]);
 }
 
-/* A pipe whose other end is gone is an error here, not the end of the program. */
+/* Writing to a pipe without a reader must be an error, not the end of the program. */
 static void sigpipe_block(sigset_t *before)
 {
     sigset_t set;
@@ -370,7 +373,7 @@ enum mh_status gdb_server_run(const struct mh_gdb_listener *listener, const stru
     sigset_t before;
 
     if (server == NULL)
-        return mh_fail(err, MH_ERR_HOST, "no memory or descriptor to serve a debugger with");
+        return mh_fail(err, MH_ERR_HOST, "cannot serve a debugger: out of memory or descriptors");
     sigpipe_block(&before);
     if (options->start_running)
         server_start_machines(server);

@@ -9,7 +9,7 @@
 
 /* --- events from the connection --- */
 
-/* Something other than an interrupt while machines run: stop them and tell, so that the packet can be answered. */
+/* A packet other than an interrupt arrives while machines run: stop them and report that first. */
 static void session_stop_for_packet(struct gdb_session *session)
 {
     gdb_machines_interrupt(session->machines);
@@ -102,7 +102,7 @@ static void session_on_packet(struct gdb_session *session, struct gdb_text packe
     session_finish_packet(session, session->dispatch(session, packet));
 }
 
-/* Ask for the packet again if the debugger still listens for that; else it must not wait in vain. */
+/* Request the packet again if acknowledgements are on; otherwise the debugger must not wait in vain. */
 static void session_on_bad_packet(struct gdb_session *session)
 {
     if (!session->no_ack) {
@@ -126,8 +126,8 @@ static void session_on_interrupt(struct gdb_session *session)
     if (session->command != NULL)
         session->command(session->command_ctx, "interrupt");
     /*
-     * With everything stopped, the interrupt and the stop reply may have crossed: then the debugger has what it wants.
-     * But one that knows of the stop means what it is about to resume, and so does one that steps step after step.
+     * If everything is stopped, the interrupt may have crossed the stop reply, and the debugger has what it wants. But
+     * if it knows of the stop, the interrupt is for what it resumes next; so it is if it steps and steps.
      */
     if (session->resumed)
         gdb_machines_interrupt(session->machines);
@@ -161,7 +161,7 @@ static bool session_receive(struct gdb_session *session)
     return false;
 }
 
-/* Descriptors other than the connection: someone wants the end, or another debugger knocks. */
+/* Check the other descriptors: stop_fd, and another debugger that connects. */
 static void session_check_other_fds(struct gdb_session *session, const struct pollfd *fds, bool hung_up)
 {
     for (unsigned i = 1; i < session->watched_count; i++) {
@@ -169,7 +169,7 @@ static void session_check_other_fds(struct gdb_session *session, const struct po
             continue;
         if (fds[i].fd == session->io.stop_fd)
             session->end = GDB_SESSION_STOPPED;
-        else if (!hung_up) /* who comes when this debugger has gone is not the second one */
+        else if (!hung_up) /* a debugger that connects when this one has gone is not refused */
             session->watched[i] = session->on_pending(session->on_pending_ctx);
     }
 }
@@ -177,8 +177,8 @@ static void session_check_other_fds(struct gdb_session *session, const struct po
 #define HUNG_UP (POLLRDHUP | POLLHUP | POLLERR)
 
 /*
- * Look at the descriptors, waiting for the first when `timeout` is -1, and heed all but the connection.
- * Returns what poll() says of that; 0 when there is nothing to be taken from it.
+ * Poll the descriptors, waiting for the first if `timeout` is -1, and process all but the connection. Returns the
+ * events of the connection, 0 if there is nothing to do.
  */
 static int session_poll_fds(struct gdb_session *session, int timeout)
 {
@@ -210,7 +210,7 @@ bool gdb_session_poll(struct gdb_session *session)
     return session->end == GDB_SESSION_ACTIVE;
 }
 
-/* Let machines run until one stops or the debugger, or someone else, wants something. */
+/* Run machines until one stops or a descriptor is readable. */
 static void session_run_machines(struct gdb_session *session)
 {
     const struct mh_debug_target *target = session->machines->target;
@@ -242,7 +242,7 @@ static void session_wait(struct gdb_session *session)
 
 /* --- the session --- */
 
-/* A debugger may send faster than it is served: it must not keep us from hearing that all this is to end. */
+/* A debugger may send faster than it is served, and must not keep the session from noticing stop_fd. */
 #define UNWATCHED_MAX 16u
 
 static void session_handle_event(struct gdb_session *session)
@@ -284,7 +284,7 @@ static void session_watch(struct gdb_session *session, int fd)
         session->watched[session->watched_count++] = fd;
 }
 
-/* What commands of breakpoints print: for the debugger's console, while the protocol lets it listen. */
+/* Output of breakpoint commands goes to the debugger's console whenever the protocol allows it. */
 static void session_print(void *ctx, const struct gdb_machine *machine, const char *text, size_t length)
 {
     struct gdb_session *session = ctx;
@@ -297,7 +297,7 @@ static void session_print(void *ctx, const struct gdb_machine *machine, const ch
     }
 }
 
-/* The buffers are large and need no clearing: everything before them is reset. */
+/* The buffers at the end are large and need no initialization. */
 static void session_init(struct gdb_session *session, struct gdb_machines *machines,
                          const struct gdb_session_options *options)
 {
@@ -323,7 +323,7 @@ static void session_init(struct gdb_session *session, struct gdb_machines *machi
         session->files[i] = -1;
 }
 
-/* Whoever runs is stopped, for the debugger expects to find everything stopped. */
+/* The debugger expects everything to be stopped. */
 static void session_attach_all(struct gdb_session *session)
 {
     struct gdb_machines *machines = session->machines;
@@ -342,7 +342,7 @@ static void session_attach_all(struct gdb_session *session)
         session->g_thread = &machines->list[0];
 }
 
-/* Close the files that vFile:open opened and the debugger left open. */
+/* Close the files that the debugger left open. */
 static void session_close_files(struct gdb_session *session)
 {
     for (unsigned i = 0; i < GDB_FILES_MAX; i++) {
@@ -352,7 +352,7 @@ static void session_close_files(struct gdb_session *session)
     }
 }
 
-/* The end came from outside while the debugger waited: tell it that its program was terminated. */
+/* stop_fd ended the session while the debugger waited: report that its program was terminated. */
 static void session_report_termination(struct gdb_session *session)
 {
     session->end = GDB_SESSION_ACTIVE;
@@ -360,7 +360,7 @@ static void session_report_termination(struct gdb_session *session)
     gdb_reply_text(&session->out, "X0f");
     if (session->multiprocess)
         gdb_reply_printf(&session->out, ";process:%x", session->g_thread->vm);
-    /* one that takes nothing is not waited for: stop_fd is readable, and that ends the sending */
+    /* stop_fd is readable, so sending does not wait for a debugger that does not read */
     gdb_session_send(session);
     session->end = GDB_SESSION_STOPPED;
 }

@@ -1,9 +1,9 @@
 /*
- * One debugger's connection: what was negotiated, which machine its packets mean, its buffers; and the verbs the
- * commands answer with. Everything belongs to the thread that runs the session.
+ * One debugger's connection: negotiated features, the selected machine, buffers; and the functions with which packets
+ * are answered. A session belongs to the thread that runs it.
  *
- * The target is always in all-stop mode: while `resumed` is set the debugger waits for a stop reply and sends nothing
- * but interrupts; otherwise every attended machine is stopped.
+ * The stub is in all-stop mode: while `resumed` is set, the debugger waits for a stop reply and sends nothing but
+ * interrupts; otherwise every attached machine is stopped.
  */
 #ifndef GDBSTUB_SESSION_H
 #define GDBSTUB_SESSION_H
@@ -19,7 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define GDB_PACKET_SIZE 0x20000u /* payload of the longest packet taken, told as PacketSize */
+#define GDB_PACKET_SIZE 0x20000u /* longest payload that is accepted; reported as PacketSize */
 #define GDB_INPUT_SIZE (GDB_PACKET_SIZE + 0x2000u)
 #define GDB_OUTPUT_SIZE (2u * GDB_PACKET_SIZE + 64u)
 #define GDB_SCRATCH_SIZE (2u * GDB_PACKET_SIZE)
@@ -29,7 +29,7 @@
 #define GDB_SIGNAL_COUNT 256u
 #define GDB_WATCHED_MAX 3u
 
-/* Error numbers of "E NN" replies; gdb shows them and draws no conclusions. */
+/* Error numbers of "E NN" replies. gdb displays them and does not interpret them. */
 enum gdb_error_code {
     GDB_ERROR_FAILED = 0x01,
     GDB_ERROR_NO_THREAD = 0x03,
@@ -37,11 +37,11 @@ enum gdb_error_code {
     GDB_ERROR_FORMAT = 0x16,
 };
 
-/* What a command leaves to be done. */
+/* What to do after a packet has been processed. */
 enum gdb_outcome {
     GDB_REPLY,   /* send the reply */
-    GDB_SILENT,  /* there is none */
-    GDB_RESUMED, /* the reply is the next stop */
+    GDB_SILENT,  /* there are none */
+    GDB_RESUMED, /* the next stop reply is the reply */
     GDB_LEAVE,   /* send the reply, if there is one, then end the session */
 };
 
@@ -54,13 +54,13 @@ enum gdb_session_end {
 
 struct gdb_session;
 
-/* Answer a packet: the reply goes to session->out. The empty reply says that the packet is not known. */
+/* Answers a packet; the reply goes to session->out. An empty reply means that the packet is not supported. */
 typedef enum gdb_outcome gdb_dispatch_fn(struct gdb_session *session, struct gdb_text packet);
 
-/* How far a debugger has been told of the tracepoints and variables there are. */
+/* How much of the list of tracepoints and variables the debugger has read. */
 struct gdb_trace_upload {
-    size_t point, line; /* `line` counts bytes of the tracepoint's lines */
-    bool defined;       /* its definition has been told */
+    size_t point, line; /* `line` is an offset into the tracepoint's lines */
+    bool defined;       /* its definition has been sent */
     size_t variable;
 };
 
@@ -75,33 +75,33 @@ struct gdb_session {
     bool multiprocess;
     bool swbreak, hwbreak;
     bool error_message;
-    bool pass_signal[GDB_SIGNAL_COUNT];    /* the debugger does not want to hear of these */
-    bool program_signal[GDB_SIGNAL_COUNT]; /* the program may get these */
+    bool pass_signal[GDB_SIGNAL_COUNT];    /* QPassSignals: deliver these without reporting them */
+    bool program_signal[GDB_SIGNAL_COUNT]; /* QProgramSignals: the program may get these */
 
     bool resumed;
-    bool stepping;                /* the last stop was the end of a step: more may follow at once */
-    bool stop_acked;              /* the debugger has sent a packet since that stop: it knows of it */
-    bool interrupt_due;           /* an interrupt came that is for what is resumed next */
-    bool ack_owed;                /* the '+' for the last packet has not been sent */
-    bool physical;                /* memory packets name guest-physical addresses */
-    struct gdb_machine *g_thread; /* Hg: whose registers and memory; never NULL */
+    bool stepping;      /* the last stop was the end of a step; more steps may follow at once */
+    bool stop_acked;    /* the debugger has sent a packet since the last stop reply, so it knows of the stop */
+    bool interrupt_due; /* an interrupt is pending for the next resume */
+    bool ack_owed;      /* the last packet has not been acknowledged */
+    bool physical;      /* memory packets name guest-physical addresses */
+    struct gdb_machine *g_thread; /* Hg: the selected machine, for registers and memory; never NULL */
     struct gdb_machine *c_thread; /* Hc: NULL for all */
-    bool traceframe_selected;     /* at a trace frame instead of the machine */
-    size_t traceframe;            /* which */
+    bool traceframe_selected;     /* examine a trace frame instead of the machine */
+    size_t traceframe;            /* its index */
     struct gdb_trace_upload upload;
     int files[GDB_FILES_MAX]; /* vFile: host descriptors, -1 free */
 
-    /* descriptors to watch: the connection, then whatever the server wants to hear of */
+    /* descriptors to watch: the connection first, then stop_fd and the acceptor's */
     int watched[GDB_WATCHED_MAX];
     unsigned watched_count;
-    unsigned unwatched; /* events since they were looked at */
+    unsigned unwatched; /* events processed since the descriptors were polled */
     gdb_dispatch_fn *dispatch;
-    int (*on_pending)(void *ctx); /* called when another debugger connects; returns what to watch for the next one */
+    int (*on_pending)(void *ctx); /* another debugger connects; returns the descriptor to watch for the next one */
     void *on_pending_ctx;
-    void (*command)(void *ctx, const char *text); /* hears what the debugger asks for; may be NULL */
+    void (*command)(void *ctx, const char *text); /* receives each packet, for logging; may be NULL */
     void *command_ctx;
 
-    /* who takes what machines print while this debugger cannot */
+    /* receives what machines print while this debugger cannot */
     void (*outer_print)(void *ctx, const struct gdb_machine *machine, const char *text, size_t length);
     void *outer_print_ctx;
 
@@ -112,7 +112,7 @@ struct gdb_session {
 
     struct gdb_packet_reader in;
     struct gdb_reply out;
-    const char *last_sent; /* for the debugger that asks again; in the output buffer */
+    const char *last_sent; /* to be sent again after '-'; in the output buffer */
     size_t last_length;
     struct mh_x86_regs regs, new_regs;
     size_t console_length;
@@ -137,58 +137,59 @@ struct gdb_session_options {
 };
 
 /*
- * Serve one debugger until it leaves. Machines that have not ended become attended and are stopped first; at least one
- * machine must exist. What is still attended at the end was not let go by the debugger, and is stopped.
+ * Serve one debugger until the session ends. All machines that have not ended are attached to and stopped first; there
+ * must be at least one machine. Machines that are still attached at the end were not detached by the debugger, and are
+ * stopped. Returns why the session ended.
  */
 enum gdb_session_end gdb_session_run(struct gdb_session *session, struct gdb_machines *machines,
                                      const struct gdb_session_options *options);
 
-/* --- for the commands --- */
+/* --- for the packets --- */
 
-/* Why the machine packets mean cannot be looked at, to follow its name; NULL when it is stopped and attended. */
+/* Return why the selected machine cannot be examined, to follow its name; NULL if it is stopped and attached. */
 const char *gdb_session_why_unavailable(const struct gdb_session *session);
 
-/* The machine packets mean, if it is stopped and attended; else NULL, with the error reply made. */
+/* Return the selected machine if it is stopped and attached; otherwise NULL with the error reply made. */
 struct gdb_machine *gdb_session_machine(struct gdb_session *session);
 
-/* The registers that machine has. */
+/* Return the registers the selected machine has. */
 const struct gdb_x86_layout *gdb_session_layout(struct gdb_session *session);
 
-/* The space memory packets name. */
+/* Return the address space of memory packets. */
 enum mh_space gdb_session_space(const struct gdb_session *session);
 
 /*
- * Make the reply an error: "E." and the text if the debugger takes that ("error-message"), else "E" and the code.
- * Returns GDB_REPLY.
+ * Make an error reply: "E." and the text if the debugger takes error messages, else "E" and the code. Returns
+ * GDB_REPLY.
  */
 enum gdb_outcome gdb_session_fail(struct gdb_session *session, enum gdb_error_code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /*
- * Look up from a packet that takes long: false when the debugger has gone, or the session is to end. Nobody waits for a
- * reply then: return GDB_SILENT.
+ * Check the descriptors while processing a packet that takes long. Returns false if the debugger has gone or the
+ * session is to end; nobody waits for a reply then: return GDB_SILENT.
  */
 bool gdb_session_poll(struct gdb_session *session);
 
-/* The reply to a packet that cannot be read. Returns GDB_REPLY. */
+/* Reply that the packet is malformed. Returns GDB_REPLY. */
 enum gdb_outcome gdb_session_malformed(struct gdb_session *session);
 
-/* Make the reply "OK". Returns GDB_REPLY. */
+/* Reply "OK". Returns GDB_REPLY. */
 enum gdb_outcome gdb_session_ok(struct gdb_session *session);
 
-/* Send a '+' that is owed, now, because the reply may take a while. */
+/* Acknowledge the packet now if that is still to be done, because the reply may take long. */
 void gdb_session_acknowledge(struct gdb_session *session);
 
-/* Send bytes as they are. When the connection is lost, the session ends. */
+/* Send bytes as they are. If the connection is lost, the session ends. */
 void gdb_session_send_bytes(struct gdb_session *session, const char *from, size_t length);
 
-/* Send what is in session->out as a packet and clear it. */
+/* Send session->out as a packet and clear it. */
 void gdb_session_send(struct gdb_session *session);
 
-/* A mh_text_sink, with the session as context: collects text for the debugger's console. */
+/* A mh_text_sink with the session as context: collect text for the debugger's console. */
 void gdb_session_print(void *ctx, const char *text, size_t length);
 
-/* Send the text collected as 'O' packets. Allowed only while the debugger waits for a stop or for qRcmd. */
+/* Send the collected text as 'O' packets. Allowed only while the debugger waits for a stop reply or for qRcmd. */
 void gdb_session_flush_console(struct gdb_session *session);
 
 /* --- thread ids (GDB manual, "Packets", "thread-id syntax") --- */
@@ -196,23 +197,23 @@ void gdb_session_flush_console(struct gdb_session *session);
 struct gdb_thread_id {
     bool all;                    /* -1 */
     bool any;                    /* 0 */
-    struct gdb_machine *machine; /* else: NULL when there is no such thread */
+    struct gdb_machine *machine; /* otherwise; NULL if there is no such thread */
 };
 
-/* Reads a thread id, with or without process. Returns false when it is none. */
+/* Parse a thread id, with or without process. Returns false if it is malformed. */
 bool gdb_session_thread_id(struct gdb_session *session, struct gdb_text *text, struct gdb_thread_id *id);
 
-/* Writes the id of a machine's only thread. */
+/* Append the id of a machine's only thread. */
 void gdb_session_put_thread(struct gdb_session *session, struct gdb_reply *to, const struct gdb_machine *machine);
 
 /* --- stop replies (stop_reply.c) --- */
 
-/* Make the reply that tells why `machine` is not running. */
+/* Make the stop reply for a machine that is stopped or has ended. */
 void gdb_session_put_stop(struct gdb_session *session, const struct gdb_machine *machine);
 
 /*
- * If an attended machine has something to tell, stop the others and tell it.
- * Returns false when there is nothing to tell. Call it only while session->resumed.
+ * If an attached machine has a stop to report, stop the others and report it. Returns false if there is none. Call it
+ * only while session->resumed.
  */
 bool gdb_session_report(struct gdb_session *session);
 

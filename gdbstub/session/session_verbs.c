@@ -1,4 +1,4 @@
-/* What commands do with their session: make replies, send them, print, read and write thread ids. */
+/* The functions with which packets are answered: make and send replies, print, parse and append thread ids. */
 #include "session/session.h"
 
 #include <stdio.h>
@@ -10,7 +10,7 @@ const char *gdb_session_why_unavailable(const struct gdb_session *session)
 
     if (machine->attached && gdb_machine_is_stopped(machine))
         return NULL;
-    return machine->state == GDB_MACHINE_ENDED ? "has ended; run or monitor reset starts it again"
+    return machine->state == GDB_MACHINE_ENDED ? "has ended; use run or monitor reset to start it again"
                                                : "is not being debugged";
 }
 
@@ -36,7 +36,7 @@ enum mh_space gdb_session_space(const struct gdb_session *session)
     return session->physical ? MH_SPACE_PHYSICAL : MH_SPACE_VIRTUAL;
 }
 
-/* Errors are shown as they are, so nothing in them may look like a part of the frame or an escape. */
+/* Debuggers show error messages as they are, so no byte may look like a frame or an escape. */
 static void reply_error_text(struct gdb_reply *to, const char *text)
 {
     for (; *text; text++)
@@ -135,7 +135,7 @@ void gdb_session_print(void *ctx, const char *text, size_t length)
 
 /* --- thread ids --- */
 
-/* One number of a thread id: -1, 0 or the number of a machine. */
+/* Parse one number of a thread id: -1, 0 or the number of a machine. */
 static bool thread_id_number(struct gdb_text *text, int64_t *number)
 {
     uint32_t value;
@@ -164,7 +164,7 @@ bool gdb_session_thread_id(struct gdb_session *session, struct gdb_text *text, s
         process = thread;
     id->all = process == -1;
     id->any = process == 0;
-    /* each process has one thread, of the same number */
+    /* each process has one thread with its own number */
     if (process > 0 && (thread <= 0 || thread == process))
         id->machine = gdb_machines_find(session->machines, (unsigned)process);
     return true;

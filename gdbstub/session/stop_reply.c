@@ -1,11 +1,11 @@
-/* Telling why machines stopped (GDB manual, "Stop Reply Packets"). */
+/* Stop replies: reporting why machines stopped (GDB manual, "Stop Reply Packets"). */
 #include "protocol/signals.h"
 #include "session/session.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* Numbers of the registers that come with each stop, so that gdb need not ask: rbp, rsp, rip, eflags. */
+/* Registers sent with each stop reply, so that gdb need not ask: rbp, rsp, rip, eflags. */
 static const uint8_t expedited[] = {6, 7, 16, 17};
 
 static void stop_put_watch(struct gdb_reply *to, const struct mh_stop *stop)
@@ -19,7 +19,7 @@ static void stop_put_watch(struct gdb_reply *to, const struct mh_stop *stop)
     gdb_reply_printf(to, "%s:%llx;", names[stop->watch], (unsigned long long)stop->watch_address);
 }
 
-/* The reason, where the protocol has a word for it and the debugger said that it knows it. */
+/* Append the reason if the protocol has one for it and the debugger knows it. */
 static void stop_put_reason(struct gdb_session *session, const struct mh_stop *stop)
 {
     if (stop->kind == MH_STOP_WATCHPOINT)
@@ -30,7 +30,7 @@ static void stop_put_reason(struct gdb_session *session, const struct mh_stop *s
         gdb_reply_text(&session->out, "hwbreak:;");
 }
 
-/* Registers that cannot be read are left out; the debugger will ask and be told why. */
+/* Registers that cannot be read are omitted; the debugger will ask and get the error. */
 static void stop_put_expedited(struct gdb_session *session, const struct gdb_machine *machine)
 {
     const struct mh_debug_target *target = session->machines->target;
@@ -59,7 +59,7 @@ static void stop_put_end(struct gdb_session *session, const struct gdb_machine *
 
 static uint8_t stop_signal(const struct gdb_machine *machine)
 {
-    /* gdb takes SIGTRAP after a step for its end, and goes on where the step was its own, off a breakpoint */
+    /* gdb takes SIGTRAP after a step for its end, and continues if the step was its own, to get off a breakpoint */
     if (machine->stop.kind == MH_STOP_CAUGHT && machine->how.kind != MH_RESUME_CONTINUE)
         return GDB_SIGNAL_INT;
     return machine->state == GDB_MACHINE_HELD ? GDB_SIGNAL_TRAP : gdb_stop_signal(&machine->stop);
@@ -80,17 +80,17 @@ void gdb_session_put_stop(struct gdb_session *session, const struct gdb_machine 
     stop_put_expedited(session, machine);
 }
 
-/* The protocol has no reasons for these. */
+/* Stops for which the protocol has no reason are described on the console. */
 static bool stop_needs_description(const struct mh_stop *stop)
 {
     return stop->kind == MH_STOP_CAUGHT || mh_stop_is_crash(stop);
 }
 
-/* What people should read about the stop, on the debugger's console. */
+/* Describe the stop on the debugger's console. */
 static void stop_describe(struct gdb_session *session, const struct gdb_machine *machine)
 {
     const struct mh_debug_target *target = session->machines->target;
-    static const char halted[] = "The guest has halted. Continue, and it ends.\n";
+    static const char halted[] = "The guest has halted. Continue to end it.\n";
 
     if (machine->state == GDB_MACHINE_HELD)
         gdb_session_print(session, halted, sizeof halted - 1);
@@ -99,7 +99,7 @@ static void stop_describe(struct gdb_session *session, const struct gdb_machine 
     gdb_session_flush_console(session);
 }
 
-/* A crash whose signal the debugger does not want to hear of, but passes on, is the machine's end. */
+/* A crash whose signal the debugger passes on without being told (QPassSignals) ends the machine. */
 static void stop_pass_signal(struct gdb_session *session, struct gdb_machine *machine)
 {
     uint8_t signal = gdb_stop_signal(&machine->stop);
@@ -111,8 +111,8 @@ static void stop_pass_signal(struct gdb_session *session, struct gdb_machine *ma
 }
 
 /*
- * The end of one of several machines, to a debugger that takes them all for threads of one process: W would be the
- * end of them all. Another machine speaks instead.
+ * Choose the machine to report. Without multiprocess, W or X would mean the end of all machines, so the end of one of
+ * several is not reported, but the state of another.
  */
 static struct gdb_machine *stop_choose_reported(struct gdb_session *session, struct gdb_machine *machine)
 {
@@ -141,7 +141,7 @@ bool gdb_session_report(struct gdb_session *session)
     session->stepping = gdb_machine_is_stopped(machine) && machine->stop.kind == MH_STOP_STEP;
     session->g_thread = machine;
     gdb_session_send(session);
-    /* outside extended mode nothing can follow the end of the last machine */
+    /* outside extended mode, the end of the last machine ends the session */
     if (!session->extended && session->end == GDB_SESSION_ACTIVE &&
         gdb_machines_first_alive(session->machines, true) == NULL)
         session->end = GDB_SESSION_DETACHED;

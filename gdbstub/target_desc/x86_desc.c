@@ -8,7 +8,7 @@ static bool layout_has_feature(enum gdb_x86_feature feature, uint64_t xcr0)
 
     if (feature == GDB_X86_AVX)
         return avx;
-    /* gdb knows AVX-512 only on top of AVX */
+    /* gdb knows AVX-512 only together with AVX */
     if (feature == GDB_X86_AVX512)
         return avx && (xcr0 & MH_XCR0_AVX512) == MH_XCR0_AVX512;
     return true;

@@ -1,4 +1,4 @@
-/* The register table. Registers are numbered in its order; inside the standard features the order is gdb's. */
+/* The register table. Registers are numbered in this order; within the standard features it is gdb's order. */
 #include "target_desc/x86_desc.h"
 
 #define AT(member) offsetof(struct mh_x86_regs, member)
@@ -29,7 +29,7 @@ static const struct gdb_x86_reg table[] = {
     {"es", "int32", "general", AT(system.seg[MH_ES].selector), 2, 4, GDB_X86_CORE, MH_REGS_SYSTEM},
     {"fs", "int32", "general", AT(system.seg[MH_FS].selector), 2, 4, GDB_X86_CORE, MH_REGS_SYSTEM},
     {"gs", "int32", "general", AT(system.seg[MH_GS].selector), 2, 4, GDB_X86_CORE, MH_REGS_SYSTEM},
-    /* x87; the segments of its pointers are the upper halves of the 64-bit ones */
+    /* x87; the segments of its pointers are the upper halves of the 64-bit pointers */
     {"st0", "i387_ext", NULL, AT(fpu.st[0]), 10, 10, GDB_X86_CORE, MH_REGS_FPU},
     {"st1", "i387_ext", NULL, AT(fpu.st[1]), 10, 10, GDB_X86_CORE, MH_REGS_FPU},
     {"st2", "i387_ext", NULL, AT(fpu.st[2]), 10, 10, GDB_X86_CORE, MH_REGS_FPU},
@@ -157,7 +157,7 @@ static const struct gdb_x86_reg table[] = {
     {"zmm29h", "v2ui128", "vector", AT(fpu.zmmh[29]), 32, 32, GDB_X86_AVX512, MH_REGS_FPU},
     {"zmm30h", "v2ui128", "vector", AT(fpu.zmmh[30]), 32, 32, GDB_X86_AVX512, MH_REGS_FPU},
     {"zmm31h", "v2ui128", "vector", AT(fpu.zmmh[31]), 32, 32, GDB_X86_AVX512, MH_REGS_FPU},
-    /* control registers; gdb assigns no int to a flags type of 64 bits, and these have no bits beyond 31 */
+    /* control registers; gdb cannot assign an int to a flags type of 64 bits, and these have no bits above 31 */
     {"cr0", "x86_cr0", "system", AT(system.cr0), 4, 4, GDB_X86_SYSTEM, MH_REGS_SYSTEM},
     {"cr2", "data_ptr", "system", AT(system.cr2), 8, 8, GDB_X86_SYSTEM, MH_REGS_SYSTEM},
     {"cr3", "data_ptr", "system", AT(system.cr3), 8, 8, GDB_X86_SYSTEM, MH_REGS_SYSTEM},
@@ -193,7 +193,7 @@ static const struct gdb_x86_reg table[] = {
     {"gdt_limit", "uint32", "system", AT(system.gdt.limit), 2, 4, GDB_X86_SYSTEM, MH_REGS_SYSTEM},
     {"idt_base", "data_ptr", "system", AT(system.idt.base), 8, 8, GDB_X86_SYSTEM, MH_REGS_SYSTEM},
     {"idt_limit", "uint32", "system", AT(system.idt.limit), 2, 4, GDB_X86_SYSTEM, MH_REGS_SYSTEM},
-    /* the system call a Linux program is in; see gdb_x86_describe() */
+    /* the number of a Linux program's system call; see gdb_x86_describe() */
     {"orig_rax", "int64", "system", 0, 0, 8, GDB_X86_LINUX, MH_REGS_GENERAL},
 };
 

@@ -1,10 +1,12 @@
-/* The target description as XML (GDB manual, "Target Description Format"). Its lines are short, for gdb puts them into
- * trace files, and cannot read longer ones there. */
+/*
+ * The target description as XML (GDB manual, "Target Description Format"). Its lines are short, because gdb copies them
+ * into trace files and reads at most 1000 bytes per line there.
+ */
 #include "target_desc/x86_desc.h"
 
 #define BITS 8u
 
-/* A field of a flags type; one bit unless `last` is beyond `first`. */
+/* A field of a flags type; one bit if `first` equals `last`. */
 struct field {
     const char *name; /* NULL ends a list */
     uint8_t first, last;
@@ -62,7 +64,7 @@ static const struct flags system_flags[] = {
     {NULL, 0, NULL},
 };
 
-/* How 128 bits can be looked at. */
+/* The ways to view 128 bits. */
 static const char vec128_types[] = "<vector id=\"v4f\" type=\"ieee_single\" count=\"4\"/>\n"
                                    "<vector id=\"v2d\" type=\"ieee_double\" count=\"2\"/>\n"
                                    "<vector id=\"v16i8\" type=\"int8\" count=\"16\"/>\n"
@@ -125,7 +127,7 @@ static void xml_add_reg(const struct gdb_x86_reg *reg, unsigned number, struct g
                      reg->type, number);
     if (reg->group != NULL)
         gdb_reply_printf(to, " group=\"%s\"", reg->group);
-    /* a function called from the debugger shall not have all system state written back after it */
+    /* calling a function from gdb must not write all system state back afterwards */
     if (reg->feature == GDB_X86_SYSTEM)
         gdb_reply_text(to, " save-restore=\"no\"");
     gdb_reply_text(to, "/>\n");

@@ -3,13 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What stands before a frame's blocks in the ring. */
+/* The header of a frame in the ring. */
 struct head {
     uint64_t rip;
     uint32_t length, tracepoint;
 };
 
-#define FILE_HEAD 6u       /* what stands there in a trace file: tracepoint (2), length (4) */
+#define FILE_HEAD 6u       /* the header of a frame in a trace file: tracepoint (2 bytes), length (4) */
 #define MEMORY_HEAD 11u    /* 'M', address, length */
 #define VARIABLE_BLOCK 13u /* 'V', number, value */
 
@@ -56,7 +56,7 @@ void gdb_traceframes_copy(const struct gdb_traceframes *frames, size_t at, void 
     memcpy((uint8_t *)to + part, frames->bytes, length - part);
 }
 
-/* --- making --- */
+/* --- constructing frames --- */
 
 static void frames_drop_oldest(struct gdb_traceframes *frames)
 {
@@ -133,7 +133,7 @@ void gdb_traceframes_drop(struct gdb_traceframes *frames)
     frames->open = 0;
 }
 
-/* --- looking --- */
+/* --- examining frames --- */
 
 static void frame_read(const struct gdb_traceframes *frames, size_t at, struct gdb_traceframe *frame)
 {
@@ -194,7 +194,7 @@ bool gdb_traceframes_block(const struct gdb_traceframes *frames, const struct gd
     return true;
 }
 
-/* The bytes from `address` on that the block has. */
+/* Copy the bytes from `address` on that the block has. Returns how many. */
 static size_t block_read(const struct gdb_traceframes *frames, const struct gdb_traceblock *block, uint64_t address,
                          uint8_t *to, size_t length)
 {
@@ -208,7 +208,7 @@ static size_t block_read(const struct gdb_traceframes *frames, const struct gdb_
     return length;
 }
 
-/* Blocks lie in any order, and there may be millions of a byte each: going through them has to end. */
+/* Blocks may be in any order, and there may be millions of one byte each, so the search is bounded. */
 #define PASSES_MAX 16u
 
 size_t gdb_traceframes_read_memory(const struct gdb_traceframes *frames, const struct gdb_traceframe *frame,
@@ -258,7 +258,7 @@ bool gdb_traceframes_variable(const struct gdb_traceframes *frames, const struct
 
 /* --- as a file --- */
 
-/* Copy the part of a frame in the file from `offset` on; returns its length. */
+/* Copy a frame in its file format from `offset` on. Returns the number of bytes. */
 static size_t frame_copy(const struct gdb_traceframes *frames, const struct gdb_traceframe *frame, size_t offset,
                          uint8_t *to, size_t length)
 {

@@ -5,7 +5,7 @@
 
 static enum mh_status tracepoint_fail_malformed(struct mh_error *err)
 {
-    return mh_fail(err, MH_ERR_USAGE, "malformed tracepoint, or an expression of more than %u bytes", AGENT_CODE_MAX);
+    return mh_fail(err, MH_ERR_USAGE, "malformed tracepoint, or expression longer than %u bytes", AGENT_CODE_MAX);
 }
 
 static enum mh_status tracepoint_fail_memory(struct mh_error *err)
@@ -13,9 +13,9 @@ static enum mh_status tracepoint_fail_memory(struct mh_error *err)
     return mh_fail(err, MH_ERR_HOST, "no memory for the tracepoint");
 }
 
-/* --- reading --- */
+/* --- parsing --- */
 
-/* Reads "LENGTH,CODE"; the code is to be freed. */
+/* Parse "LENGTH,CODE"; the caller frees the code. */
 static enum mh_status expression_parse(struct gdb_text *text, struct agent_expression *expression, struct mh_error *err)
 {
     uint32_t length;
@@ -35,7 +35,7 @@ static enum mh_status expression_parse(struct gdb_text *text, struct agent_expre
     return MH_OK;
 }
 
-/* Reads "BASE,OFFSET,LENGTH"; the base is a register's number or -1, which gdb writes in more than one way. */
+/* Parse "BASE,OFFSET,LENGTH"; the base is a register number or -1, which gdb writes in several ways. */
 static enum mh_status action_parse_memory(struct gdb_text *text, struct gdb_trace_action *action, struct mh_error *err)
 {
     uint32_t base = UINT32_MAX;
@@ -48,7 +48,7 @@ static enum mh_status action_parse_memory(struct gdb_text *text, struct gdb_trac
     return MH_OK;
 }
 
-/* Steps over the mask: whoever wants one register gets all, for trace files can hold no fewer. */
+/* Skip the mask: all registers are collected in any case, because trace files cannot hold fewer. */
 static enum mh_status action_skip_mask(struct gdb_text *text, struct mh_error *err)
 {
     const char *start = text->at;
@@ -73,7 +73,7 @@ static enum mh_status action_parse(struct gdb_text *text, struct gdb_trace_actio
         return expression_parse(text, &action->expression, err);
     }
     if (gdb_text_eat(text, 'L'))
-        return mh_fail(err, MH_ERR_USAGE, "$_sdata cannot be collected: there are no static tracepoints");
+        return mh_fail(err, MH_ERR_USAGE, "$_sdata cannot be collected: static tracepoints are not supported");
     return tracepoint_fail_malformed(err);
 }
 
@@ -116,17 +116,18 @@ static enum mh_status tracepoint_parse_actions(struct gdb_tracepoint *point, str
     return status;
 }
 
-/* --- what is kept for debuggers to come --- */
+/* --- lines kept for later debuggers --- */
 
 static enum mh_status tracepoints_take_room(struct gdb_tracepoints *points, size_t length, struct mh_error *err)
 {
     if (length > GDB_TRACEPOINT_TEXT_MAX - points->text)
-        return mh_fail(err, MH_ERR_RANGE, "tracepoints may be defined with %u bytes at most", GDB_TRACEPOINT_TEXT_MAX);
+        return mh_fail(err, MH_ERR_RANGE, "the definitions of all tracepoints can have at most %u bytes",
+                       GDB_TRACEPOINT_TEXT_MAX);
     points->text += length;
     return MH_OK;
 }
 
-/* Adds `piece` and the text as a line. */
+/* Append `piece` and the text as a line. */
 static enum mh_status tracepoint_add_line(struct gdb_tracepoint *point, char piece, const struct gdb_text *text,
                                           struct mh_error *err)
 {
@@ -165,7 +166,7 @@ struct gdb_tracepoint *gdb_tracepoints_read(const struct gdb_tracepoints *points
     return NULL;
 }
 
-/* Reads what may follow: a condition. Fast and static tracepoints need code of ours in the guest. */
+/* Parse options: a condition. Fast and static tracepoints would need the stub's code inside the guest. */
 static enum mh_status tracepoint_parse_options(struct gdb_text *text, struct gdb_tracepoint *point,
                                                struct mh_error *err)
 {
@@ -173,7 +174,7 @@ static enum mh_status tracepoint_parse_options(struct gdb_text *text, struct gdb
         enum mh_status status;
 
         if (gdb_text_eat(text, 'F') || gdb_text_eat(text, 'S'))
-            return mh_fail(err, MH_ERR_USAGE, "there are no fast and no static tracepoints here; use trace");
+            return mh_fail(err, MH_ERR_USAGE, "fast and static tracepoints are not supported; use trace");
         if (point->condition.code != NULL || !gdb_text_eat(text, 'X'))
             return tracepoint_fail_malformed(err);
         status = expression_parse(text, &point->condition, err);
@@ -183,7 +184,7 @@ static enum mh_status tracepoint_parse_options(struct gdb_text *text, struct gdb
     return MH_OK;
 }
 
-/* Reads ":ENABLED:STEP:PASS" and options. */
+/* Parse ":ENABLED:STEP:PASS" and options. */
 static enum mh_status tracepoint_parse_head(struct gdb_text *text, struct gdb_tracepoint *point, struct mh_error *err)
 {
     if (!gdb_text_eat(text, ':'))
@@ -224,11 +225,11 @@ static enum mh_status tracepoints_begin(struct gdb_tracepoints *points, struct g
     uint32_t number;
 
     if (gdb_tracepoints_read(points, &place) != NULL)
-        return mh_fail(err, MH_ERR_USAGE, "there is a tracepoint of that number at that address already");
+        return mh_fail(err, MH_ERR_USAGE, "this tracepoint already exists at this address");
     if (!tracepoint_parse_place(&text, &number, &point.address))
         return tracepoint_fail_malformed(err);
     if (points->count == GDB_TRACEPOINT_COUNT_MAX)
-        return mh_fail(err, MH_ERR_RANGE, "there may be %u tracepoints at most", GDB_TRACEPOINT_COUNT_MAX);
+        return mh_fail(err, MH_ERR_RANGE, "there can be at most %u tracepoints", GDB_TRACEPOINT_COUNT_MAX);
     point.number = number;
     enum mh_status status = tracepoint_parse_head(&text, &point, err);
     if (status == MH_OK && points->count == points->capacity && !tracepoints_grow(points))
@@ -240,7 +241,7 @@ static enum mh_status tracepoints_begin(struct gdb_tracepoints *points, struct g
     return status;
 }
 
-/* The actions behind "NUMBER:ADDRESS:" go to the tracepoint defined last, if it is that and waits for them. */
+/* Add the actions after "NUMBER:ADDRESS:" to the tracepoint, which must be the one defined last, and incomplete. */
 static enum mh_status tracepoints_add_actions(struct gdb_tracepoints *points, struct gdb_text text,
                                               struct mh_error *err)
 {
@@ -250,7 +251,7 @@ static enum mh_status tracepoints_add_actions(struct gdb_tracepoints *points, st
     size_t kept = point != NULL ? point->action_count : 0;
 
     if (point == NULL || point != &points->list[points->count - 1] || !point->unfinished)
-        return mh_fail(err, MH_ERR_USAGE, "actions for a tracepoint that waits for none");
+        return mh_fail(err, MH_ERR_USAGE, "actions for a tracepoint whose definition is complete");
     if (!gdb_text_eat(&rest, ':'))
         return tracepoint_fail_malformed(err);
     rest.end -= more;

@@ -1,6 +1,7 @@
 /*
- * What a debugger wants to be recorded where: tracepoints with their conditions and actions, as its packets define them
- * (GDB manual, "Tracepoint Packets", QTDP and QTDPsrc).
+ * Tracepoints as the debugger defines them: where to record what, under which condition (GDB manual, "Tracepoint
+ * Packets", QTDP and QTDPsrc). Definitions arrive in pieces. They are also kept as text, for debuggers that connect
+ * later and ask for them.
  */
 #ifndef GDBSTUB_TRACEPOINTS_H
 #define GDBSTUB_TRACEPOINTS_H
@@ -14,20 +15,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define GDB_TRACEPOINT_NUMBER_MAX 0xffffu /* trace files have 16 bits for it */
-#define GDB_TRACEPOINT_TEXT_MAX 0x100000u /* bytes of definitions, all together */
+#define GDB_TRACEPOINT_NUMBER_MAX 0xffffu /* it has 16 bits in trace files */
+#define GDB_TRACEPOINT_TEXT_MAX 0x100000u /* bytes of all definitions */
 #define GDB_TRACEPOINT_COUNT_MAX 1000u
 
 enum gdb_trace_action_kind {
     GDB_TRACE_REGISTERS,
     GDB_TRACE_MEMORY,
-    GDB_TRACE_EXPRESSION, /* which records by itself */
+    GDB_TRACE_EXPRESSION, /* records by itself */
 };
 
 struct gdb_trace_action {
     enum gdb_trace_action_kind kind;
-    bool stepping; /* for the steps after a hit */
-    bool has_base; /* MEMORY: `offset` counts from what the register `base` holds */
+    bool stepping; /* for the steps after a hit (while-stepping) */
+    bool has_base; /* MEMORY: `offset` is relative to the register `base` */
     unsigned base;
     uint64_t offset, length; /* MEMORY */
     struct agent_expression expression;
@@ -35,46 +36,46 @@ struct gdb_trace_action {
 
 struct gdb_tracepoint {
     unsigned number;
-    uint64_t address; /* one number may have several addresses */
+    uint64_t address; /* a tracepoint with several locations has one entry for each */
     bool enabled;
-    bool stepping_defined; /* actions to come are for steps */
-    bool unfinished;       /* more of its definition is to come */
+    bool stepping_defined; /* further actions are for steps */
+    bool unfinished;       /* its definition is incomplete */
     uint64_t step_count, pass_count;
-    struct agent_expression condition; /* no code: none */
+    struct agent_expression condition; /* without code: none */
     struct gdb_trace_action *actions;
     size_t action_count;
-    char *lines; /* actions and sources as a debugger that comes later is told, each ended by a null byte */
+    char *lines; /* actions and source strings for later debuggers, each terminated by a null byte */
     size_t lines_length;
 
-    bool placed;         /* the target has a breakpoint there for it */
-    uint64_t steps_left; /* of the last hit */
+    bool placed;         /* its breakpoint is inserted */
+    uint64_t steps_left; /* of the latest hit */
     uint64_t hits, usage;
 };
 
 struct gdb_tracepoints {
     struct gdb_tracepoint *list;
     size_t count, capacity;
-    size_t text; /* bytes of definitions */
+    size_t text; /* bytes of all definitions */
 };
 
 /*
- * Take what follows "QTDP:", "QTDP:-" included; *point gets the tracepoint defined so far, good until the next one is.
- * Returns MH_OK; MH_ERR_USAGE when it is malformed, of a kind not known here, or follows the wrong packet; MH_ERR_RANGE
- * when there are too many; MH_ERR_HOST without memory. Then *err says what, and nothing has changed.
+ * Parse what follows "QTDP:" or "QTDP:-"; *point is set to the tracepoint, valid until the next definition. Returns
+ * MH_OK; MH_ERR_USAGE if it is malformed, of a kind that is not supported, or out of order; MH_ERR_RANGE if there are
+ * too many; MH_ERR_HOST without memory. On error *err says why, and nothing has changed.
  */
 enum mh_status gdb_tracepoints_define(struct gdb_tracepoints *points, struct gdb_text text,
                                       struct gdb_tracepoint **point, struct mh_error *err);
 
-/* Take what follows "QTDPsrc:": text of the user's, kept for debuggers to come. Returns as above. */
+/* Parse what follows "QTDPsrc:": the user's source text, kept for later debuggers. Returns as above. */
 enum mh_status gdb_tracepoints_source(struct gdb_tracepoints *points, struct gdb_text text, struct mh_error *err);
 
-/* Reads "NUMBER:ADDRESS" and leaves the rest. NULL when there is no such tracepoint. */
+/* Parse "NUMBER:ADDRESS" and leave the rest. Returns NULL if there is no such tracepoint. */
 struct gdb_tracepoint *gdb_tracepoints_read(const struct gdb_tracepoints *points, struct gdb_text *text);
 
-/* Forget the one defined last. */
+/* Delete the tracepoint defined last. */
 void gdb_tracepoints_drop_last(struct gdb_tracepoints *points);
 
-/* Forget all, and free what the list took. */
+/* Delete all and free the memory. */
 void gdb_tracepoints_free(struct gdb_tracepoints *points);
 
 #endif

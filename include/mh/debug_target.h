@@ -1,5 +1,5 @@
 /*
- * What a debugger may do to virtual machines: the one table through which the protocol room sees them. Core fills it
+ * What a debugger may do to virtual machines: the one table through which the GDB stub sees them. Core fills it
  * in with KVM, the tests with a fake. Virtual machines are numbered from 1; a target that serves one machine only
  * still calls it by its own number.
  *
@@ -75,6 +75,13 @@ struct mh_memory_region {
     uint64_t start, length;
 };
 
+/* A range of guest-virtual addresses with the same access. */
+struct mh_region {
+    uint64_t start, length; /* start + length == 0: up to the top of the address space */
+    bool mapped;            /* false: nothing is, and the access is none */
+    bool readable, writable, executable;
+};
+
 /* Takes `length` bytes of text, any number of times a call. */
 typedef void mh_text_sink(void *sink_ctx, const char *text, size_t length);
 
@@ -108,6 +115,12 @@ struct mh_debug_target_ops {
                                    size_t length, size_t *done);
     /* Fills at most `capacity` regions; returns how many there are. */
     unsigned (*memory_map)(void *ctx, unsigned vm, struct mh_memory_region *regions, unsigned capacity);
+    /*
+     * The largest region that contains `address`, or a part of it that does, for any address: mapped by the guest's
+     * page tables, with the access they allow to the kernel, or unmapped. Following the ends of regions from 0 on
+     * reaches the top of the address space in a reasonable number of calls: gaps are whole. NULL: not known.
+     */
+    void (*memory_region)(void *ctx, unsigned vm, uint64_t address, struct mh_region *region);
 
     /*
      * The machine's one list of break- and watchpoints. Each has owners, a set: setting what an owner has set, or
@@ -126,7 +139,7 @@ struct mh_debug_target_ops {
     /* Ask a running machine to stop soon; wait() then reports MH_STOP_INTERRUPTED, or what came first. */
     void (*interrupt)(void *ctx, unsigned vm);
     /* Let the resumed machines run until one stops or one of `fd_count` descriptors (the debugger's connection, the
-     * port others knock on) becomes readable. */
+     * acceptor of other debuggers) becomes readable. */
     enum mh_wait_result (*wait)(void *ctx, const int *fds, unsigned fd_count, unsigned *vm, struct mh_stop *stop);
 
     /* Put the machine back to its start: image, memory, registers, files. It is stopped before its first

@@ -146,7 +146,24 @@ static unsigned memory_map(void *ctx, unsigned vm, struct mh_memory_region *regi
     return 2;
 }
 
-/* --- break- and watchpoints --- */
+static void memory_region(void *ctx, unsigned vm, uint64_t address, struct mh_region *region)
+{
+    static const struct mh_region map[] = {
+        {0, 0x1000, true, true, false, false},
+        {0x1000, 0x1000, true, true, false, true},
+        {0x2000, FAKE_MEMORY - 0x2000, true, true, true, false},
+        {FAKE_MEMORY, UINT64_MAX - FAKE_MEMORY + 1, false, false, false, false},
+    };
+    unsigned i = 0;
+
+    (void)ctx;
+    (void)vm;
+    while (address - map[i].start >= map[i].length)
+        i++;
+    *region = map[i];
+}
+
+/* --- breakpoints and watchpoints --- */
 
 static struct fake_break *find_break(struct fake_machine *machine, enum mh_break_kind kind, uint64_t address,
                                      uint64_t length)
@@ -516,6 +533,7 @@ static const struct mh_debug_target_ops fake_ops = {
     .read_memory = read_memory,
     .write_memory = write_memory,
     .memory_map = memory_map,
+    .memory_region = memory_region,
     .set_breakpoint = set_breakpoint,
     .clear_breakpoint = clear_breakpoint,
     .clear_all_breakpoints = clear_all_breakpoints,

@@ -256,8 +256,8 @@ static void the_stack(void **state)
     };
 
     ALL_ARE(*state, examples);
-    error_is(*state, "22 05 32 01 27", MH_ERR_USAGE, "pick needs more than the stack holds");
-    error_is(*state, "32 00 27", MH_ERR_USAGE, "pick needs more than the stack holds");
+    error_is(*state, "22 05 32 01 27", MH_ERR_USAGE, "stack underflow in pick");
+    error_is(*state, "32 00 27", MH_ERR_USAGE, "stack underflow in pick");
 }
 
 static void jumps(void **state)
@@ -268,10 +268,10 @@ static void jumps(void **state)
     value_is(*state, "21 0006 22 01 27 22 02 27", 2);
     /* a loop: counts from 10 to 0 */
     value_is(*state, "22 0a 22 01 03 28 20 0002 27", 0);
-    error_is(*state, "21 0000 27", MH_ERR_RANGE, "the expression takes too long");
-    error_is(*state, "22 00 21 0000 27", MH_ERR_RANGE, "the stack is full");
-    error_is(*state, "21 0003", MH_ERR_USAGE, "the expression does not end");
-    error_is(*state, "21 ffff 27", MH_ERR_USAGE, "the expression does not end");
+    error_is(*state, "21 0000 27", MH_ERR_RANGE, "the expression executes too many bytecodes");
+    error_is(*state, "22 00 21 0000 27", MH_ERR_RANGE, "stack overflow");
+    error_is(*state, "21 0003", MH_ERR_USAGE, "the expression has no end bytecode");
+    error_is(*state, "21 ffff 27", MH_ERR_USAGE, "the expression has no end bytecode");
 }
 
 static void memory_and_registers(void **state)
@@ -336,20 +336,20 @@ static void what_the_caller_has_not_is_an_error(void **state)
 
 static void floating_point_is_an_error(void **state)
 {
-    error_is(*state, "01 27", MH_ERR_USAGE, "float: there is no floating point");
-    error_is(*state, "22 00 1b 27", MH_ERR_USAGE, "ref_float: there is no floating point");
-    error_is(*state, "22 00 1c 27", MH_ERR_USAGE, "ref_double: there is no floating point");
-    error_is(*state, "22 00 1d 27", MH_ERR_USAGE, "ref_long_double: there is no floating point");
-    error_is(*state, "22 00 1e 27", MH_ERR_USAGE, "l_to_d: there is no floating point");
-    error_is(*state, "22 00 1f 27", MH_ERR_USAGE, "d_to_l: there is no floating point");
+    error_is(*state, "01 27", MH_ERR_USAGE, "float: floating point is not supported");
+    error_is(*state, "22 00 1b 27", MH_ERR_USAGE, "ref_float: floating point is not supported");
+    error_is(*state, "22 00 1c 27", MH_ERR_USAGE, "ref_double: floating point is not supported");
+    error_is(*state, "22 00 1d 27", MH_ERR_USAGE, "ref_long_double: floating point is not supported");
+    error_is(*state, "22 00 1e 27", MH_ERR_USAGE, "l_to_d: floating point is not supported");
+    error_is(*state, "22 00 1f 27", MH_ERR_USAGE, "d_to_l: floating point is not supported");
 }
 
 static void unknown_bytecodes_are_errors(void **state)
 {
-    error_is(*state, "00 27", MH_ERR_USAGE, "there is no bytecode 0x00");
-    error_is(*state, "31 27", MH_ERR_USAGE, "there is no bytecode 0x31");
-    error_is(*state, "35 27", MH_ERR_USAGE, "there is no bytecode 0x35");
-    error_is(*state, "ff 27", MH_ERR_USAGE, "there is no bytecode 0xff");
+    error_is(*state, "00 27", MH_ERR_USAGE, "unknown bytecode 0x00");
+    error_is(*state, "31 27", MH_ERR_USAGE, "unknown bytecode 0x31");
+    error_is(*state, "35 27", MH_ERR_USAGE, "unknown bytecode 0x35");
+    error_is(*state, "ff 27", MH_ERR_USAGE, "unknown bytecode 0xff");
 }
 
 /* Every expression that was cut off is an error, at whatever byte. */
@@ -399,7 +399,7 @@ static void too_little_on_the_stack_is_an_error(void **state)
                 memcpy(code + 2 * i, "\x22\x01", 2);
             code[2 * there] = op;
             assert_int_equal(agent_evaluate(&expression, &all, NULL, &err), MH_ERR_USAGE);
-            assert_non_null(strstr(err.text, "needs more than the stack holds"));
+            assert_non_null(strstr(err.text, "stack underflow in"));
         }
     }
 }
@@ -410,7 +410,7 @@ static void a_value_must_be_there_if_wanted(void **state)
     struct mh_error err;
 
     error_is(*state, "27", MH_ERR_USAGE, "the expression has no value");
-    error_is(*state, "", MH_ERR_USAGE, "the expression does not end");
+    error_is(*state, "", MH_ERR_USAGE, "the expression has no end bytecode");
     assert_int_equal(evaluate(*state, "27", NULL, &err), MH_OK);
     assert_int_equal(evaluate(*state, "22 05 27", &value, NULL), MH_OK);
     assert_int_equal(value, 5);
@@ -427,7 +427,7 @@ static void the_stack_is_bounded(void **state)
     memset(code + 2, 0x28, AGENT_STACK_MAX); /* dup: one too many */
     code[AGENT_STACK_MAX + 2] = 0x27;
     assert_int_equal(agent_evaluate(&expression, &all, &value, &err), MH_ERR_RANGE);
-    assert_string_equal(err.text, "the stack is full");
+    assert_string_equal(err.text, "stack overflow");
     code[AGENT_STACK_MAX + 1] = 0x27;
     assert_int_equal(agent_evaluate(&expression, &all, &value, &err), MH_OK);
 }
@@ -529,11 +529,11 @@ static void bad_formats_are_errors(void **state)
     /* null bytes within */
     assert_int_equal(agent_print(&all, "%\0", 2, arguments, 1, NULL), MH_ERR_USAGE);
     assert_int_equal(agent_print(&all, "\\\0", 2, arguments, 1, NULL), MH_ERR_USAGE);
-    error_is(*state, "22 00 22 00 34 00 0000 27", MH_ERR_USAGE, "the format of a printf does not end");
-    error_is(*state, "22 00 22 00 34 00 0002 4141 27", MH_ERR_USAGE, "the format of a printf does not end");
-    error_is(*state, "22 00 22 00 34 00 0005 4100 27", MH_ERR_USAGE, "the format of a printf does not end");
-    error_is(*state, "22 00 22 00 34 01 0002 4100 27", MH_ERR_USAGE, "printf needs more than the stack holds");
-    error_is(*state, "22 00 34 00 0002 4100 27", MH_ERR_USAGE, "printf needs more than the stack holds");
+    error_is(*state, "22 00 22 00 34 00 0000 27", MH_ERR_USAGE, "the format of printf is malformed");
+    error_is(*state, "22 00 22 00 34 00 0002 4141 27", MH_ERR_USAGE, "the format of printf is malformed");
+    error_is(*state, "22 00 22 00 34 00 0005 4100 27", MH_ERR_USAGE, "the format of printf is malformed");
+    error_is(*state, "22 00 22 00 34 01 0002 4100 27", MH_ERR_USAGE, "stack underflow in printf");
+    error_is(*state, "22 00 34 00 0002 4100 27", MH_ERR_USAGE, "stack underflow in printf");
 }
 
 static void output_is_bounded(void **state)

@@ -342,7 +342,7 @@ static void malformed_lists_are_refused(void **state)
         ";cmds:0,Q",
         ";cmds:0," TRUE ";" TRUE,
     };
-    static const char refusal[] = "E.malformed conditions or commands, or one of more than 4096 bytes";
+    static const char refusal[] = "E.malformed condition or command, or one longer than 4096 bytes";
     struct fake_debugger *debugger = *state;
     char packet[128];
 
@@ -357,7 +357,7 @@ static void malformed_lists_are_refused(void **state)
 /* The one in the place of another counts for that; those that go count no more. */
 static void what_all_hold_is_bounded(void **state)
 {
-    static const char refusal[] = "E.conditions and commands of all breakpoints may have 1048576 bytes at most";
+    static const char refusal[] = "E.conditions and commands of all breakpoints can have at most 1048576 bytes";
     static char packet[0x14000] = "Z0,1000,1;";
     struct fake_debugger *debugger = *state;
     const size_t head = strlen(packet);

@@ -74,7 +74,7 @@ static void a_free_port_is_taken_and_told(void **state)
     assert_string_equal(text, expected);
     assert_int_equal(mh_gdb_listen(&first.endpoint, &second, &err), MH_ERR_HOST);
     assert_int_equal(second.fd, -1);
-    assert_non_null(strstr(err.text, "port 0 takes a free one"));
+    assert_non_null(strstr(err.text, "port 0 selects a free one"));
     mh_gdb_close(&first);
     mh_gdb_close(&first);
 }
@@ -127,7 +127,7 @@ static void what_is_no_socket_is_not_replaced(void **state)
     (void)state;
     assert_true(fd >= 0);
     assert_int_equal(mh_gdb_listen(&endpoint, &listener, &err), MH_ERR_HOST);
-    assert_non_null(strstr(err.text, "is no socket"));
+    assert_non_null(strstr(err.text, "is not a socket"));
     assert_int_equal(listener.fd, -1);
     assert_int_equal(unlink(endpoint.path), 0);
     close(fd);

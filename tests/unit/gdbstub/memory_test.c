@@ -174,6 +174,48 @@ static void physical_memory_is_another_space(void **state)
     assert_non_null(strstr(debugger->replies[5].text, "start=\"0x800000\" length=\"0x20000\""));
 }
 
+/* As lldb walks: from region to region until one ends at the highest address. */
+static void every_address_is_in_a_region(void **state)
+{
+    struct fake_debugger *debugger = *state;
+    static const struct fake_exchange list[] = {
+        {"qMemoryRegionInfo:0", "start:0;size:1000;permissions:r;"},
+        {"qMemoryRegionInfo:1000", "start:1000;size:1000;permissions:rx;"},
+        {"qMemoryRegionInfo:1fff", "start:1000;size:1000;permissions:rx;"},
+        {"qMemoryRegionInfo:2000", "start:2000;size:1e000;permissions:rw;"},
+        {"qMemoryRegionInfo:20000", "start:20000;size:fffffffffffdffff;"},
+        {"qMemoryRegionInfo:ffffffffffffffff", "start:20000;size:fffffffffffdffff;"},
+        {"qMemoryRegionInfo:", "E.malformed packet"},
+        {"qMemoryRegionInfo:1,2", "E.malformed packet"},
+        {"qMemoryRegionInfo", ""},
+    };
+
+    fake_debugger_expect_each(debugger, TEXTS, list, COUNT(list));
+}
+
+static void physical_regions_come_from_the_memory_map(void **state)
+{
+    static const struct fake_exchange list[] = {
+        {"Qqemu.PhyMemMode:1", "OK"},
+        {"qMemoryRegionInfo:1000", "start:0;size:20000;permissions:rwx;"},
+        {"qMemoryRegionInfo:20000", "start:20000;size:7e0000;"},
+        {"qMemoryRegionInfo:800000", "start:800000;size:20000;permissions:rwx;"},
+        {"qMemoryRegionInfo:820000", "start:820000;size:ffffffffff7dffff;"},
+    };
+
+    fake_debugger_expect_session(*state, list, COUNT(list));
+}
+
+static void a_target_without_regions_has_no_such_packet(void **state)
+{
+    struct fake_debugger *debugger = *state;
+    struct mh_debug_target_ops ops = *debugger->fake.target.ops;
+
+    ops.memory_region = NULL;
+    debugger->fake.target.ops = &ops;
+    fake_debugger_expect(debugger, TEXTS, "qMemoryRegionInfo:0", "");
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, fake_debugger_of_two, fake_debugger_tear_down)
 
 int main(void)
@@ -187,6 +229,9 @@ int main(void)
         TEST(memory_is_compared_and_searched),
         TEST(a_match_across_chunks_is_found),
         TEST(physical_memory_is_another_space),
+        TEST(every_address_is_in_a_region),
+        TEST(physical_regions_come_from_the_memory_map),
+        TEST(a_target_without_regions_has_no_such_packet),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

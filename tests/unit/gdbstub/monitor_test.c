@@ -41,7 +41,7 @@ static void monitor_answers_on_the_console(void **state)
     assert_string_equal(monitor(debugger, TEXTS, "phys on"), "OK");
     assert_string_equal(console(debugger, 1, text, sizeof text), "memory commands name guest-physical addresses\n");
     assert_string_equal(monitor(debugger, TEXTS, "phys"), "OK");
-    assert_string_equal(monitor(debugger, TEXTS, "phys maybe"), "E.phys: say on or off");
+    assert_string_equal(monitor(debugger, TEXTS, "phys maybe"), "E.phys: expected on or off");
     assert_string_equal(fake_debugger_ask(debugger, TEXTS, "qRcmd,"), "OK");
     assert_string_equal(fake_debugger_ask(debugger, TEXTS, "qRcmd,6"), "E.malformed packet");
     assert_string_equal(fake_debugger_ask(debugger, TEXTS, "qRcmd,zz"), "E.malformed packet");
@@ -54,8 +54,7 @@ static void unknown_monitor_commands_are_errors_with_help(void **state)
 
     assert_string_equal(monitor(debugger, TEXTS, "reset now"), "OK");
     assert_string_equal(monitor(debugger, TEXTS, "help reset"), "OK");
-    assert_string_equal(monitor(debugger, TEXTS, "resetx"),
-                        "E.no such command: resetx (\"monitor help\" tells what there is)");
+    assert_string_equal(monitor(debugger, TEXTS, "resetx"), "E.no such command: resetx (see \"monitor help\")");
     assert_string_equal(monitor(debugger, "", "nonsense"), "E01");
     assert_non_null(strstr(console(debugger, 1, text, sizeof text), "no such command: nonsense"));
 }
@@ -70,9 +69,9 @@ static void an_ended_machine_says_so(void **state)
     for (size_t i = 0; i < COUNT(commands); i++) {
         assert_string_equal(monitor(debugger, "", commands[i]), "E01");
         assert_non_null(
-            strstr(console(debugger, 1, text, sizeof text), "has ended; run or monitor reset starts it again\n"));
+            strstr(console(debugger, 1, text, sizeof text), "has ended; use run or monitor reset to start it again\n"));
         assert_non_null(
-            strstr(monitor(debugger, TEXTS, commands[i]), "has ended; run or monitor reset starts it again"));
+            strstr(monitor(debugger, TEXTS, commands[i]), "has ended; use run or monitor reset to start it again"));
     }
 }
 

@@ -74,9 +74,9 @@ static void halting_is_the_good_end(void **state)
     fake_debugger_expect(debugger, RICH, "vCont;c", "W00");
     assert_int_equal(debugger->end, GDB_SESSION_DETACHED);
     fake_debugger_expect(debugger, RICH, "?", "W00");
-    fake_debugger_expect(debugger, RICH, "g", "E.VM 1 has ended; run or monitor reset starts it again");
+    fake_debugger_expect(debugger, RICH, "g", "E.VM 1 has ended; use run or monitor reset to start it again");
     fake_debugger_expect(debugger, RICH, "vCont;c", "E.no such machine, or it has ended");
-    fake_debugger_expect(debugger, RICH, "m1000,1", "E.VM 1 has ended; run or monitor reset starts it again");
+    fake_debugger_expect(debugger, RICH, "m1000,1", "E.VM 1 has ended; use run or monitor reset to start it again");
     fake_debugger_expect(debugger, RICH, "qfThreadInfo", "l");
     fake_debugger_expect(debugger, RICH, "qC", "E.no such thread");
 }
@@ -99,7 +99,7 @@ static void after_the_end_it_starts_again(void **state)
     static const char start[] = "T05thread:1;" BEFORE_RIP "0010000000000000" AFTER_RIP;
 
     fake_debugger_expect(debugger, RICH, "vCont;c", "W00");
-    fake_debugger_expect(debugger, RICH, "vAttach;1", "E.VM 1 has ended; run starts it again");
+    fake_debugger_expect(debugger, RICH, "vAttach;1", "E.VM 1 has ended; use run to start it again");
     fake_debugger_expect(debugger, RICH, "vRun;", start);
     fake_debugger_expect(debugger, RICH, "vCont;c", "W00");
     fake_debugger_expect(debugger, RICH, "vRun;68656c6c6f", start);               /* hello */

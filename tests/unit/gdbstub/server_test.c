@@ -339,7 +339,7 @@ static void end_the_shortage(void *ctx, const char *line)
 {
     const struct rlimit *enough = ctx;
 
-    if (strstr(line, "cannot accept a debugger for now"))
+    if (strstr(line, "cannot accept a debugger at the moment"))
         setrlimit(RLIMIT_NOFILE, enough);
 }
 

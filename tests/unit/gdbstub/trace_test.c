@@ -118,7 +118,7 @@ static void frames_cannot_be_changed(void **state)
     stops(debugger, "s", "T05");
     for (size_t i = 0; i < COUNT(packets); i++)
         assert_string_equal(in_frame(debugger, "0", packets[i]),
-                            "E.a trace frame cannot be changed; tfind none goes back");
+                            "E.a trace frame cannot be changed; use tfind none to return to the machine");
 }
 
 static void without_registers_there_is_rip(void **state)
@@ -282,8 +282,8 @@ static void a_full_buffer_ends_it(void **state)
 {
     struct fake_debugger *debugger = *state;
 
-    expect(debugger, "QTBuffer:size:0", "E.a trace buffer has 4096 to 67108864 bytes");
-    expect(debugger, "QTBuffer:size:4000001", "E.a trace buffer has 4096 to 67108864 bytes");
+    expect(debugger, "QTBuffer:size:0", "E.the trace buffer must have 4096 to 67108864 bytes");
+    expect(debugger, "QTBuffer:size:4000001", "E.the trace buffer must have 4096 to 67108864 bytes");
     expect(debugger, "QTBuffer:size:x", "E.malformed packet");
     ok(debugger, "QTBuffer:size:-1");
     ok(debugger, "QTBuffer:size:1000");
@@ -476,8 +476,8 @@ static void several_machines_have_none(void **state)
 
     (void)state;
     expect(debugger, "qTStatus", "");
-    expect(debugger, "QTinit", "E.tracepoints need a port for each machine: --gdb without --gdb-all");
-    expect(debugger, "QTDP:1:1000:E:0:0", "E.tracepoints need a port for each machine: --gdb without --gdb-all");
+    expect(debugger, "QTinit", "E.tracepoints need one port per machine: use --gdb without --gdb-all");
+    expect(debugger, "QTDP:1:1000:E:0:0", "E.tracepoints need one port per machine: use --gdb without --gdb-all");
     assert_null(strstr(fake_debugger_ask(debugger, "", "qSupported"), "Tracepoints"));
     fake_debugger_packet(debugger, "QTinit");
     fake_debugger_run(debugger);

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define RICH "error-message+"
-#define MALFORMED "E.malformed tracepoint, or an expression of more than 4096 bytes"
+#define MALFORMED "E.malformed tracepoint, or expression longer than 4096 bytes"
 #define TRUE "X3,220127"
 
 static void ok(struct fake_debugger *debugger, const char *packet)
@@ -132,21 +132,20 @@ static void malformed_actions_are_forgotten(void **state)
 
 static void what_there_is_not_is_refused(void **state)
 {
-    static const char kinds[] = "E.there are no fast and no static tracepoints here; use trace";
+    static const char kinds[] = "E.fast and static tracepoints are not supported; use trace";
     struct fake_debugger *debugger = *state;
 
     fake_debugger_expect(debugger, RICH, "QTDP:1:1000:E:0:0:F5", kinds);
     fake_debugger_expect(debugger, RICH, "QTDP:1:1000:E:0:0:S", kinds);
     ok(debugger, "QTDP:1:1000:E:0:0-");
-    fake_debugger_expect(debugger, RICH, "QTDP:1:1000:E:0:0",
-                         "E.there is a tracepoint of that number at that address already");
+    fake_debugger_expect(debugger, RICH, "QTDP:1:1000:E:0:0", "E.this tracepoint already exists at this address");
     fake_debugger_expect(debugger, RICH, "QTDP:-1:1000:L",
-                         "E.?_sdata cannot be collected: there are no static tracepoints");
+                         "E.?_sdata cannot be collected: static tracepoints are not supported");
 }
 
 static void actions_come_when_they_are_waited_for(void **state)
 {
-    static const char unasked[] = "E.actions for a tracepoint that waits for none";
+    static const char unasked[] = "E.actions for a tracepoint whose definition is complete";
     struct fake_debugger *debugger = *state;
 
     fake_debugger_expect(debugger, RICH, "QTDP:-1:1000:R1", unasked);
@@ -167,7 +166,7 @@ static void no_more_than_a_thousand(void **state)
         snprintf(packet, sizeof packet, "QTDP:1:%x:E:0:0", i);
         ok(debugger, packet);
     }
-    fake_debugger_expect(debugger, RICH, "QTDP:1:5000:E:0:0", "E.there may be 1000 tracepoints at most");
+    fake_debugger_expect(debugger, RICH, "QTDP:1:5000:E:0:0", "E.there can be at most 1000 tracepoints");
     ok(debugger, "QTinit");
     ok(debugger, "QTDP:1:5000:E:0:0");
 }
@@ -186,7 +185,7 @@ static void no_more_than_a_megabyte(void **state)
     packet[sizeof packet - 2] = '-';
     for (; strcmp(reply, "OK") == 0 && sent < 100; sent++)
         reply = fake_debugger_ask(debugger, RICH, packet);
-    assert_string_equal(reply, "E.tracepoints may be defined with 1048576 bytes at most");
+    assert_string_equal(reply, "E.the definitions of all tracepoints can have at most 1048576 bytes");
     assert_in_range(sent, 15, 17);
 }
 
