@@ -1,5 +1,6 @@
 mh_e2e_test(command_line)
 mh_e2e_test(confinement)
+mh_e2e_test(docs)
 mh_e2e_test(ends)
 mh_e2e_test(faults)
 mh_e2e_test(files)
