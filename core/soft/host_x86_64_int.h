@@ -28,6 +28,12 @@ uint32_t host_imul2_flags(unsigned size, uint64_t left, uint64_t right, uint32_t
 uint32_t host_div(unsigned size, uint64_t *low, uint64_t *high, uint64_t divisor, uint32_t flags);
 uint32_t host_idiv(unsigned size, uint64_t *low, uint64_t *high, uint64_t divisor, uint32_t flags);
 
+/* DIV of 64 bits where its flags do not matter. */
+static inline void host_divide(uint64_t *low, uint64_t *high, uint64_t divisor)
+{
+    __asm__("divq %[divisor]" : "+a"(*low), "+d"(*high) : [divisor] "r"(divisor) : "cc");
+}
+
 enum host_unary {
     HOST_BSF,
     HOST_BSR,

@@ -24,7 +24,7 @@
 /* Does `op` of map 0F have a stub? Sets `has`. */
 .macro has_0f op
     .set has, 0
-    .if (\op >= 0x14 && \op <= 0x15) || (\op >= 0x2a && \op <= 0x2f) || (\op >= 0x50 && \op <= 0x6d)
+    .if \op == 0x12 || (\op >= 0x14 && \op <= 0x16) || (\op >= 0x2a && \op <= 0x2f) || (\op >= 0x50 && \op <= 0x6d)
         .set has, 1
     .endif
     .if (\op >= 0x74 && \op <= 0x76) || \op == 0x7c || \op == 0x7d || (\op >= 0xd0 && \op <= 0xfe)

@@ -5,6 +5,7 @@
 #ifndef MH_CORE_SOFT_SOFT_SIMD_H
 #define MH_CORE_SOFT_SOFT_SIMD_H
 
+#include "host_x86_64_simd.h"
 #include "soft_cpu.h"
 #include "soft_mem.h"
 
@@ -40,7 +41,9 @@ enum xsave_layout {
 #define MXCSR_MASKS 0x1f80u
 #define MXCSR_MASKS_SHIFT 7
 #define MXCSR_FTZ 0x8000u
+#define MXCSR_UE 0x10u
 #define MXCSR_INITIAL 0x1f80u
+#define MXCSR_ALLOWED 0xffffu /* MXCSR_MASK: the misaligned mode of AMD is not offered */
 
 /* How an instruction is encoded, and so how wide it is. */
 enum simd_kind {
@@ -48,6 +51,7 @@ enum simd_kind {
     SIMD_VEX128,
     SIMD_VEX256,
     SIMD_KINDS,
+    SIMD_MMX = SIMD_KINDS, /* to simd_call() only */
 };
 
 /* Features a row can need: bits of cpu->simd_features and, as numbers, of struct simd_info. */
@@ -71,20 +75,22 @@ enum simd_feature {
     XSAVEOPT,
     XSAVEC,
     FXSR,
+    AVX_AES,    /* both */
+    AVX_PCLMUL, /* both */
     SIMD_FEATURES,
 };
 
 #define SIMD_FEATURES_KNOWN 1u /* in the place of NONE */
 
 /* What is special about a row. */
-#define SIMD_NDS 1u         /* VEX.vvvv is the first source; without it vvvv must be 1111b */
-#define SIMD_FP 2u          /* depends on MXCSR and can raise #XM */
-#define SIMD_UNALIGNED 4u   /* 16 bytes of memory may stand anywhere, without VEX too */
-#define SIMD_SCALAR 8u      /* VEX.L is ignored */
-#define SIMD_ALIGNED 16u    /* memory must be aligned, with VEX too */
-#define SIMD_W0 32u         /* VEX.W must be 0 */
-#define SIMD_W1 64u         /* VEX.W must be 1 */
-#define SIMD_HALF 128u      /* of halves of a register: the high one */
+#define SIMD_NDS 1u       /* VEX.vvvv is the first source; without it vvvv must be 1111b */
+#define SIMD_FP 2u        /* depends on MXCSR and can raise #XM */
+#define SIMD_UNALIGNED 4u /* 16 bytes of memory may stand anywhere, without VEX too */
+#define SIMD_SCALAR 8u    /* VEX.L is ignored */
+#define SIMD_ALIGNED 16u  /* memory must be aligned, with VEX too */
+#define SIMD_W0 32u       /* VEX.W must be 0 */
+#define SIMD_W1 64u       /* VEX.W must be 1 */
+#define SIMD_HALF 128u    /* of halves of a register: the high one */
 
 /* soft_insn.data of a vector instruction. */
 struct simd_info {
@@ -203,10 +209,12 @@ static inline bool simd_allowed(struct soft_cpu *cpu, const struct soft_insn *in
 bool simd_mmx_allowed(struct soft_cpu *cpu, const struct soft_insn *insn);
 enum soft_result simd_refuse_mmx(struct soft_cpu *cpu, const struct soft_insn *insn);
 
+/* Deliver the x87 exception that is pending: #MF. */
+enum soft_result simd_raise_pending(struct soft_cpu *cpu);
+
 /* ---- MXCSR (soft_simd_state.c) ---- */
 
-/* Put the guest's MXCSR into the host's register. False: the guest unmasks exceptions, execute between
- * simd_begin_checked() and simd_end_checked(). */
+/* Put the guest's MXCSR into the host's register. False: the guest unmasks exceptions. */
 bool simd_load_mxcsr(struct soft_cpu *cpu);
 
 static inline bool simd_mxcsr_ready(struct soft_cpu *cpu)
@@ -217,12 +225,6 @@ static inline bool simd_mxcsr_ready(struct soft_cpu *cpu)
 /* Bring the copy in cpu->xsave up to date, or replace MXCSR. */
 void simd_sync_mxcsr(struct soft_cpu *cpu);
 void simd_set_mxcsr(struct soft_cpu *cpu, uint32_t value);
-/* The bits LDMXCSR, FXRSTOR and XRSTOR accept. */
-uint32_t simd_mxcsr_mask(struct soft_cpu *cpu);
-
-/* ---- calling the host (soft_simd.c) ---- */
-
-struct host_simd_operands;
 
 /*
  * Execute a stub with all of its operands. False: an exception the guest does not mask; cpu->fault is set and MXCSR has
@@ -230,6 +232,11 @@ struct host_simd_operands;
  */
 bool simd_call(struct soft_cpu *cpu, const struct soft_insn *insn, enum simd_kind kind,
                struct host_simd_operands *operands, const uint8_t *stub);
+
+/* An exact result is tiny: nothing while the guest masks underflow, else the exception, and false. */
+bool simd_accept_underflow(struct soft_cpu *cpu);
+
+/* ---- operands (soft_simd.c) ---- */
 
 /*
  * The operand that ModRM.rm names: xmm, ymm, or `size` bytes of memory followed by zeros up to the width of a register.
@@ -242,24 +249,47 @@ const uint8_t *simd_source(struct soft_cpu *cpu, const struct soft_insn *insn, e
 bool simd_memory_address(struct soft_cpu *cpu, const struct soft_insn *insn, enum simd_kind kind, unsigned size,
                          uint64_t *address);
 
+/* The direct way to 16 bytes, as in soft_mem.h. */
+static inline bool simd_read128(struct soft_cpu *cpu, unsigned segment, uint64_t address, void *to)
+{
+    const struct soft_tlb_entry *entry = &cpu->tlb_read[cpu->user][address >> 12 & (SOFT_TLB_SIZE - 1)];
+    if (entry->tag == (address & ~0xfffull) && (address & 0xfff) <= 0x1000 - 16) {
+        memcpy(to, entry->host + (address & 0xfff), 16);
+        return true;
+    }
+    return soft_read(cpu, segment, address, to, 16);
+}
+
+static inline bool simd_write128(struct soft_cpu *cpu, unsigned segment, uint64_t address, const void *from)
+{
+    const struct soft_tlb_entry *entry = &cpu->tlb_write[cpu->user][address >> 12 & (SOFT_TLB_SIZE - 1)];
+    if (entry->tag == (address & ~0xfffull) && (address & 0xfff) <= 0x1000 - 16) {
+        memcpy(entry->host + (address & 0xfff), from, 16);
+        return true;
+    }
+    return soft_write(cpu, segment, address, from, 16);
+}
+
+/* Read or write 2, 4, 8, 16 or any other number of bytes. */
+bool simd_read_memory(struct soft_cpu *cpu, unsigned segment, uint64_t address, void *to, unsigned size);
+bool simd_write_memory(struct soft_cpu *cpu, unsigned segment, uint64_t address, const void *from, unsigned size);
+
 /* ---- MMX registers (soft_mmx.c) ---- */
 
+/* Read a register, whatever TOP is. */
+uint64_t simd_peek_mmx(const struct soft_cpu *cpu, unsigned n);
 /* Go over to MMX: TOP is 0 and all tags are valid (Intel SDM volume 1, 9.5). */
 void simd_enter_mmx(struct soft_cpu *cpu);
-/* Registers as long as TOP is 0. */
-uint64_t simd_read_mmx(const struct soft_cpu *cpu, unsigned n);
-void simd_write_mmx(struct soft_cpu *cpu, unsigned n, uint64_t value);
 
 /* ---- handlers that the table names ---- */
 
 /* soft_simd.c */
-soft_handler simd_vector, simd_fma, simd_blend, simd_blend_is4, simd_shift_imm, simd_compare, simd_string;
-soft_handler simd_to_general, simd_convert_from_general, simd_vzero;
+soft_handler simd_vector, simd_fma, simd_blend, simd_blend_is4, simd_shift_imm, simd_shift_bytes, simd_compare;
+soft_handler simd_string, simd_to_general, simd_from_general, simd_insertps, simd_cvtps2ph;
 /* soft_simd_move.c */
-soft_handler simd_load, simd_store, simd_load_scalar, simd_store_scalar, simd_move_half, simd_store_half;
-soft_handler simd_movd_load, simd_movd_store, simd_movq_load, simd_movq_store, simd_duplicate, simd_movntdqa;
-soft_handler simd_pinsr, simd_pextr, simd_extractps, simd_insertps;
-soft_handler simd_broadcast, simd_insert128, simd_extract128, simd_cvtps2ph;
+soft_handler simd_load, simd_store, simd_load_scalar, simd_store_scalar, simd_load_half, simd_store_half;
+soft_handler simd_movd_load, simd_movd_store, simd_movq_load, simd_movq_store, simd_vzero;
+soft_handler simd_pinsr, simd_pextr, simd_pextrw, simd_broadcast, simd_insert128, simd_extract128;
 /* soft_simd_memory.c */
 soft_handler simd_maskmov_load, simd_maskmov_store, simd_gather, simd_maskmovdqu;
 /* soft_mmx.c */

@@ -1,0 +1,20 @@
+# The software processor against the host's, against binutils, and against itself. See docs/processor.md.
+enable_language(ASM)
+set(differential_dir ${CMAKE_CURRENT_LIST_DIR})
+add_library(mh_differential STATIC
+  ${differential_dir}/both.c ${differential_dir}/cases.c ${differential_dir}/chance.c ${differential_dir}/differences.c
+  ${differential_dir}/encoding.c ${differential_dir}/native.c ${differential_dir}/native_entry.S
+  ${differential_dir}/skipped.c ${differential_dir}/soft_side.c support/abuse.c)
+target_include_directories(mh_differential PUBLIC
+  ${differential_dir} ${CMAKE_CURRENT_SOURCE_DIR}/support ${PROJECT_SOURCE_DIR}/core)
+target_link_libraries(mh_differential PUBLIC mh_soft cmocka)
+
+# mh_differential_test(name): a program, run as the test differential_<name>; tools/soak makes it last longer.
+function(mh_differential_test name)
+  add_executable(differential_${name} ${differential_dir}/${name}_test.c)
+  target_link_libraries(differential_${name} PRIVATE mh_differential)
+  add_test(NAME differential_${name} COMMAND differential_${name})
+  set_tests_properties(differential_${name} PROPERTIES TIMEOUT 600 LABELS "differential;abuse" SKIP_RETURN_CODE 77)
+endfunction()
+
+mh_differential_test(host)
