@@ -143,11 +143,6 @@ class SoftwareTest(BreakCase):
         self.gdb("delete 3")
         self.ends_well()
 
-    def test_entry_point_after_run(self):
-        self.gdb.all("set remote exec-file", "break *_start")
-        self.assertIn("Breakpoint 1", self.gdb("run"))
-        self.assertEqual(self.gdb.pc(), self.address("_start"))
-
 
 class HardwareTest(BreakCase):
     def test_four(self):

@@ -15,10 +15,12 @@ static int take_output(void *ctx, const uint8_t *bytes, size_t length)
     return 0;
 }
 
-static int give_input(void *ctx)
+static int give_input(void *ctx, const int *wake_fds, unsigned wake_count)
 {
     struct fake_machine *machine = ctx;
+    (void)wake_fds;
     machine->reads++;
+    machine->read_wake_count = wake_count;
     machine->output_at_read = machine->output_length;
     if (machine->on_read != NULL)
         machine->on_read(machine);
@@ -27,89 +29,16 @@ static int give_input(void *ctx)
     return *machine->input == '\0' ? MH_SERIAL_INPUT_ENDED : (uint8_t)*machine->input++;
 }
 
-static struct fake_exit *queue(struct fake_machine *machine)
-{
-    assert_true(machine->queued < FAKE_EXITS_MAX);
-    return &machine->exits[machine->queued++];
-}
-
-struct fake_exit *will_exit(struct fake_machine *machine, void (*fill)(struct kvm_run *))
-{
-    struct fake_exit *exit = queue(machine);
-    exit->fill = fill;
-    return exit;
-}
-
-struct fake_exit *will_fail(struct fake_machine *machine, int error)
-{
-    struct fake_exit *exit = queue(machine);
-    exit->error = error;
-    return exit;
-}
-
-struct fake_exit *will_in(struct fake_machine *machine, uint16_t port, uint8_t width, uint32_t count)
-{
-    struct fake_exit *exit = queue(machine);
-    assert_true((size_t)width * count <= sizeof exit->data);
-    exit->port = port;
-    exit->direction = KVM_EXIT_IO_IN;
-    exit->width = width;
-    exit->count = count;
-    return exit;
-}
-
-struct fake_exit *will_out(struct fake_machine *machine, uint16_t port, uint8_t width, const void *data, uint32_t count)
-{
-    struct fake_exit *exit = will_in(machine, port, width, count);
-    exit->direction = KVM_EXIT_IO_OUT;
-    memcpy(exit->data, data, (size_t)width * count);
-    return exit;
-}
-
-/* The guest takes what its last IN was answered. */
-static void finish_last(struct fake_machine *machine, const struct kvm_run *run)
-{
-    if (machine->done == 0 || machine->done > machine->queued)
-        return;
-    struct fake_exit *last = &machine->exits[machine->done - 1];
-    if (last->width != 0 && last->direction == KVM_EXIT_IO_IN)
-        memcpy(last->data, (const uint8_t *)run + FAKE_KVM_DATA, (size_t)last->width * last->count);
-}
-
-static int make_exit(void *ctx, struct kvm_run *run)
-{
-    struct fake_machine *machine = ctx;
-    finish_last(machine, run);
-    run->exit_reason = KVM_EXIT_HLT;
-    if (machine->done++ >= machine->queued)
-        return 0;
-    const struct fake_exit *exit = &machine->exits[machine->done - 1];
-    if (exit->fill != NULL)
-        exit->fill(run);
-    if (exit->width != 0) {
-        run->exit_reason = KVM_EXIT_IO;
-        run->io.port = exit->port;
-        run->io.direction = exit->direction;
-        run->io.size = exit->width;
-        run->io.count = exit->count;
-        run->io.data_offset = FAKE_KVM_DATA;
-        memcpy((uint8_t *)run + FAKE_KVM_DATA, exit->data, (size_t)exit->width * exit->count);
-    }
-    return -exit->error;
-}
-
 struct fake_machine *fake_machine_make(const void *code, size_t length)
 {
     struct fake_machine *machine = test_calloc(1, sizeof *machine);
     char path[PATH_MAX];
-    fake_kvm_reset();
-    fake_kvm.on_run = make_exit;
-    fake_kvm.on_run_ctx = machine;
+    fake_soft_fails = false;
     mh_kick_install();
-    machine->exits = test_calloc(FAKE_EXITS_MAX, sizeof *machine->exits);
     machine->files = guest_files_make();
     machine->input = "";
     machine->config = machine->files->config[0];
+    machine->config.number = 1;
     machine->config.name = "test";
     machine->config.ram_size = 2 * MB;
     machine->config.page_size = 4096;
@@ -118,13 +47,15 @@ struct fake_machine *fake_machine_make(const void *code, size_t length)
     temp_path(&machine->files->dir, "guest.img", path);
     assert_int_equal(mh_image_load(path, 2 * MB, &machine->image, NULL), MH_OK);
     machine->config.image = machine->image;
-    assert_int_equal(mh_host_open(&machine->host, NULL), MH_OK);
+    assert_int_equal(mh_host_open(MH_ACCEL_SOFT, &machine->host, NULL), MH_OK);
     return machine;
 }
 
 void fake_machine_create(struct fake_machine *machine)
 {
     assert_int_equal(mh_vm_create(machine->host, &machine->config, &machine->vm, NULL), MH_OK);
+    machine->cpu = fake_soft;
+    machine->cpu->ctx = machine;
 }
 
 void fake_machine_remove(struct fake_machine *machine)
@@ -133,7 +64,6 @@ void fake_machine_remove(struct fake_machine *machine)
     mh_host_close(machine->host);
     mh_image_free(machine->image);
     guest_files_remove(machine->files);
-    test_free(machine->exits);
     test_free(machine);
 }
 
@@ -164,6 +94,16 @@ struct mh_stop fake_machine_run(struct fake_machine *machine)
     struct mh_stop stop;
     mh_vm_run(machine->vm, &stop);
     return stop;
+}
+
+struct mh_x86_general *fake_machine_general(struct fake_machine *machine)
+{
+    return &machine->cpu->state.general;
+}
+
+struct mh_x86_system *fake_machine_system(struct fake_machine *machine)
+{
+    return &machine->cpu->state.system;
 }
 
 const char *fake_machine_report(struct fake_machine *machine, const struct mh_stop *stop)

@@ -1,34 +1,20 @@
-/* A machine on the fake KVM: it makes the exits a test has queued, one after the other, and then halts. */
+/* A machine on the fake processor, with a serial line. For programs linked with --wrap=soft_cpu_create. */
 #ifndef MH_TEST_FAKE_MACHINE_H
 #define MH_TEST_FAKE_MACHINE_H
 
-#include "fake_kvm.h"
+#include "fake_cpu.h"
 #include "guest_files.h"
-
-#include "taken_text.h"
 #include "machine/vm.h"
-
-#define FAKE_EXITS_MAX 64u
-#define FAKE_BYTES_MAX 4096u
-
-struct fake_exit {
-    int error;                      /* KVM_RUN fails with this errno; 0: it does not */
-    void (*fill)(struct kvm_run *); /* says what exit it is, if it is not an IN or OUT */
-    uint16_t port;
-    uint8_t direction, width;
-    uint32_t count;
-    uint8_t data[FAKE_BYTES_MAX]; /* of an OUT; of an IN, what the guest got */
-};
+#include "taken_text.h"
 
 struct fake_machine {
     struct guest_files *files;
     struct mh_host *host;
     struct mh_image *image;
     struct mh_vm_config config;
-    struct mh_vm *vm; /* NULL until fake_machine_create() */
-
-    struct fake_exit *exits;
-    unsigned queued, done;
+    struct mh_vm *vm;      /* NULL until fake_machine_create() */
+    struct fake_cpu *cpu; /* the machine's */
+    void *ctx;             /* the test's; also that of the processor */
 
     char output[8 * FAKE_BYTES_MAX]; /* what came out of the serial port */
     size_t output_length;
@@ -36,7 +22,8 @@ struct fake_machine {
     const char *input; /* what is left to be read */
     int read_result;   /* instead of a byte, when it is not 0 */
     unsigned reads;
-    size_t output_at_read; /* how much had come out when the last byte was read */
+    unsigned read_wake_count; /* descriptors the last read was to watch */
+    size_t output_at_read;    /* how much had come out when the last byte was read */
     void (*on_read)(struct fake_machine *machine);
 
     struct taken_text report;
@@ -54,15 +41,12 @@ int fake_machine_tear_down(void **state);
 /* The tear-down of a test_calloc()ed state that begins with a pointer to its machine. */
 int fake_machine_tear_down_fixture(void **state);
 
-/* Queue an exit. Each returns it, for its data to be looked at afterwards. */
-struct fake_exit *will_exit(struct fake_machine *machine, void (*fill)(struct kvm_run *));
-struct fake_exit *will_fail(struct fake_machine *machine, int error);
-struct fake_exit *will_out(struct fake_machine *machine, uint16_t port, uint8_t width, const void *data,
-                           uint32_t count);
-struct fake_exit *will_in(struct fake_machine *machine, uint16_t port, uint8_t width, uint32_t count);
-
 /* Run it until it stops. */
 struct mh_stop fake_machine_run(struct fake_machine *machine);
+
+/* The registers as the processor has them. */
+struct mh_x86_general *fake_machine_general(struct fake_machine *machine);
+struct mh_x86_system *fake_machine_system(struct fake_machine *machine);
 
 /* The report of a stop, as text. */
 const char *fake_machine_report(struct fake_machine *machine, const struct mh_stop *stop);

@@ -18,7 +18,7 @@ struct guest_files {
     char parent[PATH_MAX], notes[PATH_MAX]; /* the set of shared files keeps pointing into its paths */
     struct mh_shared_files *shared;
     struct mh_vm_config config[2]; /* directories vm-files/1-one and vm-files/2-two */
-    atomic_bool stop;
+    atomic_uint stop;
     unsigned notices;
     char notice[512]; /* the last */
 };

@@ -1,39 +1,53 @@
-mh_unit_test(status unit/status_test.c)
-mh_unit_test(ram unit/ram_test.c)
-mh_unit_test(ram_snapshot unit/ram_snapshot_test.c)
-mh_unit_test(paging unit/paging_test.c)
-mh_unit_test(boot_state unit/boot_state_test.c)
-mh_unit_test(exceptions unit/exceptions_test.c)
-mh_unit_test(inbound unit/inbound_test.c)
-mh_unit_test(catches unit/catches_test.c)
-mh_unit_test(instruction unit/instruction_test.c)
-mh_unit_test(serial unit/serial_test.c)
-mh_unit_test(loader unit/loader_test.c support/temp_dir.c)
-mh_unit_test(shared_files unit/shared_files_test.c support/temp_dir.c)
-mh_unit_test(own_directory unit/own_directory_test.c support/temp_dir.c)
-mh_unit_test(whole_file unit/whole_file_test.c support/temp_dir.c)
+# Unit tests of base and core: tests/unit/DIRECTORY/NAME_test.c is the test unit_NAME. They link nothing above core.
+# mh_core_test(directory name sources...)
+function(mh_core_test directory name)
+  add_executable(${name}_test ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/${directory}/${name}_test.c ${ARGN})
+  target_include_directories(${name}_test PRIVATE
+    ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/../support ${PROJECT_SOURCE_DIR}/core)
+  target_link_libraries(${name}_test PRIVATE mh_core cmocka)
+  add_test(NAME unit_${name} COMMAND ${name}_test)
+  set_tests_properties(unit_${name} PROPERTIES TIMEOUT 60 LABELS unit)
+endfunction()
 
+set(support ${CMAKE_CURRENT_LIST_DIR}/../support)
+
+mh_core_test(base status)
+mh_core_test(base atomic_file ${support}/temp_dir.c)
+
+mh_core_test(x86 paging)
+mh_core_test(x86 boot_state)
+mh_core_test(x86 exceptions)
+
+mh_core_test(devices input_log)
+mh_core_test(devices serial)
+mh_core_test(devices shared_files ${support}/temp_dir.c)
+mh_core_test(devices own_directory ${support}/temp_dir.c)
 foreach(name file_store file_store_dir file_store_io file_store_host)
-  mh_unit_test(${name} unit/${name}_test.c
-    support/stores.c support/temp_dir.c support/guest_files.c support/wrapped_io.c)
+  mh_core_test(devices ${name} ${support}/stores.c ${support}/temp_dir.c ${support}/guest_files.c ${support}/wrapped_io.c)
   target_link_options(${name}_test PRIVATE
     -Wl,--wrap=pread,--wrap=pwrite,--wrap=ftruncate,--wrap=copy_file_range)
 endforeach()
-mh_unit_test(file_snapshot unit/file_snapshot_test.c support/temp_dir.c support/guest_files.c)
+mh_core_test(devices file_snapshot ${support}/temp_dir.c ${support}/guest_files.c)
 foreach(name file file_call)
-  mh_unit_test(${name} unit/${name}_test.c support/ports.c support/temp_dir.c support/guest_files.c)
+  mh_core_test(devices ${name} ${support}/ports.c ${support}/temp_dir.c ${support}/guest_files.c)
 endforeach()
+mh_core_test(devices file_abuse ${support}/abuse.c ${support}/file_model.c ${support}/file_play.c ${support}/temp_dir.c
+  ${support}/guest_files.c)
+mh_abuse_test(unit_file_abuse)
 
-# mh_kvm_test(name sources...): a unit test with a fake KVM in the place of the kernel's.
-function(mh_kvm_test name)
-  mh_unit_test(${name} ${ARGN} support/fake_kvm.c support/temp_dir.c)
-  target_link_options(${name}_test PRIVATE -Wl,--wrap=open,--wrap=ioctl,--wrap=mmap,--wrap=munmap)
+mh_core_test(machine ram)
+mh_core_test(machine ram_snapshot)
+mh_core_test(machine image ${support}/temp_dir.c)
+
+mh_core_test(debug catchpoints)
+
+# mh_fake_test(directory name sources...): machines run on the fake processor.
+function(mh_fake_test directory name)
+  mh_core_test(${directory} ${name} ${ARGN}
+    ${support}/fake_cpu.c ${support}/fake_machine.c ${support}/temp_dir.c ${support}/guest_files.c)
+  target_link_options(${name}_test PRIVATE -Wl,--wrap=soft_cpu_create)
 endfunction()
 
-mh_kvm_test(kvm_sys unit/kvm_sys_test.c)
-mh_kvm_test(host unit/host_test.c)
-mh_kvm_test(capabilities unit/capabilities_test.c)
-mh_kvm_test(slots unit/slots_test.c)
-foreach(name vm snapshot report ioport events debug_target debug_step breakpoints virtual soft_interrupt register_state)
-  mh_kvm_test(${name} unit/${name}_test.c support/fake_machine.c support/guest_files.c)
+foreach(name events guest_mem ports report)
+  mh_fake_test(machine ${name})
 endforeach()

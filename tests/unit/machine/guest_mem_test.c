@@ -5,7 +5,6 @@
 #include "mh/x86_regs.h"
 #include "unit.h"
 
-#include <errno.h>
 #include <string.h>
 
 static uint64_t *page_table(const struct fake_machine *m)
@@ -25,8 +24,7 @@ static void the_mode_is_what_the_processor_holds(void **state)
 static void without_registers_there_is_no_mode(void **state)
 {
     struct fake_machine *m = *state;
-    fake_kvm.failing_request = KVM_GET_SREGS;
-    fake_kvm.failing_errno = EIO;
+    m->cpu->failing = "read_regs";
     const struct paging_mode mode = guest_paging_mode(m->vm);
     assert_int_equal(mode.cr0 | mode.cr3 | mode.cr4 | mode.efer, 0);
 }

@@ -35,20 +35,19 @@ static uint64_t get64(const struct guest_ram *memory, uint64_t gpa)
     return value;
 }
 
-static struct kvm_sregs start_sregs(void)
-{
-    struct kvm_sregs sregs = {.apic_base = 0xfee00900};
-    boot_sregs(&sregs, true);
-    return sregs;
-}
+/* Fields of a segment's attributes, which are laid out as in bytes 5 and 6 of a descriptor. */
+#define TYPE(segment) ((segment).attributes & 0xfu)
+#define DPL(segment) ((segment).attributes >> 5 & 3u)
+#define IS_PRESENT(segment) ((segment).attributes >> 7 & 1u)
+#define IS_LONG(segment) ((segment).attributes >> 13 & 1u)
 
 static void the_pieces_of_the_area_do_not_overlap(void **state)
 {
     (void)state;
-    const struct kvm_sregs sregs = start_sregs();
-    assert_true(sregs.gdt.base + sregs.gdt.limit < sregs.tr.base);
-    assert_true(sregs.tr.base + sregs.tr.limit < sregs.idt.base);
-    assert_true(sregs.idt.base + sregs.idt.limit < MH_SYSTEM_AREA + BOOT_STUBS);
+    const struct mh_x86_system system = boot_system(true);
+    assert_true(system.gdt.base + system.gdt.limit < system.seg[MH_TR].base);
+    assert_true(system.seg[MH_TR].base + system.seg[MH_TR].limit < system.idt.base);
+    assert_true(system.idt.base + system.idt.limit < MH_SYSTEM_AREA + BOOT_STUBS);
     assert_true(BOOT_STUBS + STUB_COUNT * BOOT_STUB_SIZE + FRAME_WITH_ERROR_CODE <= BOOT_FAULT_STACK_TOP);
     assert_true(BOOT_FAULT_STACK_TOP < BOOT_RING0_STACK_TOP);
     assert_int_equal(BOOT_RING0_STACK_TOP, MH_SYSTEM_AREA_SIZE);
@@ -57,12 +56,12 @@ static void the_pieces_of_the_area_do_not_overlap(void **state)
 static void everything_the_processor_reads_is_mapped(void **state)
 {
     const struct guest_ram *memory = *state;
-    const struct kvm_sregs sregs = start_sregs();
-    const struct paging_mode mode = {.cr0 = sregs.cr0, .cr3 = sregs.cr3, .cr4 = sregs.cr4, .efer = sregs.efer};
-    const uint64_t addresses[] = {sregs.gdt.base,
-                                  sregs.gdt.base + sregs.gdt.limit,
-                                  sregs.tr.base + sregs.tr.limit,
-                                  sregs.idt.base + sregs.idt.limit,
+    const struct mh_x86_system system = boot_system(true);
+    const struct paging_mode mode = {.cr0 = system.cr0, .cr3 = system.cr3, .cr4 = system.cr4, .efer = system.efer};
+    const uint64_t addresses[] = {system.gdt.base,
+                                  system.gdt.base + system.gdt.limit,
+                                  system.seg[MH_TR].base + system.seg[MH_TR].limit,
+                                  system.idt.base + system.idt.limit,
                                   MH_SYSTEM_AREA + BOOT_FAULT_STACK_TOP - 8,
                                   MH_SYSTEM_AREA + BOOT_RING0_STACK_TOP - 8};
     for (size_t i = 0; i < COUNT(addresses); i++) {
@@ -107,7 +106,7 @@ static void gates_are_present_interrupt_gates_on_the_fault_stack(void **state)
 static void the_idt_covers_the_vectors_and_no_more(void **state)
 {
     (void)state;
-    assert_int_equal(start_sregs().idt.limit, BOOT_VECTORS * GATE_SIZE - 1);
+    assert_int_equal(boot_system(true).idt.limit, BOOT_VECTORS * GATE_SIZE - 1);
 }
 
 static void stub_at_knows_only_places_at_a_stubs_hlt_and_right_behind_it(void **state)
@@ -129,8 +128,8 @@ static void stub_at_knows_only_places_at_a_stubs_hlt_and_right_behind_it(void **
 static void the_entry_point_returns_to_the_last_stub(void **state)
 {
     const struct guest_ram *memory = *state;
-    const struct kvm_regs regs = boot_regs(memory, 0);
-    uint64_t target = get64(memory, regs.rsp);
+    const struct mh_x86_general regs = boot_general(memory, 0);
+    uint64_t target = get64(memory, regs.gpr[MH_RSP]);
     assert_int_equal(boot_stub_at(target + 1), BOOT_STUB_RETURNED);
     assert_int_equal(*(const uint8_t *)ram_at(memory, mh_gpa_of(target), 1), 0xf4);
 }
@@ -138,10 +137,10 @@ static void the_entry_point_returns_to_the_last_stub(void **state)
 static void registers_start_as_after_a_call(void **state)
 {
     const struct guest_ram *memory = *state;
-    const struct kvm_regs regs = boot_regs(memory, 0x1234);
-    const struct kvm_regs expected = {.rip = 0x1234, .rsp = 4 * MB - 8, .rflags = 2};
+    const struct mh_x86_general regs = boot_general(memory, 0x1234);
+    const struct mh_x86_general expected = {.gpr[MH_RSP] = 4 * MB - 8, .rip = 0x1234, .rflags = 2};
     assert_memory_equal(&regs, &expected, sizeof regs);
-    assert_int_equal((regs.rsp + 8) % 16, 0);
+    assert_int_equal((regs.gpr[MH_RSP] + 8) % 16, 0);
 }
 
 static void ram_holds_nothing_but_the_return_address(void **state)
@@ -178,56 +177,58 @@ static void the_gdt_holds_what_the_selectors_promise(void **state)
 static void the_tss_descriptor_agrees_with_the_task_register(void **state)
 {
     const struct guest_ram *memory = *state;
-    const struct kvm_sregs sregs = start_sregs();
-    uint64_t low = get64(memory, sregs.gdt.base + MH_SEL_TSS);
-    uint64_t high = get64(memory, sregs.gdt.base + MH_SEL_TSS + 8);
-    assert_int_equal((low >> 16 & 0xffffff) | (low >> 56 & 0xff) << 24 | high << 32, sregs.tr.base);
-    assert_int_equal((low & 0xffff) | (low >> 48 & 0xf) << 16, sregs.tr.limit);
+    const struct mh_x86_system system = boot_system(true);
+    uint64_t low = get64(memory, system.gdt.base + MH_SEL_TSS);
+    uint64_t high = get64(memory, system.gdt.base + MH_SEL_TSS + 8);
+    assert_int_equal((low >> 16 & 0xffffff) | (low >> 56 & 0xff) << 24 | high << 32, system.seg[MH_TR].base);
+    assert_int_equal((low & 0xffff) | (low >> 48 & 0xf) << 16, system.seg[MH_TR].limit);
     assert_int_equal(low >> 40 & 0xff, 0x8b);
-    assert_int_equal(sregs.tr.type, 0xb);
-    assert_int_equal(sregs.tr.selector, MH_SEL_TSS);
-    assert_int_equal(sregs.gdt.limit, MH_SEL_TSS + 16 - 1);
+    assert_int_equal(TYPE(system.seg[MH_TR]), 0xb);
+    assert_int_equal(system.seg[MH_TR].selector, MH_SEL_TSS);
+    assert_int_equal(system.gdt.limit, MH_SEL_TSS + 16 - 1);
 }
 
 static void the_tss_names_the_two_stacks_and_grants_no_ports(void **state)
 {
     const struct guest_ram *memory = *state;
-    const struct kvm_sregs sregs = start_sregs();
-    assert_int_equal(sregs.tr.limit, 103);
-    assert_int_equal(get64(memory, sregs.tr.base + 4), MH_SYSTEM_AREA + BOOT_RING0_STACK_TOP);
-    assert_int_equal(get64(memory, sregs.tr.base + 36), MH_SYSTEM_AREA + BOOT_FAULT_STACK_TOP);
-    assert_true((get64(memory, sregs.tr.base + 96) >> 48 & 0xffff) > sregs.tr.limit);
+    const struct mh_x86_system system = boot_system(true);
+    assert_int_equal(system.seg[MH_TR].limit, 103);
+    assert_int_equal(get64(memory, system.seg[MH_TR].base + 4), MH_SYSTEM_AREA + BOOT_RING0_STACK_TOP);
+    assert_int_equal(get64(memory, system.seg[MH_TR].base + 36), MH_SYSTEM_AREA + BOOT_FAULT_STACK_TOP);
+    assert_true((get64(memory, system.seg[MH_TR].base + 96) >> 48 & 0xffff) > system.seg[MH_TR].limit);
 }
 
 static void the_processor_starts_in_long_mode_in_ring_0(void **state)
 {
     (void)state;
-    const struct kvm_sregs sregs = start_sregs();
-    assert_int_equal(sregs.cs.selector, MH_SEL_KERNEL_CODE);
-    assert_int_equal(sregs.cs.l, 1);
-    assert_int_equal(sregs.cs.dpl, 0);
-    assert_int_equal(sregs.ss.selector, MH_SEL_KERNEL_DATA);
-    assert_true((sregs.cr0 & (MH_CR0_PG | MH_CR0_PE)) == (MH_CR0_PG | MH_CR0_PE));
-    assert_true((sregs.efer & (MH_EFER_LME | MH_EFER_LMA)) == (MH_EFER_LME | MH_EFER_LMA));
-    assert_int_equal(sregs.cr3, MH_SYSTEM_AREA);
-    assert_int_equal(sregs.ldt.unusable, 1);
+    const struct mh_x86_system system = boot_system(true);
+    assert_int_equal(system.seg[MH_CS].selector, MH_SEL_KERNEL_CODE);
+    assert_int_equal(IS_LONG(system.seg[MH_CS]), 1);
+    assert_int_equal(DPL(system.seg[MH_CS]), 0);
+    assert_int_equal(system.seg[MH_SS].selector, MH_SEL_KERNEL_DATA);
+    assert_true((system.cr0 & (MH_CR0_PG | MH_CR0_PE)) == (MH_CR0_PG | MH_CR0_PE));
+    assert_true((system.efer & (MH_EFER_LME | MH_EFER_LMA)) == (MH_EFER_LME | MH_EFER_LMA));
+    assert_int_equal(system.cr3, MH_SYSTEM_AREA);
+    assert_int_equal(IS_PRESENT(system.seg[MH_LDTR]), 0);
 }
 
 static void sse_is_on_and_xsave_where_there_is_one(void **state)
 {
     (void)state;
-    struct kvm_sregs sregs = {0};
-    boot_sregs(&sregs, false);
-    assert_int_equal(sregs.cr4, MH_CR4_PAE | MH_CR4_OSFXSR | MH_CR4_OSXMMEXCPT);
-    assert_int_equal(sregs.cr0 & (MH_CR0_MP | MH_CR0_NE), MH_CR0_MP | MH_CR0_NE);
-    boot_sregs(&sregs, true);
-    assert_int_equal(sregs.cr4, MH_CR4_PAE | MH_CR4_OSFXSR | MH_CR4_OSXMMEXCPT | MH_CR4_OSXSAVE);
+    struct mh_x86_system system = boot_system(false);
+    assert_int_equal(system.cr4, MH_CR4_PAE | MH_CR4_OSFXSR | MH_CR4_OSXMMEXCPT);
+    assert_int_equal(system.cr0 & (MH_CR0_MP | MH_CR0_NE), MH_CR0_MP | MH_CR0_NE);
+    system = boot_system(true);
+    assert_int_equal(system.cr4, MH_CR4_PAE | MH_CR4_OSFXSR | MH_CR4_OSXMMEXCPT | MH_CR4_OSXSAVE);
 }
 
-static void the_apic_base_is_left_alone(void **state)
+static void msrs_start_as_after_reset(void **state)
 {
     (void)state;
-    assert_int_equal(start_sregs().apic_base, 0xfee00900);
+    const struct mh_x86_msrs msrs = boot_msrs();
+    assert_int_equal(msrs.apic_base, 0xfee00900);
+    assert_int_equal(msrs.pat, 0x0007040600070406);
+    assert_int_equal(msrs.star | msrs.lstar | msrs.sfmask | msrs.kernel_gs_base | msrs.tsc, 0);
 }
 
 int main(void)
@@ -247,7 +248,7 @@ int main(void)
         cmocka_unit_test(the_tss_names_the_two_stacks_and_grants_no_ports),
         cmocka_unit_test(the_processor_starts_in_long_mode_in_ring_0),
         cmocka_unit_test(sse_is_on_and_xsave_where_there_is_one),
-        cmocka_unit_test(the_apic_base_is_left_alone),
+        cmocka_unit_test(msrs_start_as_after_reset),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

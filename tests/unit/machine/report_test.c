@@ -1,11 +1,10 @@
-/* Exits nobody wants, from KVM's run page to the text a person reads: run_loop, faults and report. */
+/* Exits nobody wants, from the processor to the text a person reads: run_loop, faults and report. */
 #include "x86/boot_state.h"
 #include "x86/exceptions.h"
 #include "fake_machine.h"
 #include "x86/paging.h"
 #include "unit.h"
 
-#include <errno.h>
 #include <string.h>
 
 static int set_up(void **state)
@@ -22,189 +21,75 @@ static int tear_down(void **state)
     return 0;
 }
 
-static struct mh_stop stop_after(struct fake_machine *m, void (*fill)(struct kvm_run *))
+/* ---- exits that are errors ---- */
+
+static struct mh_stop stop_for(struct fake_machine *m, enum cpu_exit_kind kind)
 {
-    will_exit(m, fill);
+    fake_cpu_will(m->cpu, kind);
     return fake_machine_run(m);
 }
 
-/* ---- exits that are errors ---- */
-
-static void exit_nobody_knows(struct kvm_run *run)
+static struct fake_exit *will_err(struct fake_machine *m, const char *text)
 {
-    run->exit_reason = 77;
-    run->hw.hardware_exit_reason = 0x1234;
+    struct fake_exit *exit = fake_cpu_will(m->cpu, CPU_EXIT_ERROR);
+    strcpy(exit->exit.text, text);
+    return exit;
 }
 
-static void an_unknown_exit_is_told_by_its_number(void **state)
+static void an_error_of_the_processor_is_told_in_its_words(void **state)
 {
     struct fake_machine *m = *state;
-    struct mh_stop stop = stop_after(m, exit_nobody_knows);
-    assert_int_equal(stop.kind, MH_STOP_KVM_ERROR);
-    assert_int_equal(stop.exit_reason, 77);
-    const char *text = fake_machine_report(m, &stop);
-    assert_text_has(text, "KVM ended it with exit 77 (hardware reason 0x1234)");
-    assert_text_has(text, "rip 0x0000000000000000");
+    will_err(m, "unexpected KVM exit 77");
+    struct mh_stop stop = fake_machine_run(m);
+    assert_int_equal(stop.kind, MH_STOP_CPU_ERROR);
+    assert_text_has(fake_machine_report(m, &stop), "unexpected KVM exit 77, at rip 0x0000000000000000\n");
+    will_err(m, "KVM cannot run the guest: Bad address")->exit.is_host_error = true;
+    stop = fake_machine_run(m);
+    assert_int_equal(stop.kind, MH_STOP_HOST_ERROR);
+    assert_text_has(fake_machine_report(m, &stop), "KVM cannot run the guest: Bad address, at rip");
 }
 
-static void exit_without_a_handler(struct kvm_run *run)
-{
-    run->exit_reason = KVM_EXIT_EXCEPTION;
-}
-
-static void exit_far_out(struct kvm_run *run)
-{
-    run->exit_reason = UINT32_MAX - 1;
-}
-
-static void exits_in_and_behind_the_table_that_have_no_handler_are_errors(void **state)
+static void an_instruction_that_cannot_be_executed_is_told_with_its_bytes(void **state)
 {
     struct fake_machine *m = *state;
-    struct mh_stop stop = stop_after(m, exit_without_a_handler);
-    assert_int_equal(stop.kind, MH_STOP_KVM_ERROR);
-    assert_int_equal(stop.exit_reason, KVM_EXIT_EXCEPTION);
-    stop = stop_after(m, exit_far_out);
-    assert_int_equal(stop.kind, MH_STOP_KVM_ERROR);
-    assert_int_equal(stop.exit_reason, UINT32_MAX - 1);
-}
-
-static void failed_entry(struct kvm_run *run)
-{
-    run->exit_reason = KVM_EXIT_FAIL_ENTRY;
-    run->fail_entry.hardware_entry_failure_reason = 0x80000021;
-}
-
-static void a_failed_entry_is_told_with_its_reason(void **state)
-{
-    struct fake_machine *m = *state;
-    struct mh_stop stop = stop_after(m, failed_entry);
-    assert_int_equal(stop.kind, MH_STOP_KVM_ERROR);
-    assert_text_has(fake_machine_report(m, &stop),
-                    "the processor refuses the guest's state (hardware reason 0x80000021)");
-}
-
-static void emulation_error_with(struct kvm_run *run, uint32_t ndata, uint64_t flags, uint8_t size)
-{
-    run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
-    run->emulation_failure.suberror = KVM_INTERNAL_ERROR_EMULATION;
-    run->emulation_failure.ndata = ndata;
-    run->emulation_failure.flags = flags;
-    run->emulation_failure.insn_size = size;
-    memcpy(run->emulation_failure.insn_bytes, "\x66\x0f\x6f\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b", 15);
-}
-
-static void emulation_error_with_bytes(struct kvm_run *run)
-{
-    emulation_error_with(run, 4, KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES, 4);
-}
-
-static void emulation_error_with_a_lie(struct kvm_run *run)
-{
-    emulation_error_with(run, 4, KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES, 255);
-}
-
-static void emulation_error_without_flag(struct kvm_run *run)
-{
-    emulation_error_with(run, 4, 0, 4);
-}
-
-static void emulation_error_without_data(struct kvm_run *run)
-{
-    emulation_error_with(run, 0, KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES, 4);
-}
-
-static void an_unsupported_instruction_is_told_with_its_bytes(void **state)
-{
-    struct fake_machine *m = *state;
-    struct mh_stop stop = stop_after(m, emulation_error_with_bytes);
-    assert_int_equal(stop.kind, MH_STOP_KVM_ERROR);
-    assert_int_equal(stop.suberror, KVM_INTERNAL_ERROR_EMULATION);
+    struct fake_exit *exit = will_err(m, "cannot execute it");
+    memcpy(exit->exit.instruction, "\x66\x0f\x6f\x00", 4);
+    exit->exit.instruction_length = 4;
+    struct mh_stop stop = fake_machine_run(m);
     assert_int_equal(stop.instruction_length, 4);
-    const char *text = fake_machine_report(m, &stop);
-    assert_text_has(text, "KVM does not support the instruction at rip 0x0000000000000000");
-    assert_text_has(text, "code at rip: 66 0f 6f 00\n");
+    assert_text_has(fake_machine_report(m, &stop), "code at rip: 66 0f 6f 00\n");
 }
 
-static void bytes_kvm_does_not_tell_are_read_from_memory(void **state)
+static void bytes_the_processor_does_not_give_are_read_from_memory(void **state)
 {
     struct fake_machine *m = *state;
-    struct mh_stop stop = stop_after(m, emulation_error_without_flag);
+    will_err(m, "cannot execute it");
+    struct mh_stop stop = fake_machine_run(m);
     assert_int_equal(stop.instruction_length, 0);
     assert_text_has(fake_machine_report(m, &stop), "code at rip: 0f 0b f4 00");
-    stop = stop_after(m, emulation_error_without_data);
-    assert_int_equal(stop.instruction_length, 0);
-}
-
-static void more_bytes_than_an_instruction_has_are_not_believed(void **state)
-{
-    struct fake_machine *m = *state;
-    struct mh_stop stop = stop_after(m, emulation_error_with_a_lie);
-    assert_int_equal(stop.instruction_length, MH_INSTRUCTION_MAX);
-    assert_text_has(fake_machine_report(m, &stop), "05 06 07 08 09 0a 0b\n");
-}
-
-static void other_internal_error(struct kvm_run *run)
-{
-    run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
-    run->internal.suberror = KVM_INTERNAL_ERROR_DELIVERY_EV;
-    run->internal.ndata = 3;
-}
-
-static void other_internal_errors_are_told_by_number(void **state)
-{
-    struct fake_machine *m = *state;
-    struct mh_stop stop = stop_after(m, other_internal_error);
-    assert_int_equal(stop.kind, MH_STOP_KVM_ERROR);
-    assert_text_has(fake_machine_report(m, &stop), "KVM internal error 3 at rip 0x");
-}
-
-static void a_kvm_run_that_fails_is_told_with_its_reason(void **state)
-{
-    struct fake_machine *m = *state;
-    will_fail(m, EFAULT);
-    struct mh_stop stop = fake_machine_run(m);
-    assert_int_equal(stop.kind, MH_STOP_KVM_ERROR);
-    assert_int_equal(stop.exit_reason, UINT32_MAX);
-    assert_int_equal(stop.host_errno, EFAULT);
-    assert_text_has(fake_machine_report(m, &stop), "KVM cannot run it: Bad address, at rip 0x0000000000000000");
-}
-
-static void read_of_nothing(struct kvm_run *run)
-{
-    run->exit_reason = KVM_EXIT_MMIO;
-    run->mmio.phys_addr = 0xfee00030;
-    run->mmio.len = 4;
-    run->mmio.is_write = 0;
-}
-
-static void write_to_nothing(struct kvm_run *run)
-{
-    read_of_nothing(run);
-    run->mmio.is_write = 1;
 }
 
 static void accesses_to_no_memory_are_told_with_their_address(void **state)
 {
     struct fake_machine *m = *state;
-    struct mh_stop stop = stop_after(m, read_of_nothing);
+    fake_cpu_will(m->cpu, CPU_EXIT_NO_MEMORY)->exit.physical = 0xfee00030;
+    struct mh_stop stop = fake_machine_run(m);
     assert_int_equal(stop.kind, MH_STOP_NO_MEMORY);
     assert_text_has(fake_machine_report(m, &stop),
                     "read of physical address 0xfee00030, where the machine has no memory");
-    stop = stop_after(m, write_to_nothing);
+    struct fake_exit *exit = fake_cpu_will(m->cpu, CPU_EXIT_NO_MEMORY);
+    exit->exit.physical = 0xfee00030;
+    exit->exit.is_write = true;
+    stop = fake_machine_run(m);
     assert_true(stop.is_write);
     assert_text_has(fake_machine_report(m, &stop), "write to physical address 0xfee00030");
-}
-
-static void triple_fault(struct kvm_run *run)
-{
-    run->exit_reason = KVM_EXIT_SHUTDOWN;
 }
 
 static void a_triple_fault_is_told_with_the_registers(void **state)
 {
     struct fake_machine *m = *state;
-    fake_kvm.regs.rbx = 0xfeedface;
-    struct mh_stop stop = stop_after(m, triple_fault);
+    fake_machine_general(m)->gpr[MH_RBX] = 0xfeedface;
+    struct mh_stop stop = stop_for(m, CPU_EXIT_TRIPLE_FAULT);
     assert_int_equal(stop.kind, MH_STOP_TRIPLE_FAULT);
     const char *text = fake_machine_report(m, &stop);
     assert_text_has(text, "triple fault: ");
@@ -214,9 +99,9 @@ static void a_triple_fault_is_told_with_the_registers(void **state)
 static void registers_a_triple_fault_has_reset_are_not_shown(void **state)
 {
     struct fake_machine *m = *state;
-    fake_kvm.regs = (struct kvm_regs){.rip = 0xfff0};
-    fake_kvm.sregs.cr0 = 0x60000010;
-    struct mh_stop stop = stop_after(m, triple_fault);
+    *fake_machine_general(m) = (struct mh_x86_general){.rip = 0xfff0};
+    fake_machine_system(m)->cr0 = 0x60000010;
+    struct mh_stop stop = stop_for(m, CPU_EXIT_TRIPLE_FAULT);
     const char *text = fake_machine_report(m, &stop);
     assert_text_has(text, "the guest's registers are lost");
     assert_text_lacks(text, "rbx");
@@ -232,11 +117,11 @@ static void fault(struct fake_machine *m, unsigned vector, const struct exceptio
 {
     uint8_t *top = ram_system_area(&m->vm->ram) + BOOT_FAULT_STACK_TOP;
     memcpy(top - sizeof *frame, frame, sizeof *frame);
-    fake_kvm.regs.rip = MH_SYSTEM_AREA + BOOT_STUBS + vector * BOOT_STUB_SIZE + 1;
-    fake_kvm.regs.rsp = MH_SYSTEM_AREA + BOOT_FAULT_STACK_TOP - sizeof *frame;
-    fake_kvm.regs.rflags = 2;
+    fake_machine_general(m)->rip = MH_SYSTEM_AREA + BOOT_STUBS + vector * BOOT_STUB_SIZE + 1;
+    fake_machine_general(m)->gpr[MH_RSP] = MH_SYSTEM_AREA + BOOT_FAULT_STACK_TOP - sizeof *frame;
+    fake_machine_general(m)->rflags = 2;
     if (code != NULL) {
-        fake_kvm.regs.rsp -= sizeof *code;
+        fake_machine_general(m)->gpr[MH_RSP] -= sizeof *code;
         memcpy(top - sizeof *frame - sizeof *code, code, sizeof *code);
     }
 }
@@ -262,12 +147,12 @@ static void registers_go_back_to_the_faulting_instruction(void **state)
 {
     struct fake_machine *m = *state;
     fault(m, 6, &fault_frame, NULL);
-    fake_machine_run(m);
-    assert_int_equal(fake_kvm.regs.rip, 0x1234);
-    assert_int_equal(fake_kvm.regs.rsp, 0x1f0000);
-    assert_int_equal(fake_kvm.regs.rflags, 0x10046);
-    assert_int_equal(fake_kvm.sregs.cs.selector, MH_SEL_KERNEL_CODE);
-    assert_int_equal(fake_kvm.sregs.cs.l, 1);
+    assert_int_equal(fake_machine_run(m).kind, MH_STOP_EXCEPTION);
+    assert_int_equal(fake_machine_general(m)->rip, 0x1234);
+    assert_int_equal(fake_machine_general(m)->gpr[MH_RSP], 0x1f0000);
+    assert_int_equal(fake_machine_general(m)->rflags, 0x46);
+    assert_int_equal(fake_machine_system(m)->seg[MH_CS].selector, MH_SEL_KERNEL_CODE);
+    assert_int_equal(fake_machine_system(m)->seg[MH_CS].attributes & 0x2000, 0x2000);
 }
 
 static void a_fault_in_ring_3_goes_back_to_ring_3(void **state)
@@ -278,9 +163,8 @@ static void a_fault_in_ring_3_goes_back_to_ring_3(void **state)
     frame.ss = MH_SEL_USER_DATA;
     fault(m, 6, &frame, NULL);
     struct mh_stop stop = fake_machine_run(m);
-    assert_int_equal(fake_kvm.sregs.cs.dpl, 3);
-    assert_int_equal(fake_kvm.sregs.ss.dpl, 3);
-    assert_int_equal(fake_kvm.sregs.ss.type, 3);
+    assert_int_equal(fake_machine_system(m)->seg[MH_CS].attributes & 0x60, 0x60);
+    assert_int_equal(fake_machine_system(m)->seg[MH_SS].attributes & 0x6f, 0x63);
     assert_text_has(fake_machine_report(m, &stop), "ring 3");
 }
 
@@ -288,7 +172,7 @@ static void a_page_fault_is_told_with_address_and_walk(void **state)
 {
     struct fake_machine *m = *state;
     const uint64_t code = 2;
-    fake_kvm.sregs.cr2 = 0x400000;
+    fake_machine_system(m)->cr2 = 0x400000;
     fault(m, EXCEPTION_PAGE_FAULT, &fault_frame, &code);
     struct mh_stop stop = fake_machine_run(m);
     assert_int_equal(stop.cr2, 0x400000);
@@ -306,7 +190,7 @@ static void a_page_fault_on_a_mapped_page_says_where_it_leads(void **state)
 {
     struct fake_machine *m = *state;
     const uint64_t code = 3;
-    fake_kvm.sregs.cr2 = 0x3456;
+    fake_machine_system(m)->cr2 = 0x3456;
     fault(m, EXCEPTION_PAGE_FAULT, &fault_frame, &code);
     struct mh_stop stop = fake_machine_run(m);
     assert_text_has(fake_machine_report(m, &stop), "leads to physical 0x3456, in a page of 4096 bytes");
@@ -316,8 +200,8 @@ static void a_page_fault_with_broken_tables_says_so(void **state)
 {
     struct fake_machine *m = *state;
     const uint64_t code = 9;
-    fake_kvm.sregs.cr2 = 0x1000;
-    fake_kvm.sregs.cr3 = 1ull << 40;
+    fake_machine_system(m)->cr2 = 0x1000;
+    fake_machine_system(m)->cr3 = 1ull << 40;
     fault(m, EXCEPTION_PAGE_FAULT, &fault_frame, &code);
     struct mh_stop stop = fake_machine_run(m);
     const char *text = fake_machine_report(m, &stop);
@@ -353,15 +237,15 @@ static void a_stub_reached_without_a_fault_is_only_a_hlt(void **state)
 {
     struct fake_machine *m = *state;
     fault(m, 6, &fault_frame, NULL);
-    fake_kvm.regs.rsp = 0x1f0000; /* the guest jumped there */
+    fake_machine_general(m)->gpr[MH_RSP] = 0x1f0000; /* the guest jumped there */
     assert_int_equal(fake_machine_run(m).kind, MH_STOP_HALTED);
-    assert_int_equal(fake_kvm.regs.rsp, 0x1f0000);
+    assert_int_equal(fake_machine_general(m)->gpr[MH_RSP], 0x1f0000);
 }
 
 static void an_entry_point_that_returns_is_told(void **state)
 {
     struct fake_machine *m = *state;
-    fake_kvm.regs.rip = MH_SYSTEM_AREA + BOOT_STUBS + BOOT_STUB_RETURNED * BOOT_STUB_SIZE + 1;
+    fake_machine_general(m)->rip = MH_SYSTEM_AREA + BOOT_STUBS + BOOT_STUB_RETURNED * BOOT_STUB_SIZE + 1;
     struct mh_stop stop = fake_machine_run(m);
     assert_int_equal(stop.kind, MH_STOP_RETURNED);
     assert_text_has(fake_machine_report(m, &stop), "the entry point returned; a guest ends with hlt");
@@ -372,7 +256,7 @@ static void an_entry_point_that_returns_is_told(void **state)
 static void the_report_has_all_registers(void **state)
 {
     struct fake_machine *m = *state;
-    struct mh_stop stop = stop_after(m, exit_nobody_knows);
+    struct mh_stop stop = stop_for(m, CPU_EXIT_ERROR);
     static const char *const names[] = {"rax", "rbx",    "rcx", "rdx", "rsi", "rdi", "rbp",      "rsp",
                                         "r8",  "r9",     "r10", "r11", "r12", "r13", "r14",      "r15",
                                         "rip", "rflags", "cr0", "cr2", "cr3", "cr4", "efer",     "cs ",
@@ -382,15 +266,13 @@ static void the_report_has_all_registers(void **state)
         assert_text_has(text, names[i]);
 }
 
-static void registers_kvm_does_not_give_are_not_made_up(void **state)
+static void registers_the_processor_does_not_give_are_not_made_up(void **state)
 {
     struct fake_machine *m = *state;
-    struct mh_stop stop = stop_after(m, exit_nobody_knows);
-    m->vm->vcpu.registers_are_current = false;
-    fake_kvm.failing_request = KVM_GET_SREGS;
-    fake_kvm.failing_errno = EIO;
+    struct mh_stop stop = stop_for(m, CPU_EXIT_ERROR);
+    m->cpu->failing = "read_regs";
     const char *text = fake_machine_report(m, &stop);
-    assert_text_has(text, "KVM does not give the registers");
+    assert_text_has(text, "the processor does not give its registers");
     assert_text_lacks(text, "rbx");
 }
 
@@ -405,8 +287,8 @@ static void good_and_interrupted_ends_are_described_too(void **state)
 static void output_before_a_crash_is_not_lost(void **state)
 {
     struct fake_machine *m = *state;
-    will_out(m, MH_PORT_SERIAL, 1, "last words", 10);
-    assert_int_equal(stop_after(m, triple_fault).kind, MH_STOP_TRIPLE_FAULT);
+    fake_cpu_will_out(m->cpu, MH_PORT_SERIAL, 1, "last words", 10);
+    assert_int_equal(stop_for(m, CPU_EXIT_TRIPLE_FAULT).kind, MH_STOP_TRIPLE_FAULT);
     assert_string_equal(m->output, "last words");
 }
 
@@ -415,14 +297,9 @@ static void output_before_a_crash_is_not_lost(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(an_unknown_exit_is_told_by_its_number),
-        TEST(exits_in_and_behind_the_table_that_have_no_handler_are_errors),
-        TEST(a_failed_entry_is_told_with_its_reason),
-        TEST(an_unsupported_instruction_is_told_with_its_bytes),
-        TEST(bytes_kvm_does_not_tell_are_read_from_memory),
-        TEST(more_bytes_than_an_instruction_has_are_not_believed),
-        TEST(other_internal_errors_are_told_by_number),
-        TEST(a_kvm_run_that_fails_is_told_with_its_reason),
+        TEST(an_error_of_the_processor_is_told_in_its_words),
+        TEST(an_instruction_that_cannot_be_executed_is_told_with_its_bytes),
+        TEST(bytes_the_processor_does_not_give_are_read_from_memory),
         TEST(accesses_to_no_memory_are_told_with_their_address),
         TEST(a_triple_fault_is_told_with_the_registers),
         TEST(registers_a_triple_fault_has_reset_are_not_shown),
@@ -437,7 +314,7 @@ int main(void)
         TEST(a_stub_reached_without_a_fault_is_only_a_hlt),
         TEST(an_entry_point_that_returns_is_told),
         TEST(the_report_has_all_registers),
-        TEST(registers_kvm_does_not_give_are_not_made_up),
+        TEST(registers_the_processor_does_not_give_are_not_made_up),
         TEST(good_and_interrupted_ends_are_described_too),
         TEST(output_before_a_crash_is_not_lost),
     };

@@ -100,8 +100,8 @@ static void a_failed_copy_leaves_nothing_behind(void **state)
 
 static void ask_to_stop(void *ctx)
 {
-    atomic_bool *stop = ctx;
-    atomic_store(stop, true);
+    atomic_uint *stop = ctx;
+    atomic_store(stop, 1);
 }
 
 static void a_long_copy_ends_when_the_machine_is_to_stop(void **state)

@@ -13,6 +13,8 @@ struct wire {
     int write_result;
     int next_read;
     size_t taken_before_read;
+    const int *wake_fds;
+    unsigned wake_count;
 };
 
 static int take(void *ctx, const uint8_t *bytes, size_t length)
@@ -27,9 +29,11 @@ static int take(void *ctx, const uint8_t *bytes, size_t length)
     return 0;
 }
 
-static int give(void *ctx)
+static int give(void *ctx, const int *wake_fds, unsigned wake_count)
 {
     struct wire *wire = ctx;
+    wire->wake_fds = wake_fds;
+    wire->wake_count = wake_count;
     wire->taken_before_read = wire->length;
     return wire->next_read;
 }
@@ -37,7 +41,7 @@ static int give(void *ctx)
 struct fixture {
     struct wire wire;
     struct serial serial;
-    struct input_log inbound;
+    struct input_log log;
 };
 
 static int set_up(void **state)
@@ -51,7 +55,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     struct fixture *f = *state;
-    input_log_free(&f->inbound);
+    input_log_free(&f->log);
     test_free(f);
     return 0;
 }
@@ -146,10 +150,10 @@ static void each_byte_value_is_read_as_it_is(void **state)
     for (int byte = 0; byte < 256; byte++) {
         uint8_t got = (uint8_t)~byte;
         f->wire.next_read = byte;
-        assert_int_equal(serial_get(&f->serial, &f->inbound, &got), 0);
+        assert_int_equal(serial_get(&f->serial, &f->log, &got, NULL, 0), 0);
         assert_int_equal(got, byte);
     }
-    assert_int_equal(f->inbound.bytes, 256);
+    assert_int_equal(f->log.bytes, 256);
 }
 
 static void the_end_of_the_input_reads_as_ff_every_time(void **state)
@@ -158,7 +162,7 @@ static void the_end_of_the_input_reads_as_ff_every_time(void **state)
     f->wire.next_read = MH_SERIAL_INPUT_ENDED;
     for (int i = 0; i < 3; i++) {
         uint8_t got = 0;
-        assert_int_equal(serial_get(&f->serial, &f->inbound, &got), 0);
+        assert_int_equal(serial_get(&f->serial, &f->log, &got, NULL, 0), 0);
         assert_int_equal(got, 0xff);
     }
 }
@@ -168,9 +172,9 @@ static void an_interrupted_read_takes_nothing(void **state)
     struct fixture *f = *state;
     uint8_t got = 0x55;
     f->wire.next_read = MH_SERIAL_INTERRUPTED;
-    assert_int_equal(serial_get(&f->serial, &f->inbound, &got), -EINTR);
+    assert_int_equal(serial_get(&f->serial, &f->log, &got, NULL, 0), -EINTR);
     assert_int_equal(got, 0x55);
-    assert_int_equal(f->inbound.bytes, 0);
+    assert_int_equal(f->log.bytes, 0);
 }
 
 static void a_failed_read_is_passed_on(void **state)
@@ -178,7 +182,7 @@ static void a_failed_read_is_passed_on(void **state)
     struct fixture *f = *state;
     uint8_t got = 0x55;
     f->wire.next_read = -EIO;
-    assert_int_equal(serial_get(&f->serial, &f->inbound, &got), -EIO);
+    assert_int_equal(serial_get(&f->serial, &f->log, &got, NULL, 0), -EIO);
     assert_int_equal(got, 0x55);
 }
 
@@ -188,8 +192,18 @@ static void what_was_printed_is_handed_on_before_input_is_awaited(void **state)
     uint8_t got;
     f->wire.next_read = 'k';
     put_text(f, "name? ");
-    assert_int_equal(serial_get(&f->serial, &f->inbound, &got), 0);
+    assert_int_equal(serial_get(&f->serial, &f->log, &got, NULL, 0), 0);
     assert_int_equal(f->wire.taken_before_read, 6);
+}
+
+static void the_other_end_is_told_what_else_ends_the_wait(void **state)
+{
+    struct fixture *f = *state;
+    static const int fds[] = {7, 8};
+    uint8_t got;
+    assert_int_equal(serial_get(&f->serial, &f->log, &got, fds, 2), 0);
+    assert_ptr_equal(f->wire.wake_fds, fds);
+    assert_int_equal(f->wire.wake_count, 2);
 }
 
 static void a_port_without_another_end_takes_everything_and_has_no_input(void **state)
@@ -201,7 +215,7 @@ static void a_port_without_another_end_takes_everything_and_has_no_input(void **
     serial_flush(&f->serial);
     assert_int_equal(atomic_load(&f->serial.pending), 0);
     assert_int_equal(f->serial.error, 0);
-    assert_int_equal(serial_get(&f->serial, &f->inbound, &got), 0);
+    assert_int_equal(serial_get(&f->serial, &f->log, &got, NULL, 0), 0);
     assert_int_equal(got, 0xff);
 }
 
@@ -221,6 +235,7 @@ int main(void)
         TEST(an_interrupted_read_takes_nothing),
         TEST(a_failed_read_is_passed_on),
         TEST(what_was_printed_is_handed_on_before_input_is_awaited),
+        TEST(the_other_end_is_told_what_else_ends_the_wait),
         TEST(a_port_without_another_end_takes_everything_and_has_no_input),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

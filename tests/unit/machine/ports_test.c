@@ -13,7 +13,7 @@ static void runs_well(struct fake_machine *m)
 
 static void all_ones(const struct fake_exit *exit)
 {
-    for (size_t i = 0; i < (size_t)exit->width * exit->count; i++)
+    for (size_t i = 0; i < (size_t)exit->exit.width * exit->exit.count; i++)
         assert_int_equal(exit->data[i], 0xff);
 }
 
@@ -22,9 +22,9 @@ static void all_ones(const struct fake_exit *exit)
 static void bytes_go_out_one_by_one_and_in_strings(void **state)
 {
     struct fake_machine *m = *state;
-    will_out(m, MH_PORT_SERIAL, 1, "a", 1);
-    will_out(m, MH_PORT_SERIAL, 1, "bcd", 3);
-    will_out(m, MH_PORT_SERIAL, 1, "\0\xff", 2);
+    fake_cpu_will_out(m->cpu, MH_PORT_SERIAL, 1, "a", 1);
+    fake_cpu_will_out(m->cpu, MH_PORT_SERIAL, 1, "bcd", 3);
+    fake_cpu_will_out(m->cpu, MH_PORT_SERIAL, 1, "\0\xff", 2);
     runs_well(m);
     assert_int_equal(m->output_length, 6);
     assert_memory_equal(m->output, "abcd\0\xff", 6);
@@ -35,9 +35,9 @@ static void bytes_come_in_one_by_one_and_in_strings(void **state)
 {
     struct fake_machine *m = *state;
     m->input = "abcd";
-    const struct fake_exit *one = will_in(m, MH_PORT_SERIAL, 1, 1);
-    const struct fake_exit *string = will_in(m, MH_PORT_SERIAL, 1, 5);
-    const struct fake_exit *after = will_in(m, MH_PORT_SERIAL, 1, 1);
+    const struct fake_exit *one = fake_cpu_will_in(m->cpu, MH_PORT_SERIAL, 1, 1);
+    const struct fake_exit *string = fake_cpu_will_in(m->cpu, MH_PORT_SERIAL, 1, 5);
+    const struct fake_exit *after = fake_cpu_will_in(m->cpu, MH_PORT_SERIAL, 1, 1);
     runs_well(m);
     assert_int_equal(one->data[0], 'a');
     assert_memory_equal(string->data, "bcd\xff\xff", 5);
@@ -48,24 +48,24 @@ static void other_widths_have_no_effect_and_are_told_once(void **state)
 {
     struct fake_machine *m = *state;
     m->input = "abcd";
-    will_out(m, MH_PORT_SERIAL, 2, "xy", 1);
-    will_out(m, MH_PORT_SERIAL, 4, "xyzw", 1);
-    const struct fake_exit *word = will_in(m, MH_PORT_SERIAL, 2, 1);
-    const struct fake_exit *dwords = will_in(m, MH_PORT_SERIAL, 4, 3);
+    fake_cpu_will_out(m->cpu, MH_PORT_SERIAL, 2, "xy", 1);
+    fake_cpu_will_out(m->cpu, MH_PORT_SERIAL, 4, "xyzw", 1);
+    const struct fake_exit *word = fake_cpu_will_in(m->cpu, MH_PORT_SERIAL, 2, 1);
+    const struct fake_exit *dwords = fake_cpu_will_in(m->cpu, MH_PORT_SERIAL, 4, 3);
     runs_well(m);
     all_ones(word);
     all_ones(dwords);
     assert_int_equal(m->output_length, 0);
     assert_int_equal(m->reads, 0);
     assert_int_equal(m->files->notices, 1);
-    assert_string_equal(m->files->notice, "the serial port takes one byte an operation; a 2-byte access has no effect");
+    assert_string_equal(m->files->notice, "the serial port takes one byte at a time; a 2-byte access has no effect");
 }
 
 static void what_was_printed_comes_before_the_wait_for_input(void **state)
 {
     struct fake_machine *m = *state;
-    will_out(m, MH_PORT_SERIAL, 1, "name? ", 6);
-    will_in(m, MH_PORT_SERIAL, 1, 1);
+    fake_cpu_will_out(m->cpu, MH_PORT_SERIAL, 1, "name? ", 6);
+    fake_cpu_will_in(m->cpu, MH_PORT_SERIAL, 1, 1);
     runs_well(m);
     assert_int_equal(m->output_at_read, 6);
 }
@@ -80,7 +80,7 @@ static void an_interrupted_wait_goes_on_when_nobody_wants_a_stop(void **state)
     struct fake_machine *m = *state;
     m->input = "k";
     m->on_read = interrupt_twice;
-    const struct fake_exit *in = will_in(m, MH_PORT_SERIAL, 1, 1);
+    const struct fake_exit *in = fake_cpu_will_in(m->cpu, MH_PORT_SERIAL, 1, 1);
     runs_well(m);
     assert_int_equal(in->data[0], 'k');
     assert_int_equal(m->reads, 3);
@@ -91,11 +91,11 @@ static void an_interrupted_wait_goes_on_when_nobody_wants_a_stop(void **state)
 static void the_file_port_takes_bytes_one_by_one_and_in_strings(void **state)
 {
     struct fake_machine *m = *state;
-    will_out(m, MH_PORT_FILE, 1, "\x01", 1);
-    will_out(m, MH_PORT_FILE, 1, "\x01\0\0\0\x09\0notes.txt", 15);
-    const struct fake_exit *first = will_in(m, MH_PORT_FILE, 1, 3);
-    const struct fake_exit *rest = will_in(m, MH_PORT_FILE, 1, 5);
-    const struct fake_exit *behind = will_in(m, MH_PORT_FILE, 1, 2);
+    fake_cpu_will_out(m->cpu, MH_PORT_FILE, 1, "\x01", 1);
+    fake_cpu_will_out(m->cpu, MH_PORT_FILE, 1, "\x01\0\0\0\x09\0notes.txt", 15);
+    const struct fake_exit *first = fake_cpu_will_in(m->cpu, MH_PORT_FILE, 1, 3);
+    const struct fake_exit *rest = fake_cpu_will_in(m->cpu, MH_PORT_FILE, 1, 5);
+    const struct fake_exit *behind = fake_cpu_will_in(m->cpu, MH_PORT_FILE, 1, 2);
     runs_well(m);
     assert_memory_equal(first->data, "\0\0\0", 3);
     assert_memory_equal(rest->data, "\0\0\0\0\0", 5);
@@ -111,7 +111,7 @@ static void a_32_bit_out_makes_a_call(void **state)
     for (size_t i = 0; i < COUNT(addresses); i++)
         memcpy(m->vm->ram.host + addresses[i], &call, sizeof call);
     memcpy(m->vm->ram.host + 0x2000, "notes.txt", 9);
-    will_out(m, MH_PORT_FILE, 4, addresses, 2);
+    fake_cpu_will_out(m->cpu, MH_PORT_FILE, 4, addresses, 2);
     runs_well(m);
     for (size_t i = 0; i < COUNT(addresses); i++) {
         int64_t result;
@@ -123,33 +123,32 @@ static void a_32_bit_out_makes_a_call(void **state)
 static void other_accesses_to_the_file_port_have_no_effect_and_are_told_once(void **state)
 {
     struct fake_machine *m = *state;
-    will_out(m, MH_PORT_FILE, 2, "\x01\x01\x02\x02", 2);
-    const struct fake_exit *words = will_in(m, MH_PORT_FILE, 2, 2);
-    const struct fake_exit *dword = will_in(m, MH_PORT_FILE, 4, 1);
-    const struct fake_exit *byte = will_in(m, MH_PORT_FILE, 1, 1);
+    fake_cpu_will_out(m->cpu, MH_PORT_FILE, 2, "\x01\x01\x02\x02", 2);
+    const struct fake_exit *words = fake_cpu_will_in(m->cpu, MH_PORT_FILE, 2, 2);
+    const struct fake_exit *dword = fake_cpu_will_in(m->cpu, MH_PORT_FILE, 4, 1);
+    const struct fake_exit *byte = fake_cpu_will_in(m->cpu, MH_PORT_FILE, 1, 1);
     runs_well(m);
     all_ones(words);
     all_ones(dword);
     all_ones(byte);
     assert_int_equal(m->files->notices, 1);
-    assert_string_equal(m->files->notice, "the file port knows no 2-byte OUT; it has no effect");
+    assert_string_equal(m->files->notice, "the file port has no 2-byte OUT; it has no effect");
 }
 
 static size_t output_at_exit;
 
-static void note_output(struct kvm_run *run)
+static void note_output(struct fake_cpu *cpu)
 {
-    const struct fake_machine *m = fake_kvm.on_run_ctx;
-    run->exit_reason = KVM_EXIT_HLT;
+    const struct fake_machine *m = cpu->ctx;
     output_at_exit = m->output_length;
 }
 
 static void what_was_printed_is_seen_at_the_next_file_access(void **state)
 {
     struct fake_machine *m = *state;
-    will_out(m, MH_PORT_SERIAL, 1, "saving", 6);
-    will_out(m, MH_PORT_FILE, 1, "\x02", 1);
-    will_exit(m, note_output);
+    fake_cpu_will_out(m->cpu, MH_PORT_SERIAL, 1, "saving", 6);
+    fake_cpu_will_out(m->cpu, MH_PORT_FILE, 1, "\x02", 1);
+    fake_cpu_will(m->cpu, CPU_EXIT_HALT)->during = note_output;
     runs_well(m);
     assert_int_equal(output_at_exit, 6);
 }
@@ -162,8 +161,8 @@ static void ports_with_nothing_behind_read_as_ones_and_are_told_once(void **stat
     static const uint16_t ports[] = {0x3f8, 0, 0x80, 0xe8, 0xea, 0x277, 0x279, 0xffff};
     const struct fake_exit *in[COUNT(ports)];
     for (size_t i = 0; i < COUNT(ports); i++) {
-        will_out(m, ports[i], (uint8_t)(1u << i % 3), "abcd", 1);
-        in[i] = will_in(m, ports[i], (uint8_t)(1u << i % 3), 2);
+        fake_cpu_will_out(m->cpu, ports[i], (uint8_t)(1u << i % 3), "abcd", 1);
+        in[i] = fake_cpu_will_in(m->cpu, ports[i], (uint8_t)(1u << i % 3), 2);
     }
     runs_well(m);
     for (size_t i = 0; i < COUNT(ports); i++)
@@ -171,16 +170,16 @@ static void ports_with_nothing_behind_read_as_ones_and_are_told_once(void **stat
     assert_int_equal(m->output_length, 0);
     assert_int_equal(m->files->notices, 1);
     assert_string_equal(m->files->notice,
-                        "nothing is connected to port 0x3f8: writes have no effect, reads give all ones");
+                        "no device is at port 0x3f8: writes have no effect, reads return all ones");
 }
 
 static void each_kind_of_notice_is_told_once(void **state)
 {
     struct fake_machine *m = *state;
     for (unsigned i = 0; i < 3; i++) {
-        will_out(m, MH_PORT_SERIAL, 2, "ab", 1);
-        will_out(m, MH_PORT_FILE, 2, "ab", 1);
-        will_out(m, 0x80, 1, "a", 1);
+        fake_cpu_will_out(m->cpu, MH_PORT_SERIAL, 2, "ab", 1);
+        fake_cpu_will_out(m->cpu, MH_PORT_FILE, 2, "ab", 1);
+        fake_cpu_will_out(m->cpu, 0x80, 1, "a", 1);
     }
     runs_well(m);
     assert_int_equal(m->files->notices, 3);
@@ -190,7 +189,7 @@ static void notices_need_nobody_who_listens(void **state)
 {
     struct fake_machine *m = *state;
     m->vm->config.notice = NULL;
-    will_out(m, 0x80, 1, "a", 1);
+    fake_cpu_will_out(m->cpu, 0x80, 1, "a", 1);
     runs_well(m);
     assert_int_equal(m->files->notices, 0);
 }
@@ -204,9 +203,9 @@ static void the_largest_strings_go_through(void **state)
     memset(input, 'i', FAKE_BYTES_MAX);
     input[FAKE_BYTES_MAX] = '\0';
     m->input = input;
-    will_out(m, MH_PORT_SERIAL, 1, bytes, FAKE_BYTES_MAX);
-    const struct fake_exit *in = will_in(m, MH_PORT_SERIAL, 1, FAKE_BYTES_MAX);
-    const struct fake_exit *nowhere = will_in(m, 0x80, 4, FAKE_BYTES_MAX / 4);
+    fake_cpu_will_out(m->cpu, MH_PORT_SERIAL, 1, bytes, FAKE_BYTES_MAX);
+    const struct fake_exit *in = fake_cpu_will_in(m->cpu, MH_PORT_SERIAL, 1, FAKE_BYTES_MAX);
+    const struct fake_exit *nowhere = fake_cpu_will_in(m->cpu, 0x80, 4, FAKE_BYTES_MAX / 4);
     runs_well(m);
     assert_int_equal(m->output_length, FAKE_BYTES_MAX);
     assert_memory_equal(in->data, input, FAKE_BYTES_MAX);

@@ -3,7 +3,6 @@
 #include "fake_machine.h"
 #include "unit.h"
 
-#include <errno.h>
 #include <string.h>
 
 #define EVENTS_MAX 64u
@@ -60,8 +59,8 @@ static void entries_exits_and_what_is_between_come_in_order(void **state)
                                                MH_EVENT_ENTER, MH_EVENT_EXIT, MH_EVENT_STOP};
     struct fixture *f = *state;
     f->m->input = "x";
-    will_out(f->m, MH_PORT_SERIAL, 1, "abc", 3);
-    will_in(f->m, MH_PORT_SERIAL, 1, 1);
+    fake_cpu_will_out(f->m->cpu, MH_PORT_SERIAL, 1, "abc", 3);
+    fake_cpu_will_in(f->m->cpu, MH_PORT_SERIAL, 1, 1);
     fake_machine_run(f->m);
     kinds_are(f, kinds, COUNT(kinds));
     assert_string_equal(f->heard[1].event.reason, "port access");
@@ -79,9 +78,9 @@ static void entries_exits_and_what_is_between_come_in_order(void **state)
 static void rip_costs_no_call(void **state)
 {
     struct fixture *f = *state;
-    will_out(f->m, 0x60, 1, "a", 1);
+    fake_cpu_will_out(f->m->cpu, 0x60, 1, "a", 1);
     fake_machine_run(f->m);
-    assert_int_equal(fake_kvm_count(KVM_GET_REGS), 1); /* of the stop, to tell of it */
+    assert_int_equal(fake_cpu_asked(f->m->cpu, "read_regs"), 2); /* of the halt, and to tell of the stop */
     assert_true(f->heard[1].event.has_rip);
     assert_true(f->heard[2].event.has_rip);
 }
@@ -89,24 +88,23 @@ static void rip_costs_no_call(void **state)
 static void an_entry_that_is_broken_off_is_an_exit_too(void **state)
 {
     struct fixture *f = *state;
-    will_fail(f->m, EINTR);
+    fake_cpu_will(f->m->cpu, CPU_EXIT_KICKED);
     fake_machine_run(f->m);
     assert_string_equal(f->heard[1].event.reason, "interrupted by the hypervisor");
 }
 
-static void print_without_exits(struct kvm_run *run)
+static void print_without_exits(struct fake_cpu *cpu)
 {
-    struct kvm_coalesced_mmio_ring *ring = (void *)((char *)run + 2 * FAKE_KVM_PAGE);
-    for (const char *text = "abc"; *text != '\0'; text++)
-        ring->coalesced_mmio[ring->last++].data[0] = (uint8_t)*text;
-    run->exit_reason = KVM_EXIT_SHUTDOWN;
+    memcpy(cpu->batch, "abc", 3);
+    cpu->batch_length = 3;
 }
 
-static void bytes_that_kvm_gathered_are_told_together_and_before_the_exit(void **state)
+static void bytes_that_gathered_are_told_together_and_before_the_exit(void **state)
 {
     static const enum mh_event_kind kinds[] = {MH_EVENT_ENTER, MH_EVENT_PORT, MH_EVENT_EXIT, MH_EVENT_STOP};
     struct fixture *f = *state;
-    will_exit(f->m, print_without_exits);
+    f->m->vm->gathers_serial = true;
+    fake_cpu_will(f->m->cpu, CPU_EXIT_TRIPLE_FAULT)->during = print_without_exits;
     fake_machine_run(f->m);
     kinds_are(f, kinds, COUNT(kinds));
     assert_int_equal(f->heard[1].event.port, MH_PORT_SERIAL);
@@ -126,7 +124,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(rip_costs_no_call, set_up, fake_machine_tear_down_fixture),
         cmocka_unit_test_setup_teardown(an_entry_that_is_broken_off_is_an_exit_too, set_up,
                                         fake_machine_tear_down_fixture),
-        cmocka_unit_test_setup_teardown(bytes_that_kvm_gathered_are_told_together_and_before_the_exit, set_up,
+        cmocka_unit_test_setup_teardown(bytes_that_gathered_are_told_together_and_before_the_exit, set_up,
                                         fake_machine_tear_down_fixture),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
