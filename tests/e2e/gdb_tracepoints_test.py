@@ -314,7 +314,7 @@ class SeveralTest(GdbCase):
         self.assertIn("Tracepoint 1", gdb("trace *place_5"))
         answer = gdb("tstart")
         self.assertFails(answer, "Target returns error code")
-        self.assertIn("tracepoints need a port for each machine: --gdb without --gdb-all", answer)
+        self.assertIn("tracepoints need one port per machine: use --gdb without --gdb-all", answer)
 
 
 if __name__ == "__main__":
