@@ -65,7 +65,7 @@ static bool reader_options(struct reader *reader)
     struct gdb_breakpoint *point = reader->point;
 
     while (!gdb_text_empty(&reader->text)) {
-        /* commands come last, because their place in the array tells them from conditions */
+        /* commands come last, because their place in the array distinguishes them from conditions */
         if (point->command_count > 0 || !gdb_text_eat(&reader->text, ';'))
             return false;
         if (gdb_text_eat_word(&reader->text, "cmds:") ? !reader_commands(reader)

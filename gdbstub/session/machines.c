@@ -130,7 +130,7 @@ void gdb_machines_finish(struct gdb_machine *machine)
     machine->end_signal = 0;
 }
 
-/* Whoever starts a machine again that had ended or was detached does not want the breakpoints of earlier debuggers. */
+/* A machine that had ended or was detached is started again without the breakpoints of earlier debuggers. */
 static void machine_forget_breakpoints(struct gdb_machines *machines, struct gdb_machine *machine)
 {
     machines->target->ops->clear_all_breakpoints(machines->target->ctx, machine->vm);

@@ -258,7 +258,7 @@ static void session_handle_event(struct gdb_session *session)
         session_wait(session);
         break;
     case GDB_PACKET_ACK:
-        session->unacked -= session->unacked > 0 || session->resumed;
+        session->unacked -= session->unacked > 0 || (session->resumed && session->unacked == 0);
         break;
     case GDB_PACKET_NACK:
         session_on_nack(session);

@@ -167,7 +167,7 @@ enum gdb_outcome gdb_session_fail(struct gdb_session *session, enum gdb_error_co
 
 /*
  * Check the descriptors while processing a packet that takes long. Returns false if the debugger has gone or the
- * session is to end; nobody waits for a reply then: return GDB_SILENT.
+ * session is to end; no reply is expected then: return GDB_SILENT.
  */
 bool gdb_session_poll(struct gdb_session *session);
 

@@ -1,6 +1,7 @@
 /* The functions with which packets are answered: make and send replies, print, parse and append thread ids. */
 #include "session/session.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -94,7 +95,7 @@ void gdb_session_send(struct gdb_session *session)
 
     session->last_sent = packet;
     session->last_length = length;
-    session->unacked += session->reply_acked;
+    session->unacked += session->reply_acked && session->unacked < INT_MAX;
     if (session->ack_owed) {
         *--packet = '+';
         length++;

@@ -45,10 +45,11 @@ enum mh_break_owner {
 };
 
 /*
- * Asked at each stop for a break- or watchpoint and at the end of each step, before wait() reports it, on the thread
- * that called wait(): does anybody want this stop? When it returns false the machine goes on as it was resumed, as if
- * it had not stopped. It may change *stop; it may read and write registers and memory of the machine, and set and clear
- * its breakpoints.
+ * Decides whether a stop for a breakpoint or watchpoint, or the end of a step or range, is wanted. wait() calls it on
+ * its own thread before it reports such a stop, with the machine stopped; also for the stop at once of a CONTINUE. If
+ * it returns false the machine continues as it was resumed, as if it had not stopped: a CONTINUE steps off the
+ * breakpoint, a STEP executes another instruction. A pending interrupt() stays pending. The filter may change *stop,
+ * read and write registers and memory of the machine, and set and clear its breakpoints.
  */
 typedef bool mh_stop_filter(void *filter_ctx, unsigned vm, struct mh_stop *stop);
 
@@ -70,7 +71,7 @@ enum mh_wait_result {
     MH_WAIT_IDLE,    /* no machine is running */
 };
 
-/* What a memory map tells, lowest address first; guest-physical. */
+/* A range of guest-physical memory. */
 struct mh_memory_region {
     uint64_t start, length;
 };
@@ -113,7 +114,7 @@ struct mh_debug_target_ops {
                                   size_t length, size_t *done);
     enum mh_status (*write_memory)(void *ctx, unsigned vm, enum mh_space space, uint64_t address, const void *from,
                                    size_t length, size_t *done);
-    /* Fills at most `capacity` regions; returns how many there are. */
+    /* Fills at most `capacity` regions, lowest address first; returns how many there are. */
     unsigned (*memory_map)(void *ctx, unsigned vm, struct mh_memory_region *regions, unsigned capacity);
     /*
      * The largest region that contains `address`, or a part of it that does, for any address: mapped by the guest's
@@ -123,9 +124,9 @@ struct mh_debug_target_ops {
     void (*memory_region)(void *ctx, unsigned vm, uint64_t address, struct mh_region *region);
 
     /*
-     * The machine's one list of break- and watchpoints. Each has owners, a set: setting what an owner has set, or
+     * The machine's one list of breakpoints and watchpoints. Each has owners, a set: setting what an owner has set, or
      * clearing what it has not, is MH_OK and changes nothing; a point is gone when its last owner cleared it.
-     * `length` is 1 for breakpoints. On error *err tells the person at the debugger why it was refused.
+     * `length` is 1 for breakpoints. On error *err has the reason, for the person at the debugger.
      */
     enum mh_status (*set_breakpoint)(void *ctx, unsigned vm, enum mh_break_owner owner, enum mh_break_kind kind,
                                      uint64_t address, uint64_t length, struct mh_error *err);

@@ -83,7 +83,7 @@ static int set_up(void **state)
     struct world *ops = calloc(1, sizeof *ops);
 
     *state = ops;
-    if (!ops)
+    if (ops == NULL)
         return -1;
     for (unsigned i = 0; i < MEMORY_SIZE; i++)
         ops->memory[i] = (uint8_t)(0x80 + i);

@@ -260,6 +260,49 @@ static void persistent_ones_stay_until_the_next_debugger(void **state)
     assert_int_equal(fake_target_breaks(&debugger->fake, 1), 0);
 }
 
+static void count_print(void *ctx, const struct gdb_machine *machine, const char *text, size_t length)
+{
+    unsigned *printed = ctx;
+
+    (void)machine;
+    *printed += length > 0 && text[length - 1] == '\n';
+}
+
+/* Detach from a machine with that breakpoint, and let it run to its end without a debugger. Returns the lines printed.
+ */
+static unsigned run_detached(struct fake_debugger *debugger, const char *breakpoint)
+{
+    const struct mh_debug_target *target = &debugger->fake.target;
+    unsigned printed = 0, vm;
+    struct mh_stop stop;
+
+    debugger->machines.print = count_print;
+    debugger->machines.print_ctx = &printed;
+    fake_debugger_packet(debugger, breakpoint);
+    fake_debugger_packet(debugger, "D");
+    fake_debugger_run(debugger);
+    assert_int_equal(debugger->list[0].state, GDB_MACHINE_RUNNING);
+    assert_int_equal(target->ops->wait(target->ctx, NULL, 0, &vm, &stop), MH_WAIT_STOPPED);
+    assert_int_equal(stop.kind, MH_STOP_HALTED);
+    gdb_machines_on_stop(&debugger->machines, vm, &stop);
+    assert_int_equal(debugger->list[0].state, GDB_MACHINE_ENDED);
+    assert_int_equal(fake_machine(&debugger->fake, 1)->resumes, 1);
+    assert_int_equal(fake_machine(&debugger->fake, 1)->filtered, 1);
+    return printed;
+}
+
+static void persistent_commands_run_without_a_debugger(void **state)
+{
+    assert_int_equal(run_detached(*state, "Z0,1010,1;cmds:1," PRINT_RAX), 1);
+    assert_int_equal(fake_target_breaks(&((struct fake_debugger *)*state)->fake, 1), 1);
+}
+
+static void those_that_fail_without_a_debugger_are_deleted(void **state)
+{
+    assert_int_equal(run_detached(*state, "Z0,1010,1;cmds:1," NO_MEMORY), 1);
+    assert_int_equal(fake_target_breaks(&((struct fake_debugger *)*state)->fake, 1), 0);
+}
+
 static void attaching_again_clears_what_persists(void **state)
 {
     struct fake_debugger *debugger = *state;
@@ -424,6 +467,8 @@ int main(void)
         TEST(commands_run_instead_of_stopping),
         TEST(commands_run_once_an_arrival),
         TEST(persistent_ones_stay_until_the_next_debugger),
+        TEST(persistent_commands_run_without_a_debugger),
+        TEST(those_that_fail_without_a_debugger_are_deleted),
         TEST(attaching_again_clears_what_persists),
         TEST(so_does_starting_again),
         TEST(or_trying_to),

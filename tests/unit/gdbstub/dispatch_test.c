@@ -9,7 +9,7 @@ static const char *found(const char *packet, const char *args)
     struct gdb_text rest = gdb_text_of("");
     const struct gdb_command *command = gdb_command_find(gdb_text_of(packet), &rest);
 
-    if (!command)
+    if (command == NULL)
         return "";
     assert_true(gdb_text_is(&rest, args));
     return command->name;

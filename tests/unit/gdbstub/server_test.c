@@ -40,7 +40,7 @@ static int set_up(void **state)
     const struct mh_gdb_endpoint endpoint = {.transport = MH_GDB_TCP};
     struct served *served = calloc(1, sizeof *served);
 
-    if (!served || pipe(served->stop_pipe) < 0)
+    if (served == NULL || pipe(served->stop_pipe) < 0)
         return -1;
     fake_target_init(&served->fake, 1);
     memcpy(served->fake.machines[0].memory + FAKE_START, "\xeb\xfe", 2);
@@ -339,7 +339,7 @@ static void end_the_shortage(void *ctx, const char *line)
 {
     const struct rlimit *enough = ctx;
 
-    if (strstr(line, "cannot accept a debugger at the moment"))
+    if (strstr(line, "cannot accept a debugger at the moment") != NULL)
         setrlimit(RLIMIT_NOFILE, enough);
 }
 

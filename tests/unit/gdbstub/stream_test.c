@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STREAMS 40u
+#define STREAMS 20u
 #define PACKETS 8u
 #define STREAM_MAX 220u
 #define REPLIES 20000u

@@ -42,10 +42,10 @@ static void start(struct fake_debugger *debugger, const char *definition, const 
 {
     char packet[256];
 
-    snprintf(packet, sizeof packet, "QTDP:1:%s%s", definition, actions ? "-" : "");
+    snprintf(packet, sizeof packet, "QTDP:1:%s%s", definition, actions != NULL ? "-" : "");
     ok(debugger, packet);
-    snprintf(packet, sizeof packet, "QTDP:-1:%.4s:%s", definition, actions ? actions : "");
-    if (actions)
+    snprintf(packet, sizeof packet, "QTDP:-1:%.4s:%s", definition, actions != NULL ? actions : "");
+    if (actions != NULL)
         ok(debugger, packet);
     ok(debugger, "QTDisconnected:1");
     ok(debugger, "QTStart");
