@@ -107,8 +107,9 @@ enum soft_result soft_op_cmps(struct soft_cpu *cpu, const struct soft_insn *insn
     uint64_t left, right;
     if (nothing_to_do(cpu, insn))
         return SOFT_NEXT;
-    if (!soft_load(cpu, insn->segment, source_address(cpu, insn), size, &left) ||
-        !soft_load(cpu, MH_ES, destination_address(cpu, insn), size, &right))
+    /* processors read the second operand first, as the address of a page fault shows */
+    if (!soft_load(cpu, MH_ES, destination_address(cpu, insn), size, &right) ||
+        !soft_load(cpu, insn->segment, source_address(cpu, insn), size, &left))
         return soft_mem_result(cpu);
     advance(cpu, insn, MH_RSI, 1);
     advance(cpu, insn, MH_RDI, 1);
