@@ -161,7 +161,6 @@ struct soft_cpu {
 
     /* points (soft_points.c), and the guest's own (soft_debug.c) */
     const struct cpu_point *points;
-    size_t point_count;
     struct soft_point_index *point_index; /* NULL: none armed */
     bool watch_hit;
     unsigned watch_point;
