@@ -335,8 +335,10 @@ static inline uint64_t signed_64(int64_t value)
     if (__builtin_expect(!soft_simd_is_ready(cpu), 0))                                                                 \
     goto slow_path
 #define SSE_ALIGNED                                                                                                    \
-    if (((uintptr_t)at & 15) != 0)                                                                                     \
-    goto slow_path
+    do {                                                                                                               \
+        if (((uintptr_t)at & 15) != 0)                                                                                 \
+            goto slow_path;                                                                                            \
+    } while (0)
 #define SSE_STUB (host_simd_0f_np + op->immediate)
 #define SSE_APPLY(label, size, alignment, apply)                                                                       \
     L_SSE_##label:                                                                                                     \
@@ -345,6 +347,19 @@ static inline uint64_t signed_64(int64_t value)
         READ_AT(size);                                                                                                 \
         alignment;                                                                                                     \
         apply(soft_simd_xmm(cpu, op->reg), at, SSE_STUB);                                                              \
+        NEXT;                                                                                                          \
+    }
+#define SSE_HOT(name, size)                                                                                            \
+    L_##name##_RR : SSE_READY;                                                                                         \
+    host_simd_##name(soft_simd_xmm(cpu, op->reg), soft_simd_xmm(cpu, op->base));                                       \
+    NEXT;                                                                                                              \
+    L_##name##_RM:                                                                                                     \
+    {                                                                                                                  \
+        SSE_READY;                                                                                                     \
+        READ_AT(size);                                                                                                 \
+        if ((size) == 16)                                                                                              \
+            SSE_ALIGNED;                                                                                               \
+        host_simd_##name(soft_simd_xmm(cpu, op->reg), at);                                                             \
         NEXT;                                                                                                          \
     }
 #define SSE_LOAD(label, size, alignment)                                                                               \
@@ -386,7 +401,8 @@ SCALAR_STORES static enum soft_result run_blocks(struct soft_cpu *cpu, struct so
                                                  uint64_t until)
 {
 #define SOFT_OP_LABEL(name) &&L_##name,
-    static const void *const labels[] = {SOFT_OPS(SOFT_OP_LABEL)};
+#define SOFT_OP_LABEL_HOT(name, size) &&L_##name##_RR, &&L_##name##_RM,
+    static const void *const labels[] = {SOFT_OPS(SOFT_OP_LABEL) SOFT_SSE_HOT(SOFT_OP_LABEL_HOT)};
     struct soft_block_cache *const cache = cpu->blocks;
     uint64_t *const slots = cpu->slots;
     const struct soft_tlb_entry *const tlb_read = cpu->tlb_read[cpu->user];
@@ -498,6 +514,7 @@ L_SSE_MOVE:
     SSE_APPLY(RM4, 4, , host_simd_apply_4)
     SSE_APPLY(RM8, 8, , host_simd_apply_8)
     SSE_APPLY(RM16, 16, SSE_ALIGNED, host_simd_apply)
+    SOFT_SSE_HOT(SSE_HOT)
     SSE_LOAD(LOAD4, 4, )
     SSE_LOAD(LOAD8, 8, )
     SSE_LOAD(LOAD16, 16, )
