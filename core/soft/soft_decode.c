@@ -296,7 +296,7 @@ static bool is_undefined_0f(uint8_t opcode)
 /* Groups of the one-byte map of which not all are defined. */
 static bool is_group(uint8_t opcode)
 {
-    return opcode == 0x8f || opcode == 0xc6 || opcode == 0xc7 || opcode == 0xfe || opcode == 0xff ||
+    return opcode == 0x82 || opcode == 0x8f || opcode == 0xc6 || opcode == 0xc7 || opcode == 0xfe || opcode == 0xff ||
            (opcode & 0xf8) == 0xd8;
 }
 
@@ -313,8 +313,9 @@ static void skip_operands(struct cursor *cursor, struct soft_insn *insn, uint8_t
 {
     static const struct soft_opcode no_row = {.flags = SOFT_OP_MODRM};
     const struct soft_opcode *row = &no_row;
-    if (insn->map == SOFT_MAP_ONE_BYTE ? !is_group(insn->opcode)
-                                       : insn->map == SOFT_MAP_0F && is_undefined_0f(insn->opcode))
+    if (insn->map == SOFT_MAP_ONE_BYTE
+            ? !is_group(insn->opcode)
+            : insn->map == SOFT_MAP_0F && (insn->opcode == 0x77 || is_undefined_0f(insn->opcode)))
         return;
     if (insn->map == SOFT_MAP_0F && insn->prefixes & SOFT_PREFIX_VEX)
         row = soft_integer_opcode(SOFT_MAP_0F, insn->opcode, 0, modrm);
@@ -327,8 +328,8 @@ static void skip_operands(struct cursor *cursor, struct soft_insn *insn, uint8_t
         cursor_next(cursor);
     if (row->flags & SOFT_OP_IMM_Z)
         cursor_number(cursor, 4);
-    if (insn->map == SOFT_MAP_ONE_BYTE && (insn->opcode & 0xfe) == 0xc6)
-        cursor_number(cursor, insn->opcode == 0xc6 ? 1 : insn->prefixes & SOFT_PREFIX_OPSIZE ? 2 : 4);
+    if (insn->map == SOFT_MAP_ONE_BYTE && ((insn->opcode & 0xfe) == 0xc6 || insn->opcode == 0x82))
+        cursor_number(cursor, insn->opcode != 0xc7 ? 1 : insn->prefixes & SOFT_PREFIX_OPSIZE ? 2 : 4);
 }
 
 /* From the opcode on. False: not an instruction. */
