@@ -87,6 +87,48 @@ void host_mmx_call(struct host_simd_operands *operands, const uint8_t *stub);
  */
 uint16_t host_x87_call(void *image, void *memory, const uint8_t *stub, uint64_t *flags);
 
+/*
+ * The same in place, for loops: *to = operation(*to, *from), with 16, 8 or 4 bytes of *from. The CALL writes below the
+ * stack pointer, so that the function this is used in must call other functions, too: then it has no red zone.
+ */
+#define HOST_SIMD_APPLY(name, load)                                                                                    \
+    static inline __attribute__((always_inline)) void name(void *to, const void *from, const uint8_t *stub)            \
+    {                                                                                                                  \
+        __asm__ volatile("movaps (%0), %%xmm0\n\t" load " (%1), %%xmm1\n\tcall *%2\n\tmovaps %%xmm0, (%0)"             \
+                         :                                                                                             \
+                         : "r"(to), "r"(from), "r"(stub)                                                               \
+                         : "xmm0", "xmm1", "cc", "memory");                                                            \
+    }
+
+HOST_SIMD_APPLY(host_simd_apply, "movaps")
+HOST_SIMD_APPLY(host_simd_apply_8, "movq")
+HOST_SIMD_APPLY(host_simd_apply_4, "movd")
+
+/* The most frequent of all have no stub: *to = operation(*to, *from), with as many bytes of *from as the operation
+ * reads; packed operands must be aligned. */
+#define HOST_SIMD_OPERATION(name)                                                                                      \
+    static inline void host_simd_##name(void *to, const void *from)                                                    \
+    {                                                                                                                  \
+        __asm__ volatile("movaps (%0), %%xmm0\n\t" #name " (%1), %%xmm0\n\tmovaps %%xmm0, (%0)"                        \
+                         :                                                                                             \
+                         : "r"(to), "r"(from)                                                                          \
+                         : "xmm0", "memory");                                                                          \
+    }
+
+HOST_SIMD_OPERATION(addsd)
+HOST_SIMD_OPERATION(mulsd)
+HOST_SIMD_OPERATION(subsd)
+HOST_SIMD_OPERATION(divsd)
+HOST_SIMD_OPERATION(addpd)
+HOST_SIMD_OPERATION(mulpd)
+HOST_SIMD_OPERATION(subpd)
+HOST_SIMD_OPERATION(addss)
+HOST_SIMD_OPERATION(mulss)
+HOST_SIMD_OPERATION(subss)
+HOST_SIMD_OPERATION(addps)
+HOST_SIMD_OPERATION(mulps)
+HOST_SIMD_OPERATION(subps)
+
 static inline uint32_t host_simd_mxcsr(void)
 {
     uint32_t value;

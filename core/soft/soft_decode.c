@@ -167,7 +167,7 @@ static bool decode_opcode(struct cursor *cursor, struct soft_insn *insn, struct 
 {
     uint8_t byte = cursor_next(cursor);
     if (byte == 0xc4 || byte == 0xc5)
-        return decode_vex(cursor, byte, insn, bits) && !bits->no_vex;
+        return decode_vex(cursor, byte, insn, bits);
     insn->map = SOFT_MAP_ONE_BYTE;
     if (byte == 0x0f) {
         insn->map = SOFT_MAP_0F;
@@ -288,37 +288,48 @@ static bool form_is_legal(const struct soft_insn *insn, const struct soft_opcode
 /* Opcodes of the map 0F that are not defined, and have no ModRM byte. */
 static bool is_undefined_0f(uint8_t opcode)
 {
-    static const uint8_t undefined[] = {0x04, 0x0a, 0x0c, 0x0f, 0x24, 0x25, 0x26, 0x27, 0x36, 0x37,
-                                        0x39, 0x3b, 0x3c, 0x3d, 0x3e, 0x3f, 0x7a, 0x7b, 0xa6, 0xa7};
+    static const uint8_t undefined[] = {0x04, 0x0a, 0x0c, 0x0f, 0x24, 0x25, 0x26, 0x27, 0x36,
+                                        0x37, 0x39, 0x3b, 0x3c, 0x3d, 0x3e, 0x3f, 0xa6, 0xa7};
     return memchr(undefined, opcode, sizeof undefined) != NULL;
 }
 
 /* Groups of the one-byte map of which not all are defined. */
 static bool is_group(uint8_t opcode)
 {
-    return opcode == 0x8f || opcode == 0xc6 || opcode == 0xc7 || opcode == 0xfe || opcode == 0xff ||
+    return opcode == 0x82 || opcode == 0x8f || opcode == 0xc6 || opcode == 0xc7 || opcode == 0xfe || opcode == 0xff ||
            (opcode & 0xf8) == 0xd8;
 }
 
 static bool has_immediate_0f(uint8_t opcode)
 {
-    return (opcode >= 0x70 && opcode <= 0x73) || opcode == 0xc2 || (opcode >= 0xc4 && opcode <= 0xc6);
+    return (opcode >= 0x70 && opcode <= 0x73) || opcode == 0xba || opcode == 0xc2 || (opcode >= 0xc4 && opcode <= 0xc6);
 }
 
-/* The processor fetches the operands of what is no instruction, too: a page fault there comes before #UD. */
-static void skip_operands(struct cursor *cursor, struct soft_insn *insn, uint8_t rex)
+/*
+ * The processor fetches the operands of what is no instruction, too: a page fault there comes before #UD. With VEX, the
+ * map 0F has the operands that it has without.
+ */
+static void skip_operands(struct cursor *cursor, struct soft_insn *insn, uint8_t rex, uint8_t modrm)
 {
-    static const struct soft_opcode row = {.flags = SOFT_OP_MODRM};
-    const bool vex = (insn->prefixes & SOFT_PREFIX_VEX) != 0;
+    static const struct soft_opcode no_row = {.flags = SOFT_OP_MODRM};
+    const struct soft_opcode *row = &no_row;
     if (insn->map == SOFT_MAP_ONE_BYTE
             ? !is_group(insn->opcode)
-            : insn->map == SOFT_MAP_0F && (vex ? insn->opcode == 0x77 : is_undefined_0f(insn->opcode)))
+            : insn->map == SOFT_MAP_0F && (insn->opcode == 0x77 || is_undefined_0f(insn->opcode)))
         return;
-    decode_modrm(cursor, insn, &row, rex);
-    if (insn->map == SOFT_MAP_0F3A || (insn->map == SOFT_MAP_0F && has_immediate_0f(insn->opcode)))
+    if (insn->map == SOFT_MAP_0F && insn->prefixes & SOFT_PREFIX_VEX)
+        row = soft_integer_opcode(SOFT_MAP_0F, insn->opcode, 0, modrm);
+    if (row == NULL)
+        row = &no_row;
+    if (row->flags & SOFT_OP_MODRM)
+        decode_modrm(cursor, insn, row, rex);
+    if (insn->map == SOFT_MAP_0F3A || row->flags & SOFT_OP_IMM8 ||
+        (insn->map == SOFT_MAP_0F && has_immediate_0f(insn->opcode)))
         cursor_next(cursor);
-    if (insn->map == SOFT_MAP_ONE_BYTE && (insn->opcode & 0xfe) == 0xc6)
-        cursor_number(cursor, insn->opcode == 0xc6 ? 1 : insn->prefixes & SOFT_PREFIX_OPSIZE ? 2 : 4);
+    if (row->flags & SOFT_OP_IMM_Z)
+        cursor_number(cursor, 4);
+    if (insn->map == SOFT_MAP_ONE_BYTE && ((insn->opcode & 0xfe) == 0xc6 || insn->opcode == 0x82))
+        cursor_number(cursor, insn->opcode != 0xc7 ? 1 : insn->prefixes & SOFT_PREFIX_OPSIZE ? 2 : 4);
 }
 
 /* From the opcode on. False: not an instruction. */
@@ -329,9 +340,9 @@ static bool decode_rest(struct cursor *cursor, struct soft_insn *insn, struct pr
     /* A row may depend on ModRM; an opcode at the very end of what is available may still need none. */
     struct cursor ahead = *cursor;
     const uint8_t modrm = cursor_peek(&ahead);
-    const struct soft_opcode *row = find_row(insn, modrm);
+    const struct soft_opcode *row = bits->has_vex && bits->no_vex ? NULL : find_row(insn, modrm);
     if (row == NULL || row->run == NULL) {
-        skip_operands(cursor, insn, bits->rex);
+        skip_operands(cursor, insn, bits->rex, modrm);
         return false;
     }
     if (row->flags & SOFT_OP_MODRM)

@@ -16,6 +16,7 @@
 #include "host_x86_64_int.h"
 #include "soft_flags.h"
 #include "soft_mem.h"
+#include "soft_simd_shape.h"
 #include "soft_string.h"
 #include "soft_translate.h"
 #include "soft_walk.h"
@@ -329,18 +330,79 @@ static inline uint64_t signed_64(int64_t value)
         NEXT;                                                                                                          \
     }
 
+/* SSE: the host executes the instruction, with the guest's MXCSR. */
+#define SSE_READY                                                                                                      \
+    if (__builtin_expect(!soft_simd_is_ready(cpu), 0))                                                                 \
+    goto slow_path
+#define SSE_ALIGNED                                                                                                    \
+    do {                                                                                                               \
+        if (((uintptr_t)at & 15) != 0)                                                                                 \
+            goto slow_path;                                                                                            \
+    } while (0)
+#define SSE_STUB (host_simd_0f_np + op->immediate)
+#define SSE_APPLY(label, size, alignment, apply)                                                                       \
+    L_SSE_##label:                                                                                                     \
+    {                                                                                                                  \
+        SSE_READY;                                                                                                     \
+        READ_AT(size);                                                                                                 \
+        alignment;                                                                                                     \
+        apply(soft_simd_xmm(cpu, op->reg), at, SSE_STUB);                                                              \
+        NEXT;                                                                                                          \
+    }
+#define SSE_HOT(name, size)                                                                                            \
+    L_##name##_RR : SSE_READY;                                                                                         \
+    host_simd_##name(soft_simd_xmm(cpu, op->reg), soft_simd_xmm(cpu, op->base));                                       \
+    NEXT;                                                                                                              \
+    L_##name##_RM:                                                                                                     \
+    {                                                                                                                  \
+        SSE_READY;                                                                                                     \
+        READ_AT(size);                                                                                                 \
+        if ((size) == 16)                                                                                              \
+            SSE_ALIGNED;                                                                                               \
+        host_simd_##name(soft_simd_xmm(cpu, op->reg), at);                                                             \
+        NEXT;                                                                                                          \
+    }
+#define SSE_LOAD(label, size, alignment)                                                                               \
+    L_SSE_##label:                                                                                                     \
+    {                                                                                                                  \
+        SSE_READY;                                                                                                     \
+        READ_AT(size);                                                                                                 \
+        alignment;                                                                                                     \
+        uint64_t value[2] = {0};                                                                                       \
+        memcpy(value, at, size);                                                                                       \
+        memcpy(soft_simd_xmm(cpu, op->reg), value, sizeof value);                                                      \
+        NEXT;                                                                                                          \
+    }
+#define SSE_STORE(label, size, alignment)                                                                              \
+    L_SSE_##label:                                                                                                     \
+    {                                                                                                                  \
+        SSE_READY;                                                                                                     \
+        WRITE_AT(size);                                                                                                \
+        alignment;                                                                                                     \
+        memcpy(at, soft_simd_xmm(cpu, op->reg), size);                                                                 \
+        NEXT;                                                                                                          \
+    }
+
 typedef unsigned __int128 u128;
 typedef __int128 s128;
+
+/* The stores of FLAGS() are faster one by one than gathered in a vector register. */
+#ifdef __clang__
+#define SCALAR_STORES
+#else
+#define SCALAR_STORES __attribute__((optimize("no-tree-slp-vectorize")))
+#endif
 
 /*
  * Execute blocks from `block` on, whose page begins at the linear address `page_address`; at least its first
  * instruction can be executed before `until`. Comes back with rip and cpu->instructions up to date.
  */
-static enum soft_result run_blocks(struct soft_cpu *cpu, struct soft_block *block, uint64_t page_address,
-                                   uint64_t until)
+SCALAR_STORES static enum soft_result run_blocks(struct soft_cpu *cpu, struct soft_block *block, uint64_t page_address,
+                                                 uint64_t until)
 {
 #define SOFT_OP_LABEL(name) &&L_##name,
-    static const void *const labels[] = {SOFT_OPS(SOFT_OP_LABEL)};
+#define SOFT_OP_LABEL_HOT(name, size) &&L_##name##_RR, &&L_##name##_RM,
+    static const void *const labels[] = {SOFT_OPS(SOFT_OP_LABEL) SOFT_SSE_HOT(SOFT_OP_LABEL_HOT)};
     struct soft_block_cache *const cache = cpu->blocks;
     uint64_t *const slots = cpu->slots;
     const struct soft_tlb_entry *const tlb_read = cpu->tlb_read[cpu->user];
@@ -438,6 +500,29 @@ L_END:
 
 L_NOP:
     NEXT;
+
+L_SSE_RR:
+    SSE_READY;
+    host_simd_apply(soft_simd_xmm(cpu, op->reg), soft_simd_xmm(cpu, op->base), SSE_STUB);
+    NEXT;
+
+L_SSE_MOVE:
+    SSE_READY;
+    memcpy(soft_simd_xmm(cpu, op->reg), soft_simd_xmm(cpu, op->base), 16);
+    NEXT;
+
+    SSE_APPLY(RM4, 4, , host_simd_apply_4)
+    SSE_APPLY(RM8, 8, , host_simd_apply_8)
+    SSE_APPLY(RM16, 16, SSE_ALIGNED, host_simd_apply)
+    SOFT_SSE_HOT(SSE_HOT)
+    SSE_LOAD(LOAD4, 4, )
+    SSE_LOAD(LOAD8, 8, )
+    SSE_LOAD(LOAD16, 16, )
+    SSE_LOAD(LOAD16_ALIGNED, 16, SSE_ALIGNED)
+    SSE_STORE(STORE4, 4, )
+    SSE_STORE(STORE8, 8, )
+    SSE_STORE(STORE16, 16, )
+    SSE_STORE(STORE16_ALIGNED, 16, SSE_ALIGNED)
 
     ALU_SIZES(ADD, ADD, left + right)
     ALU_SIZES(OR, LOGIC, left | right)

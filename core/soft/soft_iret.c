@@ -23,7 +23,7 @@ enum soft_result soft_op_iret(struct soft_cpu *cpu, const struct soft_insn *insn
 {
     uint64_t frame[FRAME_WORDS]; /* RIP, CS, RFLAGS, RSP, SS */
     if (cpu->rflags & SOFT_RFLAGS_NT)
-        return soft_raise_error(cpu, SOFT_GP, 0);
+        return soft_raise_error(cpu, VECTOR_GP, 0);
     enum soft_result result = soft_read_frame(cpu, cpu->gpr[MH_RSP], frame, FRAME_WORDS, insn->operand_size);
     if (result != SOFT_NEXT)
         return result;

@@ -158,7 +158,8 @@ static bool raise(struct soft_cpu *cpu, uint8_t vector)
     return false;
 }
 
-/* What an operand of this length must be aligned to (Intel SDM volume 3, table 6-7). */
+/* What an operand of this length must be aligned to (Intel SDM volume 3, table 6-7). Processors do not check operands
+ * of 16 bytes and more, beyond what the instruction itself demands. */
 static unsigned alignment_of(unsigned length)
 {
     switch (length) {
@@ -171,7 +172,7 @@ static unsigned alignment_of(unsigned length)
     case 10:
         return 8;
     default:
-        return (length & (length - 1)) == 0 && length <= 32 ? length : 1;
+        return (length & (length - 1)) == 0 && length <= 8 ? length : 1;
     }
 }
 
@@ -191,12 +192,10 @@ static bool resolve(struct soft_cpu *cpu, unsigned segment, uint64_t address, un
     span->count = 0;
     if (!soft_is_canonical(address) || !soft_is_canonical(address + length - 1))
         return raise(cpu, segment == MH_SS ? EXCEPTION_STACK_FAULT : EXCEPTION_GENERAL_PROTECTION);
-    if (!resolve_piece(cpu, address, length < in_page ? length : in_page, access, span) ||
-        (length > in_page && !resolve_piece(cpu, address + in_page, length - in_page, access, span)))
-        return false;
     if (checks_alignment(cpu, access) && (address & (alignment_of(length) - 1)) != 0)
         return raise(cpu, EXCEPTION_ALIGNMENT_CHECK);
-    return true;
+    return resolve_piece(cpu, address, length < in_page ? length : in_page, access, span) &&
+           (length <= in_page || resolve_piece(cpu, address + in_page, length - in_page, access, span));
 }
 
 /* ---- moving bytes ---- */

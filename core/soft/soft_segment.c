@@ -36,7 +36,7 @@ static enum soft_result load_null(struct soft_cpu *cpu, enum mh_seg which, uint1
         return SOFT_NEXT;
     }
     if (cpl == 3 || selector != cpl)
-        return soft_raise_error(cpu, SOFT_GP, 0);
+        return soft_raise_error(cpu, VECTOR_GP, 0);
     cpu->seg[MH_SS] = soft_null_stack(cpl);
     return SOFT_NEXT;
 }
@@ -54,9 +54,9 @@ static enum soft_result load_segment(struct soft_cpu *cpu, enum mh_seg which, ui
     const bool allowed = which == MH_SS ? is_stack(selector, attributes, soft_cpl(cpu))
                                         : is_readable(selector, attributes, soft_cpl(cpu));
     if (!allowed)
-        return soft_raise_error(cpu, SOFT_GP, x86_selector_error(selector));
+        return soft_raise_error(cpu, VECTOR_GP, x86_selector_error(selector));
     if (!(attributes & X86_SEGMENT_PRESENT))
-        return soft_raise_error(cpu, which == MH_SS ? SOFT_SS : SOFT_NP, x86_selector_error(selector));
+        return soft_raise_error(cpu, which == MH_SS ? VECTOR_SS : VECTOR_NP, x86_selector_error(selector));
     result = soft_mark_accessed(cpu, &descriptor);
     if (result == SOFT_NEXT)
         cpu->seg[which] = descriptor.segment;
@@ -74,7 +74,7 @@ enum soft_result soft_op_mov_to_seg(struct soft_cpu *cpu, const struct soft_insn
 {
     const unsigned which = insn->modrm >> 3 & 7;
     if (!is_data_register(which))
-        return soft_raise(cpu, SOFT_UD);
+        return soft_raise(cpu, VECTOR_UD);
     uint16_t selector = (uint16_t)cpu->gpr[insn->rm];
     if (insn->has_memory && !soft_read16(cpu, insn->segment, soft_address(cpu, insn), &selector))
         return soft_mem_result(cpu);
@@ -102,7 +102,7 @@ enum soft_result soft_op_mov_from_seg(struct soft_cpu *cpu, const struct soft_in
 {
     const unsigned which = insn->modrm >> 3 & 7;
     if (which > MH_GS)
-        return soft_raise(cpu, SOFT_UD);
+        return soft_raise(cpu, VECTOR_UD);
     return soft_store_selector(cpu, insn, cpu->seg[which].selector);
 }
 
@@ -180,14 +180,14 @@ enum soft_result soft_op_fsgsbase(struct soft_cpu *cpu, const struct soft_insn *
     struct mh_x86_segment *segment = &cpu->seg[operation & 1 ? MH_GS : MH_FS];
     const uint64_t mask = insn->rex_w ? UINT64_MAX : UINT32_MAX;
     if (!(cpu->cr4 & SOFT_CR4_FSGSBASE))
-        return soft_raise(cpu, SOFT_UD);
+        return soft_raise(cpu, VECTOR_UD);
     if (operation < 2) {
         cpu->gpr[insn->rm] = segment->base & mask;
         return SOFT_NEXT;
     }
     const uint64_t base = cpu->gpr[insn->rm] & mask;
     if (!x86_is_canonical(base))
-        return soft_raise_error(cpu, SOFT_GP, 0);
+        return soft_raise_error(cpu, VECTOR_GP, 0);
     segment->base = base;
     return SOFT_NEXT;
 }

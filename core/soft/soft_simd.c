@@ -188,7 +188,8 @@ static enum soft_result vector_from_memory(struct soft_cpu *cpu, const struct so
 /* Most instructions: reg = operation(reg or vvvv, rm [, imm8]), or reg = operation(rm [, imm8]). */
 enum soft_result simd_vector(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
-    if (!simd_is_plain_sse(cpu, insn) || (!cpu->mxcsr_is_loaded && (simd_info(insn)->flags & SIMD_FP) != 0))
+    /* The fast loop waits for MXCSR to be loaded, so load it for integers, too. */
+    if (!simd_is_plain_sse(cpu, insn) || (!simd_mxcsr_ready(cpu) && (simd_info(insn)->flags & SIMD_FP) != 0))
         return vector_any(cpu, insn);
     if (insn->has_memory)
         return vector_from_memory(cpu, insn);

@@ -50,6 +50,27 @@ static enum soft_result repetition_done(struct soft_cpu *cpu, const struct soft_
     return left != 0 && goes_on ? SOFT_REPEAT : SOFT_NEXT;
 }
 
+static void drop_upper_half(struct soft_cpu *cpu, unsigned number)
+{
+    cpu->gpr[number] = (uint32_t)cpu->gpr[number];
+}
+
+#define USES_RSI 1u
+#define USES_RDI 2u
+
+/* An access failed. When a repetition faults, registers have lost their upper halves if addresses have 32 bits. */
+static enum soft_result failed(struct soft_cpu *cpu, const struct soft_insn *insn, unsigned uses)
+{
+    if (soft_mem_result(cpu) != SOFT_FAULT || !is_repeated(insn) || insn->address_size != 4)
+        return soft_mem_result(cpu);
+    drop_upper_half(cpu, MH_RCX);
+    if (uses & USES_RSI)
+        drop_upper_half(cpu, MH_RSI);
+    if (uses & USES_RDI)
+        drop_upper_half(cpu, MH_RDI);
+    return SOFT_FAULT;
+}
+
 /* With a count of 0 nothing is done. */
 static bool nothing_to_do(const struct soft_cpu *cpu, const struct soft_insn *insn)
 {
@@ -64,7 +85,7 @@ enum soft_result soft_op_movs(struct soft_cpu *cpu, const struct soft_insn *insn
         return SOFT_NEXT;
     if (!soft_load(cpu, insn->segment, source_address(cpu, insn), size, &value) ||
         !soft_store(cpu, MH_ES, destination_address(cpu, insn), size, value))
-        return soft_mem_result(cpu);
+        return failed(cpu, insn, USES_RSI | USES_RDI);
     advance(cpu, insn, MH_RSI, 1);
     advance(cpu, insn, MH_RDI, 1);
     return repetition_done(cpu, insn, true);
@@ -75,7 +96,7 @@ enum soft_result soft_op_stos(struct soft_cpu *cpu, const struct soft_insn *insn
     if (nothing_to_do(cpu, insn))
         return SOFT_NEXT;
     if (!soft_store(cpu, MH_ES, destination_address(cpu, insn), insn->operand_size, cpu->gpr[MH_RAX]))
-        return soft_mem_result(cpu);
+        return failed(cpu, insn, USES_RDI);
     advance(cpu, insn, MH_RDI, 1);
     return repetition_done(cpu, insn, true);
 }
@@ -86,10 +107,31 @@ enum soft_result soft_op_lods(struct soft_cpu *cpu, const struct soft_insn *insn
     if (nothing_to_do(cpu, insn))
         return SOFT_NEXT;
     if (!soft_load(cpu, insn->segment, source_address(cpu, insn), insn->operand_size, &value))
-        return soft_mem_result(cpu);
+        return failed(cpu, insn, USES_RSI);
     soft_put(cpu, MH_RAX, insn->operand_size, value);
     advance(cpu, insn, MH_RSI, 1);
     return repetition_done(cpu, insn, true);
+}
+
+/* Has this instruction done repetitions already? */
+static bool is_going_on(const struct soft_cpu *cpu)
+{
+    return cpu->repeat_at == cpu->instructions && cpu->repeat_rip == cpu->rip;
+}
+
+/* A repetition of CMPS or SCAS begins. */
+static void comparison_begins(struct soft_cpu *cpu, const struct soft_insn *insn)
+{
+    if (is_repeated(insn) && !is_going_on(cpu))
+        cpu->repeat_flags = soft_arithmetic(cpu);
+}
+
+/* When one of them faults, flags are what they were before the first (Intel SDM volume 2, REP). */
+static enum soft_result comparison_failed(struct soft_cpu *cpu, const struct soft_insn *insn, unsigned uses)
+{
+    if (soft_mem_result(cpu) == SOFT_FAULT && is_repeated(insn))
+        soft_set_arithmetic(cpu, cpu->repeat_flags);
+    return failed(cpu, insn, uses);
 }
 
 /* REPE goes on while both are equal, REPNE while they are not. */
@@ -98,6 +140,8 @@ static enum soft_result comparison_done(struct soft_cpu *cpu, const struct soft_
 {
     const unsigned size = insn->operand_size;
     soft_flags_from(cpu, SOFT_FLAGS_SUB, size, left, right, soft_truncate(left - right, size));
+    cpu->repeat_at = cpu->instructions + 1;
+    cpu->repeat_rip = cpu->rip;
     return repetition_done(cpu, insn, (left == right) == !(insn->prefixes & SOFT_PREFIX_REPNE));
 }
 
@@ -107,9 +151,11 @@ enum soft_result soft_op_cmps(struct soft_cpu *cpu, const struct soft_insn *insn
     uint64_t left, right;
     if (nothing_to_do(cpu, insn))
         return SOFT_NEXT;
-    if (!soft_load(cpu, insn->segment, source_address(cpu, insn), size, &left) ||
-        !soft_load(cpu, MH_ES, destination_address(cpu, insn), size, &right))
-        return soft_mem_result(cpu);
+    comparison_begins(cpu, insn);
+    /* processors read the second operand first, as the address of a page fault shows */
+    if (!soft_load(cpu, MH_ES, destination_address(cpu, insn), size, &right) ||
+        !soft_load(cpu, insn->segment, source_address(cpu, insn), size, &left))
+        return comparison_failed(cpu, insn, USES_RSI | USES_RDI);
     advance(cpu, insn, MH_RSI, 1);
     advance(cpu, insn, MH_RDI, 1);
     return comparison_done(cpu, insn, left, right);
@@ -120,8 +166,9 @@ enum soft_result soft_op_scas(struct soft_cpu *cpu, const struct soft_insn *insn
     uint64_t right;
     if (nothing_to_do(cpu, insn))
         return SOFT_NEXT;
+    comparison_begins(cpu, insn);
     if (!soft_load(cpu, MH_ES, destination_address(cpu, insn), insn->operand_size, &right))
-        return soft_mem_result(cpu);
+        return comparison_failed(cpu, insn, USES_RDI);
     advance(cpu, insn, MH_RDI, 1);
     return comparison_done(cpu, insn, soft_truncate(cpu->gpr[MH_RAX], insn->operand_size), right);
 }

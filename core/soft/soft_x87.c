@@ -51,12 +51,18 @@ static struct x87_pointers take_pointers(struct soft_cpu *cpu)
     return pointers;
 }
 
+/* The data pointer is an offset in its segment. */
+static uint64_t data_offset(const struct soft_cpu *cpu, const struct soft_insn *insn)
+{
+    return soft_address(cpu, insn) - (insn->segment >= MH_FS ? cpu->seg[insn->segment].base : 0);
+}
+
 static void set_pointers(struct soft_cpu *cpu, const struct soft_insn *insn, const struct x87_pointers *before)
 {
     const uint16_t opcode = (uint16_t)((insn->opcode & 7) << 8 | insn->modrm);
     xsave_set16(cpu, XSAVE_FOP, xsave_get16(cpu, XSAVE_FOP) != 0 ? opcode : before->opcode);
     xsave_set64(cpu, XSAVE_FIP, xsave_get64(cpu, XSAVE_FIP) != 0 ? cpu->rip : before->instruction);
-    xsave_set64(cpu, XSAVE_FDP, xsave_get64(cpu, XSAVE_FDP) != 0 ? soft_address(cpu, insn) : before->data);
+    xsave_set64(cpu, XSAVE_FDP, xsave_get64(cpu, XSAVE_FDP) != 0 ? data_offset(cpu, insn) : before->data);
 }
 
 static uint16_t execute(struct soft_cpu *cpu, void *memory, const uint8_t *stub, uint64_t *flags)

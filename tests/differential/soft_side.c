@@ -5,7 +5,7 @@
  */
 #include "soft_side.h"
 
-#include "soft/soft_cpu.h"
+#include "soft/soft.h"
 #include "x86/paging.h"
 
 #include <stdio.h>
