@@ -147,7 +147,7 @@ enum mh_status debugging_start_group(struct shared *shared, struct mh_error *err
     int error = pthread_create(&shared->debugging.thread, NULL, debugging_serve_group, shared);
     shared->debugging.has_thread = error == 0;
     if (error != 0)
-        return mh_fail(err, MH_ERR_HOST, "cannot create a thread for --gdb-all: %s", strerror(error));
+        return mh_fail(err, MH_ERR_HOST, "no thread to serve gdb: %s", strerror(error));
     return MH_OK;
 }
 
