@@ -53,7 +53,7 @@ static void debugging_print_command(const char *title, const struct options *opt
         message("%s: %s; type: gdb -ex 'target remote %s'%s", title,
                 options->gdb_waits ? "waits for gdb" : "gdb may connect", where, word != NULL ? word : "");
     if (listener->beyond_host)
-        message("%s: warning: other computers can connect to port %u, and whoever connects controls the VM", title,
+        message("%s: warning: other computers can connect to port %u, and anyone who connects controls the VM", title,
                 listener->endpoint.port);
     free(word);
     free(elf);
