@@ -5,7 +5,8 @@
 #   make install    install below PREFIX (/usr/local); DESTDIR is put before it
 #   make clean      remove what make has built
 #
-# Variables: CC (the compiler, when the build directory is made), PREFIX, DESTDIR, JOBS.
+# Variables: CC (the compiler, when the build directory is made), PREFIX, DESTDIR, JOBS, and for `make test` TESTS, a
+# regular expression: `make test TESTS=unit_options` runs one.
 
 ifneq ($(shell command -v ninja),)
 GENERATOR := Ninja
@@ -48,7 +49,7 @@ links: program guests
 
 test: OPTIONS := -DBUILD_TESTING=ON
 test: check-test links
-	@ctest --test-dir $(BUILD) --output-on-failure --parallel $(JOBS)
+	@ctest --test-dir $(BUILD) --output-on-failure --parallel $(JOBS) $(if $(TESTS),-R "$(TESTS)")
 
 install: program
 	@DESTDIR="$(DESTDIR)" $(CMAKE) --install $(BUILD) --prefix "$(PREFIX)"

@@ -35,7 +35,7 @@ static void print_version(FILE *to)
 static int print_and_check(void (*print)(FILE *))
 {
     print(stdout);
-    return fflush(stdout) == 0 ? EXIT_CODE_OK : EXIT_CODE_IO;
+    return fflush(stdout) == 0 && !ferror(stdout) ? EXIT_CODE_OK : EXIT_CODE_IO;
 }
 
 static int run(const struct options *options)

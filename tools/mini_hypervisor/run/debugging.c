@@ -53,7 +53,7 @@ static void debugging_print_command(const char *title, const struct options *opt
         message("%s: %s; type: gdb -ex 'target remote %s'%s", title,
                 options->gdb_waits ? "waits for gdb" : "gdb may connect", where, word != NULL ? word : "");
     if (listener->beyond_host)
-        message("%s: warning: other computers can connect to port %u, and whoever connects controls the VM", title,
+        message("%s: warning: other computers can connect to port %u, and anyone who connects controls the VM", title,
                 listener->endpoint.port);
     free(word);
     free(elf);
@@ -147,7 +147,7 @@ enum mh_status debugging_start_group(struct shared *shared, struct mh_error *err
     int error = pthread_create(&shared->debugging.thread, NULL, debugging_serve_group, shared);
     shared->debugging.has_thread = error == 0;
     if (error != 0)
-        return mh_fail(err, MH_ERR_HOST, "cannot create a thread for --gdb-all: %s", strerror(error));
+        return mh_fail(err, MH_ERR_HOST, "no thread to serve gdb: %s", strerror(error));
     return MH_OK;
 }
 

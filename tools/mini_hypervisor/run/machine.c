@@ -274,7 +274,7 @@ void machine_start(struct machine *machine)
     machine->has_thread = error == 0;
     if (machine->has_thread)
         return;
-    message("%s: cannot create a thread to run it: %s", machine->title, strerror(error));
+    message("%s: no thread to run it: %s", machine->title, strerror(error));
     debugging_miss(machine);
     machine_note_end(machine, ENDING_HOST);
 }

@@ -20,7 +20,7 @@ int probe_print(enum mh_accel accel)
     mh_host_close(host);
     if (status != MH_OK)
         message("%s", err.text);
-    if (fflush(stdout) != 0 && status == MH_OK)
+    if ((fflush(stdout) != 0 || ferror(stdout)) && status == MH_OK)
         return EXIT_CODE_IO;
     return exit_code_for_status(status);
 }
