@@ -62,6 +62,12 @@ static bool run_loop_stop_for_io(struct run_result *result, int error)
     return run_loop_stop(result, MH_STOP_IO_ERROR);
 }
 
+/* Output could not be written. A write that a request to stop broke off does not count. */
+static bool run_loop_serial_failed(const struct mh_vm *vm)
+{
+    return vm->serial.error != 0 && vm->serial.error != EINTR;
+}
+
 /* Was a catchpoint hit, or did the instruction end a step? Both stop after it. */
 static bool run_loop_instruction_done(struct mh_vm *vm, const struct cpu_request *request, struct run_result *result)
 {
@@ -87,8 +93,10 @@ static bool run_loop_io(struct mh_vm *vm, const struct cpu_request *request, con
         result->end = RUN_KICKED;
         return true;
     }
-    if (error < 0)
+    if (error < 0) { /* the guest got nothing, so its IN has not begun */
+        vm->cpu->ops->cancel_in(vm->cpu);
         return run_loop_stop_for_io(result, error);
+    }
     if (result->stop.kind != MH_STOP_CAUGHT && request->mode != CPU_STEP)
         return false; /* the next run() completes it */
     vm->cpu->ops->finish_io(vm->cpu);
@@ -194,10 +202,13 @@ void run_loop(struct mh_vm *vm, const struct cpu_request *request, struct run_re
         run_loop_enter(vm, &again, &exit);
         again.step_off = false;
         is_over = run_loop_serve(vm, request, &exit, result);
-        if (!is_over && vm->serial.error != 0 && vm->serial.error != EINTR)
+        if ((!is_over || result->end == RUN_KICKED) && run_loop_serial_failed(vm)) {
+            vm->cpu->ops->finish_io(vm->cpu);
+            result->end = RUN_STOPPED;
             is_over = run_loop_stop_for_io(result, -vm->serial.error);
+        }
     }
     serial_flush(&vm->serial);
-    if (vm->serial.error != 0 && vm->serial.error != EINTR && result->stop.kind == MH_STOP_HALTED)
+    if (result->end == RUN_STOPPED && result->stop.kind == MH_STOP_HALTED && run_loop_serial_failed(vm))
         run_loop_stop_for_io(result, -vm->serial.error);
 }

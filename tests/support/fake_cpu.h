@@ -53,10 +53,11 @@ struct fake_cpu {
     const struct cpu_point *points;
     size_t point_count;
     bool tracks_writes;
+    unsigned memory_changes; /* calls of memory_changed() */
     uint8_t batch[FAKE_BATCH_MAX];
     size_t batch_length;
     bool batches;        /* batch_port(on) */
-    char log[FAKE_LOG_MAX]; /* the operations, each with a space behind it */
+    char log[FAKE_LOG_MAX]; /* the other operations, each with a space behind it */
 };
 
 /* For programs linked with --wrap=soft_cpu_create: machines without KVM, and auto_cpu.c, get a fake instead of the

@@ -4,7 +4,6 @@
 #include "mh/guest_abi.h"
 #include "unit.h"
 
-#include <errno.h>
 #include <string.h>
 
 struct fixture {
@@ -51,103 +50,88 @@ static uint8_t *ram(struct fixture *f, uint64_t address)
 }
 
 /* Give every part of a processor some value. */
-static void fill_processor(uint8_t with)
+static void fill_processor(struct fixture *f, uint8_t with)
 {
-    memset(&fake_kvm.regs, with, sizeof fake_kvm.regs);
-    memset(&fake_kvm.xsave, with, sizeof fake_kvm.xsave);
-    memset(&fake_kvm.events, with, sizeof fake_kvm.events);
-    memset(&fake_kvm.debugregs, with, sizeof fake_kvm.debugregs);
-    memset(fake_kvm.msrs, with, sizeof fake_kvm.msrs);
-    fake_kvm.sregs.cr3 = with;
-    fake_kvm.mp_state.mp_state = with;
-    fake_kvm.xcrs.xcrs[0].value = with;
+    memset(&f->machine->cpu->state, with, sizeof f->machine->cpu->state);
 }
 
-static void processor_is_filled(uint8_t with)
+static void processor_is_filled(const struct fixture *f, uint8_t with)
 {
-    struct kvm_regs regs;
-    struct kvm_xsave xsave;
-    struct kvm_vcpu_events events;
-    struct kvm_debugregs debugregs;
-    memset(&regs, with, sizeof regs);
-    memset(&xsave, with, sizeof xsave);
-    memset(&events, with, sizeof events);
-    memset(&debugregs, with, sizeof debugregs);
-    assert_memory_equal(&fake_kvm.regs, &regs, sizeof regs);
-    assert_memory_equal(&fake_kvm.xsave, &xsave, sizeof xsave);
-    assert_memory_equal(&fake_kvm.events, &events, sizeof events);
-    assert_memory_equal(&fake_kvm.debugregs, &debugregs, sizeof debugregs);
-    assert_int_equal(fake_kvm.sregs.cr3, with);
-    assert_int_equal(fake_kvm.mp_state.mp_state, with);
-    assert_int_equal(fake_kvm.xcrs.xcrs[0].value, with);
+    struct mh_cpu_state state;
+    memset(&state, with, sizeof state);
+    assert_memory_equal(&f->machine->cpu->state, &state, sizeof state);
 }
 
 static void all_of_the_processor_comes_back(void **state)
 {
     struct fixture *f = *state;
-    fill_processor(1);
+    fill_processor(f, 1);
     take(f);
-    fill_processor(2);
-    f->vm->vcpu.registers_are_current = false;
+    fill_processor(f, 2);
     put_back(f);
-    processor_is_filled(1);
-    for (unsigned i = 1; i < FAKE_KVM_MSRS; i++)
-        assert_int_equal(fake_kvm.msrs[i], 0x0101010101010101);
-    assert_int_equal(fake_kvm.msrs[0], 0x0202020202020202); /* the time stamp counter, which this KVM keeps */
+    processor_is_filled(f, 1);
+    assert_int_equal(snapshot_rip(f->snapshot), 0x0101010101010101);
 }
 
-static void an_msr_that_cannot_be_put_back_is_told(void **state)
+static void an_access_is_completed_before_a_snapshot_is_taken_or_put_back(void **state)
+{
+    struct fixture *f = *state;
+    struct cpu *cpu = f->vm->cpu;
+    const struct cpu_request request = {.mode = CPU_RUN};
+    struct cpu_exit exit;
+    fake_cpu_will_out(f->machine->cpu, 0x80, 1, "x", 1);
+    fake_cpu_will_out(f->machine->cpu, 0x80, 1, "x", 1);
+    cpu->ops->run(cpu, &request, &exit);
+    take(f); /* the fake does not save half an access */
+    assert_int_equal(snapshot_rip(f->snapshot), 1);
+    cpu->ops->run(cpu, &request, &exit);
+    put_back(f);
+    assert_int_equal(f->machine->cpu->state.general.rip, 1);
+}
+
+static void pages_come_back_that_the_guest_or_we_wrote(void **state)
 {
     struct fixture *f = *state;
     take(f);
-    fake_kvm.msrs[1]++;
-    fake_kvm.failing_request = KVM_SET_MSRS;
-    fake_kvm.failing_errno = EIO;
-    assert_int_equal(snapshot_restore(f->vm, f->snapshot, &f->err), MH_ERR_HOST);
-}
-
-static void pages_come_back_that_kvm_or_we_noted(void **state)
-{
-    struct fixture *f = *state;
-    take(f);
-    *ram(f, 0x3000) = 1; /* the guest, as KVM says */
-    fake_kvm.dirty[0] = 1 << 3;
+    *ram(f, 0x3000) = 1; /* the guest, as the processor says */
+    f->vm->ram.changed[0] |= 1 << 3;
     ram_put(&f->vm->ram, ram(f, 0x5000), "x", 1);
-    *ram(f, MH_SYSTEM_AREA + 0x1000) = 0x55;
-    fake_kvm.dirty[1] = 1 << 1;
+    unsigned before = f->machine->cpu->memory_changes;
     put_back(f);
     assert_int_equal(*ram(f, 0x3000), 0);
     assert_int_equal(*ram(f, 0x5000), 0);
-    assert_int_not_equal(*ram(f, MH_SYSTEM_AREA + 0x1000), 0x55);
+    assert_true(f->machine->cpu->memory_changes >= before + 2);
 }
 
-static void the_log_is_switched_on_by_the_first(void **state)
+static void writes_are_tracked_from_the_first_snapshot_on(void **state)
 {
     struct fixture *f = *state;
-    assert_int_equal(fake_kvm.region[0].flags, 0);
+    assert_false(f->machine->cpu->tracks_writes);
     take(f);
-    assert_int_equal(fake_kvm.region[0].flags, KVM_MEM_LOG_DIRTY_PAGES);
-    assert_int_equal(fake_kvm.region[1].flags, KVM_MEM_LOG_DIRTY_PAGES);
+    assert_true(f->machine->cpu->tracks_writes);
+    assert_int_equal(fake_cpu_asked(f->machine->cpu, "collect_writes"), 0);
+    take(f);
     put_back(f);
-    assert_int_equal(fake_kvm.region[0].flags, KVM_MEM_LOG_DIRTY_PAGES);
+    assert_int_equal(fake_cpu_asked(f->machine->cpu, "collect_writes"), 2);
+    assert_int_equal(fake_cpu_asked(f->machine->cpu, "track_writes"), 1);
 }
 
-/* Protecting a page takes the slots away, and with them what KVM had noted. */
-static void what_was_noted_outlives_the_slots(void **state)
+static void input_that_was_read_since_is_read_again(void **state)
 {
     struct fixture *f = *state;
-    struct page_list pages = {0};
+    f->machine->input = "abc";
+    fake_cpu_will_in(f->machine->cpu, MH_PORT_SERIAL, 1, 1);
+    fake_machine_run(f->machine);
     take(f);
-    *ram(f, 0x3000) = 1;
-    fake_kvm.dirty[0] = 1 << 3;
-    page_list_add(&pages, mh_gpa_of(0x6000));
-    assert_int_equal(slots_protect(&f->vm->slots, &pages), 0);
-    assert_int_equal(fake_kvm.region[1].flags, KVM_MEM_READONLY);
-    *ram(f, 0x7000 + 0x2000) = 1;
-    fake_kvm.dirty[2] = 1 << 2; /* the slot behind that page */
+    fake_cpu_clear(f->machine->cpu);
+    fake_cpu_will_in(f->machine->cpu, MH_PORT_SERIAL, 1, 2);
+    fake_machine_run(f->machine);
     put_back(f);
-    assert_int_equal(*ram(f, 0x3000), 0);
-    assert_int_equal(*ram(f, 0x9000), 0);
+    fake_cpu_clear(f->machine->cpu);
+    const struct fake_exit *again = fake_cpu_will_in(f->machine->cpu, MH_PORT_SERIAL, 1, 3);
+    fake_machine_run(f->machine);
+    assert_memory_equal(again->data, "bc\xff", 3);
+    assert_int_equal(f->machine->reads, 4);
 }
 
 static void a_restarted_machine_can_be_put_back(void **state)
@@ -174,66 +158,74 @@ static void half_a_file_call_comes_back(void **state)
     assert_int_equal(f->vm->file.request.got, 1);
 }
 
-/* Whatever KVM refuses while one is taken: the machine is as it was, and the next one can be taken. */
+/* Whatever the processor refuses while one is taken: the machine is as it was, and the next one can be taken. */
 static void a_failure_while_taking_changes_nothing(void **state)
 {
     struct fixture *f = *state;
-    fill_processor(3);
+    static const char *const operations[] = {"track_writes", "save", "collect_writes"};
     ram_put(&f->vm->ram, ram(f, 0x3000), "x", 1);
-    fake_kvm.failing_errno = EIO;
-    unsigned failures = 0;
-    for (unsigned call = 1;; call++) {
-        struct snapshot *taken = NULL;
-        f->vm->vcpu.registers_are_current = false;
-        fake_kvm.failing_call = fake_kvm.calls + call;
-        enum mh_status status = snapshot_take(f->vm, &taken, &f->err);
-        bool reached = fake_kvm.calls >= fake_kvm.failing_call;
-        fake_kvm.failing_call = 0;
-        snapshot_free(taken);
-        if (!reached)
-            break;
-        failures += status != MH_OK;
-        processor_is_filled(3);
-        assert_false(f->vm->debug.killed);
+    fill_processor(f, 3);
+    for (size_t i = 0; i < COUNT(operations); i++) {
+        struct snapshot *none = NULL;
+        f->machine->cpu->failing = operations[i];
+        assert_int_equal(snapshot_take(f->vm, &none, &f->err), MH_ERR_HOST);
+        assert_text_has(f->err.text, operations[i]);
+        assert_null(none);
+        processor_is_filled(f, 3);
+        assert_false(f->vm->is_lost);
+        f->machine->cpu->failing = NULL;
+        take(f);
+        ram_put(&f->vm->ram, ram(f, 0x3000), "y", 1);
+        put_back(f);
         assert_int_equal(*ram(f, 0x3000), 'x');
     }
-    assert_true(failures > 5);
-    take(f);
-    ram_put(&f->vm->ram, ram(f, 0x3000), "y", 1);
-    put_back(f);
-    assert_int_equal(*ram(f, 0x3000), 'x');
 }
 
-/* While one is put back: either it is whole, or the machine counts as killed until it is restarted. */
+/* While one is put back: either it is whole, or the machine is lost until it is restarted. */
 static void a_failure_while_putting_back_ends_the_machine(void **state)
 {
     struct fixture *f = *state;
-    unsigned failures = 0;
-    fake_kvm.failing_errno = EIO;
-    for (unsigned call = 1;; call++) {
-        fill_processor(1);
-        f->vm->vcpu.registers_are_current = false;
+    static const char *const operations[] = {"collect_writes", "restore"};
+    for (size_t i = 0; i < COUNT(operations); i++) {
+        struct snapshot *none = NULL;
+        fill_processor(f, 1);
+        ram_put(&f->vm->ram, ram(f, 0x3000), "x", 1);
         take(f);
-        fill_processor(2);
-        f->vm->vcpu.registers_are_current = false;
-        fake_kvm.failing_call = fake_kvm.calls + call;
-        enum mh_status status = snapshot_restore(f->vm, f->snapshot, &f->err);
-        bool reached = fake_kvm.calls >= fake_kvm.failing_call;
-        fake_kvm.failing_call = 0;
-        assert_int_equal(f->vm->debug.killed, status != MH_OK);
-        if (status == MH_OK)
-            processor_is_filled(1);
-        if (!reached)
-            break;
-        failures += status != MH_OK;
-        struct snapshot *none;
-        if (status != MH_OK)
-            assert_int_equal(snapshot_take(f->vm, &none, &f->err), MH_ERR_HOST);
-        if (status != MH_OK)
-            assert_int_equal(snapshot_restore(f->vm, f->snapshot, &f->err), MH_ERR_RANGE);
+        ram_put(&f->vm->ram, ram(f, 0x3000), "y", 1);
+        f->machine->cpu->failing = operations[i];
+        assert_int_equal(snapshot_restore(f->vm, f->snapshot, &f->err), MH_ERR_HOST);
+        assert_true(f->vm->is_lost);
+        f->machine->cpu->failing = NULL;
+        assert_int_equal(snapshot_take(f->vm, &none, &f->err), MH_ERR_HOST);
+        assert_int_equal(snapshot_restore(f->vm, f->snapshot, &f->err), MH_ERR_RANGE);
         assert_int_equal(vm_restart(f->vm, &f->err), MH_OK);
+        assert_false(f->vm->is_lost);
+        put_back(f);
+        processor_is_filled(f, 1);
+        assert_int_equal(*ram(f, 0x3000), 'x');
     }
-    assert_true(failures > 5);
+}
+
+static unsigned relocations;
+
+static void note_relocation(void *ctx)
+{
+    (void)ctx;
+    relocations++;
+}
+
+static void whoever_debugs_is_told_that_the_machine_is_elsewhere(void **state)
+{
+    struct fixture *f = *state;
+    relocations = 0;
+    f->vm->hooks.relocated = note_relocation;
+    take(f);
+    assert_int_equal(relocations, 0);
+    put_back(f);
+    assert_int_equal(relocations, 1);
+    f->machine->cpu->failing = "restore";
+    assert_int_equal(snapshot_restore(f->vm, f->snapshot, &f->err), MH_ERR_HOST);
+    assert_int_equal(relocations, 2);
 }
 
 /* Each version of a file takes room, which only dropping a snapshot gives back. */
@@ -277,7 +269,7 @@ static void input_that_is_kept_no_longer_is_an_error_before_anything_changes(voi
     assert_int_equal(snapshot_restore(f->vm, f->snapshot, &f->err), MH_ERR_RANGE);
     assert_text_has(f->err.text, "16 MB of input");
     assert_int_equal(*ram(f, 0x3000), 'y');
-    assert_false(f->vm->debug.killed);
+    assert_false(f->vm->is_lost);
 }
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
@@ -286,14 +278,15 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(all_of_the_processor_comes_back),
-        TEST(an_msr_that_cannot_be_put_back_is_told),
-        TEST(pages_come_back_that_kvm_or_we_noted),
-        TEST(the_log_is_switched_on_by_the_first),
-        TEST(what_was_noted_outlives_the_slots),
+        TEST(an_access_is_completed_before_a_snapshot_is_taken_or_put_back),
+        TEST(pages_come_back_that_the_guest_or_we_wrote),
+        TEST(writes_are_tracked_from_the_first_snapshot_on),
+        TEST(input_that_was_read_since_is_read_again),
         TEST(a_restarted_machine_can_be_put_back),
         TEST(half_a_file_call_comes_back),
         TEST(a_failure_while_taking_changes_nothing),
         TEST(a_failure_while_putting_back_ends_the_machine),
+        TEST(whoever_debugs_is_told_that_the_machine_is_elsewhere),
         TEST(files_of_all_snapshots_are_bounded),
         TEST(who_may_write_more_may_have_as_much_in_snapshots),
         TEST(input_that_is_kept_no_longer_is_an_error_before_anything_changes),
