@@ -85,6 +85,11 @@ static unsigned group_memory_map(void *ctx, unsigned vm, struct mh_memory_region
     return debug_target_ops.memory_map(machine(ctx, vm), vm, regions, capacity);
 }
 
+static void group_memory_region(void *ctx, unsigned vm, uint64_t address, struct mh_region *region)
+{
+    debug_target_ops.memory_region(machine(ctx, vm), vm, address, region);
+}
+
 static enum mh_status group_set_breakpoint(void *ctx, unsigned vm, enum mh_break_owner owner, enum mh_break_kind kind,
                                            uint64_t address, uint64_t length, struct mh_error *err)
 {
@@ -254,6 +259,7 @@ const struct mh_debug_target_ops debug_group_ops = {
     .read_memory = group_read_memory,
     .write_memory = group_write_memory,
     .memory_map = group_memory_map,
+    .memory_region = group_memory_region,
     .set_breakpoint = group_set_breakpoint,
     .clear_breakpoint = group_clear_breakpoint,
     .clear_all_breakpoints = group_clear_all,

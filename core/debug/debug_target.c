@@ -10,6 +10,7 @@
 #include "machine/image.h"
 #include "machine/machine.h"
 #include "machine/report.h"
+#include "x86/page_map.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -142,6 +143,42 @@ static unsigned target_memory_map(void *ctx, unsigned number, struct mh_memory_r
     for (unsigned i = 0; i < 2 && i < capacity; i++)
         regions[i] = all[i];
     return 2;
+}
+
+/* The region around `address`: of the mapped runs, the one that holds it, else the gap between its neighbours. */
+struct target_region_search {
+    uint64_t address;
+    struct mh_region *region;
+};
+
+static void target_try_mapping(void *ctx, const struct page_mapping *mapping)
+{
+    const struct target_region_search *search = ctx;
+    struct mh_region *region = search->region;
+    const uint64_t last = mapping->end - 1, gap_last = region->start + region->length - 1;
+    if (search->address > last && last + 1 != 0) { /* the gap begins behind it */
+        region->start = mapping->end;
+        region->length = gap_last - mapping->end + 1;
+    } else if (search->address < mapping->start && mapping->start <= gap_last) {
+        region->length = mapping->start - region->start;
+    } else if (search->address >= mapping->start && search->address <= last) {
+        *region = (struct mh_region){.start = mapping->start,
+                                     .length = mapping->end - mapping->start,
+                                     .mapped = true,
+                                     .readable = true,
+                                     .writable = mapping->writable,
+                                     .executable = mapping->executable};
+    }
+}
+
+static void target_memory_region(void *ctx, unsigned number, uint64_t address, struct mh_region *region)
+{
+    (void)number;
+    struct mh_vm *vm = target_vm(ctx);
+    const struct paging_mode mode = guest_paging_mode(vm);
+    struct target_region_search search = {.address = address, .region = region};
+    *region = (struct mh_region){.start = 0}; /* a length of 0 from 0 on is all of the address space */
+    page_map_each(&vm->ram, &mode, target_try_mapping, &search);
 }
 
 static enum mh_status target_set_breakpoint(void *ctx, unsigned number, enum mh_break_owner owner,
@@ -281,6 +318,7 @@ const struct mh_debug_target_ops debug_target_ops = {
     .read_memory = target_read_memory,
     .write_memory = target_write_memory,
     .memory_map = target_memory_map,
+    .memory_region = target_memory_region,
     .set_breakpoint = target_set_breakpoint,
     .clear_breakpoint = target_clear_breakpoint,
     .clear_all_breakpoints = target_clear_all,

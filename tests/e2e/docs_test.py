@@ -7,7 +7,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from hypervisor import DEADLINE, PROGRAM, SOURCE, run_tests  # noqa: E402
+from hypervisor import DEADLINE, PROGRAM, SOURCE, main  # noqa: E402
 
 EXAMPLES = (
     "mini_hypervisor --memory 4 --page 2 --guest guest.img",
@@ -117,4 +117,4 @@ class DocsTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    run_tests()
+    main()
