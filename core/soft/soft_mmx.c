@@ -29,15 +29,20 @@ uint64_t simd_peek_mmx(const struct soft_cpu *cpu, unsigned n)
     return xsave_get64(cpu, place_of(cpu, n & 7));
 }
 
+void simd_zero_top(struct soft_cpu *cpu)
+{
+    if (top(cpu) == 0)
+        return;
+    uint8_t physical[8 * ST_SIZE];
+    for (unsigned n = 0; n < 8; n++)
+        memcpy(physical + (size_t)ST_SIZE * n, cpu->xsave + place_of(cpu, n), ST_SIZE);
+    memcpy(cpu->xsave + XSAVE_ST, physical, sizeof physical);
+    xsave_set16(cpu, XSAVE_FSW, xsave_get16(cpu, XSAVE_FSW) & (uint16_t)~FSW_TOP);
+}
+
 void simd_enter_mmx(struct soft_cpu *cpu)
 {
-    if (top(cpu) != 0) {
-        uint8_t physical[8 * ST_SIZE];
-        for (unsigned n = 0; n < 8; n++)
-            memcpy(physical + (size_t)ST_SIZE * n, cpu->xsave + place_of(cpu, n), ST_SIZE);
-        memcpy(cpu->xsave + XSAVE_ST, physical, sizeof physical);
-        xsave_set16(cpu, XSAVE_FSW, xsave_get16(cpu, XSAVE_FSW) & (uint16_t)~FSW_TOP);
-    }
+    simd_zero_top(cpu);
     cpu->xsave[XSAVE_FTW] = TAGS_VALID;
 }
 
@@ -116,12 +121,14 @@ enum soft_result simd_mmx_load(struct soft_cpu *cpu, const struct soft_insn *ins
     return SOFT_NEXT;
 }
 
-/* MOVQ mm/m64, mm; MOVNTQ */
+/* MOVQ mm/m64, mm; MOVNTQ. Of going over to MMX, processors have set TOP when a store raises a fault; a load has not.
+ */
 enum soft_result simd_mmx_store(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
     if (!simd_mmx_allowed(cpu, insn))
         return simd_refuse_mmx(cpu, insn);
     const uint64_t value = simd_peek_mmx(cpu, insn->reg);
+    simd_zero_top(cpu);
     if (!insn->has_memory)
         write_mmx(cpu, insn->rm, value);
     else if (!soft_write64(cpu, insn->segment, soft_address(cpu, insn), value))
@@ -150,6 +157,7 @@ enum soft_result simd_mmx_movd_store(struct soft_cpu *cpu, const struct soft_ins
     if (!simd_mmx_allowed(cpu, insn))
         return simd_refuse_mmx(cpu, insn);
     const uint64_t value = simd_peek_mmx(cpu, insn->reg);
+    simd_zero_top(cpu);
     if (!insn->has_memory)
         cpu->gpr[insn->rm] = insn->rex_w ? value : (uint32_t)value;
     else if (!simd_write_memory(cpu, insn->segment, soft_address(cpu, insn), &value, insn->rex_w ? 8 : 4))

@@ -290,6 +290,8 @@ bool simd_write_memory(struct soft_cpu *cpu, unsigned segment, uint64_t address,
 
 /* Read a register, whatever TOP is. */
 uint64_t simd_peek_mmx(const struct soft_cpu *cpu, unsigned n);
+/* Make TOP 0, with the physical registers as they are. */
+void simd_zero_top(struct soft_cpu *cpu);
 /* Go over to MMX: TOP is 0 and all tags are valid (Intel SDM volume 1, 9.5). */
 void simd_enter_mmx(struct soft_cpu *cpu);
 

@@ -1,6 +1,6 @@
 /*
  * SSE and AVX: instructions that touch memory by elements, of which a mask names those that count. What the mask
- * leaves out is not accessed and raises no fault.
+ * leaves out is not accessed, and AVX raises no fault for it.
  */
 #include "soft_simd.h"
 
@@ -74,16 +74,24 @@ static uint64_t mask_destination(const struct soft_cpu *cpu, const struct soft_i
     return offset + (insn->segment >= MH_FS ? cpu->seg[insn->segment].base : 0);
 }
 
+/* The masks of MASKMOVDQU and MASKMOVQ do not suppress faults: processors check all of the bytes. */
+static enum soft_result store_bytes(struct soft_cpu *cpu, const struct soft_insn *insn, const uint8_t *from,
+                                    const uint8_t *mask, unsigned width)
+{
+    const uint64_t address = mask_destination(cpu, insn);
+    if (!soft_probe(cpu, insn->segment, address, width, true) ||
+        !write_selected(cpu, insn->segment, address, from, mask, width, 1))
+        return soft_mem_result(cpu);
+    return SOFT_NEXT;
+}
+
 /* MASKMOVDQU: bytes of reg that rm selects, to (%rdi). */
 enum soft_result simd_maskmovdqu(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
     const enum simd_kind kind = simd_kind(insn);
     if (!simd_allowed(cpu, insn, kind))
         return simd_refuse(cpu, insn);
-    if (!write_selected(cpu, insn->segment, mask_destination(cpu, insn), simd_xmm(cpu, insn->reg),
-                        simd_xmm(cpu, insn->rm), 16, 1))
-        return soft_mem_result(cpu);
-    return SOFT_NEXT;
+    return store_bytes(cpu, insn, simd_xmm(cpu, insn->reg), simd_xmm(cpu, insn->rm), 16);
 }
 
 /* MASKMOVQ: the same with MMX registers. */
@@ -92,11 +100,8 @@ enum soft_result simd_maskmovq(struct soft_cpu *cpu, const struct soft_insn *ins
     if (!simd_mmx_allowed(cpu, insn))
         return simd_refuse_mmx(cpu, insn);
     const uint64_t from = simd_peek_mmx(cpu, insn->reg), mask = simd_peek_mmx(cpu, insn->rm);
-    if (!write_selected(cpu, insn->segment, mask_destination(cpu, insn), (const uint8_t *)&from, (const uint8_t *)&mask,
-                        8, 1))
-        return soft_mem_result(cpu);
     simd_enter_mmx(cpu);
-    return SOFT_NEXT;
+    return store_bytes(cpu, insn, (const uint8_t *)&from, (const uint8_t *)&mask, sizeof from);
 }
 
 /* ---- gathers ---- */

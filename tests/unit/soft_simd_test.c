@@ -176,18 +176,32 @@ static void a_fault_leaves_registers_alone(void **state)
     assert_int_equal(RUN(machine, "\xf2\x0f\x10\x06"), NO_FAULT); /* movsd ends before */
 }
 
-static void a_mask_suppresses_faults(void **state)
+static void a_mask_of_avx_suppresses_faults(void **state)
+{
+    struct soft_machine *machine = *state;
+    if (!has_avx(machine))
+        skip();
+    machine->soft->gpr[MH_RSI] = UNMAPPED - 8;
+    set_xmm(machine, 0, 0x1122334455667788, 0x99aabbccddeeff00);
+    set_xmm(machine, 1, 0x8000000080000000, 0);
+    assert_int_equal(RUN(machine, "\xc4\xe2\x71\x2e\x06"), NO_FAULT); /* vmaskmovps %xmm0, %xmm1, (%rsi) */
+    assert_int_equal(soft_machine_get64(machine, UNMAPPED - 8), 0x1122334455667788);
+    set_xmm(machine, 1, 0x8000000080000000, 0x80000000);
+    soft_machine_put64(machine, UNMAPPED - 8, 0);
+    assert_int_equal(RUN(machine, "\xc4\xe2\x71\x2e\x06"), 14);
+    assert_int_equal(soft_machine_get64(machine, UNMAPPED - 8), 0);
+}
+
+static void maskmovdqu_checks_all_bytes(void **state)
 {
     struct soft_machine *machine = *state;
     set_xmm(machine, 0, 0x1122334455667788, 0x99aabbccddeeff00);
-    set_xmm(machine, 1, 0x8080808080808080, 0);
+    set_xmm(machine, 1, 0x0000000000000080, 0);
+    machine->soft->gpr[MH_RDI] = UNMAPPED - 16;
+    assert_int_equal(RUN(machine, "\x66\x0f\xf7\xc1"), NO_FAULT);
+    assert_int_equal(soft_machine_get64(machine, UNMAPPED - 16), 0x88);
     machine->soft->gpr[MH_RDI] = UNMAPPED - 8;
-    assert_int_equal(RUN(machine, "\x66\x0f\xf7\xc1"), NO_FAULT); /* maskmovdqu */
-    assert_int_equal(soft_machine_get64(machine, UNMAPPED - 8), 0x1122334455667788);
-    set_xmm(machine, 1, 0x8080808080808080, 0x80);
-    soft_machine_put64(machine, UNMAPPED - 8, 0);
     assert_int_equal(RUN(machine, "\x66\x0f\xf7\xc1"), 14);
-    assert_int_equal(soft_machine_get64(machine, UNMAPPED - 8), 0);
 }
 
 static void a_gather_keeps_what_it_has_loaded(void **state)
@@ -395,7 +409,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(encodings_that_do_not_exist_raise_ud, set_up, tear_down),
         cmocka_unit_test_setup_teardown(sse_wants_aligned_memory_and_avx_does_not, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_fault_leaves_registers_alone, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_mask_suppresses_faults, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_mask_of_avx_suppresses_faults, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(maskmovdqu_checks_all_bytes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_gather_keeps_what_it_has_loaded, set_up, tear_down),
         cmocka_unit_test_setup_teardown(sse_keeps_the_upper_half_and_vex_clears_it, set_up, tear_down),
         cmocka_unit_test_setup_teardown(flags_gather_in_mxcsr, set_up, tear_down),
