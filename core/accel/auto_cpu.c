@@ -274,10 +274,19 @@ static enum mh_status auto_cpu_arm(struct cpu *cpu, const struct cpu_point *poin
     return MH_OK;
 }
 
+/* Only software counts: what ran on KVM has no number. */
 static bool auto_cpu_instructions(const struct cpu *cpu, uint64_t *count)
 {
-    (void)cpu, (void)count;
-    return false;
+    const struct cpu *current = auto_cpu_current(cpu);
+    return current->ops->instructions(current, count);
+}
+
+static void auto_cpu_set_instructions(struct cpu *cpu, uint64_t count)
+{
+    struct auto_cpu *self = auto_cpu_of(cpu);
+    struct mh_error err;
+    if (auto_cpu_to_soft(self, &err) == MH_OK)
+        self->soft->ops->set_instructions(self->soft, count);
 }
 
 static void auto_cpu_batch_port(struct cpu *cpu, uint16_t port, bool on)
@@ -331,6 +340,7 @@ static const struct cpu_ops auto_cpu_ops = {
     .memory_changed = auto_cpu_memory_changed,
     .arm = auto_cpu_arm,
     .instructions = auto_cpu_instructions,
+    .set_instructions = auto_cpu_set_instructions,
     .batch_port = auto_cpu_batch_port,
     .take_batch = auto_cpu_take_batch,
     .has_batch = auto_cpu_has_batch,
