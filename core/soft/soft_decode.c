@@ -312,6 +312,7 @@ static void skip_operands(struct cursor *cursor, struct soft_insn *insn, uint8_t
 {
     static const struct soft_opcode no_row = {.flags = SOFT_OP_MODRM};
     const struct soft_opcode *row = &no_row;
+    const bool vex = (insn->prefixes & SOFT_PREFIX_VEX) != 0;
     if (insn->map == SOFT_MAP_ONE_BYTE ? !is_group(insn->opcode)
                                        : insn->map == SOFT_MAP_0F && is_undefined_0f(insn->opcode, vex))
         return;
