@@ -221,7 +221,7 @@ enum soft_result simd_refuse_mmx(struct soft_cpu *cpu, const struct soft_insn *i
 /* Deliver the x87 exception that is pending: #MF. */
 enum soft_result simd_raise_pending(struct soft_cpu *cpu);
 
-/* ---- MXCSR (soft_simd_state.c) ---- */
+/* ---- MXCSR (soft_simd_state.c, soft_simd_exceptions.c) ---- */
 
 /* Put the guest's MXCSR into the host's register. False: the guest unmasks exceptions. */
 bool simd_load_mxcsr(struct soft_cpu *cpu);

@@ -74,13 +74,14 @@ static uint64_t mask_destination(const struct soft_cpu *cpu, const struct soft_i
     return offset + (insn->segment >= MH_FS ? cpu->seg[insn->segment].base : 0);
 }
 
-/* The masks of MASKMOVDQU and MASKMOVQ do not suppress faults: processors check all bytes, by eight for #AC. */
+/* The masks of MASKMOVDQU and MASKMOVQ do not suppress faults: processors check all bytes, by eight for #AC,
+ * and the last eight first. */
 static enum soft_result store_bytes(struct soft_cpu *cpu, const struct soft_insn *insn, const uint8_t *from,
                                     const uint8_t *mask, unsigned width)
 {
     const uint64_t address = mask_destination(cpu, insn);
-    for (unsigned i = 0; i < width; i += 8)
-        if (!soft_probe(cpu, insn->segment, address + i, 8, true))
+    for (unsigned end = width; end > 0; end -= 8)
+        if (!soft_probe(cpu, insn->segment, address + end - 8, 8, true))
             return soft_mem_result(cpu);
     for (unsigned i = 0; i < width; i++)
         if (is_selected(mask, i, 1) && !soft_write8(cpu, insn->segment, address + i, from[i]))
