@@ -4,7 +4,7 @@
  * appendix E.4):
  *
  * - An unmasked invalid operation, denormal or division by zero is found before anything is calculated, in all
- * elements: the flags of the results (overflow, underflow, precision) stay as they were.
+ *   elements: the flags of the results (overflow, underflow, precision) stay as they were.
  * - Masked, underflow is reported for results that are tiny and inexact, unmasked for all tiny ones. A second run with
  *   FTZ finds these, because FTZ flushes every tiny result and reports underflow.
  *
