@@ -14,7 +14,8 @@
 struct seat {
     struct fixture *fixture;
     pthread_t thread;
-    struct fake_machine *m; /* NULL: its machine cannot be made */
+    struct fake_machine *m;
+    bool is_missing; /* its machine cannot be made */
     enum mh_status status;
 };
 
@@ -35,13 +36,13 @@ static void *sit(void *ctx)
 {
     struct seat *seat = ctx;
     unsigned index = (unsigned)(seat - seat->fixture->seats);
-    if (seat->m != NULL) {
+    if (!seat->is_missing) {
         pthread_mutex_lock(&making);
         seat->m->config.number = index + 1;
         fake_machine_create(seat->m);
         pthread_mutex_unlock(&making);
     }
-    seat->status = mh_debug_group_join(seat->fixture->group, index, seat->m != NULL ? seat->m->vm : NULL, NULL);
+    seat->status = mh_debug_group_join(seat->fixture->group, index, seat->m->vm, NULL);
     return NULL;
 }
 
@@ -53,7 +54,7 @@ static void start(struct fixture *f, unsigned count, unsigned missing)
     for (unsigned i = 0; i < count; i++) {
         struct seat *seat = &f->seats[i];
         seat->fixture = f;
-        seat->m = (missing >> i & 1) != 0 ? NULL : fake_machine_make("\x90\xf4", 2);
+        seat->is_missing = (missing >> i & 1) != 0;
         assert_int_equal(pthread_create(&seat->thread, NULL, sit, seat), 0);
     }
     mh_debug_group_assemble(f->group, &f->target);
@@ -62,7 +63,10 @@ static void start(struct fixture *f, unsigned count, unsigned missing)
 
 static int set_up(void **state)
 {
-    *state = test_calloc(1, sizeof(struct fixture));
+    struct fixture *f = test_calloc(1, sizeof *f);
+    for (unsigned i = 0; i < MACHINES; i++)
+        f->seats[i].m = fake_machine_make("\x90\xf4", 2);
+    *state = f;
     return 0;
 }
 
@@ -70,11 +74,10 @@ static int tear_down(void **state)
 {
     struct fixture *f = *state;
     mh_debug_group_finish(f->group);
-    for (unsigned i = 0; i < f->count; i++) {
+    for (unsigned i = 0; i < f->count; i++)
         pthread_join(f->seats[i].thread, NULL);
-        if (f->seats[i].m != NULL)
-            fake_machine_remove(f->seats[i].m);
-    }
+    for (unsigned i = 0; i < MACHINES; i++)
+        fake_machine_remove(f->seats[i].m);
     mh_debug_group_destroy(f->group);
     test_free(f);
     return 0;
@@ -163,7 +166,7 @@ static void one_may_run_while_the_others_stand(void **state)
     struct mh_stop stop;
     struct mh_x86_regs regs;
     start(f, 2, 0);
-    will_spin(f, 1, 1000);
+    will_spin(f, 1, 100);
     resume(f, 1, MH_RESUME_CONTINUE);
     assert_int_equal(f->ops->read_regs(f->target.ctx, 2, MH_REGS_GENERAL, &regs, &f->err), MH_OK);
     fake_cpu_will(cpu(f, 2), CPU_EXIT_STEP);
@@ -204,7 +207,7 @@ static void the_debuggers_input_comes_first(void **state)
     start(f, 1, 0);
     assert_int_equal(pipe(fds), 0);
     assert_int_equal(write(fds[1], "x", 1), 1);
-    will_spin(f, 1, 1000);
+    will_spin(f, 1, 100);
     resume(f, 1, MH_RESUME_CONTINUE);
     assert_int_equal(f->ops->wait(f->target.ctx, fds, 1, &vm, &stop), MH_WAIT_INPUT);
     f->ops->interrupt(f->target.ctx, 1);
