@@ -95,24 +95,6 @@ static void far_addresses_are_not_mapped(void **state)
     for_each_build(check_far_addresses);
 }
 
-static void check_room(const struct guest_ram *memory, uint32_t page_size)
-{
-    (void)page_size;
-    const uint8_t *area = ram_system_area(memory);
-    for (uint32_t at = BOOT_GDT; at < MH_SYSTEM_AREA_SIZE; at++)
-        assert_int_equal(area[at], 0);
-    for (uint64_t at = 0; at < memory->ram_size; at++) {
-        if (memory->host[at] != 0)
-            fail_msg("RAM at 0x%llx was written", (unsigned long long)at);
-    }
-}
-
-static void tables_stay_within_their_room(void **state)
-{
-    (void)state;
-    for_each_build(check_room);
-}
-
 static void tables_fit_the_largest_ram(void **state)
 {
     (void)state;
@@ -416,7 +398,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ram_and_system_area_are_mapped_to_themselves_and_nothing_else),
         cmocka_unit_test(far_addresses_are_not_mapped),
-        cmocka_unit_test(tables_stay_within_their_room),
         cmocka_unit_test(tables_fit_the_largest_ram),
         cmocka_unit_test(a_walk_names_its_steps),
         cmocka_unit_test(a_walk_changes_nothing),
