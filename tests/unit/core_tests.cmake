@@ -48,6 +48,7 @@ function(mh_fake_test directory name)
   target_link_options(${name}_test PRIVATE -Wl,--wrap=soft_cpu_create)
 endfunction()
 
+mh_core_test(machine soft_machine)
 foreach(name events guest_mem ports report run_loop snapshot vm)
   mh_fake_test(machine ${name})
 endforeach()
