@@ -169,8 +169,8 @@ struct cpu_ops {
     size_t (*take_batch)(struct cpu *cpu, uint8_t *to, size_t room);
     bool (*has_batch)(const struct cpu *cpu);
 
-    /* Optional: the processor that runs the guest just now, for statistics: "kvm" or "soft". NULL: `name`. */
-    const char *(*current_name)(const struct cpu *cpu);
+    /* Optional, of a processor made of others: which one holds the state now, and how often the state moved. */
+    const char *(*current)(const struct cpu *cpu, uint64_t *moves);
 };
 
 struct cpu {

@@ -83,6 +83,46 @@ uint32_t host_shift(unsigned operation, unsigned size, uint64_t *value, uint8_t 
     return arithmetic(execute[operation & 7](size, value, count, flags_image(flags)));
 }
 
+/*
+ * An immediate count is part of the instruction, so there is one for each count: eight tables, of ROL and ROR for each
+ * size, of 64 functions of ROTATE_STRIDE bytes that rotate rax.
+ */
+#define ROTATE_STRIDE 8u
+#define ROTATE_COUNTS 64u
+
+__asm__(".pushsection .text\n"
+        ".macro mh_host_rotate name, register\n"
+        ".set mh_host_count, 0\n"
+        ".rept 64\n"
+        ".balign 8\n"
+        "\\name $mh_host_count, \\register\n"
+        "ret\n"
+        ".set mh_host_count, mh_host_count + 1\n"
+        ".endr\n"
+        ".endm\n"
+        ".balign 8\n"
+        "mh_host_rotate_table:\n"
+        "mh_host_rotate rolb, %al\n"
+        "mh_host_rotate rolw, %ax\n"
+        "mh_host_rotate roll, %eax\n"
+        "mh_host_rotate rolq, %rax\n"
+        "mh_host_rotate rorb, %al\n"
+        "mh_host_rotate rorw, %ax\n"
+        "mh_host_rotate rorl, %eax\n"
+        "mh_host_rotate rorq, %rax\n"
+        ".popsection\n");
+
+uint32_t host_rotate_immediate(bool right, unsigned size, uint64_t *value, uint8_t count, uint32_t flags)
+{
+    const uint64_t size_index = size == 8 ? 3 : size / 2;
+    uint64_t image = flags_image(flags), a = *value, at;
+    __asm__("leaq mh_host_rotate_table(%%rip), %[at]" : [at] "=r"(at));
+    at += (((right ? 4 : 0) + size_index) * ROTATE_COUNTS + count % ROTATE_COUNTS) * ROTATE_STRIDE;
+    EXECUTE("call *%[at]", [value] "+a"(a), [at] "r"(at));
+    *value = truncated(a, size);
+    return arithmetic(image);
+}
+
 #define DOUBLE_SHIFT_BY_SIZE(name)                                                                                     \
     static uint64_t execute_##name(unsigned size, uint64_t *to, uint64_t fill, uint8_t count, uint64_t image)          \
     {                                                                                                                  \

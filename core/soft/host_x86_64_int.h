@@ -15,6 +15,9 @@ bool host_is_amd(void);
 
 /* ModRM.reg of the shift group: rol ror rcl rcr shl shr sal sar. `count` is CL as it is. */
 uint32_t host_shift(unsigned operation, unsigned size, uint64_t *value, uint8_t count, uint32_t flags);
+/* ROL, or ROR with `right`, of a register by an immediate: OF is not what it is when the count is in
+ * CL or the operand in memory. */
+uint32_t host_rotate_immediate(bool right, unsigned size, uint64_t *value, uint8_t count, uint32_t flags);
 /* SHLD, or SHRD with `right`; size is 2, 4 or 8. */
 uint32_t host_double_shift(bool right, unsigned size, uint64_t *value, uint64_t fill, uint8_t count, uint32_t flags);
 

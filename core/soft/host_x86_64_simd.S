@@ -273,19 +273,27 @@ host_x87_memory_16:
 
 /* ---- calling stubs ---- */
 
-/* void host_simd_binary(void *to, const void *first, const void *second, const uint8_t *stub) */
+/*
+ * unsigned host_simd_binary(void *to, const void *first, const void *second, const uint8_t *stub)
+ * and the same with `second` of another size
+ */
+.macro binary name, load
     .balign 16, 0xcc
-    .global host_simd_binary
-    .type host_simd_binary, @function
-host_simd_binary:
+    .global \name
+    .type \name, @function
+\name:
     movaps  (%rsi), %xmm0
-    movaps  (%rdx), %xmm1
-    pushq   %rdi
+    \load  (%rdx), %xmm1
     call    *%rcx
-    popq    %rdi
     movaps  %xmm0, (%rdi)
+    xorl    %eax, %eax
     ret
-    .size host_simd_binary, . - host_simd_binary
+    .size \name, . - \name
+.endm
+
+binary host_simd_binary, movups
+binary host_simd_binary_8, movq
+binary host_simd_binary_4, movd
 
 /* void host_simd_binary_256(void *to, const void *first, const void *second, const uint8_t *stub) */
     .balign 16, 0xcc
@@ -294,9 +302,7 @@ host_simd_binary:
 host_simd_binary_256:
     vmovaps (%rsi), %ymm0
     vmovaps (%rdx), %ymm1
-    pushq   %rdi
     call    *%rcx
-    popq    %rdi
     vmovaps %ymm0, (%rdi)
     vzeroupper
     ret

@@ -67,8 +67,11 @@ struct host_simd_operands {
 
 _Static_assert(sizeof(struct host_simd_operands) == 192, "as host_x86_64_simd.S has it");
 
-/* *to = operation(*first, *second); 16 bytes each, all of them aligned. */
-void host_simd_binary(void *to, const void *first, const void *second, const uint8_t *stub);
+/* *to = operation(*first, *second); 16 bytes each. Only *second need not be aligned, and is 8 or 4 bytes long in the
+ * other functions. They return 0. */
+unsigned host_simd_binary(void *to, const void *first, const void *second, const uint8_t *stub);
+unsigned host_simd_binary_8(void *to, const void *first, const void *second, const uint8_t *stub);
+unsigned host_simd_binary_4(void *to, const void *first, const void *second, const uint8_t *stub);
 /* The same with 32 bytes; the host must have AVX. */
 void host_simd_binary_256(void *to, const void *first, const void *second, const uint8_t *stub);
 
@@ -83,6 +86,48 @@ void host_mmx_call(struct host_simd_operands *operands, const uint8_t *stub);
  * The image must not have an exception pending (ES) if the instruction waits for exceptions.
  */
 uint16_t host_x87_call(void *image, void *memory, const uint8_t *stub, uint64_t *flags);
+
+/*
+ * The same in place, for loops: *to = operation(*to, *from), with 16, 8 or 4 bytes of *from. The CALL writes below the
+ * stack pointer, so that the function this is used in must call other functions, too: then it has no red zone.
+ */
+#define HOST_SIMD_APPLY(name, load)                                                                                    \
+    static inline __attribute__((always_inline)) void name(void *to, const void *from, const uint8_t *stub)            \
+    {                                                                                                                  \
+        __asm__ volatile("movaps (%0), %%xmm0\n\t" load " (%1), %%xmm1\n\tcall *%2\n\tmovaps %%xmm0, (%0)"             \
+                         :                                                                                             \
+                         : "r"(to), "r"(from), "r"(stub)                                                               \
+                         : "xmm0", "xmm1", "cc", "memory");                                                            \
+    }
+
+HOST_SIMD_APPLY(host_simd_apply, "movaps")
+HOST_SIMD_APPLY(host_simd_apply_8, "movq")
+HOST_SIMD_APPLY(host_simd_apply_4, "movd")
+
+/* The most frequent of all have no stub: *to = operation(*to, *from), with as many bytes of *from as the operation
+ * reads; packed operands must be aligned. */
+#define HOST_SIMD_OPERATION(name)                                                                                      \
+    static inline void host_simd_##name(void *to, const void *from)                                                    \
+    {                                                                                                                  \
+        __asm__ volatile("movaps (%0), %%xmm0\n\t" #name " (%1), %%xmm0\n\tmovaps %%xmm0, (%0)"                        \
+                         :                                                                                             \
+                         : "r"(to), "r"(from)                                                                          \
+                         : "xmm0", "memory");                                                                          \
+    }
+
+HOST_SIMD_OPERATION(addsd)
+HOST_SIMD_OPERATION(mulsd)
+HOST_SIMD_OPERATION(subsd)
+HOST_SIMD_OPERATION(divsd)
+HOST_SIMD_OPERATION(addpd)
+HOST_SIMD_OPERATION(mulpd)
+HOST_SIMD_OPERATION(subpd)
+HOST_SIMD_OPERATION(addss)
+HOST_SIMD_OPERATION(mulss)
+HOST_SIMD_OPERATION(subss)
+HOST_SIMD_OPERATION(addps)
+HOST_SIMD_OPERATION(mulps)
+HOST_SIMD_OPERATION(subps)
 
 static inline uint32_t host_simd_mxcsr(void)
 {

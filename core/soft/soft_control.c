@@ -93,7 +93,7 @@ enum soft_result soft_op_mov_to_cr(struct soft_cpu *cpu, const struct soft_insn 
 {
     const uint64_t value = cpu->gpr[insn->rm];
     if (!is_control_register(insn->reg))
-        return soft_raise(cpu, SOFT_UD);
+        return soft_raise(cpu, VECTOR_UD);
     if (soft_is_unprivileged(cpu))
         return soft_gp0(cpu);
     switch (insn->reg) {
@@ -118,7 +118,7 @@ enum soft_result soft_op_mov_from_cr(struct soft_cpu *cpu, const struct soft_ins
 {
     const uint64_t values[] = {[0] = cpu->cr0, [2] = cpu->cr2, [3] = cpu->cr3, [4] = cpu->cr4, [8] = cpu->cr8};
     if (!is_control_register(insn->reg))
-        return soft_raise(cpu, SOFT_UD);
+        return soft_raise(cpu, VECTOR_UD);
     if (soft_is_unprivileged(cpu))
         return soft_gp0(cpu);
     cpu->gpr[insn->rm] = values[insn->reg];
@@ -146,11 +146,11 @@ enum soft_result soft_op_clts(struct soft_cpu *cpu, const struct soft_insn *insn
 static enum soft_result check_debug_access(struct soft_cpu *cpu, unsigned number)
 {
     if (number > 7 || ((number == 4 || number == 5) && (cpu->cr4 & MH_CR4_DE)))
-        return soft_raise(cpu, SOFT_UD);
+        return soft_raise(cpu, VECTOR_UD);
     if (soft_is_unprivileged(cpu))
         return soft_gp0(cpu);
     if (cpu->dr7 & DR7_GD) {
-        soft_raise(cpu, SOFT_DB);
+        soft_raise(cpu, VECTOR_DB);
         cpu->fault.dr6 = DR6_BD;
         return SOFT_FAULT;
     }

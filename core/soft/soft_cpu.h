@@ -151,6 +151,9 @@ struct soft_cpu {
 
     /* what the next run begins with, or the instruction before rip leaves behind (soft_run.c) */
     struct mh_x86_pending pending;
+    /* REP CMPS and REP SCAS: the flags before the first repetition; where and at which count the next one follows */
+    uint32_t repeat_flags;
+    uint64_t repeat_rip, repeat_at;
     bool repeating; /* rip is at a string instruction that has been begun: no breakpoint fires again */
     /* SYSCALL and SYSRET set this when RFLAGS.TF was or is set: theirs decides whether they are followed by a trap; of
      * all other instructions it is the TF of before. */
@@ -161,7 +164,6 @@ struct soft_cpu {
 
     /* points (soft_points.c), and the guest's own (soft_debug.c) */
     const struct cpu_point *points;
-    size_t point_count;
     struct soft_point_index *point_index; /* NULL: none armed */
     bool watch_hit;
     unsigned watch_point;

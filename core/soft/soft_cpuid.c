@@ -57,7 +57,7 @@ enum soft_result soft_op_rdtsc(struct soft_cpu *cpu, const struct soft_insn *ins
 enum soft_result soft_op_rdtscp(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
     if (!x86_cpuid_has(cpu->cpuid, X86_FEATURE_RDTSCP))
-        return soft_raise(cpu, SOFT_UD);
+        return soft_raise(cpu, VECTOR_UD);
     const enum soft_result result = soft_op_rdtsc(cpu, insn);
     if (result == SOFT_NEXT)
         cpu->gpr[MH_RCX] = (uint32_t)cpu->msrs.tsc_aux;
@@ -67,7 +67,7 @@ enum soft_result soft_op_rdtscp(struct soft_cpu *cpu, const struct soft_insn *in
 enum soft_result soft_op_rdpid(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
     if (!x86_cpuid_has(cpu->cpuid, X86_FEATURE_RDPID))
-        return soft_raise(cpu, SOFT_UD);
+        return soft_raise(cpu, VECTOR_UD);
     cpu->gpr[insn->rm] = (uint32_t)cpu->msrs.tsc_aux;
     return SOFT_NEXT;
 }
@@ -86,7 +86,7 @@ enum soft_result soft_op_xgetbv(struct soft_cpu *cpu, const struct soft_insn *in
     (void)insn;
     const uint32_t index = (uint32_t)cpu->gpr[MH_RCX];
     if (!(cpu->cr4 & MH_CR4_OSXSAVE))
-        return soft_raise(cpu, SOFT_UD);
+        return soft_raise(cpu, VECTOR_UD);
     if (index == 0)
         load_pair(cpu, cpu->xcr0);
     else if (index == 1 && x86_cpuid_has(cpu->cpuid, X86_FEATURE_XGETBV1))
@@ -108,7 +108,7 @@ enum soft_result soft_op_xsetbv(struct soft_cpu *cpu, const struct soft_insn *in
 {
     const uint64_t value = (uint32_t)cpu->gpr[MH_RAX] | cpu->gpr[MH_RDX] << 32;
     if (!(cpu->cr4 & MH_CR4_OSXSAVE))
-        return soft_raise(cpu, SOFT_UD);
+        return soft_raise(cpu, VECTOR_UD);
     if (soft_is_unprivileged(cpu) || (uint32_t)cpu->gpr[MH_RCX] != 0 || !is_valid_xcr0(cpu, value))
         return soft_gp0(cpu);
     cpu->xcr0 = value;

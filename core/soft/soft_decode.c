@@ -167,7 +167,7 @@ static bool decode_opcode(struct cursor *cursor, struct soft_insn *insn, struct 
 {
     uint8_t byte = cursor_next(cursor);
     if (byte == 0xc4 || byte == 0xc5)
-        return decode_vex(cursor, byte, insn, bits) && !bits->no_vex;
+        return decode_vex(cursor, byte, insn, bits);
     insn->map = SOFT_MAP_ONE_BYTE;
     if (byte == 0x0f) {
         insn->map = SOFT_MAP_0F;
@@ -285,6 +285,52 @@ static bool form_is_legal(const struct soft_insn *insn, const struct soft_opcode
     return !(insn->prefixes & SOFT_PREFIX_LOCK) || (flags & SOFT_OP_LOCK && insn->has_memory);
 }
 
+/* Opcodes of the map 0F that are not defined, and have no ModRM byte. */
+static bool is_undefined_0f(uint8_t opcode, bool vex)
+{
+    static const uint8_t undefined[] = {0x04, 0x0a, 0x0c, 0x0e, 0x0f, 0x24, 0x25, 0x26, 0x27, 0x36, 0x37, 0x77, 0xaa};
+    return memchr(undefined, opcode, sizeof undefined) != NULL || (vex && opcode >= 0x39 && opcode <= 0x3f);
+}
+
+/* Groups of the one-byte map of which not all are defined. */
+static bool is_group(uint8_t opcode)
+{
+    return opcode == 0x82 || opcode == 0x8f || opcode == 0xc6 || opcode == 0xc7 || opcode == 0xfe || opcode == 0xff ||
+           (opcode & 0xf8) == 0xd8;
+}
+
+static bool has_immediate_0f(uint8_t opcode)
+{
+    return (opcode >= 0x70 && opcode <= 0x73) || opcode == 0xba || opcode == 0xc2 || (opcode >= 0xc4 && opcode <= 0xc6);
+}
+
+/*
+ * The processor fetches the operands of what is no instruction, too: a page fault there comes before #UD. With VEX, the
+ * map 0F has the operands that it has without.
+ */
+static void skip_operands(struct cursor *cursor, struct soft_insn *insn, uint8_t rex, uint8_t modrm)
+{
+    static const struct soft_opcode no_row = {.flags = SOFT_OP_MODRM};
+    const struct soft_opcode *row = &no_row;
+    const bool vex = (insn->prefixes & SOFT_PREFIX_VEX) != 0;
+    if (insn->map == SOFT_MAP_ONE_BYTE ? !is_group(insn->opcode)
+                                       : insn->map == SOFT_MAP_0F && is_undefined_0f(insn->opcode, vex))
+        return;
+    if (insn->map == SOFT_MAP_0F && vex)
+        row = soft_integer_opcode(SOFT_MAP_0F, insn->opcode, 0, modrm);
+    if (row == NULL)
+        row = &no_row;
+    if (row->flags & SOFT_OP_MODRM)
+        decode_modrm(cursor, insn, row, rex);
+    if (insn->map == SOFT_MAP_0F3A || row->flags & SOFT_OP_IMM8 ||
+        (insn->map == SOFT_MAP_0F && has_immediate_0f(insn->opcode)))
+        cursor_next(cursor);
+    if (row->flags & SOFT_OP_IMM_Z)
+        cursor_number(cursor, 4);
+    if (insn->map == SOFT_MAP_ONE_BYTE && ((insn->opcode & 0xfe) == 0xc6 || insn->opcode == 0x82))
+        cursor_number(cursor, insn->opcode != 0xc7 ? 1 : insn->prefixes & SOFT_PREFIX_OPSIZE ? 2 : 4);
+}
+
 /* From the opcode on. False: not an instruction. */
 static bool decode_rest(struct cursor *cursor, struct soft_insn *insn, struct prefix_bits *bits)
 {
@@ -293,11 +339,9 @@ static bool decode_rest(struct cursor *cursor, struct soft_insn *insn, struct pr
     /* A row may depend on ModRM; an opcode at the very end of what is available may still need none. */
     struct cursor ahead = *cursor;
     const uint8_t modrm = cursor_peek(&ahead);
-    const struct soft_opcode *row = find_row(insn, modrm);
+    const struct soft_opcode *row = bits->has_vex && bits->no_vex ? NULL : find_row(insn, modrm);
     if (row == NULL || row->run == NULL) {
-        /* With the ModRM byte missing this is not certain for the maps in which every opcode has one. */
-        if (cursor_failed(&ahead) && (insn->map != SOFT_MAP_ONE_BYTE || insn->opcode >= 0x80))
-            *cursor = ahead;
+        skip_operands(cursor, insn, bits->rex, modrm);
         return false;
     }
     if (row->flags & SOFT_OP_MODRM)

@@ -17,7 +17,7 @@ bool soft_find_descriptor(const struct soft_cpu *cpu, uint16_t selector, unsigne
 enum soft_result soft_read_descriptor(struct soft_cpu *cpu, uint16_t selector, struct soft_descriptor *descriptor)
 {
     if (!soft_find_descriptor(cpu, selector, sizeof descriptor->raw[0], &descriptor->address))
-        return soft_raise_error(cpu, SOFT_GP, x86_selector_error(selector));
+        return soft_raise_error(cpu, VECTOR_GP, x86_selector_error(selector));
     if (!soft_read_system(cpu, descriptor->address, &descriptor->raw[0], sizeof descriptor->raw[0]))
         return soft_mem_result(cpu);
     descriptor->raw[1] = 0;
@@ -30,11 +30,11 @@ enum soft_result soft_read_upper_half(struct soft_cpu *cpu, struct soft_descript
     const uint16_t selector = descriptor->segment.selector;
     uint64_t address;
     if (!soft_find_descriptor(cpu, selector, sizeof descriptor->raw, &address))
-        return soft_raise_error(cpu, SOFT_GP, x86_selector_error(selector));
+        return soft_raise_error(cpu, VECTOR_GP, x86_selector_error(selector));
     if (!soft_read_system(cpu, address + sizeof descriptor->raw[0], &descriptor->raw[1], sizeof descriptor->raw[1]))
         return soft_mem_result(cpu);
     if (!x86_upper_half_is_valid(descriptor->raw[1]))
-        return soft_raise_error(cpu, SOFT_GP, x86_selector_error(selector));
+        return soft_raise_error(cpu, VECTOR_GP, x86_selector_error(selector));
     descriptor->segment = x86_system_segment(selector, descriptor->raw);
     return SOFT_NEXT;
 }
@@ -84,10 +84,10 @@ enum soft_result soft_read_tss_stack(struct soft_cpu *cpu, unsigned offset, uint
 {
     const struct mh_x86_segment *tr = &cpu->seg[MH_TR];
     if (offset + sizeof *rsp - 1 > tr->limit)
-        return soft_raise_error(cpu, SOFT_TS, x86_selector_error(tr->selector));
+        return soft_raise_error(cpu, VECTOR_TS, x86_selector_error(tr->selector));
     if (!soft_read_system(cpu, tr->base + offset, rsp, sizeof *rsp))
         return soft_mem_result(cpu);
     if (!x86_is_canonical(*rsp))
-        return soft_raise_error(cpu, SOFT_SS, 0);
+        return soft_raise_error(cpu, VECTOR_SS, 0);
     return SOFT_NEXT;
 }

@@ -10,20 +10,20 @@
 
 /* Vectors (Intel SDM volume 3, 6.3.1). */
 enum soft_vector {
-    SOFT_DE = 0,
-    SOFT_DB = 1,
-    SOFT_BP = 3,
-    SOFT_UD = 6,
-    SOFT_NM = 7,
-    SOFT_DF = 8,
-    SOFT_TS = 10,
-    SOFT_NP = 11,
-    SOFT_SS = 12,
-    SOFT_GP = 13,
-    SOFT_PF = 14,
-    SOFT_MF = 16,
-    SOFT_AC = 17,
-    SOFT_XM = 19,
+    VECTOR_DE = 0,
+    VECTOR_DB = 1,
+    VECTOR_BP = 3,
+    VECTOR_UD = 6,
+    VECTOR_NM = 7,
+    VECTOR_DF = 8,
+    VECTOR_TS = 10,
+    VECTOR_NP = 11,
+    VECTOR_SS = 12,
+    VECTOR_GP = 13,
+    VECTOR_PF = 14,
+    VECTOR_MF = 16,
+    VECTOR_AC = 17,
+    VECTOR_XM = 19,
 };
 
 #define SOFT_RFLAGS_IOPL 0x3000u

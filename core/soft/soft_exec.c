@@ -15,10 +15,10 @@
  */
 #include "host_x86_64_int.h"
 #include "soft_flags.h"
-#include "soft_mem.h"
+#include "soft_operand.h"
+#include "soft_simd_shape.h"
 #include "soft_string.h"
 #include "soft_translate.h"
-#include "soft_walk.h"
 
 #define PAGE_MASK 0xfffull
 #define INSTRUCTION_MAX 15u
@@ -74,15 +74,6 @@ static bool wants_attention(const struct soft_cpu *cpu)
     return atomic_load_explicit(&cpu->attention, memory_order_relaxed) != 0;
 }
 
-/* The translation of `address` when all `size` bytes can be reached without further ado. */
-static inline uint8_t *at_hand(const struct soft_tlb_entry *tlb, uint64_t address, unsigned size)
-{
-    const struct soft_tlb_entry *entry = &tlb[address >> 12 & (SOFT_TLB_SIZE - 1)];
-    return __builtin_expect(entry->tag == ((address + (size - 1)) & ~PAGE_MASK), 1)
-               ? entry->host + (address & PAGE_MASK)
-               : NULL;
-}
-
 /*
  * Repetitions of a string instruction behind the first, as many at once as possible. Comes back when all are done, with
  * SOFT_NEXT, or before, with SOFT_REPEAT when the loop has to end: decoded code is not what it was at
@@ -105,6 +96,17 @@ static enum soft_result repeat(struct soft_cpu *cpu, const struct soft_insn *ins
     }
 }
 
+/* Sign-extended to the operand size, then zero-extended. */
+static inline uint64_t signed_32(int64_t value)
+{
+    return (uint32_t)value;
+}
+
+static inline uint64_t signed_64(int64_t value)
+{
+    return (uint64_t)value;
+}
+
 #define SHIFT_MASK(bits) ((bits)-1u)
 
 /* Operations end by going to the next. */
@@ -119,11 +121,11 @@ static enum soft_result repeat(struct soft_cpu *cpu, const struct soft_insn *ins
 
 /* `at` is where the operand lies on the host. */
 #define READ_AT(size)                                                                                                  \
-    const uint8_t *at = at_hand(tlb_read, ADDRESS, size);                                                              \
+    const uint8_t *at = soft_at_hand(tlb_read, ADDRESS, size);                                                         \
     if (at == NULL)                                                                                                    \
     goto slow_path
 #define WRITE_AT(size)                                                                                                 \
-    uint8_t *at = at_hand(tlb_write, ADDRESS, size);                                                                   \
+    uint8_t *at = soft_at_hand(tlb_write, ADDRESS, size);                                                              \
     if (at == NULL)                                                                                                    \
     goto slow_path
 
@@ -202,7 +204,8 @@ static enum soft_result repeat(struct soft_cpu *cpu, const struct soft_insn *ins
     L_##name##_R##bits:                                                                                                \
     {                                                                                                                  \
         const uint##bits##_t value = (uint##bits##_t)slots[op->reg], result = (uint##bits##_t)(expression);            \
-        FLAGS(kind, bits, 0, soft_carry(cpu), result);                                                                 \
+        const unsigned carry = soft_carry(cpu);                                                                        \
+        FLAGS(kind, bits, 0, carry, result);                                                                           \
         slots[op->reg] = result;                                                                                       \
         NEXT;                                                                                                          \
     }                                                                                                                  \
@@ -212,7 +215,8 @@ static enum soft_result repeat(struct soft_cpu *cpu, const struct soft_insn *ins
         uint##bits##_t value;                                                                                          \
         memcpy(&value, at, sizeof value);                                                                              \
         const uint##bits##_t result = (uint##bits##_t)(expression);                                                    \
-        FLAGS(kind, bits, 0, soft_carry(cpu), result);                                                                 \
+        const unsigned carry = soft_carry(cpu);                                                                        \
+        FLAGS(kind, bits, 0, carry, result);                                                                           \
         memcpy(at, &result, sizeof result);                                                                            \
         NEXT;                                                                                                          \
     }
@@ -295,8 +299,6 @@ static enum soft_result repeat(struct soft_cpu *cpu, const struct soft_insn *ins
 #define MOVE(label, value)                                                                                             \
     L_##label : slots[op->reg] = (value);                                                                              \
     NEXT;
-#define SIGNED32(value) ((uint32_t)SIGNED64(value))
-#define SIGNED64(value) ((uint64_t)(int64_t)(value))
 
 #define IMUL2(label, bits, left_operand, right_operand)                                                                \
     L_##label##bits:                                                                                                   \
@@ -318,18 +320,90 @@ static enum soft_result repeat(struct soft_cpu *cpu, const struct soft_insn *ins
         NEXT;                                                                                                          \
     }
 
+/* SSE: the host executes the instruction, with the guest's MXCSR. */
+#define SSE_READY                                                                                                      \
+    if (__builtin_expect(!soft_simd_is_ready(cpu), 0))                                                                 \
+    goto slow_path
+#define SSE_ALIGNED                                                                                                    \
+    do {                                                                                                               \
+        if (((uintptr_t)at & 15) != 0)                                                                                 \
+            goto slow_path;                                                                                            \
+    } while (0)
+#define SSE_STUB (host_simd_0f_np + op->immediate)
+#define SSE_APPLY(label, size, alignment, apply)                                                                       \
+    L_SSE_##label:                                                                                                     \
+    {                                                                                                                  \
+        SSE_READY;                                                                                                     \
+        READ_AT(size);                                                                                                 \
+        alignment;                                                                                                     \
+        apply(soft_simd_xmm(cpu, op->reg), at, SSE_STUB);                                                              \
+        NEXT;                                                                                                          \
+    }
+#define SSE_HOT(name, size)                                                                                            \
+    L_##name##_RR : SSE_READY;                                                                                         \
+    host_simd_##name(soft_simd_xmm(cpu, op->reg), soft_simd_xmm(cpu, op->base));                                       \
+    NEXT;                                                                                                              \
+    L_##name##_RM:                                                                                                     \
+    {                                                                                                                  \
+        SSE_READY;                                                                                                     \
+        READ_AT(size);                                                                                                 \
+        if ((size) == 16)                                                                                              \
+            SSE_ALIGNED;                                                                                               \
+        host_simd_##name(soft_simd_xmm(cpu, op->reg), at);                                                             \
+        NEXT;                                                                                                          \
+    }
+/* In one store of 16 bytes: a load that follows can only be served from a store that has all it needs. */
+#define SSE_LOAD(label, size, type, alignment)                                                                         \
+    L_SSE_##label:                                                                                                     \
+    {                                                                                                                  \
+        SSE_READY;                                                                                                     \
+        READ_AT(size);                                                                                                 \
+        alignment;                                                                                                     \
+        type value;                                                                                                    \
+        memcpy(&value, at, size);                                                                                      \
+        *(xmm_value *)soft_simd_xmm(cpu, op->reg) = (xmm_value){value};                                                \
+        NEXT;                                                                                                          \
+    }
+#define SSE_LOAD16(label, alignment)                                                                                   \
+    L_SSE_##label:                                                                                                     \
+    {                                                                                                                  \
+        SSE_READY;                                                                                                     \
+        READ_AT(16);                                                                                                   \
+        alignment;                                                                                                     \
+        memcpy(soft_simd_xmm(cpu, op->reg), at, 16);                                                                   \
+        NEXT;                                                                                                          \
+    }
+#define SSE_STORE(label, size, alignment)                                                                              \
+    L_SSE_##label:                                                                                                     \
+    {                                                                                                                  \
+        SSE_READY;                                                                                                     \
+        WRITE_AT(size);                                                                                                \
+        alignment;                                                                                                     \
+        memcpy(at, soft_simd_xmm(cpu, op->reg), size);                                                                 \
+        NEXT;                                                                                                          \
+    }
+
+typedef uint64_t xmm_value __attribute__((vector_size(16), may_alias));
 typedef unsigned __int128 u128;
 typedef __int128 s128;
+
+/* The stores of FLAGS() are faster one by one than gathered in a vector register. */
+#ifdef __clang__
+#define SCALAR_STORES
+#else
+#define SCALAR_STORES __attribute__((optimize("no-tree-slp-vectorize")))
+#endif
 
 /*
  * Execute blocks from `block` on, whose page begins at the linear address `page_address`; at least its first
  * instruction can be executed before `until`. Comes back with rip and cpu->instructions up to date.
  */
-static enum soft_result run_blocks(struct soft_cpu *cpu, struct soft_block *block, uint64_t page_address,
-                                   uint64_t until)
+SCALAR_STORES static enum soft_result run_blocks(struct soft_cpu *cpu, struct soft_block *block, uint64_t page_address,
+                                                 uint64_t until)
 {
 #define SOFT_OP_LABEL(name) &&L_##name,
-    static const void *const labels[] = {SOFT_OPS(SOFT_OP_LABEL)};
+#define SOFT_OP_LABEL_HOT(name, size) &&L_##name##_RR, &&L_##name##_RM,
+    static const void *const labels[] = {SOFT_OPS(SOFT_OP_LABEL) SOFT_SSE_HOT(SOFT_OP_LABEL_HOT)};
     struct soft_block_cache *const cache = cpu->blocks;
     uint64_t *const slots = cpu->slots;
     const struct soft_tlb_entry *const tlb_read = cpu->tlb_read[cpu->user];
@@ -411,9 +485,13 @@ call_handler:
         return retire(cpu, insn, outcome);
     cpu->instructions++;
     outcome = repeat(cpu, insn, until, generation);
-    if (outcome == SOFT_NEXT)
-        cpu->rip += insn->length;
-    return outcome;
+    if (outcome != SOFT_NEXT)
+        return outcome;
+    cpu->rip += insn->length;
+    if (wants_attention(cpu) || cache->generation != generation)
+        return SOFT_NEXT;
+    start = ++op; /* the end of the block: all repetitions are counted */
+    DISPATCH;
 
 L_END:
     cpu->instructions += (uint64_t)(op - start);
@@ -427,6 +505,29 @@ L_END:
 
 L_NOP:
     NEXT;
+
+L_SSE_RR:
+    SSE_READY;
+    host_simd_apply(soft_simd_xmm(cpu, op->reg), soft_simd_xmm(cpu, op->base), SSE_STUB);
+    NEXT;
+
+L_SSE_MOVE:
+    SSE_READY;
+    memcpy(soft_simd_xmm(cpu, op->reg), soft_simd_xmm(cpu, op->base), 16);
+    NEXT;
+
+    SSE_APPLY(RM4, 4, , host_simd_apply_4)
+    SSE_APPLY(RM8, 8, , host_simd_apply_8)
+    SSE_APPLY(RM16, 16, SSE_ALIGNED, host_simd_apply)
+    SOFT_SSE_HOT(SSE_HOT)
+    SSE_LOAD(LOAD4, 4, uint32_t, )
+    SSE_LOAD(LOAD8, 8, uint64_t, )
+    SSE_LOAD16(LOAD16, )
+    SSE_LOAD16(LOAD16_ALIGNED, SSE_ALIGNED)
+    SSE_STORE(STORE4, 4, )
+    SSE_STORE(STORE8, 8, )
+    SSE_STORE(STORE16, 16, )
+    SSE_STORE(STORE16_ALIGNED, 16, SSE_ALIGNED)
 
     ALU_SIZES(ADD, ADD, left + right)
     ALU_SIZES(OR, LOGIC, left | right)
@@ -555,29 +656,29 @@ L_LOAD8 : {
     MOVE(MOVZX_RR16, (uint16_t)slots[op->base])
     LOAD(MOVZX_RM8, uint8_t, )
     LOAD(MOVZX_RM16, uint16_t, )
-    MOVE(MOVSX_RR8_32, SIGNED32((int8_t)slots[op->base]))
-    MOVE(MOVSX_RR8_64, SIGNED64((int8_t)slots[op->base]))
-    MOVE(MOVSX_RR16_32, SIGNED32((int16_t)slots[op->base]))
-    MOVE(MOVSX_RR16_64, SIGNED64((int16_t)slots[op->base]))
-    LOAD(MOVSX_RM8_32, int8_t, SIGNED32)
-    LOAD(MOVSX_RM8_64, int8_t, SIGNED64)
-    LOAD(MOVSX_RM16_32, int16_t, SIGNED32)
-    LOAD(MOVSX_RM16_64, int16_t, SIGNED64)
-    MOVE(MOVSXD_RR, SIGNED64((int32_t)slots[op->base]))
-    LOAD(MOVSXD_RM, int32_t, SIGNED64)
+    MOVE(MOVSX_RR8_32, signed_32((int8_t)slots[op->base]))
+    MOVE(MOVSX_RR8_64, signed_64((int8_t)slots[op->base]))
+    MOVE(MOVSX_RR16_32, signed_32((int16_t)slots[op->base]))
+    MOVE(MOVSX_RR16_64, signed_64((int16_t)slots[op->base]))
+    LOAD(MOVSX_RM8_32, int8_t, signed_32)
+    LOAD(MOVSX_RM8_64, int8_t, signed_64)
+    LOAD(MOVSX_RM16_32, int16_t, signed_32)
+    LOAD(MOVSX_RM16_64, int16_t, signed_64)
+    MOVE(MOVSXD_RR, signed_64((int32_t)slots[op->base]))
+    LOAD(MOVSXD_RM, int32_t, signed_64)
     MOVE(LEA32, (uint32_t)ADDRESS)
     MOVE(LEA64, ADDRESS)
 L_CBW32:
-    slots[MH_RAX] = SIGNED32((int16_t)slots[MH_RAX]);
+    slots[MH_RAX] = signed_32((int16_t)slots[MH_RAX]);
     NEXT;
 L_CBW64:
-    slots[MH_RAX] = SIGNED64((int32_t)slots[MH_RAX]);
+    slots[MH_RAX] = signed_64((int32_t)slots[MH_RAX]);
     NEXT;
 L_CWD32:
-    slots[MH_RDX] = SIGNED32((int32_t)slots[MH_RAX] >> 31);
+    slots[MH_RDX] = signed_32((int32_t)slots[MH_RAX] >> 31);
     NEXT;
 L_CWD64:
-    slots[MH_RDX] = SIGNED64((int64_t)slots[MH_RAX] >> 63);
+    slots[MH_RDX] = signed_64((int64_t)slots[MH_RAX] >> 63);
     NEXT;
 L_CMOV32:
     slots[op->reg] = (uint32_t)(soft_condition(cpu, op->index) ? slots[op->base] : slots[op->reg]);
@@ -592,7 +693,7 @@ L_SETCC:
 
 L_PUSH_R : {
     const uint64_t top = slots[MH_RSP] - 8, value = slots[op->reg];
-    uint8_t *at = at_hand(tlb_write, top, 8);
+    uint8_t *at = soft_at_hand(tlb_write, top, 8);
     if (at == NULL)
         goto slow_path;
     memcpy(at, &value, sizeof value);
@@ -600,8 +701,8 @@ L_PUSH_R : {
     NEXT;
 }
 L_PUSH_I : {
-    const uint64_t top = slots[MH_RSP] - 8, value = SIGNED64(op->immediate);
-    uint8_t *at = at_hand(tlb_write, top, 8);
+    const uint64_t top = slots[MH_RSP] - 8, value = signed_64(op->immediate);
+    uint8_t *at = soft_at_hand(tlb_write, top, 8);
     if (at == NULL)
         goto slow_path;
     memcpy(at, &value, sizeof value);
@@ -609,7 +710,7 @@ L_PUSH_I : {
     NEXT;
 }
 L_POP_R : {
-    const uint8_t *at = at_hand(tlb_read, slots[MH_RSP], 8);
+    const uint8_t *at = soft_at_hand(tlb_read, slots[MH_RSP], 8);
     if (at == NULL)
         goto slow_path;
     slots[MH_RSP] += 8;
@@ -617,7 +718,7 @@ L_POP_R : {
     NEXT;
 }
 L_LEAVE : {
-    const uint8_t *at = at_hand(tlb_read, slots[MH_RBP], 8);
+    const uint8_t *at = soft_at_hand(tlb_read, slots[MH_RBP], 8);
     if (at == NULL)
         goto slow_path;
     slots[MH_RSP] = slots[MH_RBP] + 8;
@@ -627,7 +728,7 @@ L_LEAVE : {
 
 L_CALL : {
     const uint64_t top = slots[MH_RSP] - 8, value = page_address + op->offset + op->scale;
-    uint8_t *at = at_hand(tlb_write, top, 8);
+    uint8_t *at = soft_at_hand(tlb_write, top, 8);
     if (at == NULL)
         goto slow_path;
     memcpy(at, &value, sizeof value);
@@ -641,7 +742,7 @@ L_CALL_R:
     target = slots[op->reg];
 call_target : {
     const uint64_t top = slots[MH_RSP] - 8, value = page_address + op->offset + op->scale;
-    uint8_t *at = at_hand(tlb_write, top, 8);
+    uint8_t *at = soft_at_hand(tlb_write, top, 8);
     if (at == NULL || !soft_is_canonical(target))
         goto slow_path;
     memcpy(at, &value, sizeof value);
@@ -650,7 +751,7 @@ call_target : {
     goto jump;
 }
 L_RET : {
-    const uint8_t *at = at_hand(tlb_read, slots[MH_RSP], 8);
+    const uint8_t *at = soft_at_hand(tlb_read, slots[MH_RSP], 8);
     if (at == NULL)
         goto slow_path;
     memcpy(&target, at, sizeof target);
@@ -732,10 +833,11 @@ static enum soft_result run_from_rip(struct soft_cpu *cpu, uint64_t until)
 
 enum soft_result soft_exec_many(struct soft_cpu *cpu, uint64_t until)
 {
+    enum soft_result result = SOFT_NEXT;
     while (!wants_attention(cpu) && cpu->instructions < until && !soft_page_has_points(cpu, cpu->rip)) {
-        const enum soft_result result = run_from_rip(cpu, until);
+        result = run_from_rip(cpu, until);
         if (result == SOFT_FAULT || result == SOFT_EXIT)
             return result;
     }
-    return SOFT_NEXT;
+    return result == SOFT_REPEAT ? SOFT_REPEAT : SOFT_NEXT;
 }

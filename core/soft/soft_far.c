@@ -85,9 +85,9 @@ static enum soft_result check_gate(struct soft_cpu *cpu, const struct soft_descr
 {
     const uint16_t selector = gate->segment.selector, attributes = gate->segment.attributes;
     if (x86_dpl(attributes) < soft_cpl(cpu) || x86_dpl(attributes) < (selector & X86_SELECTOR_RPL))
-        return soft_raise_error(cpu, SOFT_GP, x86_selector_error(selector));
+        return soft_raise_error(cpu, VECTOR_GP, x86_selector_error(selector));
     if (!(attributes & X86_SEGMENT_PRESENT))
-        return soft_raise_error(cpu, SOFT_NP, x86_selector_error(selector));
+        return soft_raise_error(cpu, VECTOR_NP, x86_selector_error(selector));
     return SOFT_NEXT;
 }
 
@@ -98,9 +98,9 @@ static enum soft_result check_gate_code(struct soft_cpu *cpu, const struct soft_
     const bool conforming = attributes & X86_SEGMENT_CONFORMING;
     if ((attributes & CODE) != CODE || dpl > cpl || (!is_call(insn) && !conforming && dpl != cpl) ||
         !is_64_bit(attributes))
-        return soft_raise_error(cpu, SOFT_GP, x86_selector_error(target->selector));
+        return soft_raise_error(cpu, VECTOR_GP, x86_selector_error(target->selector));
     if (!(attributes & X86_SEGMENT_PRESENT))
-        return soft_raise_error(cpu, SOFT_NP, x86_selector_error(target->selector));
+        return soft_raise_error(cpu, VECTOR_NP, x86_selector_error(target->selector));
     target->cpl = conforming ? cpl : dpl;
     return SOFT_NEXT;
 }
@@ -145,9 +145,9 @@ static enum soft_result directly(struct soft_cpu *cpu, const struct soft_insn *i
 {
     const uint16_t attributes = target->code.segment.attributes;
     if (!may_enter(cpu, target->selector, attributes))
-        return soft_raise_error(cpu, SOFT_GP, x86_selector_error(target->selector));
+        return soft_raise_error(cpu, VECTOR_GP, x86_selector_error(target->selector));
     if (!(attributes & X86_SEGMENT_PRESENT))
-        return soft_raise_error(cpu, SOFT_NP, x86_selector_error(target->selector));
+        return soft_raise_error(cpu, VECTOR_NP, x86_selector_error(target->selector));
     if (!(attributes & X86_SEGMENT_LONG))
         return soft_unsupported(cpu, insn, "a far branch to 32-bit code (compatibility mode) is not supported");
     target->cpl = soft_cpl(cpu);
@@ -171,7 +171,7 @@ enum soft_result soft_op_far_jump_call(struct soft_cpu *cpu, const struct soft_i
         return directly(cpu, insn, &target);
     if ((attributes & (X86_SEGMENT_CODE_OR_DATA | X86_SEGMENT_TYPE)) == X86_CALL_GATE)
         return through_gate(cpu, insn, &target.code);
-    return soft_raise_error(cpu, SOFT_GP, x86_selector_error(target.selector));
+    return soft_raise_error(cpu, VECTOR_GP, x86_selector_error(target.selector));
 }
 
 /* ---- RET far ---- */
@@ -182,11 +182,15 @@ enum soft_result soft_op_ret_far(struct soft_cpu *cpu, const struct soft_insn *i
     const unsigned size = insn->operand_size;
     const uint64_t released = insn->opcode == 0xca ? insn->immediate & 0xffff : 0;
     uint64_t frame[2], stack[2]; /* RIP and CS, RSP and SS */
-    enum soft_result result = soft_read_frame(cpu, cpu->gpr[MH_RSP], frame, 2, size);
+    struct soft_return target;
+    /* processors read CS first, and no more than its two bytes, as page faults and alignment checks show */
+    enum soft_result result = soft_read_frame(cpu, cpu->gpr[MH_RSP] + size, frame + 1, 1, sizeof target.cs);
+    if (result == SOFT_NEXT)
+        result = soft_read_frame(cpu, cpu->gpr[MH_RSP], frame, 1, size);
     if (result != SOFT_NEXT)
         return result;
     const uint64_t rsp = cpu->gpr[MH_RSP] + 2 * size + released;
-    struct soft_return target = {.rip = frame[0], .cs = (uint16_t)frame[1], .rsp = rsp};
+    target = (struct soft_return){.rip = frame[0], .cs = (uint16_t)frame[1], .rsp = rsp};
     result = soft_check_return_code(cpu, &target);
     const bool outer = (target.cs & X86_SELECTOR_RPL) > soft_cpl(cpu);
     if (result == SOFT_NEXT && outer) {

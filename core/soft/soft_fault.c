@@ -27,7 +27,8 @@
 
 /* Exceptions that push an error code: #DF, #TS, #NP, #SS, #GP, #PF, #AC. */
 #define WITH_ERROR_CODE                                                                                                \
-    (1u << SOFT_DF | 1u << SOFT_TS | 1u << SOFT_NP | 1u << SOFT_SS | 1u << SOFT_GP | 1u << SOFT_PF | 1u << SOFT_AC)
+    (1u << VECTOR_DF | 1u << VECTOR_TS | 1u << VECTOR_NP | 1u << VECTOR_SS | 1u << VECTOR_GP | 1u << VECTOR_PF |       \
+     1u << VECTOR_AC)
 
 enum soft_result soft_raise(struct soft_cpu *cpu, uint8_t vector)
 {
@@ -47,7 +48,7 @@ enum soft_result soft_raise_error(struct soft_cpu *cpu, uint8_t vector, uint32_t
 enum soft_result soft_op_ud(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
     (void)insn;
-    return soft_raise(cpu, SOFT_UD);
+    return soft_raise(cpu, VECTOR_UD);
 }
 
 enum soft_result soft_op_int(struct soft_cpu *cpu, const struct soft_insn *insn)
@@ -58,14 +59,14 @@ enum soft_result soft_op_int(struct soft_cpu *cpu, const struct soft_insn *insn)
 
 enum soft_result soft_op_int3(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
-    cpu->fault = (struct soft_fault){.vector = SOFT_BP, .is_software = true, .length = insn->length};
+    cpu->fault = (struct soft_fault){.vector = VECTOR_BP, .is_software = true, .length = insn->length};
     return SOFT_FAULT;
 }
 
 /* Its #DB counts as a hardware exception: DPL is not checked, and error codes have EXT set. */
 enum soft_result soft_op_int1(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
-    cpu->fault = (struct soft_fault){.vector = SOFT_DB, .is_trap = true, .length = insn->length};
+    cpu->fault = (struct soft_fault){.vector = VECTOR_DB, .is_trap = true, .length = insn->length};
     return SOFT_FAULT;
 }
 
@@ -114,18 +115,18 @@ static enum soft_result read_gate(struct soft_cpu *cpu, struct delivery *deliver
     const uint32_t error = event->vector * 8u | ERROR_IDT;
     uint64_t raw[2];
     if (event->vector * GATE_SIZE + GATE_SIZE - 1 > cpu->idt.limit)
-        return soft_raise_error(cpu, SOFT_GP, error);
+        return soft_raise_error(cpu, VECTOR_GP, error);
     if (!soft_read_system(cpu, cpu->idt.base + event->vector * GATE_SIZE, raw, sizeof raw))
         return soft_mem_result(cpu);
     delivery->gate = x86_gate(raw);
     const uint16_t attributes = delivery->gate.attributes;
     const unsigned type = attributes & (X86_SEGMENT_TYPE | X86_SEGMENT_CODE_OR_DATA);
     if (type != X86_INTERRUPT_GATE && type != X86_TRAP_GATE)
-        return soft_raise_error(cpu, SOFT_GP, error);
+        return soft_raise_error(cpu, VECTOR_GP, error);
     if (event->is_software && x86_dpl(attributes) < soft_cpl(cpu))
-        return soft_raise_error(cpu, SOFT_GP, error);
+        return soft_raise_error(cpu, VECTOR_GP, error);
     if (!(attributes & X86_SEGMENT_PRESENT))
-        return soft_raise_error(cpu, SOFT_NP, error);
+        return soft_raise_error(cpu, VECTOR_NP, error);
     return SOFT_NEXT;
 }
 
@@ -133,18 +134,18 @@ static enum soft_result read_handler_segment(struct soft_cpu *cpu, struct delive
 {
     const uint16_t selector = delivery->gate.selector;
     if (x86_is_null(selector))
-        return soft_raise_error(cpu, SOFT_GP, 0);
+        return soft_raise_error(cpu, VECTOR_GP, 0);
     const enum soft_result result = soft_read_descriptor(cpu, selector, &delivery->code);
     if (result != SOFT_NEXT)
         return result;
     const uint16_t attributes = delivery->code.segment.attributes;
     const unsigned code = X86_SEGMENT_CODE | X86_SEGMENT_CODE_OR_DATA;
     if ((attributes & code) != code || x86_dpl(attributes) > soft_cpl(cpu))
-        return soft_raise_error(cpu, SOFT_GP, x86_selector_error(selector));
+        return soft_raise_error(cpu, VECTOR_GP, x86_selector_error(selector));
     if (!(attributes & X86_SEGMENT_PRESENT))
-        return soft_raise_error(cpu, SOFT_NP, x86_selector_error(selector));
+        return soft_raise_error(cpu, VECTOR_NP, x86_selector_error(selector));
     if ((attributes & (X86_SEGMENT_LONG | X86_SEGMENT_DEFAULT_32)) != X86_SEGMENT_LONG)
-        return soft_raise_error(cpu, SOFT_GP, x86_selector_error(selector));
+        return soft_raise_error(cpu, VECTOR_GP, x86_selector_error(selector));
     delivery->cpl = attributes & X86_SEGMENT_CONFORMING ? soft_cpl(cpu) : x86_dpl(attributes);
     return SOFT_NEXT;
 }
@@ -172,7 +173,7 @@ static uint64_t pushed_flags(const struct soft_cpu *cpu, const struct soft_fault
     const uint64_t flags = soft_rflags(cpu);
     if (event->length != 0)
         return flags & ~(uint64_t)MH_RFLAGS_RF;
-    if (event->is_trap || (event->vector == SOFT_DB && (event->dr6 & DR6_BREAKPOINTS) != 0))
+    if (event->is_trap || (event->vector == VECTOR_DB && (event->dr6 & DR6_BREAKPOINTS) != 0))
         return flags;
     return flags | MH_RFLAGS_RF;
 }
@@ -224,7 +225,7 @@ static enum soft_result deliver_once(struct soft_cpu *cpu, struct delivery *deli
     if (result == SOFT_NEXT)
         result = soft_probe_frame(cpu, delivery->cpl, delivery->rsp, words, sizeof frame[0]);
     if (result == SOFT_NEXT && !x86_is_canonical(delivery->gate.offset))
-        result = soft_raise_error(cpu, SOFT_GP, 0);
+        result = soft_raise_error(cpu, VECTOR_GP, 0);
     if (result == SOFT_NEXT)
         result = soft_mark_accessed(cpu, &delivery->code);
     if (result == SOFT_NEXT)
@@ -253,9 +254,9 @@ enum fault_outcome {
 static enum fault_class class_of(const struct soft_fault *fault)
 {
     static const uint8_t classes[32] = {
-        [SOFT_DE] = CLASS_CONTRIBUTORY, [SOFT_DF] = CLASS_DOUBLE_FAULT, [SOFT_TS] = CLASS_CONTRIBUTORY,
-        [SOFT_NP] = CLASS_CONTRIBUTORY, [SOFT_SS] = CLASS_CONTRIBUTORY, [SOFT_GP] = CLASS_CONTRIBUTORY,
-        [SOFT_PF] = CLASS_PAGE_FAULT,
+        [VECTOR_DE] = CLASS_CONTRIBUTORY, [VECTOR_DF] = CLASS_DOUBLE_FAULT, [VECTOR_TS] = CLASS_CONTRIBUTORY,
+        [VECTOR_NP] = CLASS_CONTRIBUTORY, [VECTOR_SS] = CLASS_CONTRIBUTORY, [VECTOR_GP] = CLASS_CONTRIBUTORY,
+        [VECTOR_PF] = CLASS_PAGE_FAULT,
     };
     if (fault->is_software || fault->vector >= sizeof classes)
         return CLASS_BENIGN;
@@ -283,9 +284,9 @@ static void note_side_effects(struct side_effects *effects, const struct soft_fa
 {
     if (fault->is_software)
         return;
-    if (fault->vector == SOFT_PF)
+    if (fault->vector == VECTOR_PF)
         effects->cr2 = fault->address;
-    if (fault->vector != SOFT_DB)
+    if (fault->vector != VECTOR_DB)
         return;
     effects->dr7 &= ~(uint64_t)DR7_GD;
     if (fault->dr6 != 0)
@@ -303,7 +304,7 @@ static void write_side_effects(struct soft_cpu *cpu, const struct side_effects *
 static struct soft_fault nested_fault(const struct soft_cpu *cpu, const struct soft_fault *first)
 {
     struct soft_fault second = cpu->fault;
-    if (second.has_error_code && second.vector != SOFT_PF && !first->is_software)
+    if (second.has_error_code && second.vector != VECTOR_PF && !first->is_software)
         second.error_code |= ERROR_EXT;
     return second;
 }
@@ -331,7 +332,7 @@ enum soft_delivery soft_deliver(struct soft_cpu *cpu)
             break;
         case DOUBLE_FAULT:
             note_side_effects(&effects, &second);
-            delivery.event = (struct soft_fault){.vector = SOFT_DF, .has_error_code = true};
+            delivery.event = (struct soft_fault){.vector = VECTOR_DF, .has_error_code = true};
             break;
         case SHUTDOWN:
             return SOFT_TRIPLE_FAULT;

@@ -98,13 +98,15 @@ static bool is_changed(const struct guest_ram *ram, size_t page)
     return (ram->changed[page / 64] >> page % 64 & 1) != 0;
 }
 
-/* Must each access of this kind to the page be looked at? */
+/* Must each access of this kind to the page be looked at? What reads and writes at once uses the translation for
+ * writes, so that this one is slow when reads are watched, too. */
 static bool page_is_slow(const struct soft_cpu *cpu, uint64_t address, const struct soft_access *access, size_t page)
 {
     bool is_write = access->kind == SOFT_ACCESS_WRITE;
     if (access->kind == SOFT_ACCESS_FETCH)
         return false;
-    if (checks_alignment(cpu, access) || soft_watched_in_page(cpu, address & ~PAGE_MASK, is_write))
+    if (checks_alignment(cpu, access) || soft_watched_in_page(cpu, address & ~PAGE_MASK, false) ||
+        (is_write && soft_watched_in_page(cpu, address & ~PAGE_MASK, true)))
         return true;
     return is_write && (soft_blocks_has_page(cpu, page) || soft_walk_used(cpu, page) ||
                         (cpu->tracks_writes && !is_changed(cpu->ram, page)));
@@ -156,7 +158,8 @@ static bool raise(struct soft_cpu *cpu, uint8_t vector)
     return false;
 }
 
-/* What an operand of this length must be aligned to (Intel SDM volume 3, table 6-7). */
+/* What an operand of this length must be aligned to (Intel SDM volume 3, table 6-7). Processors do not check operands
+ * of 16 bytes and more, beyond what the instruction itself demands. */
 static unsigned alignment_of(unsigned length)
 {
     switch (length) {
@@ -169,7 +172,7 @@ static unsigned alignment_of(unsigned length)
     case 10:
         return 8;
     default:
-        return (length & (length - 1)) == 0 && length <= 32 ? length : 1;
+        return (length & (length - 1)) == 0 && length <= 8 ? length : 1;
     }
 }
 
@@ -189,12 +192,10 @@ static bool resolve(struct soft_cpu *cpu, unsigned segment, uint64_t address, un
     span->count = 0;
     if (!soft_is_canonical(address) || !soft_is_canonical(address + length - 1))
         return raise(cpu, segment == MH_SS ? EXCEPTION_STACK_FAULT : EXCEPTION_GENERAL_PROTECTION);
-    if (!resolve_piece(cpu, address, length < in_page ? length : in_page, access, span) ||
-        (length > in_page && !resolve_piece(cpu, address + in_page, length - in_page, access, span)))
-        return false;
     if (checks_alignment(cpu, access) && (address & (alignment_of(length) - 1)) != 0)
         return raise(cpu, EXCEPTION_ALIGNMENT_CHECK);
-    return true;
+    return resolve_piece(cpu, address, length < in_page ? length : in_page, access, span) &&
+           (length <= in_page || resolve_piece(cpu, address + in_page, length - in_page, access, span));
 }
 
 /* ---- moving bytes ---- */

@@ -1,7 +1,7 @@
 /*
  * MMX. Its registers are the significands of the x87 registers, by number and not relative to TOP; every instruction
- * but EMMS sets TOP to 0 and marks all registers valid, and a register that is written gets an exponent of ones (Intel
- * SDM volume 1, 9.2 and 9.5). The FXSAVE image has ST(0) first, so that going over to MMX rotates it.
+ * sets TOP to 0 and marks all registers valid (EMMS marks them empty), and a register that is written gets an exponent
+ * of ones (Intel SDM volume 1, 9.2 and 9.5). The FXSAVE image has ST(0) first, so that going over to MMX rotates it.
  *
  * The host executes the instruction itself, as in soft_simd.c.
  */
@@ -29,15 +29,20 @@ uint64_t simd_peek_mmx(const struct soft_cpu *cpu, unsigned n)
     return xsave_get64(cpu, place_of(cpu, n & 7));
 }
 
+void simd_zero_top(struct soft_cpu *cpu)
+{
+    if (top(cpu) == 0)
+        return;
+    uint8_t physical[8 * ST_SIZE];
+    for (unsigned n = 0; n < 8; n++)
+        memcpy(physical + (size_t)ST_SIZE * n, cpu->xsave + place_of(cpu, n), ST_SIZE);
+    memcpy(cpu->xsave + XSAVE_ST, physical, sizeof physical);
+    xsave_set16(cpu, XSAVE_FSW, xsave_get16(cpu, XSAVE_FSW) & (uint16_t)~FSW_TOP);
+}
+
 void simd_enter_mmx(struct soft_cpu *cpu)
 {
-    if (top(cpu) != 0) {
-        uint8_t physical[8 * ST_SIZE];
-        for (unsigned n = 0; n < 8; n++)
-            memcpy(physical + (size_t)ST_SIZE * n, cpu->xsave + place_of(cpu, n), ST_SIZE);
-        memcpy(cpu->xsave + XSAVE_ST, physical, sizeof physical);
-        xsave_set16(cpu, XSAVE_FSW, xsave_get16(cpu, XSAVE_FSW) & (uint16_t)~FSW_TOP);
-    }
+    simd_zero_top(cpu);
     cpu->xsave[XSAVE_FTW] = TAGS_VALID;
 }
 
@@ -116,12 +121,14 @@ enum soft_result simd_mmx_load(struct soft_cpu *cpu, const struct soft_insn *ins
     return SOFT_NEXT;
 }
 
-/* MOVQ mm/m64, mm; MOVNTQ */
+/* MOVQ mm/m64, mm; MOVNTQ. Of going over to MMX, processors have set TOP when a store raises a fault; a load has not.
+ */
 enum soft_result simd_mmx_store(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
     if (!simd_mmx_allowed(cpu, insn))
         return simd_refuse_mmx(cpu, insn);
     const uint64_t value = simd_peek_mmx(cpu, insn->reg);
+    simd_zero_top(cpu);
     if (!insn->has_memory)
         write_mmx(cpu, insn->rm, value);
     else if (!soft_write64(cpu, insn->segment, soft_address(cpu, insn), value))
@@ -150,6 +157,7 @@ enum soft_result simd_mmx_movd_store(struct soft_cpu *cpu, const struct soft_ins
     if (!simd_mmx_allowed(cpu, insn))
         return simd_refuse_mmx(cpu, insn);
     const uint64_t value = simd_peek_mmx(cpu, insn->reg);
+    simd_zero_top(cpu);
     if (!insn->has_memory)
         cpu->gpr[insn->rm] = insn->rex_w ? value : (uint32_t)value;
     else if (!simd_write_memory(cpu, insn->segment, soft_address(cpu, insn), &value, insn->rex_w ? 8 : 4))
@@ -186,6 +194,7 @@ enum soft_result simd_emms(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
     if (!simd_mmx_allowed(cpu, insn))
         return simd_refuse_mmx(cpu, insn);
+    simd_enter_mmx(cpu);
     cpu->xsave[XSAVE_FTW] = 0;
     return SOFT_NEXT;
 }
@@ -203,7 +212,7 @@ static enum soft_result refuse_both(struct soft_cpu *cpu, const struct soft_insn
     return simd_allowed(cpu, insn, SIMD_LEGACY) ? simd_refuse_mmx(cpu, insn) : simd_refuse(cpu, insn);
 }
 
-/* CVTPS2PI, CVTTPS2PI, CVTPD2PI, CVTTPD2PI */
+/* CVTPS2PI, CVTTPS2PI, CVTPD2PI, CVTTPD2PI. Processors have gone over to MMX when these raise #XM. */
 enum soft_result simd_mmx_from_xmm(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
     if (!both_allowed(cpu, insn))
@@ -215,27 +224,28 @@ enum soft_result simd_mmx_from_xmm(struct soft_cpu *cpu, const struct soft_insn 
         return result;
     if (source != operands.vector[1])
         memcpy(operands.vector[1], source, 16);
+    simd_enter_mmx(cpu);
     if (!simd_call(cpu, insn, SIMD_MMX, &operands, stub_of(insn)))
         return SOFT_FAULT;
     write_mmx(cpu, insn->reg, operands.mmx[0]);
     return SOFT_NEXT;
 }
 
-/* CVTPI2PS, CVTPI2PD; the latter stays with SSE when its source is memory. */
+/* CVTPI2PS, CVTPI2PD; they have nothing to do with MMX when their source is memory. */
 enum soft_result simd_mmx_to_xmm(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
-    const bool is_sse_only = insn->has_memory && (insn->prefixes & SOFT_PREFIX_OPSIZE) != 0;
+    const bool is_sse_only = insn->has_memory;
     if (is_sse_only ? !simd_allowed(cpu, insn, SIMD_LEGACY) : !both_allowed(cpu, insn))
         return refuse_both(cpu, insn);
     struct host_simd_operands operands = {.rax = 0};
     memcpy(operands.vector[0], simd_xmm(cpu, insn->reg), 16);
     if (!read_source(cpu, insn, &operands.mmx[1]))
         return soft_mem_result(cpu);
+    if (!is_sse_only)
+        simd_enter_mmx(cpu);
     if (!simd_call(cpu, insn, SIMD_MMX, &operands, stub_of(insn)))
         return SOFT_FAULT;
     memcpy(simd_xmm(cpu, insn->reg), operands.vector[0], 16);
-    if (!is_sse_only)
-        simd_enter_mmx(cpu);
     return SOFT_NEXT;
 }
 

@@ -95,7 +95,7 @@ static bool signed_fits(unsigned size, uint64_t low, uint64_t high, uint64_t div
 {
     const unsigned bits = 8 * size;
     const s128 by = (int64_t)soft_sign_extend(divisor, size);
-    const s128 dividend = (s128)((u128)soft_sign_extend(high, size) << bits | low);
+    const s128 dividend = (s128)((u128)(s128)(int64_t)soft_sign_extend(high, size) << bits | low);
     /* -2^127 / -1 does not even fit the host's type. */
     if (by == 0 || (by == -1 && low == 0 && size == 8 && high == 1ull << 63))
         return false;

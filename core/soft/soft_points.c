@@ -130,7 +130,6 @@ void soft_points_free(struct soft_cpu *cpu)
     index_free(cpu->point_index);
     cpu->point_index = NULL;
     cpu->points = NULL;
-    cpu->point_count = 0;
 }
 
 enum mh_status soft_points_arm(struct soft_cpu *cpu, const struct cpu_point *points, size_t count, struct mh_error *err)
@@ -146,7 +145,6 @@ enum mh_status soft_points_arm(struct soft_cpu *cpu, const struct cpu_point *poi
     if (cpu->point_index == NULL)
         return mh_fail(err, MH_ERR_HOST, "no memory for %zu break- and watchpoints", count);
     cpu->points = points;
-    cpu->point_count = count;
     return MH_OK;
 }
 

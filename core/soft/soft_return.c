@@ -20,15 +20,15 @@ static bool may_return_to(const struct soft_cpu *cpu, uint16_t selector, uint16_
 enum soft_result soft_check_return_code(struct soft_cpu *cpu, struct soft_return *target)
 {
     if (x86_is_null(target->cs))
-        return soft_raise_error(cpu, SOFT_GP, 0);
+        return soft_raise_error(cpu, VECTOR_GP, 0);
     const enum soft_result result = soft_read_descriptor(cpu, target->cs, &target->code);
     if (result != SOFT_NEXT)
         return result;
     const uint16_t attributes = target->code.segment.attributes;
     if (!may_return_to(cpu, target->cs, attributes))
-        return soft_raise_error(cpu, SOFT_GP, x86_selector_error(target->cs));
+        return soft_raise_error(cpu, VECTOR_GP, x86_selector_error(target->cs));
     if (!(attributes & X86_SEGMENT_PRESENT))
-        return soft_raise_error(cpu, SOFT_NP, x86_selector_error(target->cs));
+        return soft_raise_error(cpu, VECTOR_NP, x86_selector_error(target->cs));
     return SOFT_NEXT;
 }
 
@@ -42,17 +42,17 @@ enum soft_result soft_check_return_stack(struct soft_cpu *cpu, struct soft_retur
 {
     const unsigned rpl = target->cs & X86_SELECTOR_RPL;
     if (x86_is_null(target->ss))
-        return may_have_null_stack(target) ? SOFT_NEXT : soft_raise_error(cpu, SOFT_GP, 0);
+        return may_have_null_stack(target) ? SOFT_NEXT : soft_raise_error(cpu, VECTOR_GP, 0);
     if ((target->ss & X86_SELECTOR_RPL) != rpl)
-        return soft_raise_error(cpu, SOFT_GP, x86_selector_error(target->ss));
+        return soft_raise_error(cpu, VECTOR_GP, x86_selector_error(target->ss));
     const enum soft_result result = soft_read_descriptor(cpu, target->ss, &target->stack);
     if (result != SOFT_NEXT)
         return result;
     const uint16_t attributes = target->stack.segment.attributes;
     if ((attributes & (WRITABLE_DATA | X86_SEGMENT_CODE)) != WRITABLE_DATA || x86_dpl(attributes) != rpl)
-        return soft_raise_error(cpu, SOFT_GP, x86_selector_error(target->ss));
+        return soft_raise_error(cpu, VECTOR_GP, x86_selector_error(target->ss));
     if (!(attributes & X86_SEGMENT_PRESENT))
-        return soft_raise_error(cpu, SOFT_SS, x86_selector_error(target->ss));
+        return soft_raise_error(cpu, VECTOR_SS, x86_selector_error(target->ss));
     return SOFT_NEXT;
 }
 
@@ -60,12 +60,12 @@ enum soft_result soft_prepare_return(struct soft_cpu *cpu, const struct soft_ins
                                      bool loads_stack)
 {
     if (!(target->code.segment.attributes & X86_SEGMENT_LONG)) {
-        if (target->rip > target->code.segment.limit)
-            return soft_raise_error(cpu, SOFT_GP, 0);
+        if ((uint32_t)target->rip > target->code.segment.limit)
+            return soft_raise_error(cpu, VECTOR_GP, 0);
         return soft_unsupported(cpu, insn, "a return to 32-bit code (compatibility mode) is not supported");
     }
     if (!x86_is_canonical(target->rip))
-        return soft_raise_error(cpu, SOFT_GP, 0);
+        return soft_raise_error(cpu, VECTOR_GP, 0);
     const enum soft_result result = soft_mark_accessed(cpu, &target->code);
     if (result != SOFT_NEXT || !loads_stack || x86_is_null(target->ss))
         return result;

@@ -38,6 +38,7 @@ struct run {
 
 /* What was true before an instruction and decides about what follows it. */
 struct before {
+    unsigned attention; /* 0: nothing below is */
     uint64_t rflags;
     uint8_t shadow;
     uint64_t debug_hits;
@@ -73,9 +74,15 @@ void soft_note_cr3(struct soft_cpu *cpu, uint64_t old_cr3)
 
 /* ---- around one instruction ---- */
 
+static unsigned attention_of(const struct soft_cpu *cpu)
+{
+    return atomic_load_explicit(&cpu->attention, memory_order_relaxed);
+}
+
 static struct before begin(struct soft_cpu *cpu)
 {
-    const struct before before = {.rflags = cpu->rflags, .shadow = cpu->shadow, .debug_hits = cpu->debug_hits};
+    const struct before before = {
+        .attention = attention_of(cpu), .rflags = cpu->rflags, .shadow = cpu->shadow, .debug_hits = cpu->debug_hits};
     cpu->rflags &= ~(uint64_t)MH_RFLAGS_RF;
     cpu->shadow = 0;
     return before;
@@ -84,6 +91,8 @@ static struct before begin(struct soft_cpu *cpu)
 /* The instruction changed nothing: neither may what begin() did, nor what it touched before it failed. */
 static void undo(struct soft_cpu *cpu, const struct before *before)
 {
+    if ((before->attention | attention_of(cpu)) == 0)
+        return;
     cpu->rflags |= before->rflags & MH_RFLAGS_RF;
     cpu->shadow = before->shadow;
     cpu->traps_by_new_tf = false;
@@ -98,9 +107,11 @@ static void undo(struct soft_cpu *cpu, const struct before *before)
  * breakpoints wait for the instruction behind it (Intel SDM volume 3, 6.8.3). */
 static void complete(struct soft_cpu *cpu, const struct before *before, enum soft_result result)
 {
+    cpu->repeating = result == SOFT_REPEAT;
+    if ((before->attention | attention_of(cpu)) == 0 && result != SOFT_REPEAT)
+        return;
     uint64_t trap = cpu->traps_by_new_tf ? cpu->rflags : before->rflags;
     cpu->traps_by_new_tf = false;
-    cpu->repeating = result == SOFT_REPEAT;
     if (result == SOFT_REPEAT)
         cpu->rflags |= MH_RFLAGS_RF;
     if ((before->shadow & MH_SHADOW_MOV_SS) != 0)
@@ -219,24 +230,44 @@ static bool execute_one(struct run *run)
     return conclude(run, &before, soft_exec_one(cpu));
 }
 
+/*
+ * As many as possible. RF means nothing where the guest has no breakpoint, so it is cleared before instead of after the
+ * first instruction, and put back when that was not completed.
+ */
 static bool execute_many(struct run *run)
 {
-    static const struct before nothing = {0};
     struct soft_cpu *cpu = run->cpu;
+    const uint64_t started = cpu->instructions;
     uint64_t until = run->request->mode == CPU_UNTIL ? run->request->until : UINT64_MAX;
-    if (run->request->wake_count != 0 && until - cpu->instructions > WAKE_INTERVAL)
-        until = cpu->instructions + WAKE_INTERVAL;
-    return conclude(run, &nothing, soft_exec_many(cpu, until));
+    struct before before = {.attention = attention_of(cpu), .rflags = cpu->rflags & MH_RFLAGS_RF};
+    if (run->request->wake_count != 0 && until - started > WAKE_INTERVAL)
+        until = started + WAKE_INTERVAL;
+    if (before.rflags != 0) {
+        cpu->rflags &= ~(uint64_t)MH_RFLAGS_RF;
+        soft_update_attention(cpu);
+    }
+    enum soft_result result = soft_exec_many(cpu, until);
+    if (cpu->instructions != started)
+        before.rflags = 0;
+    return conclude(run, &before, result);
+}
+
+/* Can the next instruction not be one of many? */
+static bool needs_care(const struct run *run)
+{
+    const struct soft_cpu *cpu = run->cpu;
+    unsigned attention = attention_of(cpu);
+    bool traps = (cpu->rflags & MH_RFLAGS_TF) != 0 || cpu->traps_by_new_tf;
+    if (run->step_off || run->request->mode == CPU_STEP || soft_page_has_points(cpu, cpu->rip))
+        return true;
+    return attention != 0 && (attention != SOFT_ATTENTION_TRAP || traps);
 }
 
 static bool execute(struct run *run)
 {
-    struct soft_cpu *cpu = run->cpu;
-    bool needs_care = run->step_off || run->request->mode == CPU_STEP ||
-                      atomic_load_explicit(&cpu->attention, memory_order_relaxed) != 0 ||
-                      soft_page_has_points(cpu, cpu->rip);
+    bool one = needs_care(run);
     run->step_off = false;
-    return needs_care ? execute_one(run) : execute_many(run);
+    return one ? execute_one(run) : execute_many(run);
 }
 
 /* ---- between two instructions ---- */
@@ -285,10 +316,9 @@ static bool is_woken(struct run *run)
 
 static bool is_kicked(struct run *run)
 {
-    atomic_uint *attention = &run->cpu->attention;
-    if ((atomic_load_explicit(attention, memory_order_relaxed) & SOFT_ATTENTION_KICK) == 0)
+    if ((attention_of(run->cpu) & SOFT_ATTENTION_KICK) == 0)
         return is_woken(run);
-    atomic_fetch_and(attention, ~SOFT_ATTENTION_KICK);
+    atomic_fetch_and(&run->cpu->attention, ~SOFT_ATTENTION_KICK);
     return true;
 }
 

@@ -36,7 +36,7 @@ static enum soft_result load_null(struct soft_cpu *cpu, enum mh_seg which, uint1
         return SOFT_NEXT;
     }
     if (cpl == 3 || selector != cpl)
-        return soft_raise_error(cpu, SOFT_GP, 0);
+        return soft_raise_error(cpu, VECTOR_GP, 0);
     cpu->seg[MH_SS] = soft_null_stack(cpl);
     return SOFT_NEXT;
 }
@@ -54,9 +54,9 @@ static enum soft_result load_segment(struct soft_cpu *cpu, enum mh_seg which, ui
     const bool allowed = which == MH_SS ? is_stack(selector, attributes, soft_cpl(cpu))
                                         : is_readable(selector, attributes, soft_cpl(cpu));
     if (!allowed)
-        return soft_raise_error(cpu, SOFT_GP, x86_selector_error(selector));
+        return soft_raise_error(cpu, VECTOR_GP, x86_selector_error(selector));
     if (!(attributes & X86_SEGMENT_PRESENT))
-        return soft_raise_error(cpu, which == MH_SS ? SOFT_SS : SOFT_NP, x86_selector_error(selector));
+        return soft_raise_error(cpu, which == MH_SS ? VECTOR_SS : VECTOR_NP, x86_selector_error(selector));
     result = soft_mark_accessed(cpu, &descriptor);
     if (result == SOFT_NEXT)
         cpu->seg[which] = descriptor.segment;
@@ -74,7 +74,7 @@ enum soft_result soft_op_mov_to_seg(struct soft_cpu *cpu, const struct soft_insn
 {
     const unsigned which = insn->modrm >> 3 & 7;
     if (!is_data_register(which))
-        return soft_raise(cpu, SOFT_UD);
+        return soft_raise(cpu, VECTOR_UD);
     uint16_t selector = (uint16_t)cpu->gpr[insn->rm];
     if (insn->has_memory && !soft_read16(cpu, insn->segment, soft_address(cpu, insn), &selector))
         return soft_mem_result(cpu);
@@ -102,7 +102,7 @@ enum soft_result soft_op_mov_from_seg(struct soft_cpu *cpu, const struct soft_in
 {
     const unsigned which = insn->modrm >> 3 & 7;
     if (which > MH_GS)
-        return soft_raise(cpu, SOFT_UD);
+        return soft_raise(cpu, VECTOR_UD);
     return soft_store_selector(cpu, insn, cpu->seg[which].selector);
 }
 
@@ -126,10 +126,10 @@ enum soft_result soft_op_push_seg(struct soft_cpu *cpu, const struct soft_insn *
 
 enum soft_result soft_op_pop_seg(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
-    uint64_t value = 0;
-    if (!soft_read(cpu, MH_SS, cpu->gpr[MH_RSP], &value, insn->operand_size))
+    uint16_t value; /* no more of the stack is read */
+    if (!soft_read16(cpu, MH_SS, cpu->gpr[MH_RSP], &value))
         return soft_mem_result(cpu);
-    const enum soft_result result = load_segment(cpu, pushed_segment(insn), (uint16_t)value);
+    const enum soft_result result = load_segment(cpu, pushed_segment(insn), value);
     if (result == SOFT_NEXT)
         cpu->gpr[MH_RSP] += insn->operand_size;
     return result;
@@ -147,12 +147,11 @@ enum soft_result soft_read_far_pointer(struct soft_cpu *cpu, const struct soft_i
                                        uint16_t *selector)
 {
     const unsigned size = soft_far_offset_size(cpu, insn);
-    uint8_t pointer[sizeof *offset + sizeof *selector];
-    if (!soft_read(cpu, insn->segment, soft_address(cpu, insn), pointer, size + (unsigned)sizeof *selector))
-        return soft_mem_result(cpu);
+    const uint64_t address = soft_address(cpu, insn);
     *offset = 0;
-    memcpy(offset, pointer, size);
-    memcpy(selector, pointer + size, sizeof *selector);
+    if (!soft_read(cpu, insn->segment, address, offset, size) ||
+        !soft_read16(cpu, insn->segment, address + size, selector))
+        return soft_mem_result(cpu);
     return SOFT_NEXT;
 }
 
@@ -180,14 +179,14 @@ enum soft_result soft_op_fsgsbase(struct soft_cpu *cpu, const struct soft_insn *
     struct mh_x86_segment *segment = &cpu->seg[operation & 1 ? MH_GS : MH_FS];
     const uint64_t mask = insn->rex_w ? UINT64_MAX : UINT32_MAX;
     if (!(cpu->cr4 & SOFT_CR4_FSGSBASE))
-        return soft_raise(cpu, SOFT_UD);
+        return soft_raise(cpu, VECTOR_UD);
     if (operation < 2) {
         cpu->gpr[insn->rm] = segment->base & mask;
         return SOFT_NEXT;
     }
     const uint64_t base = cpu->gpr[insn->rm] & mask;
     if (!x86_is_canonical(base))
-        return soft_raise_error(cpu, SOFT_GP, 0);
+        return soft_raise_error(cpu, VECTOR_GP, 0);
     segment->base = base;
     return SOFT_NEXT;
 }

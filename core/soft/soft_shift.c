@@ -22,7 +22,11 @@ enum soft_result soft_op_shift(struct soft_cpu *cpu, const struct soft_insn *ins
     uint64_t value;
     if (!soft_modify_rm(cpu, insn, size, &value))
         return soft_mem_result(cpu);
-    const uint32_t flags = host_shift(insn->modrm >> 3 & 7, size, &value, count, soft_arithmetic(cpu));
+    const unsigned operation = insn->modrm >> 3 & 7;
+    const bool rotates_by_immediate = operation < 2 && insn->opcode < 0xd2 && !insn->has_memory;
+    const uint32_t flags = rotates_by_immediate
+                               ? host_rotate_immediate(operation == 1, size, &value, count, soft_arithmetic(cpu))
+                               : host_shift(operation, size, &value, count, soft_arithmetic(cpu));
     soft_write_rm(cpu, insn, size, value);
     soft_set_arithmetic(cpu, flags);
     return SOFT_NEXT;

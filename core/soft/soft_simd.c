@@ -49,6 +49,28 @@ bool simd_write_memory(struct soft_cpu *cpu, unsigned segment, uint64_t address,
     }
 }
 
+/* Operands of a size that is no power of two are not checked for alignment, so take the last byte by itself. */
+bool simd_read_element(struct soft_cpu *cpu, unsigned segment, uint64_t address, void *to, unsigned size)
+{
+    if ((cpu->rflags & MH_RFLAGS_AC) == 0)
+        return simd_read_memory(cpu, segment, address, to, size);
+    return soft_read(cpu, segment, address, to, size - 1) &&
+           soft_read(cpu, segment, address + size - 1, (uint8_t *)to + size - 1, 1);
+}
+
+bool simd_write_element(struct soft_cpu *cpu, unsigned segment, uint64_t address, const void *from, unsigned size)
+{
+    if ((cpu->rflags & MH_RFLAGS_AC) == 0)
+        return simd_write_memory(cpu, segment, address, from, size);
+    return simd_probe_element(cpu, segment, address, size) && soft_write(cpu, segment, address, from, size - 1) &&
+           soft_write(cpu, segment, address + size - 1, (const uint8_t *)from + size - 1, 1);
+}
+
+bool simd_probe_element(struct soft_cpu *cpu, unsigned segment, uint64_t address, unsigned size)
+{
+    return soft_probe(cpu, segment, address, size - 1, true) && soft_probe(cpu, segment, address + size - 1, 1, true);
+}
+
 bool simd_memory_address(struct soft_cpu *cpu, const struct soft_insn *insn, enum simd_kind kind, unsigned size,
                          uint64_t *address)
 {
@@ -79,7 +101,10 @@ const uint8_t *simd_source(struct soft_cpu *cpu, const struct soft_insn *insn, e
     }
     if (size < 32)
         memset(buffer, 0, 32);
-    if (!simd_read_memory(cpu, insn->segment, address, buffer, size)) {
+    const bool done = (simd_info(insn)->flags & SIMD_NO_AC) != 0
+                          ? simd_read_element(cpu, insn->segment, address, buffer, size)
+                          : simd_read_memory(cpu, insn->segment, address, buffer, size);
+    if (!done) {
         *result = soft_mem_result(cpu);
         return NULL;
     }
@@ -139,8 +164,7 @@ static enum soft_result vector_checked(struct soft_cpu *cpu, const struct soft_i
     return SOFT_NEXT;
 }
 
-/* Most instructions: reg = operation(reg or vvvv, rm [, imm8]), or reg = operation(rm [, imm8]). */
-enum soft_result simd_vector(struct soft_cpu *cpu, const struct soft_insn *insn)
+static enum soft_result vector_any(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
     const enum simd_kind kind = simd_kind(insn);
     if (!simd_allowed(cpu, insn, kind))
@@ -165,6 +189,37 @@ enum soft_result simd_vector(struct soft_cpu *cpu, const struct soft_insn *insn)
     if (kind == SIMD_VEX128)
         memset(simd_ymmh(cpu, insn->reg), 0, 16);
     return SOFT_NEXT;
+}
+
+/* With the encodings of SSE and memory that is at hand. */
+static enum soft_result vector_from_memory(struct soft_cpu *cpu, const struct soft_insn *insn)
+{
+    const struct simd_info *info = simd_info(insn);
+    const uint64_t address = soft_address(cpu, insn);
+    const unsigned size = info->size[SIMD_LEGACY];
+    const uint8_t *source = simd_at_hand(cpu, address, size);
+    uint8_t *to = simd_xmm(cpu, insn->reg);
+    if (source == NULL)
+        return vector_any(cpu, insn);
+    if (size == 8)
+        return host_simd_binary_8(to, to, source, stub_of(insn, SIMD_LEGACY));
+    if (size == 4)
+        return host_simd_binary_4(to, to, source, stub_of(insn, SIMD_LEGACY));
+    if (size == 16 && (address & 15) == 0)
+        return host_simd_binary(to, to, source, stub_of(insn, SIMD_LEGACY));
+    return vector_any(cpu, insn);
+}
+
+/* Most instructions: reg = operation(reg or vvvv, rm [, imm8]), or reg = operation(rm [, imm8]). */
+enum soft_result simd_vector(struct soft_cpu *cpu, const struct soft_insn *insn)
+{
+    /* The fast loop waits for MXCSR to be loaded, so load it for integers, too. */
+    if (!simd_is_plain_sse(cpu, insn) || (!simd_mxcsr_ready(cpu) && (simd_info(insn)->flags & SIMD_FP) != 0))
+        return vector_any(cpu, insn);
+    if (insn->has_memory)
+        return vector_from_memory(cpu, insn);
+    uint8_t *to = simd_xmm(cpu, insn->reg);
+    return host_simd_binary(to, to, simd_xmm(cpu, insn->rm), stub_of(insn, SIMD_LEGACY));
 }
 
 /* Fused multiply and add: the destination is a source, too. */
@@ -358,35 +413,20 @@ enum soft_result simd_insertps(struct soft_cpu *cpu, const struct soft_insn *ins
     return simd_vector(cpu, &other);
 }
 
-/* Is one of the results tiny? VCVTPS2PH does not heed FTZ, so soft_simd_state.c cannot see those that are exact. */
-static bool has_tiny_half(const uint8_t *halves, size_t bytes)
-{
-    for (size_t i = 0; i < bytes; i += 2) {
-        const unsigned half = halves[i] | (unsigned)halves[i + 1] << 8;
-        if ((half & 0x7c00) == 0 && (half & 0x03ff) != 0)
-            return true;
-    }
-    return false;
-}
-
-/* VCVTPS2PH: from reg to rm. */
+/* VCVTPS2PH: from reg to rm. Its exceptions come before those of the store, and stay in MXCSR when that fails. */
 enum soft_result simd_cvtps2ph(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
     const enum simd_kind kind = simd_kind(insn);
     if (!simd_allowed(cpu, insn, kind))
         return simd_refuse(cpu, insn);
     const unsigned size = kind == SIMD_VEX256 ? 16 : 8;
-    if (insn->has_memory && !soft_probe(cpu, insn->segment, soft_address(cpu, insn), size, true))
-        return soft_mem_result(cpu);
     struct host_simd_operands operands = {.rax = 0};
     put_register(cpu, kind, &operands, 0, insn->reg);
     if (!simd_call(cpu, insn, kind, &operands, stub_of(insn, kind)))
         return SOFT_FAULT;
-    if (has_tiny_half(operands.vector[1], size) && !simd_accept_underflow(cpu))
-        return SOFT_FAULT;
     if (!insn->has_memory)
         simd_write_xmm(cpu, insn, insn->rm, operands.vector[1]);
-    else if (!simd_write_memory(cpu, insn->segment, soft_address(cpu, insn), operands.vector[1], size))
+    else if (!simd_write_element(cpu, insn->segment, soft_address(cpu, insn), operands.vector[1], size))
         return soft_mem_result(cpu);
     return SOFT_NEXT;
 }

@@ -91,13 +91,14 @@ enum simd_feature {
 #define SIMD_W0 32u       /* VEX.W must be 0 */
 #define SIMD_W1 64u       /* VEX.W must be 1 */
 #define SIMD_HALF 128u    /* of halves of a register: the high one */
+#define SIMD_NO_AC 256u   /* memory is not checked for #AC */
 
 /* soft_insn.data of a vector instruction. */
 struct simd_info {
     const uint8_t *stub[SIMD_KINDS]; /* with an immediate: of 256 stubs, the first */
     uint8_t feature[SIMD_KINDS];     /* enum simd_feature */
     uint8_t size[SIMD_KINDS];        /* bytes of a memory operand */
-    uint8_t flags;                   /* SIMD_* */
+    uint16_t flags;                  /* SIMD_* */
 };
 
 static inline const struct simd_info *simd_info(const struct soft_insn *insn)
@@ -205,6 +206,14 @@ static inline bool simd_allowed(struct soft_cpu *cpu, const struct soft_insn *in
            (insn->vvvv == 0 || (info->flags & SIMD_NDS) != 0);
 }
 
+/* The same for the encodings of SSE only: the beginning of the short ways that frequent instructions have. */
+static inline bool simd_is_plain_sse(const struct soft_cpu *cpu, const struct soft_insn *insn)
+{
+    return (insn->prefixes & SOFT_PREFIX_VEX) == 0 &&
+           (cpu->simd_features >> simd_info(insn)->feature[SIMD_LEGACY] & 1) != 0 &&
+           (cpu->cr0 & (CR0_EM | CR0_TS)) == 0 && (cpu->cr4 & MH_CR4_OSFXSR) != 0;
+}
+
 /* The checks of MMX, and #MF for an x87 exception that is pending. False: return simd_refuse_mmx(). */
 bool simd_mmx_allowed(struct soft_cpu *cpu, const struct soft_insn *insn);
 enum soft_result simd_refuse_mmx(struct soft_cpu *cpu, const struct soft_insn *insn);
@@ -212,7 +221,7 @@ enum soft_result simd_refuse_mmx(struct soft_cpu *cpu, const struct soft_insn *i
 /* Deliver the x87 exception that is pending: #MF. */
 enum soft_result simd_raise_pending(struct soft_cpu *cpu);
 
-/* ---- MXCSR (soft_simd_state.c) ---- */
+/* ---- MXCSR (soft_simd_state.c, soft_simd_exceptions.c) ---- */
 
 /* Put the guest's MXCSR into the host's register. False: the guest unmasks exceptions. */
 bool simd_load_mxcsr(struct soft_cpu *cpu);
@@ -232,9 +241,6 @@ void simd_set_mxcsr(struct soft_cpu *cpu, uint32_t value);
  */
 bool simd_call(struct soft_cpu *cpu, const struct soft_insn *insn, enum simd_kind kind,
                struct host_simd_operands *operands, const uint8_t *stub);
-
-/* An exact result is tiny: nothing while the guest masks underflow, else the exception, and false. */
-bool simd_accept_underflow(struct soft_cpu *cpu);
 
 /* ---- operands (soft_simd.c) ---- */
 
@@ -270,14 +276,28 @@ static inline bool simd_write128(struct soft_cpu *cpu, unsigned segment, uint64_
     return soft_write(cpu, segment, address, from, 16);
 }
 
+/* The host's address of `size` bytes to read when they can be reached directly, or NULL. */
+static inline const uint8_t *simd_at_hand(struct soft_cpu *cpu, uint64_t address, unsigned size)
+{
+    const struct soft_tlb_entry *entry = &cpu->tlb_read[cpu->user][address >> 12 & (SOFT_TLB_SIZE - 1)];
+    return entry->tag == ((address + size - 1) & ~0xfffull) ? entry->host + (address & 0xfff) : NULL;
+}
+
 /* Read or write 2, 4, 8, 16 or any other number of bytes. */
 bool simd_read_memory(struct soft_cpu *cpu, unsigned segment, uint64_t address, void *to, unsigned size);
 bool simd_write_memory(struct soft_cpu *cpu, unsigned segment, uint64_t address, const void *from, unsigned size);
+
+/* 4, 8 or 16 bytes without #AC: elements that a mask selects, and halves. */
+bool simd_read_element(struct soft_cpu *cpu, unsigned segment, uint64_t address, void *to, unsigned size);
+bool simd_write_element(struct soft_cpu *cpu, unsigned segment, uint64_t address, const void *from, unsigned size);
+bool simd_probe_element(struct soft_cpu *cpu, unsigned segment, uint64_t address, unsigned size);
 
 /* ---- MMX registers (soft_mmx.c) ---- */
 
 /* Read a register, whatever TOP is. */
 uint64_t simd_peek_mmx(const struct soft_cpu *cpu, unsigned n);
+/* Make TOP 0, with the physical registers as they are. */
+void simd_zero_top(struct soft_cpu *cpu);
 /* Go over to MMX: TOP is 0 and all tags are valid (Intel SDM volume 1, 9.5). */
 void simd_enter_mmx(struct soft_cpu *cpu);
 

@@ -1,6 +1,6 @@
 /*
  * SSE and AVX: instructions that touch memory by elements, of which a mask names those that count. What the mask
- * leaves out is not accessed and raises no fault.
+ * leaves out is not accessed, and AVX raises no fault for it.
  */
 #include "soft_simd.h"
 
@@ -33,21 +33,21 @@ enum soft_result simd_maskmov_load(struct soft_cpu *cpu, const struct soft_insn 
     uint8_t mask[32], to[32] = {0};
     simd_read_ymm(cpu, insn->vvvv, mask);
     for (unsigned i = 0; i < width_of(kind); i += size)
-        if (is_selected(mask, i, size) && !simd_read_memory(cpu, insn->segment, address + i, to + i, size))
+        if (is_selected(mask, i, size) && !simd_read_element(cpu, insn->segment, address + i, to + i, size))
             return soft_mem_result(cpu);
     simd_write_ymm(cpu, insn->reg, to);
     return SOFT_NEXT;
 }
 
 /* Write the selected elements, all or none of them. */
-static bool write_selected(struct soft_cpu *cpu, unsigned segment, uint64_t address, const uint8_t *from,
+static bool write_elements(struct soft_cpu *cpu, unsigned segment, uint64_t address, const uint8_t *from,
                            const uint8_t *mask, unsigned width, unsigned size)
 {
     for (unsigned i = 0; i < width; i += size)
-        if (is_selected(mask, i, size) && !soft_probe(cpu, segment, address + i, size, true))
+        if (is_selected(mask, i, size) && !simd_probe_element(cpu, segment, address + i, size))
             return false;
     for (unsigned i = 0; i < width; i += size)
-        if (is_selected(mask, i, size) && !simd_write_memory(cpu, segment, address + i, from + i, size))
+        if (is_selected(mask, i, size) && !simd_write_element(cpu, segment, address + i, from + i, size))
             return false;
     return true;
 }
@@ -61,7 +61,7 @@ enum soft_result simd_maskmov_store(struct soft_cpu *cpu, const struct soft_insn
     uint8_t mask[32], from[32];
     simd_read_ymm(cpu, insn->vvvv, mask);
     simd_read_ymm(cpu, insn->reg, from);
-    if (!write_selected(cpu, insn->segment, soft_address(cpu, insn), from, mask, width_of(kind),
+    if (!write_elements(cpu, insn->segment, soft_address(cpu, insn), from, mask, width_of(kind),
                         masked_element_size(insn)))
         return soft_mem_result(cpu);
     return SOFT_NEXT;
@@ -74,16 +74,28 @@ static uint64_t mask_destination(const struct soft_cpu *cpu, const struct soft_i
     return offset + (insn->segment >= MH_FS ? cpu->seg[insn->segment].base : 0);
 }
 
+/* The masks of MASKMOVDQU and MASKMOVQ do not suppress faults: processors check all bytes, by eight for #AC,
+ * and the last eight first. */
+static enum soft_result store_bytes(struct soft_cpu *cpu, const struct soft_insn *insn, const uint8_t *from,
+                                    const uint8_t *mask, unsigned width)
+{
+    const uint64_t address = mask_destination(cpu, insn);
+    for (unsigned end = width; end > 0; end -= 8)
+        if (!soft_probe(cpu, insn->segment, address + end - 8, 8, true))
+            return soft_mem_result(cpu);
+    for (unsigned i = 0; i < width; i++)
+        if (is_selected(mask, i, 1) && !soft_write8(cpu, insn->segment, address + i, from[i]))
+            return soft_mem_result(cpu);
+    return SOFT_NEXT;
+}
+
 /* MASKMOVDQU: bytes of reg that rm selects, to (%rdi). */
 enum soft_result simd_maskmovdqu(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
     const enum simd_kind kind = simd_kind(insn);
     if (!simd_allowed(cpu, insn, kind))
         return simd_refuse(cpu, insn);
-    if (!write_selected(cpu, insn->segment, mask_destination(cpu, insn), simd_xmm(cpu, insn->reg),
-                        simd_xmm(cpu, insn->rm), 16, 1))
-        return soft_mem_result(cpu);
-    return SOFT_NEXT;
+    return store_bytes(cpu, insn, simd_xmm(cpu, insn->reg), simd_xmm(cpu, insn->rm), 16);
 }
 
 /* MASKMOVQ: the same with MMX registers. */
@@ -92,11 +104,8 @@ enum soft_result simd_maskmovq(struct soft_cpu *cpu, const struct soft_insn *ins
     if (!simd_mmx_allowed(cpu, insn))
         return simd_refuse_mmx(cpu, insn);
     const uint64_t from = simd_peek_mmx(cpu, insn->reg), mask = simd_peek_mmx(cpu, insn->rm);
-    if (!write_selected(cpu, insn->segment, mask_destination(cpu, insn), (const uint8_t *)&from, (const uint8_t *)&mask,
-                        8, 1))
-        return soft_mem_result(cpu);
     simd_enter_mmx(cpu);
-    return SOFT_NEXT;
+    return store_bytes(cpu, insn, (const uint8_t *)&from, (const uint8_t *)&mask, sizeof from);
 }
 
 /* ---- gathers ---- */
@@ -105,6 +114,7 @@ struct gather {
     unsigned count;      /* elements */
     unsigned size;       /* bytes of an element */
     unsigned index_size; /* bytes of an index */
+    bool has_loaded;     /* an element */
     uint8_t to[32], mask[32], index[32];
 };
 
@@ -121,6 +131,7 @@ static void gather_begin(struct soft_cpu *cpu, const struct soft_insn *insn, str
     gather->size = insn->rex_w ? 8 : 4;
     gather->index_size = (insn->opcode & 1) != 0 ? 8 : 4;
     const unsigned larger = gather->size > gather->index_size ? gather->size : gather->index_size;
+    gather->has_loaded = false;
     gather->count = width_of(simd_kind(insn)) / larger;
     simd_read_ymm(cpu, insn->reg, gather->to);
     simd_read_ymm(cpu, insn->vvvv, gather->mask);
@@ -145,8 +156,25 @@ static uint64_t gather_address(struct soft_cpu *cpu, const struct soft_insn *ins
     return address + (insn->segment >= MH_FS ? cpu->seg[insn->segment].base : 0);
 }
 
-static void gather_commit(struct soft_cpu *cpu, const struct soft_insn *insn, const struct gather *gather)
+/* Load element `i` if the mask selects it, and clear its mask. */
+static bool gather_element(struct soft_cpu *cpu, const struct soft_insn *insn, struct gather *gather, unsigned i)
 {
+    const unsigned at = i * gather->size;
+    if (is_selected(gather->mask, at, gather->size)) {
+        if (!simd_read_element(cpu, insn->segment, gather_address(cpu, insn, gather, i), gather->to + at, gather->size))
+            return false;
+        gather->has_loaded = true;
+    }
+    memset(gather->mask + at, 0, gather->size);
+    return true;
+}
+
+static void gather_commit(struct soft_cpu *cpu, const struct soft_insn *insn, struct gather *gather)
+{
+    if (!insn->vex_256)
+        memset(gather->mask + 16, 0, 16);
+    if (!insn->vex_256 && gather->has_loaded)
+        memset(gather->to + 16, 0, 16);
     simd_write_ymm(cpu, insn->reg, gather->to);
     simd_write_ymm(cpu, insn->vvvv, gather->mask);
 }
@@ -166,13 +194,10 @@ enum soft_result simd_gather(struct soft_cpu *cpu, const struct soft_insn *insn)
     struct gather gather;
     gather_begin(cpu, insn, &gather);
     for (unsigned i = 0; i < gather.count; i++) {
-        const unsigned at = i * gather.size;
-        if (is_selected(gather.mask, at, gather.size) &&
-            !simd_read_memory(cpu, insn->segment, gather_address(cpu, insn, &gather, i), gather.to + at, gather.size)) {
+        if (!gather_element(cpu, insn, &gather, i)) {
             gather_commit(cpu, insn, &gather);
             return soft_mem_result(cpu);
         }
-        memset(gather.mask + at, 0, gather.size);
     }
     const unsigned used = gather.count * gather.size;
     memset(gather.to + used, 0, sizeof gather.to - used);

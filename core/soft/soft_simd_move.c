@@ -13,8 +13,7 @@ static enum soft_result load_register(struct soft_cpu *cpu, const struct soft_in
     return SOFT_NEXT;
 }
 
-/* MOVAPS, MOVUPS, MOVDQA, LDDQU and the like: to a register. */
-enum soft_result simd_load(struct soft_cpu *cpu, const struct soft_insn *insn)
+static enum soft_result load_any(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
     const enum simd_kind kind = simd_kind(insn);
     if (!simd_allowed(cpu, insn, kind))
@@ -35,6 +34,22 @@ enum soft_result simd_load(struct soft_cpu *cpu, const struct soft_insn *insn)
     if (!simd_read128(cpu, insn->segment, address, buffer))
         return soft_mem_result(cpu);
     simd_write_xmm(cpu, insn, insn->reg, buffer);
+    return SOFT_NEXT;
+}
+
+/* MOVAPS, MOVUPS, MOVDQA, LDDQU and the like: to a register. */
+enum soft_result simd_load(struct soft_cpu *cpu, const struct soft_insn *insn)
+{
+    if (!simd_is_plain_sse(cpu, insn))
+        return load_any(cpu, insn);
+    const uint8_t *from = simd_xmm(cpu, insn->rm);
+    if (insn->has_memory) {
+        const uint64_t address = soft_address(cpu, insn);
+        from = simd_at_hand(cpu, address, 16);
+        if (from == NULL || ((address & 15) != 0 && (simd_info(insn)->flags & SIMD_ALIGNED) != 0))
+            return load_any(cpu, insn);
+    }
+    memcpy(simd_xmm(cpu, insn->reg), from, 16);
     return SOFT_NEXT;
 }
 
@@ -96,43 +111,65 @@ static const uint8_t *kept_register(struct soft_cpu *cpu, const struct soft_insn
     return simd_xmm(cpu, (insn->prefixes & SOFT_PREFIX_VEX) != 0 ? insn->vvvv : legacy);
 }
 
+/* `size` is 4 or 8. */
+static inline bool read_scalar(struct soft_cpu *cpu, const struct soft_insn *insn, unsigned size, uint64_t *value)
+{
+    if (size == 8)
+        return soft_read64(cpu, insn->segment, soft_address(cpu, insn), value);
+    uint32_t word = 0;
+    const bool done = soft_read32(cpu, insn->segment, soft_address(cpu, insn), &word);
+    *value = word;
+    return done;
+}
+
+static inline bool write_scalar(struct soft_cpu *cpu, const struct soft_insn *insn, unsigned size)
+{
+    const uint8_t *from = simd_xmm(cpu, insn->reg);
+    uint64_t value;
+    memcpy(&value, from, sizeof value);
+    return size == 8 ? soft_write64(cpu, insn->segment, soft_address(cpu, insn), value)
+                     : soft_write32(cpu, insn->segment, soft_address(cpu, insn), (uint32_t)value);
+}
+
+/* To `to` of the register `rest` with its first element from `from`. */
+static enum soft_result merge_scalar(struct soft_cpu *cpu, const struct soft_insn *insn, unsigned to,
+                                     const uint8_t *rest, unsigned from)
+{
+    uint8_t merged[16];
+    memcpy(merged, rest, sizeof merged);
+    if (simd_info(insn)->size[SIMD_LEGACY] == 8)
+        memcpy(merged, simd_xmm(cpu, from), 8);
+    else
+        memcpy(merged, simd_xmm(cpu, from), 4);
+    simd_write_xmm(cpu, insn, to, merged);
+    return SOFT_NEXT;
+}
+
 /* MOVSS, MOVSD to a register: from memory it clears the rest, from a register it keeps it. */
 enum soft_result simd_load_scalar(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
-    const enum simd_kind kind = simd_kind(insn);
-    const unsigned size = simd_info(insn)->size[kind];
     if (insn->has_memory && has_stray_vvvv(insn))
         return soft_raise(cpu, EXCEPTION_UD);
-    if (!simd_allowed(cpu, insn, kind))
+    if (!simd_is_plain_sse(cpu, insn) && !simd_allowed(cpu, insn, simd_kind(insn)))
         return simd_refuse(cpu, insn);
-    uint8_t to[16] = {0};
-    if (!insn->has_memory) {
-        memcpy(to, kept_register(cpu, insn, insn->reg), sizeof to);
-        memcpy(to, simd_xmm(cpu, insn->rm), size);
-    } else if (!simd_read_memory(cpu, insn->segment, soft_address(cpu, insn), to, size)) {
+    if (!insn->has_memory)
+        return merge_scalar(cpu, insn, insn->reg, kept_register(cpu, insn, insn->reg), insn->rm);
+    uint64_t to[2] = {0};
+    if (!read_scalar(cpu, insn, simd_info(insn)->size[SIMD_LEGACY], &to[0]))
         return soft_mem_result(cpu);
-    }
     simd_write_xmm(cpu, insn, insn->reg, to);
     return SOFT_NEXT;
 }
 
 enum soft_result simd_store_scalar(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
-    const enum simd_kind kind = simd_kind(insn);
-    const unsigned size = simd_info(insn)->size[kind];
     if (insn->has_memory && has_stray_vvvv(insn))
         return soft_raise(cpu, EXCEPTION_UD);
-    if (!simd_allowed(cpu, insn, kind))
+    if (!simd_is_plain_sse(cpu, insn) && !simd_allowed(cpu, insn, simd_kind(insn)))
         return simd_refuse(cpu, insn);
-    if (insn->has_memory)
-        return simd_write_memory(cpu, insn->segment, soft_address(cpu, insn), simd_xmm(cpu, insn->reg), size)
-                   ? SOFT_NEXT
-                   : soft_mem_result(cpu);
-    uint8_t to[16];
-    memcpy(to, kept_register(cpu, insn, insn->rm), sizeof to);
-    memcpy(to, simd_xmm(cpu, insn->reg), size);
-    simd_write_xmm(cpu, insn, insn->rm, to);
-    return SOFT_NEXT;
+    if (!insn->has_memory)
+        return merge_scalar(cpu, insn, insn->rm, kept_register(cpu, insn, insn->rm), insn->reg);
+    return write_scalar(cpu, insn, simd_info(insn)->size[SIMD_LEGACY]) ? SOFT_NEXT : soft_mem_result(cpu);
 }
 
 /* ---- halves of a register ---- */

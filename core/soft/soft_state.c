@@ -143,6 +143,7 @@ static void write_general(struct soft_cpu *cpu, const struct mh_x86_general *gen
     memcpy(cpu->gpr, general->gpr, sizeof cpu->gpr);
     if (cpu->rip != general->rip)
         cpu->repeating = false;
+    cpu->repeat_at = UINT64_MAX; /* a repeated comparison begins anew, as after an interrupt */
     cpu->rip = general->rip;
     soft_set_rflags(cpu, general->rflags);
 }
@@ -220,6 +221,16 @@ static enum mh_status check_state(const struct mh_cpu_state *state, struct mh_er
     return check_mxcsr(mxcsr, err);
 }
 
+/* XCR0 always has x87, and AVX only with SSE (Intel SDM volume 1, 13.3). */
+static enum mh_status check_xcr0(const struct soft_cpu *cpu, uint64_t xcr0, struct mh_error *err)
+{
+    if ((xcr0 & ~(cpu->cpuid->xcr0 | MH_XCR0_X87)) != 0)
+        return refuse(err, "XCR0", xcr0, "the processor does not have these registers");
+    if ((xcr0 & MH_XCR0_X87) == 0 || (xcr0 & (MH_XCR0_SSE | MH_XCR0_AVX)) == MH_XCR0_AVX)
+        return refuse(err, "XCR0", xcr0, "x87 is missing, or SSE beside AVX");
+    return MH_OK;
+}
+
 /* What belongs to the place in the program that was left. */
 static void forget_progress(struct soft_cpu *cpu)
 {
@@ -235,8 +246,8 @@ enum mh_status soft_restore(struct cpu *cpu, const struct mh_cpu_state *state, s
 {
     struct soft_cpu *soft = (struct soft_cpu *)cpu;
     enum mh_status status = check_state(state, err);
-    if (status == MH_OK && (state->xcr0 & ~(soft->cpuid->xcr0 | MH_XCR0_X87)) != 0)
-        status = refuse(err, "XCR0", state->xcr0, "the processor does not have these registers");
+    if (status == MH_OK)
+        status = check_xcr0(soft, state->xcr0, err);
     if (status == MH_OK)
         status = write_system(soft, &state->system, err);
     if (status != MH_OK)
@@ -249,7 +260,7 @@ enum mh_status soft_restore(struct cpu *cpu, const struct mh_cpu_state *state, s
     soft->dr6 = state->dr6;
     soft->dr7 = state->dr7;
     soft->pending = state->pending;
-    soft->shadow = state->shadow;
+    soft->shadow = state->shadow & (MH_SHADOW_STI | MH_SHADOW_MOV_SS);
     memcpy(soft->xsave, state->xsave, sizeof soft->xsave);
     soft_xsave_loaded(soft);
     write_general(soft, &state->general);

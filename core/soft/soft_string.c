@@ -50,10 +50,36 @@ static enum soft_result repetition_done(struct soft_cpu *cpu, const struct soft_
     return left != 0 && goes_on ? SOFT_REPEAT : SOFT_NEXT;
 }
 
-/* With a count of 0 nothing is done. */
-static bool nothing_to_do(const struct soft_cpu *cpu, const struct soft_insn *insn)
+/*
+ * Repeated instructions with 32-bit addresses clear the upper halves of the count, and of the addresses when they are
+ * MOVS or STOS, before anything else: also when the count is 0, or the first repetition faults.
+ */
+static void cut_registers(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
-    return is_repeated(insn) && count_left(cpu, insn) == 0;
+    const bool moves = insn->run == soft_op_movs;
+    if (!is_repeated(insn) || insn->address_size != 4)
+        return;
+    cpu->gpr[MH_RCX] = (uint32_t)cpu->gpr[MH_RCX];
+    if (moves || insn->run == soft_op_stos)
+        cpu->gpr[MH_RDI] = (uint32_t)cpu->gpr[MH_RDI];
+    if (moves)
+        cpu->gpr[MH_RSI] = (uint32_t)cpu->gpr[MH_RSI];
+}
+
+static enum soft_result access_failed(struct soft_cpu *cpu, const struct soft_insn *insn)
+{
+    if (soft_mem_result(cpu) == SOFT_FAULT)
+        cut_registers(cpu, insn);
+    return soft_mem_result(cpu);
+}
+
+/* With a count of 0 nothing is done. */
+static bool nothing_to_do(struct soft_cpu *cpu, const struct soft_insn *insn)
+{
+    if (!is_repeated(insn) || count_left(cpu, insn) != 0)
+        return false;
+    cut_registers(cpu, insn);
+    return true;
 }
 
 enum soft_result soft_op_movs(struct soft_cpu *cpu, const struct soft_insn *insn)
@@ -64,7 +90,7 @@ enum soft_result soft_op_movs(struct soft_cpu *cpu, const struct soft_insn *insn
         return SOFT_NEXT;
     if (!soft_load(cpu, insn->segment, source_address(cpu, insn), size, &value) ||
         !soft_store(cpu, MH_ES, destination_address(cpu, insn), size, value))
-        return soft_mem_result(cpu);
+        return access_failed(cpu, insn);
     advance(cpu, insn, MH_RSI, 1);
     advance(cpu, insn, MH_RDI, 1);
     return repetition_done(cpu, insn, true);
@@ -75,7 +101,7 @@ enum soft_result soft_op_stos(struct soft_cpu *cpu, const struct soft_insn *insn
     if (nothing_to_do(cpu, insn))
         return SOFT_NEXT;
     if (!soft_store(cpu, MH_ES, destination_address(cpu, insn), insn->operand_size, cpu->gpr[MH_RAX]))
-        return soft_mem_result(cpu);
+        return access_failed(cpu, insn);
     advance(cpu, insn, MH_RDI, 1);
     return repetition_done(cpu, insn, true);
 }
@@ -86,10 +112,31 @@ enum soft_result soft_op_lods(struct soft_cpu *cpu, const struct soft_insn *insn
     if (nothing_to_do(cpu, insn))
         return SOFT_NEXT;
     if (!soft_load(cpu, insn->segment, source_address(cpu, insn), insn->operand_size, &value))
-        return soft_mem_result(cpu);
+        return access_failed(cpu, insn);
     soft_put(cpu, MH_RAX, insn->operand_size, value);
     advance(cpu, insn, MH_RSI, 1);
     return repetition_done(cpu, insn, true);
+}
+
+/* Has this instruction done repetitions already? */
+static bool is_going_on(const struct soft_cpu *cpu)
+{
+    return cpu->repeat_at == cpu->instructions && cpu->repeat_rip == cpu->rip;
+}
+
+/* A repetition of CMPS or SCAS begins. */
+static void comparison_begins(struct soft_cpu *cpu, const struct soft_insn *insn)
+{
+    if (is_repeated(insn) && !is_going_on(cpu))
+        cpu->repeat_flags = soft_arithmetic(cpu);
+}
+
+/* When one of them faults, flags are what they were before the first (Intel SDM volume 2, REP). */
+static enum soft_result comparison_failed(struct soft_cpu *cpu, const struct soft_insn *insn)
+{
+    if (soft_mem_result(cpu) == SOFT_FAULT && is_repeated(insn))
+        soft_set_arithmetic(cpu, cpu->repeat_flags);
+    return access_failed(cpu, insn);
 }
 
 /* REPE goes on while both are equal, REPNE while they are not. */
@@ -98,6 +145,8 @@ static enum soft_result comparison_done(struct soft_cpu *cpu, const struct soft_
 {
     const unsigned size = insn->operand_size;
     soft_flags_from(cpu, SOFT_FLAGS_SUB, size, left, right, soft_truncate(left - right, size));
+    cpu->repeat_at = cpu->instructions + 1;
+    cpu->repeat_rip = cpu->rip;
     return repetition_done(cpu, insn, (left == right) == !(insn->prefixes & SOFT_PREFIX_REPNE));
 }
 
@@ -107,9 +156,11 @@ enum soft_result soft_op_cmps(struct soft_cpu *cpu, const struct soft_insn *insn
     uint64_t left, right;
     if (nothing_to_do(cpu, insn))
         return SOFT_NEXT;
-    if (!soft_load(cpu, insn->segment, source_address(cpu, insn), size, &left) ||
-        !soft_load(cpu, MH_ES, destination_address(cpu, insn), size, &right))
-        return soft_mem_result(cpu);
+    comparison_begins(cpu, insn);
+    /* processors read the second operand first, as the address of a page fault shows */
+    if (!soft_load(cpu, MH_ES, destination_address(cpu, insn), size, &right) ||
+        !soft_load(cpu, insn->segment, source_address(cpu, insn), size, &left))
+        return comparison_failed(cpu, insn);
     advance(cpu, insn, MH_RSI, 1);
     advance(cpu, insn, MH_RDI, 1);
     return comparison_done(cpu, insn, left, right);
@@ -120,8 +171,9 @@ enum soft_result soft_op_scas(struct soft_cpu *cpu, const struct soft_insn *insn
     uint64_t right;
     if (nothing_to_do(cpu, insn))
         return SOFT_NEXT;
+    comparison_begins(cpu, insn);
     if (!soft_load(cpu, MH_ES, destination_address(cpu, insn), insn->operand_size, &right))
-        return soft_mem_result(cpu);
+        return comparison_failed(cpu, insn);
     advance(cpu, insn, MH_RDI, 1);
     return comparison_done(cpu, insn, soft_truncate(cpu->gpr[MH_RAX], insn->operand_size), right);
 }

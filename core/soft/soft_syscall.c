@@ -18,7 +18,7 @@ static void load_flags(struct soft_cpu *cpu, uint64_t flags)
 enum soft_result soft_op_syscall(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
     if (!(cpu->efer & MH_EFER_SCE))
-        return soft_raise(cpu, SOFT_UD);
+        return soft_raise(cpu, VECTOR_UD);
     const uint16_t selector = (uint16_t)(cpu->msrs.star >> 32);
     const uint64_t flags = soft_rflags(cpu) & ~(uint64_t)MH_RFLAGS_RF;
     cpu->gpr[MH_RCX] = cpu->rip + insn->length;
@@ -45,14 +45,14 @@ static void load_sysret_stack(struct soft_cpu *cpu, uint16_t selector)
 enum soft_result soft_op_sysret(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
     if (!(cpu->efer & MH_EFER_SCE))
-        return soft_raise(cpu, SOFT_UD);
+        return soft_raise(cpu, VECTOR_UD);
     if (soft_cpl(cpu) != 0)
-        return soft_raise_error(cpu, SOFT_GP, 0);
+        return soft_raise_error(cpu, VECTOR_GP, 0);
     if (!insn->rex_w)
         return soft_unsupported(cpu, insn, "SYSRET to 32-bit code (compatibility mode) is not supported");
     /* AMD's processors return, and fault at the target in ring 3. */
     if (!x86_is_canonical(cpu->gpr[MH_RCX]) && !cpu->cpuid->is_amd)
-        return soft_raise_error(cpu, SOFT_GP, 0);
+        return soft_raise_error(cpu, VECTOR_GP, 0);
     const uint16_t selector = (uint16_t)(cpu->msrs.star >> 48);
     cpu->rip = cpu->gpr[MH_RCX];
     cpu->seg[MH_CS] = x86_flat_code((uint16_t)((selector + 16) | 3), 3);
@@ -65,10 +65,10 @@ enum soft_result soft_op_sysenter(struct soft_cpu *cpu, const struct soft_insn *
 {
     (void)insn;
     if (cpu->cpuid->is_amd || !x86_cpuid_has(cpu->cpuid, X86_FEATURE_SEP))
-        return soft_raise(cpu, SOFT_UD); /* AMD: not in long mode */
+        return soft_raise(cpu, VECTOR_UD); /* AMD: not in long mode */
     const uint16_t selector = (uint16_t)(cpu->msrs.sysenter_cs & 0xfffc);
     if (x86_is_null(selector))
-        return soft_raise_error(cpu, SOFT_GP, 0);
+        return soft_raise_error(cpu, VECTOR_GP, 0);
     cpu->seg[MH_CS] = x86_flat_code(selector, 0);
     cpu->seg[MH_SS] = x86_flat_data((uint16_t)(selector + 8), 0);
     cpu->gpr[MH_RSP] = cpu->msrs.sysenter_esp;
@@ -81,14 +81,14 @@ enum soft_result soft_op_sysenter(struct soft_cpu *cpu, const struct soft_insn *
 enum soft_result soft_op_sysexit(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
     if (cpu->cpuid->is_amd || !x86_cpuid_has(cpu->cpuid, X86_FEATURE_SEP))
-        return soft_raise(cpu, SOFT_UD);
+        return soft_raise(cpu, VECTOR_UD);
     const uint16_t base = (uint16_t)(cpu->msrs.sysenter_cs & 0xfffc);
     if (x86_is_null(base) || soft_cpl(cpu) != 0)
-        return soft_raise_error(cpu, SOFT_GP, 0);
+        return soft_raise_error(cpu, VECTOR_GP, 0);
     if (!insn->rex_w)
         return soft_unsupported(cpu, insn, "SYSEXIT to 32-bit code (compatibility mode) is not supported");
     if (!x86_is_canonical(cpu->gpr[MH_RCX]) || !x86_is_canonical(cpu->gpr[MH_RDX]))
-        return soft_raise_error(cpu, SOFT_GP, 0);
+        return soft_raise_error(cpu, VECTOR_GP, 0);
     const uint16_t selector = (uint16_t)((base + 32) | 3);
     cpu->seg[MH_CS] = x86_flat_code(selector, 3);
     cpu->seg[MH_SS] = x86_flat_data((uint16_t)(selector + 8), 3);

@@ -95,7 +95,7 @@ static enum soft_result swapgs(struct soft_cpu *cpu, const struct soft_insn *ins
 static enum soft_result set_ac(struct soft_cpu *cpu, const struct soft_insn *insn, bool ac)
 {
     if (!x86_cpuid_has(cpu->cpuid, X86_FEATURE_SMAP) || soft_cpl(cpu) != 0)
-        return soft_raise(cpu, SOFT_UD);
+        return soft_raise(cpu, VECTOR_UD);
     cpu->rflags = ac ? cpu->rflags | SOFT_RFLAGS_AC : cpu->rflags & ~(uint64_t)SOFT_RFLAGS_AC;
     soft_update_attention(cpu);
     return soft_done(cpu, insn);
@@ -145,5 +145,5 @@ static soft_handler *find_register_form(const struct soft_insn *insn)
 enum soft_result soft_op_group_0f01(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
     soft_handler *run = insn->has_memory ? by_reg[insn->modrm >> 3 & 7] : find_register_form(insn);
-    return run == NULL ? soft_raise(cpu, SOFT_UD) : run(cpu, insn);
+    return run == NULL ? soft_raise(cpu, VECTOR_UD) : run(cpu, insn);
 }

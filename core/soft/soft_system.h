@@ -50,7 +50,7 @@ static inline bool soft_is_unprivileged(const struct soft_cpu *cpu)
 
 static inline enum soft_result soft_gp0(struct soft_cpu *cpu)
 {
-    return soft_raise_error(cpu, SOFT_GP, 0);
+    return soft_raise_error(cpu, VECTOR_GP, 0);
 }
 
 /* UMIP keeps outer rings from reading the addresses of tables (Intel SDM volume 3, 2.5). */

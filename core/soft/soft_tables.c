@@ -99,20 +99,20 @@ static enum soft_result read_system_segment(struct soft_cpu *cpu, uint16_t selec
 {
     const uint32_t error = x86_selector_error(selector);
     if (selector & X86_SELECTOR_LDT)
-        return soft_raise_error(cpu, SOFT_GP, error);
+        return soft_raise_error(cpu, VECTOR_GP, error);
     enum soft_result result = soft_read_descriptor(cpu, selector, descriptor);
     if (result != SOFT_NEXT)
         return result;
     const uint16_t attributes = descriptor->segment.attributes;
     if ((attributes & (X86_SEGMENT_TYPE | X86_SEGMENT_CODE_OR_DATA)) != type)
-        return soft_raise_error(cpu, SOFT_GP, error);
+        return soft_raise_error(cpu, VECTOR_GP, error);
     result = soft_read_upper_half(cpu, descriptor);
     if (result != SOFT_NEXT)
         return result;
     if (!(attributes & X86_SEGMENT_PRESENT))
-        return soft_raise_error(cpu, SOFT_NP, error);
+        return soft_raise_error(cpu, VECTOR_NP, error);
     if (!x86_is_canonical(descriptor->segment.base))
-        return soft_raise_error(cpu, SOFT_GP, error);
+        return soft_raise_error(cpu, VECTOR_GP, error);
     return SOFT_NEXT;
 }
 
@@ -171,6 +171,6 @@ enum soft_result soft_op_group_0f00(struct soft_cpu *cpu, const struct soft_insn
     case 5:
         return soft_verify(cpu, insn, true);
     default:
-        return soft_raise(cpu, SOFT_UD);
+        return soft_raise(cpu, VECTOR_UD);
     }
 }

@@ -3,6 +3,7 @@
 #include "soft_handlers.h"
 #include "soft_opcodes.h"
 #include "soft_operand.h"
+#include "soft_simd_shape.h"
 
 /* An instruction under translation. */
 struct form {
@@ -445,6 +446,50 @@ static bool translate_ret(struct form *form)
     return form->insn->operand_size == 8 && set_code(form, OP_RET);
 }
 
+/* ---- SSE ---- */
+
+/* Operations that need no stub, by mandatory prefix and opcode. */
+static const struct {
+    uint8_t prefix, opcode;
+    uint16_t code; /* with a register; with memory it is the next */
+} hot_sse[] = {
+    {SOFT_PREFIX_REPNE, 0x58, OP_addsd_RR},
+    {SOFT_PREFIX_REPNE, 0x59, OP_mulsd_RR},
+    {SOFT_PREFIX_REPNE, 0x5c, OP_subsd_RR},
+    {SOFT_PREFIX_REPNE, 0x5e, OP_divsd_RR},
+    {SOFT_PREFIX_OPSIZE, 0x58, OP_addpd_RR},
+    {SOFT_PREFIX_OPSIZE, 0x59, OP_mulpd_RR},
+    {SOFT_PREFIX_OPSIZE, 0x5c, OP_subpd_RR},
+    {SOFT_PREFIX_REP, 0x58, OP_addss_RR},
+    {SOFT_PREFIX_REP, 0x59, OP_mulss_RR},
+    {SOFT_PREFIX_REP, 0x5c, OP_subss_RR},
+    {0, 0x58, OP_addps_RR},
+    {0, 0x59, OP_mulps_RR},
+    {0, 0x5c, OP_subps_RR},
+};
+
+static unsigned sse_code(const struct soft_insn *insn, enum simd_shape shape)
+{
+    const unsigned mandatory = SOFT_PREFIX_REP | SOFT_PREFIX_REPNE | SOFT_PREFIX_OPSIZE;
+    if (shape > SIMD_SHAPE_RM16)
+        return OP_SSE_RR + shape - SIMD_SHAPE_RR;
+    for (size_t i = 0; i < sizeof hot_sse / sizeof hot_sse[0]; i++)
+        if (insn->opcode == hot_sse[i].opcode && (insn->prefixes & mandatory) == hot_sse[i].prefix)
+            return hot_sse[i].code + (shape == SIMD_SHAPE_RR ? 0u : 1u);
+    return OP_SSE_RR + shape - SIMD_SHAPE_RR;
+}
+
+/* The stub of an operation that has one is its immediate. */
+static bool translate_sse(struct form *form)
+{
+    const enum simd_shape shape = soft_simd_shape(form->insn, &form->op->immediate);
+    if (shape == SIMD_SHAPE_OTHER)
+        return false;
+    form->op->reg = form->insn->reg;
+    form->op->base = form->insn->rm;
+    return (!form->insn->has_memory || take_address(form)) && set_code(form, sse_code(form->insn, shape));
+}
+
 /* ---- all of them ---- */
 
 static bool translate_family(struct form *form)
@@ -525,7 +570,7 @@ static bool translate_family(struct form *form)
     case SOFT_FAMILY_RET:
         return translate_ret(form);
     case SOFT_FAMILY_NONE:
-        break;
+        return translate_sse(form);
     }
     return false;
 }

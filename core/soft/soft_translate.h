@@ -11,27 +11,44 @@
 /* R: register, I: immediate, M: memory; the destination first. */
 #define SOFT_FORMS(X, name)                                                                                            \
     X(name##_RR8)                                                                                                      \
-    X(name##_RR32) X(name##_RR64) X(name##_RI8) X(name##_RI32) X(name##_RI64) X(name##_RM8) X(name##_RM32)             \
-        X(name##_RM64) X(name##_MR8) X(name##_MR32) X(name##_MR64) X(name##_MI8) X(name##_MI32) X(name##_MI64)
+    X(name##_RR32)                                                                                                     \
+    X(name##_RR64) X(name##_RI8) X(name##_RI32) X(name##_RI64) X(name##_RM8) X(name##_RM32) X(name##_RM64)             \
+        X(name##_MR8) X(name##_MR32) X(name##_MR64) X(name##_MI8) X(name##_MI32) X(name##_MI64)
 
 #define SOFT_SIZES(X, name) X(name##32) X(name##64)
 
 /* Jcc by what is known about the operation that set the flags. */
 #define SOFT_JCC_SPECIAL(X)                                                                                            \
     X(JZ_RESULT)                                                                                                       \
-    X(JNZ_RESULT) X(JS_RESULT32) X(JS_RESULT64) X(JNS_RESULT32) X(JNS_RESULT64) X(JB_SUB) X(JAE_SUB) X(JBE_SUB)        \
-        X(JA_SUB) X(JL_SUB32) X(JL_SUB64) X(JGE_SUB32) X(JGE_SUB64) X(JLE_SUB32) X(JLE_SUB64) X(JG_SUB32) X(JG_SUB64)  \
+    X(JNZ_RESULT)                                                                                                      \
+    X(JS_RESULT32) X(JS_RESULT64) X(JNS_RESULT32) X(JNS_RESULT64) X(JB_SUB) X(JAE_SUB) X(JBE_SUB) X(JA_SUB)            \
+        X(JL_SUB32) X(JL_SUB64) X(JGE_SUB32) X(JGE_SUB64) X(JLE_SUB32) X(JLE_SUB64) X(JG_SUB32) X(JG_SUB64)            \
             X(JLE_LOGIC32) X(JLE_LOGIC64) X(JG_LOGIC32) X(JG_LOGIC64)
 
 /* A comparison and the Jcc behind it in one; the Jcc follows as an operation of its own, which says where it leads. */
 #define SOFT_FUSED(X, name)                                                                                            \
     X(name##_JZ)                                                                                                       \
-    X(name##_JNZ) X(name##_JB) X(name##_JAE) X(name##_JBE) X(name##_JA) X(name##_JL) X(name##_JGE) X(name##_JLE)       \
-        X(name##_JG)
+    X(name##_JNZ)                                                                                                      \
+    X(name##_JB) X(name##_JAE) X(name##_JBE) X(name##_JA) X(name##_JL) X(name##_JGE) X(name##_JLE) X(name##_JG)
+
+/* SSE; in the order of enum simd_shape. */
+#define SOFT_SSE(X)                                                                                                    \
+    X(SSE_RR)                                                                                                          \
+    X(SSE_RM4)                                                                                                         \
+    X(SSE_RM8) X(SSE_RM16) X(SSE_MOVE) X(SSE_LOAD4) X(SSE_LOAD8) X(SSE_LOAD16) X(SSE_LOAD16_ALIGNED) X(SSE_STORE4)     \
+        X(SSE_STORE8) X(SSE_STORE16) X(SSE_STORE16_ALIGNED)
+
+/* Calculations that have an operation of their own, with the bytes of an operand; each as RR and RM. */
+#define SOFT_SSE_HOT(X)                                                                                                \
+    X(addsd, 8)                                                                                                        \
+    X(mulsd, 8)                                                                                                        \
+    X(subsd, 8) X(divsd, 8) X(addpd, 16) X(mulpd, 16) X(subpd, 16) X(addss, 4) X(mulss, 4) X(subss, 4) X(addps, 16)    \
+        X(mulps, 16) X(subps, 16)
 
 #define SOFT_OPS(X)                                                                                                    \
     X(HANDLER)                                                                                                         \
-    X(END) X(NOP) SOFT_FORMS(X, ADD) SOFT_FORMS(X, OR) SOFT_FORMS(X, ADC) SOFT_FORMS(X, SBB) SOFT_FORMS(X, AND)        \
+    X(END)                                                                                                             \
+    X(NOP) SOFT_SSE(X) SOFT_FORMS(X, ADD) SOFT_FORMS(X, OR) SOFT_FORMS(X, ADC) SOFT_FORMS(X, SBB) SOFT_FORMS(X, AND)   \
         SOFT_FORMS(X, SUB) SOFT_FORMS(X, XOR) SOFT_FORMS(X, CMP) SOFT_FORMS(X, TEST) SOFT_SIZES(X, INC_R)              \
             SOFT_SIZES(X, DEC_R) SOFT_SIZES(X, INC_M) SOFT_SIZES(X, DEC_M) SOFT_SIZES(X, NEG_R) SOFT_SIZES(X, NOT_R)   \
                 SOFT_SIZES(X, SHL_I) SOFT_SIZES(X, SHR_I) SOFT_SIZES(X, SAR_I) SOFT_SIZES(X, SHL_C)                    \
@@ -53,7 +70,9 @@
 
 #define SOFT_OP_ENUM(name) OP_##name,
 
-enum soft_op_code { SOFT_OPS(SOFT_OP_ENUM) };
+#define SOFT_OP_ENUM_HOT(name, size) OP_##name##_RR, OP_##name##_RM,
+
+enum soft_op_code { SOFT_OPS(SOFT_OP_ENUM) SOFT_SSE_HOT(SOFT_OP_ENUM_HOT) };
 
 /* What the translation of a block knows about the instructions before. */
 struct soft_translation {

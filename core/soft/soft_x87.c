@@ -51,12 +51,18 @@ static struct x87_pointers take_pointers(struct soft_cpu *cpu)
     return pointers;
 }
 
+/* The data pointer is an offset in its segment. */
+static uint64_t data_offset(const struct soft_cpu *cpu, const struct soft_insn *insn)
+{
+    return soft_address(cpu, insn) - (insn->segment >= MH_FS ? cpu->seg[insn->segment].base : 0);
+}
+
 static void set_pointers(struct soft_cpu *cpu, const struct soft_insn *insn, const struct x87_pointers *before)
 {
     const uint16_t opcode = (uint16_t)((insn->opcode & 7) << 8 | insn->modrm);
     xsave_set16(cpu, XSAVE_FOP, xsave_get16(cpu, XSAVE_FOP) != 0 ? opcode : before->opcode);
     xsave_set64(cpu, XSAVE_FIP, xsave_get64(cpu, XSAVE_FIP) != 0 ? cpu->rip : before->instruction);
-    xsave_set64(cpu, XSAVE_FDP, xsave_get64(cpu, XSAVE_FDP) != 0 ? soft_address(cpu, insn) : before->data);
+    xsave_set64(cpu, XSAVE_FDP, xsave_get64(cpu, XSAVE_FDP) != 0 ? data_offset(cpu, insn) : before->data);
 }
 
 static uint16_t execute(struct soft_cpu *cpu, void *memory, const uint8_t *stub, uint64_t *flags)
@@ -167,7 +173,7 @@ static const struct x87_memory_form memory_forms[8][8] = {
 static struct x87_memory_form memory_form(const struct soft_insn *insn)
 {
     struct x87_memory_form form = memory_forms[insn->opcode & 7][insn->modrm >> 3 & 7];
-    if ((form.flags & X87_ENVIRONMENT) != 0 && (insn->prefixes & SOFT_PREFIX_OPSIZE) != 0) {
+    if ((form.flags & X87_ENVIRONMENT) != 0 && insn->operand_size == 2) {
         form.read = (uint8_t)(form.read != 0 ? form.read - ENVIRONMENT_16_SHORTER : 0);
         form.write = (uint8_t)(form.write != 0 ? form.write - ENVIRONMENT_16_SHORTER : 0);
     }
@@ -176,7 +182,7 @@ static struct x87_memory_form memory_form(const struct soft_insn *insn)
 
 static const uint8_t *memory_stub(const struct soft_insn *insn, const struct x87_memory_form *form)
 {
-    const bool is_16 = (form->flags & X87_ENVIRONMENT) != 0 && (insn->prefixes & SOFT_PREFIX_OPSIZE) != 0;
+    const bool is_16 = (form->flags & X87_ENVIRONMENT) != 0 && insn->operand_size == 2;
     const size_t number = (size_t)(insn->opcode & 7) * 8 + (insn->modrm >> 3 & 7);
     return (is_16 ? host_x87_memory_16 : host_x87_memory) + number * HOST_X87_STRIDE;
 }
@@ -188,6 +194,20 @@ static bool has_stored(const struct soft_cpu *cpu, const struct x87_memory_form 
     return form->write != 0 && ((form->flags & X87_CONTROL) != 0 || (unmasked & FSW_SUPPRESSES_STORE) == 0);
 }
 
+static void execute_memory(struct soft_cpu *cpu, const struct soft_insn *insn, const struct x87_memory_form *form,
+                           void *operand)
+{
+    uint64_t flags = FLAGS_FIXED;
+    if ((form->flags & X87_CONTROL) != 0) {
+        execute(cpu, operand, memory_stub(insn, form), &flags);
+        return;
+    }
+    const struct x87_pointers before = take_pointers(cpu);
+    execute(cpu, operand, memory_stub(insn, form), &flags);
+    set_pointers(cpu, insn, &before);
+}
+
+/* An exception that keeps the instruction from storing comes before those of memory, so memory is looked at last. */
 enum soft_result x87_memory(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
     const struct x87_memory_form form = memory_form(insn);
@@ -197,22 +217,15 @@ enum soft_result x87_memory(struct soft_cpu *cpu, const struct soft_insn *insn)
         return simd_raise_pending(cpu);
     const uint64_t address = soft_address(cpu, insn);
     alignas(16) uint8_t operand[112];
+    uint8_t before[XSAVE_XMM];
     if (form.read != 0 && !simd_read_memory(cpu, insn->segment, address, operand, form.read))
         return soft_mem_result(cpu);
-    if (form.write != 0 && !soft_probe(cpu, insn->segment, address, form.write, true))
-        return soft_mem_result(cpu);
-
-    uint64_t flags = FLAGS_FIXED;
-    if ((form.flags & X87_CONTROL) != 0) {
-        execute(cpu, operand, memory_stub(insn, &form), &flags);
-    } else {
-        const struct x87_pointers before = take_pointers(cpu);
-        execute(cpu, operand, memory_stub(insn, &form), &flags);
-        set_pointers(cpu, insn, &before);
-    }
-    if (has_stored(cpu, &form) && !simd_write_memory(cpu, insn->segment, address, operand, form.write))
-        return soft_mem_result(cpu);
-    return SOFT_NEXT;
+    memcpy(before, cpu->xsave, sizeof before);
+    execute_memory(cpu, insn, &form, operand);
+    if (!has_stored(cpu, &form) || simd_write_memory(cpu, insn->segment, address, operand, form.write))
+        return SOFT_NEXT;
+    memcpy(cpu->xsave, before, sizeof before);
+    return soft_mem_result(cpu);
 }
 
 /* ---- WAIT ---- */

@@ -116,6 +116,8 @@ enum soft_result simd_fxsave(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
     if (!fxsave_allowed(cpu, insn))
         return SOFT_FAULT;
+    if (!soft_probe(cpu, insn->segment, soft_address(cpu, insn), FXSAVE_SIZE, true))
+        return soft_mem_result(cpu);
     uint8_t area[MH_XSAVE_SIZE];
     copy_registers(cpu, insn, area);
     if (!soft_write(cpu, insn->segment, soft_address(cpu, insn), area, XSAVE_LEGACY_END))
@@ -192,14 +194,23 @@ static uint64_t requested(const struct soft_cpu *cpu)
     return (cpu->gpr[MH_RDX] << 32 | (uint32_t)cpu->gpr[MH_RAX]) & cpu->xcr0;
 }
 
-/* Write the parts of `components`, and `header_length` bytes of the header; all or nothing. */
+/*
+ * Can what the instruction may touch be reached? The header always, the legacy region for any component of `legacy`,
+ * the extended region for AVX; each as a whole, whatever is saved there in the end.
+ */
+static bool probe_area(struct soft_cpu *cpu, const struct soft_insn *insn, uint64_t legacy, bool for_write)
+{
+    const uint64_t rfbm = requested(cpu);
+    const unsigned start = (rfbm & legacy) != 0 ? 0 : XSAVE_HEADER;
+    const unsigned end = (rfbm & MH_XCR0_AVX) != 0 ? MH_XSAVE_SIZE : XSAVE_YMMH;
+    return soft_probe(cpu, insn->segment, soft_address(cpu, insn) + start, end - start, for_write);
+}
+
+/* Write the parts that are wanted and `header_length` bytes of the header, after probe_area(). */
 static enum soft_result write_area(struct soft_cpu *cpu, const struct soft_insn *insn, const uint8_t *area,
                                    const bool *wanted, unsigned header_length)
 {
     const uint64_t address = soft_address(cpu, insn);
-    for (size_t i = 0; i < PARTS; i++)
-        if (wanted[i] && !soft_probe(cpu, insn->segment, address + parts[i].offset, parts[i].length, true))
-            return soft_mem_result(cpu);
     if (!soft_write(cpu, insn->segment, address + XSAVE_HEADER, area + XSAVE_HEADER, header_length))
         return soft_mem_result(cpu);
     for (size_t i = 0; i < PARTS; i++)
@@ -222,7 +233,8 @@ static enum soft_result save_standard(struct soft_cpu *cpu, const struct soft_in
         return SOFT_FAULT;
     const uint64_t rfbm = requested(cpu), in_use = soft_xinuse(cpu);
     uint64_t state;
-    if (!soft_read_for_write(cpu, insn->segment, soft_address(cpu, insn) + XSAVE_HEADER, &state, sizeof state))
+    if (!probe_area(cpu, insn, MH_XCR0_X87 | MH_XCR0_SSE | MH_XCR0_AVX, true) ||
+        !soft_read_for_write(cpu, insn->segment, soft_address(cpu, insn) + XSAVE_HEADER, &state, sizeof state))
         return soft_mem_result(cpu);
     state = (state & ~rfbm) | (rfbm & in_use);
     uint8_t area[MH_XSAVE_SIZE];
@@ -249,6 +261,8 @@ enum soft_result simd_xsavec(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
     if (!xsave_allowed(cpu, insn))
         return SOFT_FAULT;
+    if (!probe_area(cpu, insn, MH_XCR0_X87 | MH_XCR0_SSE, true))
+        return soft_mem_result(cpu);
     uint8_t area[MH_XSAVE_SIZE];
     copy_registers(cpu, insn, area);
     const uint64_t rfbm = requested(cpu);
@@ -330,7 +344,8 @@ enum soft_result simd_xrstor(struct soft_cpu *cpu, const struct soft_insn *insn)
         return SOFT_FAULT;
     struct restore restore = {.rfbm = requested(cpu)};
     uint8_t header[HEADER_SIZE];
-    if (!soft_read(cpu, insn->segment, soft_address(cpu, insn) + XSAVE_HEADER, header, sizeof header))
+    if (!probe_area(cpu, insn, MH_XCR0_X87 | MH_XCR0_SSE | MH_XCR0_AVX, false) ||
+        !soft_read(cpu, insn->segment, soft_address(cpu, insn) + XSAVE_HEADER, header, sizeof header))
         return soft_mem_result(cpu);
     if (!is_header_valid(cpu, header, &restore))
         return soft_raise_error(cpu, EXCEPTION_GP, 0);

@@ -100,7 +100,7 @@ static void random_bytes(struct chance *chance, struct encoding *encoding, unsig
 }
 
 /* Prefixes that may stand anywhere before REX, at random. */
-static void loose_prefixes(struct chance *chance, struct encoding *encoding, bool *lock)
+static void loose_prefixes(struct chance *chance, struct encoding *encoding, unsigned options)
 {
     static const uint8_t segments[] = {0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x64, 0x65};
     if (chance_percent(chance, 12)) {
@@ -112,8 +112,8 @@ static void loose_prefixes(struct chance *chance, struct encoding *encoding, boo
         byte(encoding, 0x67);
         encoding->short_address = true;
     }
-    *lock = chance_percent(chance, 5);
-    if (*lock)
+    encoding->lock = chance_percent(chance, (options & ENCODING_LIKELY) != 0 ? 0 : 5);
+    if (encoding->lock)
         byte(encoding, 0xf0);
 }
 
@@ -159,9 +159,8 @@ static void legacy_head(struct chance *chance, struct encoding *encoding, unsign
 {
     const struct form *form = &encoding->form;
     bool simple = (options & ENCODING_SIMPLE) != 0;
-    bool lock = false;
     if (!simple)
-        loose_prefixes(chance, encoding, &lock);
+        loose_prefixes(chance, encoding, options);
     operand_prefixes(chance, encoding, simple);
     if (chance_percent(chance, simple ? 30 : 50)) {
         unsigned rex = 0x40u | (unsigned)chance_below(chance, 16);
@@ -184,15 +183,14 @@ static void vex_head(struct chance *chance, struct encoding *encoding, unsigned 
 {
     const struct form *form = &encoding->form;
     bool simple = (options & ENCODING_SIMPLE) != 0;
-    bool lock = false;
     if (!simple && chance_percent(chance, 15))
-        loose_prefixes(chance, encoding, &lock);
+        loose_prefixes(chance, encoding, options);
     if (!simple && chance_percent(chance, 1))
         byte(encoding, chance_percent(chance, 50) ? 0x66 : 0xf3);
     unsigned vvvv = (unsigned)chance_below(chance, 16);
     if (simple)
         vvvv |= 8;
-    if (chance_percent(chance, 40))
+    if (chance_percent(chance, (options & ENCODING_LIKELY) != 0 ? 60 : 40))
         vvvv = 15; /* many forms allow no other */
     unsigned tail = vvvv << 3 | (form->wide ? 4u : 0) | form->prefix;
     unsigned bits = simple ? 0 : (unsigned)chance_below(chance, 8);

@@ -45,6 +45,7 @@ struct encoding {
     bool short_address; /* 67 */
     bool short_operand; /* 66 */
     bool rep;           /* F2 or F3 */
+    bool lock;
     bool rex_w;
     uint8_t segment; /* MH_FS, MH_GS or MH_DS */
     uint8_t modrm;
@@ -58,6 +59,7 @@ struct encoding {
 /* What encoding_make() may use. */
 #define ENCODING_SIMPLE 1u    /* no prefixes but REX.W and mandatory ones, only the first eight registers */
 #define ENCODING_NO_MEMORY 2u /* a register in ModRM */
+#define ENCODING_LIKELY 4u    /* rarely what is #UD for a reason beyond the opcode */
 
 void encoding_make(struct chance *chance, const struct form *form, unsigned options, struct encoding *encoding);
 

@@ -12,6 +12,8 @@
 #include "abuse.h"
 #include "both.h"
 #include "cases.h"
+#include "known.h"
+#include "probe_forms.h"
 #include "skipped.h"
 
 #include <inttypes.h>
@@ -21,11 +23,9 @@
 #include <time.h>
 
 #define CASES_IN_A_SHARE 1500000u
-#define PROBES 12u
 #define INVALID_PERCENT 5u
 #define PRINTED_OF_A_FORM 1u
 #define INSTRUCTIONS_MAX 100000u
-#define VECTOR_UNDEFINED 6
 
 struct host_test {
     struct abuse abuse;
@@ -34,6 +34,7 @@ struct host_test {
     uint64_t which;
     struct form form;
     struct form forms[FORMS_MAX];
+    struct probe probes[FORMS_MAX];
     unsigned form_count;
     /* indices into forms; some stand there several times */
     uint16_t valid[FORMS_MAX * 4], invalid[FORMS_MAX];
@@ -43,11 +44,6 @@ struct host_test {
 };
 
 static struct host_test host_test; /* too large for the stack */
-
-static bool is_selected(const struct host_test *test, const struct form *form)
-{
-    return !test->only || (form->map == test->form.map && form->opcode == test->form.opcode);
-}
 
 /* How often a valid form stands in the list: what ModRM.reg makes eight instructions of counts more. */
 static unsigned weight(const struct form *form)
@@ -61,36 +57,28 @@ static unsigned weight(const struct form *form)
     return form->map == FORM_0F && (form->opcode == 0xae || form->opcode == 0xba) ? 4 : 1;
 }
 
-static bool is_instruction(struct host_test *test, unsigned index)
-{
-    struct both *both = &test->both;
-    struct chance chance = chance_of(0, index);
-    for (unsigned i = 0; i < PROBES; i++) {
-        case_make(&chance, &test->forms[index], &test->test);
-        if (skipped_row(&both->soft, &test->test.encoding) >= 0)
-            continue;
-        both_set_code(both, test->test.at, test->test.encoding.bytes, test->test.encoding.length);
-        memcpy(native_data(), test->test.data, AREA_DATA_SIZE);
-        native_run(&test->test.start, &both->native_end);
-        if (both->native_end.vector != VECTOR_UNDEFINED)
-            return true;
-    }
-    return false;
-}
-
 static void sort_forms(struct host_test *test)
 {
+    probe_forms(&test->both, test->forms, test->form_count, &test->test, test->probes);
     test->valid_count = test->invalid_count = 0;
     for (unsigned i = 0; i < test->form_count; i++) {
-        if (!is_selected(test, &test->forms[i]))
-            continue;
-        if (!is_instruction(test, i)) {
+        const struct form *form = &test->forms[i];
+        if (test->probes[i].defined == 0) {
             test->invalid[test->invalid_count++] = (uint16_t)i;
             continue;
         }
-        for (unsigned n = weight(&test->forms[i]); n > 0; n--)
+        for (unsigned n = weight(form); n > 0; n--)
             test->valid[test->valid_count++] = (uint16_t)i;
     }
+}
+
+static unsigned chosen_forms(struct host_test *test)
+{
+    unsigned count = forms_all(test->forms), chosen = 0;
+    for (unsigned i = 0; i < count; i++)
+        if (!test->only || (test->forms[i].map == test->form.map && test->forms[i].opcode == test->form.opcode))
+            test->forms[chosen++] = test->forms[i];
+    return chosen;
 }
 
 static unsigned choose_form(struct host_test *test, struct chance *chance)
@@ -125,8 +113,12 @@ static void run_case(struct host_test *test, struct shared *shared, uint64_t num
     both_set_code(both, test->test.at, test->test.encoding.bytes, test->test.encoding.length);
     both->start = test->test.start;
     memcpy(both->data, test->test.data, AREA_DATA_SIZE);
+    bool equal = both_run(both, INSTRUCTIONS_MAX, known_of(&test->test.encoding));
+    if (!equal && soft_side_is_unsupported(&both->soft_end)) {
+        shared->unsupported++;
+        return;
+    }
     shared->done++;
-    bool equal = both_run(both, INSTRUCTIONS_MAX);
     if (!equal) {
         shared->differences++;
         if (shared->of_form[form]++ < PRINTED_OF_A_FORM)
@@ -191,7 +183,7 @@ int main(int argc, char **argv)
     struct host_test *test = &host_test;
     read_arguments(test, argc, argv);
     abuse_begin(&test->abuse);
-    test->form_count = forms_all(test->forms);
+    test->form_count = chosen_forms(test);
     struct shared *shared = both_shared();
     shared->current = test->single ? test->which : 0;
     shared->end = test->single       ? test->which + 1
@@ -201,6 +193,8 @@ int main(int argc, char **argv)
     both_in_children(shared, work, test);
     double seconds = now() - start;
     print_skipped(shared);
+    if (shared->unsupported != 0)
+        printf("skipped %8" PRIu64 "  branches to 32-bit code (compatibility mode)\n", shared->unsupported);
     printf("%" PRIu64 " cases in %.1f s, %.0f a second; %" PRIu64 " differences\n", shared->done, seconds,
            (double)shared->done / seconds, shared->differences);
     abuse_done((unsigned long)shared->done, "instructions compared with the host");

@@ -96,12 +96,21 @@ static void describe(const ucontext_t *context)
     copy_fpu((const uint8_t *)context->uc_mcontext.fpregs, current->xsave);
 }
 
+/* The program itself is wrong. Say where, for addr2line, and let it happen again, which ends the process. */
+static void die(int number, const ucontext_t *context)
+{
+    uint64_t rip = (uint64_t)context->uc_mcontext.gregs[REG_RIP];
+    dprintf(STDERR_FILENO, "signal %d at native_enter + 0x%llx\n", number,
+            (unsigned long long)(rip - (uint64_t)native_enter));
+    signal(number, SIG_DFL);
+}
+
 void native_signal(int number, siginfo_t *info, void *context)
 {
     (void)info;
     if (native_frame.running == 0) {
         if (number != SIGALRM)
-            signal(number, SIG_DFL); /* happens again, and ends the process */
+            die(number, context);
         return;
     }
     if (number == SIGALRM && ++ticks < HUNG_AFTER_TICKS) {
@@ -130,7 +139,12 @@ static bool map_areas(void)
     if (code != (void *)AREA_CODE || data != (void *)AREA_DATA || alias == MAP_FAILED)
         return false;
     data_alias = (uint8_t *)alias + AREA_CODE_SIZE;
-    return mprotect(data, AREA_DATA_WRITABLE, PROT_READ) == 0;
+    if (mprotect(data, AREA_DATA_WRITABLE, PROT_READ) != 0)
+        return false;
+    /* read the pages once: a write to what Linux has not mapped yet would be reported as a page that is not there */
+    for (unsigned offset = 0; offset < AREA_DATA_SIZE; offset += AREA_DATA_WRITABLE)
+        (void)*(const volatile uint8_t *)(AREA_DATA + offset);
+    return true;
 }
 
 static void install_handlers(void)

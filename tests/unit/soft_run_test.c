@@ -191,6 +191,22 @@ static void watchpoints_stop_behind_the_access(void **state)
     }
 }
 
+static void what_reads_and_writes_hits_points_of_both_kinds(void **state)
+{
+    struct soft_machine *machine = *state;
+    for (unsigned i = 0; i < 3; i++) {
+        const struct cpu_point point = {
+            .kind = (enum cpu_point_kind)(CPU_POINT_WRITE + i), .address = BUFFER, .length = 1};
+        soft_machine_code(machine, 0x100, "\xff\x07\xff\x07\xf4"); /* inc dword [rdi] */
+        machine->soft->gpr[MH_RDI] = BUFFER;
+        arm(machine, &point, 1);
+        assert_int_equal(soft_machine_run(machine, CPU_RUN), CPU_EXIT_WATCHPOINT);
+        assert_int_equal(machine->soft->rip, 0x102);
+        assert_int_equal(soft_machine_run(machine, CPU_RUN), CPU_EXIT_WATCHPOINT);
+        assert_int_equal(machine->soft->rip, 0x104);
+    }
+}
+
 static void a_watchpoint_beats_the_step_that_hit_it(void **state)
 {
     struct soft_machine *machine = *state;
@@ -405,6 +421,23 @@ static void an_instruction_breakpoint_faults_once_and_rf_lets_it_pass(void **sta
     assert_int_equal(machine->soft->rflags & MH_RFLAGS_RF, 0);
 }
 
+static void breakpoints_count_from_the_moment_dr7_enables_them(void **state)
+{
+    struct soft_machine *machine = *state;
+    soft_machine_code(machine, 0x100, "\x0f\x23\xc0\x89\x0f\x0f\x23\xf9\x90\x90\xf4"); /* DR0, store, DR7, nops */
+    machine->soft->gpr[MH_RAX] = 0x109;
+    machine->soft->gpr[MH_RCX] = 0x401;
+    machine->soft->gpr[MH_RDI] = BUFFER;
+    run_for_fault(machine, DB);
+    assert_int_equal(frame(machine, 0), 0x109);
+    machine->soft->dr7 = 0x400;
+    soft_update_attention(machine->soft);
+    soft_machine_code(machine, 0x100, "\x0f\x23\xc7\x89\x0f\x0f\x23\xf9\x89\x0f\xf4");
+    machine->soft->gpr[MH_RCX] = 0xd0401;
+    run_for_fault(machine, DB);
+    assert_int_equal(frame(machine, 0), 0x10a);
+}
+
 static void a_data_breakpoint_traps_behind_the_access(void **state)
 {
     struct soft_machine *machine = *state;
@@ -535,6 +568,7 @@ int main(void)
         TEST(a_point_on_a_string_fires_once),
         TEST(a_completed_access_arrives_at_the_point_behind_it),
         TEST(watchpoints_stop_behind_the_access),
+        TEST(what_reads_and_writes_hits_points_of_both_kinds),
         TEST(a_watchpoint_beats_the_step_that_hit_it),
         TEST(each_repetition_that_touches_a_watchpoint_stops),
         TEST(an_instruction_that_faults_has_touched_nothing),
@@ -551,6 +585,7 @@ int main(void)
         TEST(a_second_mov_ss_casts_no_shadow),
         TEST(shadows_last_for_one_instruction),
         TEST(an_instruction_breakpoint_faults_once_and_rf_lets_it_pass),
+        TEST(breakpoints_count_from_the_moment_dr7_enables_them),
         TEST(a_data_breakpoint_traps_behind_the_access),
         TEST(a_port_breakpoint_traps_behind_the_access),
         TEST(a_trap_that_has_to_wait_is_part_of_the_state),

@@ -186,6 +186,13 @@ static void a_state_that_is_none_of_64_bit_code_makes_no_processor(void **state)
     boot.msrs.lstar = 1ull << 50;
     assert_int_equal(soft_cpu_create(&machine->ram, &machine->cpuid, &boot, &cpu, &err), MH_ERR_HOST);
     assert_text_has(err.text, "LSTAR");
+    const uint64_t bad_xcr0[] = {0, 2, 5, 1ull << 62};
+    for (unsigned i = 0; i < COUNT(bad_xcr0); i++) {
+        boot = machine->boot;
+        boot.xcr0 = bad_xcr0[i];
+        assert_int_equal(soft_cpu_create(&machine->ram, &machine->cpuid, &boot, &cpu, &err), MH_ERR_HOST);
+        assert_text_has(err.text, "XCR0");
+    }
     assert_null(cpu);
 }
 
