@@ -16,9 +16,9 @@
 
 struct mh_host {
     enum mh_accel accel;
-    struct kvm_host *kvm;          /* NULL: machines run in software */
-    struct mh_error kvm_problem;   /* why, when KVM was tried */
-    pthread_mutex_t mutex;         /* guards what follows until it is there */
+    struct kvm_host *kvm;        /* NULL: machines run in software */
+    struct mh_error kvm_problem; /* why, when KVM was tried */
+    pthread_mutex_t mutex;       /* guards what follows until it is there */
     bool is_prepared;
     bool kvm_has_no_cpuid; /* with AUTO: machines run in software */
     bool is_probed;
@@ -36,8 +36,7 @@ enum mh_status mh_host_open(enum mh_accel accel, struct mh_host **host, struct m
     if (accel != MH_ACCEL_SOFT)
         status = kvm_host_open(&opened->kvm, &opened->kvm_problem);
     if (status != MH_OK && accel == MH_ACCEL_KVM) {
-        status = mh_fail(err, MH_ERR_HOST, "%s; --accel auto or soft runs guests without KVM",
-                         opened->kvm_problem.text);
+        status = mh_fail(err, MH_ERR_HOST, "%s; or use --accel soft, which needs no KVM", opened->kvm_problem.text);
         free(opened);
         return status;
     }
@@ -163,12 +162,13 @@ enum mh_status mh_host_describe(struct mh_host *host, mh_text_sink *sink, void *
     if (status != MH_OK)
         return status;
     text_say(&to, "accel: %s\n", host->kvm != NULL ? "kvm" : "soft");
+    if (host->kvm != NULL)
+        text_say(&to, "kvm: usable\n");
+    else if (host->kvm_problem.text[0] != '\0')
+        text_say(&to, "kvm: %s\n", host->kvm_problem.text);
     text_say(&to, "xcr0: 0x%" PRIx64 "\n", host->cpuid.xcr0);
-    if (host->kvm == NULL) {
-        if (host->kvm_problem.text[0] != '\0')
-            text_say(&to, "kvm: no (%s)\n", host->kvm_problem.text);
+    if (host->kvm == NULL)
         return MH_OK;
-    }
     status = accel_probe(host, err);
     if (status == MH_OK)
         kvm_probe_describe(host->kvm, &host->quirks, &to);

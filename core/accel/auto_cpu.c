@@ -20,12 +20,13 @@ struct auto_cpu {
     atomic_bool is_kicked;         /* and no run() has returned CPU_EXIT_KICKED since */
     const struct cpu_point *points;
     size_t point_count;
-    bool kvm_is_armed;  /* KVM holds the points */
+    bool kvm_is_armed; /* KVM holds the points */
     bool soft_is_armed;
-    bool kvm_refuses;   /* KVM cannot hold these points */
-    bool kvm_is_unfit;  /* the guest ran into an instruction that this KVM cannot execute */
+    bool kvm_refuses;  /* KVM cannot hold these points */
+    bool kvm_is_unfit; /* the guest ran into an instruction that this KVM cannot execute */
     bool tracks_writes;
     unsigned kvm_hits;
+    uint64_t moves; /* of the state, from one processor to the other */
 };
 
 static struct auto_cpu *auto_cpu_of(struct cpu *cpu)
@@ -68,9 +69,11 @@ static enum mh_status auto_cpu_move(struct auto_cpu *self, struct cpu *to, struc
         to->ops->memory_changed(to, mh_gpa_of(0), MH_SYSTEM_AREA + MH_SYSTEM_AREA_SIZE);
         status = to->ops->restore(to, &state, err);
     }
-    if (status == MH_OK)
-        atomic_store(&self->current, to);
-    return status;
+    if (status != MH_OK)
+        return status;
+    atomic_store(&self->current, to);
+    self->moves++;
+    return MH_OK;
 }
 
 static void auto_cpu_fail(struct cpu_exit *exit, const struct mh_error *err)
@@ -297,10 +300,19 @@ static enum mh_status auto_cpu_arm(struct cpu *cpu, const struct cpu_point *poin
     return MH_OK;
 }
 
+/* Only software counts: what ran on KVM has no number. */
 static bool auto_cpu_instructions(const struct cpu *cpu, uint64_t *count)
 {
-    (void)cpu, (void)count;
-    return false;
+    const struct cpu *current = auto_cpu_current(cpu);
+    return current->ops->instructions(current, count);
+}
+
+static void auto_cpu_set_instructions(struct cpu *cpu, uint64_t count)
+{
+    struct auto_cpu *self = auto_cpu_of(cpu);
+    struct mh_error err;
+    if (auto_cpu_to_soft(self, &err) == MH_OK)
+        self->soft->ops->set_instructions(self->soft, count);
 }
 
 static void auto_cpu_batch_port(struct cpu *cpu, uint16_t port, bool on)
@@ -322,8 +334,9 @@ static bool auto_cpu_has_batch(const struct cpu *cpu)
     return kvm->ops->has_batch(kvm);
 }
 
-static const char *auto_cpu_current_name(const struct cpu *cpu)
+static const char *auto_cpu_current_op(const struct cpu *cpu, uint64_t *moves)
 {
+    *moves = ((const struct auto_cpu *)cpu)->moves;
     return auto_cpu_current(cpu)->ops->name;
 }
 
@@ -353,10 +366,11 @@ static const struct cpu_ops auto_cpu_ops = {
     .memory_changed = auto_cpu_memory_changed,
     .arm = auto_cpu_arm,
     .instructions = auto_cpu_instructions,
+    .set_instructions = auto_cpu_set_instructions,
     .batch_port = auto_cpu_batch_port,
     .take_batch = auto_cpu_take_batch,
     .has_batch = auto_cpu_has_batch,
-    .current_name = auto_cpu_current_name,
+    .current = auto_cpu_current_op,
 };
 
 enum mh_status auto_cpu_create(const struct auto_cpu_config *config, struct cpu **cpu, struct mh_error *err)

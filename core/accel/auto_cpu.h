@@ -1,6 +1,6 @@
 /*
- * A processor made of two: KVM for running free, software for everything KVM does badly or not at all. A stop is a state,
- * and a state can move, so at each run() the better of the two gets it (docs/processor.md has the table).
+ * A processor made of two: KVM for running free, software for everything KVM does badly or not at all. A stop is a
+ * state, and a state can move, so at each run() the better of the two gets it (docs/processor.md has the table).
  */
 #ifndef MH_CORE_ACCEL_AUTO_CPU_H
 #define MH_CORE_ACCEL_AUTO_CPU_H

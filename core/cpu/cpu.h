@@ -5,8 +5,8 @@
  * Rules that every implementation keeps:
  *
  * 1. With request.step_off, the first instruction is executed whatever point lies at it, and before any kick is heard.
- *    Without, an execute point at the address where run() starts fires at once. After a pending access was completed the
- *    next instruction counts as arrived at, so step_off does not apply to it.
+ *    Without, an execute point at the address where run() starts fires at once. After a pending access was completed
+ * the next instruction counts as arrived at, so step_off does not apply to it.
  * 2. When run() has returned, registers and RAM are architectural: no patch is visible, and no access is half done
  *    but that of a CPU_EXIT_IO, which finish_io() completes or cancel_in() takes back.
  * 3. A processor serves no device.
@@ -59,7 +59,7 @@ enum cpu_run_mode {
 
 struct cpu_request {
     enum cpu_run_mode mode;
-    uint64_t until;  /* CPU_UNTIL */
+    uint64_t until; /* CPU_UNTIL */
     /* CPU_STEP: while rip is in [range_start, range_end) after an instruction, step on. Empty for a single step. */
     uint64_t range_start, range_end;
     bool step_off;   /* rule 1 */
@@ -162,6 +162,8 @@ struct cpu_ops {
     /* How many instructions have been retired; a repetition of a string instruction counts as one. False when this
      * processor cannot count. */
     bool (*instructions)(const struct cpu *cpu, uint64_t *count);
+    /* After restore(): go on counting from `count`. Called only where instructions() returned true for the state. */
+    void (*set_instructions)(struct cpu *cpu, uint64_t count);
 
     /* Optional, all three or none: let single bytes that the guest writes to `port` gather instead of leaving it for
      * each. Take them after every run(): at most `room`, returns how many. Is there any? Any thread. */

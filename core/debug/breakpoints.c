@@ -94,8 +94,8 @@ void breakpoints_destroy(struct breakpoints *breakpoints)
 const struct cpu_point *breakpoints_points(struct breakpoints *breakpoints)
 {
     static const enum cpu_point_kind kinds[] = {
-        [MH_BREAK_SOFTWARE] = CPU_POINT_EXECUTE,  [MH_BREAK_HARDWARE] = CPU_POINT_EXECUTE,
-        [MH_BREAK_WATCH_WRITE] = CPU_POINT_WRITE, [MH_BREAK_WATCH_READ] = CPU_POINT_READ,
+        [MH_BREAK_SOFTWARE] = CPU_POINT_EXECUTE,    [MH_BREAK_HARDWARE] = CPU_POINT_EXECUTE,
+        [MH_BREAK_WATCH_WRITE] = CPU_POINT_WRITE,   [MH_BREAK_WATCH_READ] = CPU_POINT_READ,
         [MH_BREAK_WATCH_ACCESS] = CPU_POINT_ACCESS,
     };
     for (size_t i = 0; i < breakpoints->count; i++) {

@@ -22,9 +22,9 @@ struct breakpoints {
 };
 
 /*
- * Add one, or an owner to one that is there; `owners` is that owner. MH_OK, or with nothing changed MH_ERR_RANGE when it
- * cannot be (the list is full, a watchpoint without length or beyond the address space) or MH_ERR_HOST without memory.
- * Whether memory is mapped there does not matter: a point takes effect when it is.
+ * Add one, or an owner to one that is there; `owners` is that owner. MH_OK, or with nothing changed MH_ERR_RANGE when
+ * it cannot be (the list is full, a watchpoint without length or beyond the address space) or MH_ERR_HOST without
+ * memory. Whether memory is mapped there does not matter: a point takes effect when it is.
  */
 enum mh_status breakpoints_add(struct breakpoints *breakpoints, const struct breakpoint *added, struct mh_error *err);
 /* Take an owner off one, and it off the list with the last. Nothing happens when there is none such. */

@@ -50,7 +50,8 @@ void catchpoints_list(const struct catchpoints *catchpoints, const struct text_o
 /* True when each access to the port must be seen. */
 bool catchpoints_watch_port(const struct catchpoints *catchpoints, uint16_t port);
 
-/* The event has happened: is it to be caught? Then *text says by which and what, in one line of at most `size` bytes. */
+/* The event has happened: is it to be caught? Then *text says by which and what, in one line of at most `size` bytes.
+ */
 bool catchpoints_match(const struct catchpoints *catchpoints, const struct mh_event *event, char *text, size_t size);
 
 #endif

@@ -1,11 +1,11 @@
 #include "debug/core_file.h"
 
-#include "x86/page_map.h"
-#include "mh/guest_abi.h"
+#include "atomic_file.h"
 #include "machine/guest_mem.h"
 #include "machine/image.h"
 #include "machine/report.h"
-#include "atomic_file.h"
+#include "mh/guest_abi.h"
+#include "x86/page_map.h"
 
 #include <elf.h>
 #include <errno.h>
@@ -168,7 +168,7 @@ static int core_file_make_notes(struct core_file *core)
 /* Add the part of a mapping that leads into `size` bytes of memory at guest-physical `base`, `offset` in our memory;
  * the file's offsets are counted from the memory for now. */
 static void core_file_add_part(struct core_file *core, const struct page_mapping *mapping, uint64_t base, uint64_t size,
-                     uint64_t offset)
+                               uint64_t offset)
 {
     const uint64_t length = mapping->end - mapping->start;
     const uint64_t skipped = mapping->physical < base ? base - mapping->physical : 0;

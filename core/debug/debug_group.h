@@ -24,7 +24,7 @@ struct member {
     struct mh_debug_group *group;
     struct mh_vm *vm; /* NULL: there is none; settled when its thread has joined */
     atomic_bool interrupt_wanted;
-    int wake_fd; /* readable while interrupt_wanted */
+    int wake_fd;            /* readable while interrupt_wanted */
     mh_stop_filter *filter; /* of the resume under way; see mh_resume */
     void *filter_ctx;
 

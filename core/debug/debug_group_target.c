@@ -85,15 +85,19 @@ static unsigned group_memory_map(void *ctx, unsigned vm, struct mh_memory_region
     return debug_target_ops.memory_map(machine(ctx, vm), vm, regions, capacity);
 }
 
+static void group_memory_region(void *ctx, unsigned vm, uint64_t address, struct mh_region *region)
+{
+    debug_target_ops.memory_region(machine(ctx, vm), vm, address, region);
+}
+
 static enum mh_status group_set_breakpoint(void *ctx, unsigned vm, enum mh_break_owner owner, enum mh_break_kind kind,
                                            uint64_t address, uint64_t length, struct mh_error *err)
 {
     return debug_target_ops.set_breakpoint(machine(ctx, vm), vm, owner, kind, address, length, err);
 }
 
-static enum mh_status group_clear_breakpoint(void *ctx, unsigned vm, enum mh_break_owner owner,
-                                             enum mh_break_kind kind, uint64_t address, uint64_t length,
-                                             struct mh_error *err)
+static enum mh_status group_clear_breakpoint(void *ctx, unsigned vm, enum mh_break_owner owner, enum mh_break_kind kind,
+                                             uint64_t address, uint64_t length, struct mh_error *err)
 {
     return debug_target_ops.clear_breakpoint(machine(ctx, vm), vm, owner, kind, address, length, err);
 }
@@ -226,6 +230,25 @@ static enum mh_status group_restore(void *ctx, unsigned vm, const char *name, st
     return debug_target_ops.restore(machine(ctx, vm), vm, name, err);
 }
 
+static bool group_can_reverse(void *ctx, unsigned vm)
+{
+    return debug_target_ops.can_reverse(machine(ctx, vm), vm);
+}
+
+static enum mh_status group_go_to(void *ctx, unsigned vm, const char *where, struct mh_error *err)
+{
+    return debug_target_ops.go_to(machine(ctx, vm), vm, where, err);
+}
+
+static void group_set_console(void *ctx, mh_console *console, void *console_ctx)
+{
+    const struct mh_debug_group *group = ctx;
+    for (unsigned i = 0; i < group->count; i++) {
+        if (group->members[i].vm != NULL)
+            debug_target_ops.set_console(debug_of(group->members[i].vm), console, console_ctx);
+    }
+}
+
 static void group_kill(void *ctx, unsigned vm)
 {
     debug_target_ops.kill(machine(ctx, vm), vm);
@@ -259,6 +282,7 @@ const struct mh_debug_target_ops debug_group_ops = {
     .read_memory = group_read_memory,
     .write_memory = group_write_memory,
     .memory_map = group_memory_map,
+    .memory_region = group_memory_region,
     .set_breakpoint = group_set_breakpoint,
     .clear_breakpoint = group_clear_breakpoint,
     .clear_all_breakpoints = group_clear_all,
@@ -267,6 +291,9 @@ const struct mh_debug_target_ops debug_group_ops = {
     .wait = group_wait,
     .restart = group_restart,
     .restore = group_restore,
+    .can_reverse = group_can_reverse,
+    .go_to = group_go_to,
+    .set_console = group_set_console,
     .kill = group_kill,
     .describe_stop = group_describe_stop,
     .monitor = group_monitor,

@@ -3,12 +3,15 @@
 
 #include "accel/accel.h"
 #include "debug/debug.h"
+#include "debug/history.h"
 #include "debug/monitor.h"
 #include "debug/proc_maps.h"
 #include "machine/events.h"
 #include "machine/guest_mem.h"
 #include "machine/image.h"
+#include "machine/machine.h"
 #include "machine/report.h"
+#include "x86/page_map.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -63,11 +66,27 @@ static enum mh_status target_read_regs(void *ctx, unsigned number, unsigned grou
     return cpu->ops->read_regs(cpu, groups, regs, err);
 }
 
+/* A debugger writes back what it has read now and then; that changes nothing. */
+static bool target_same_regs(struct cpu *cpu, unsigned groups, const struct mh_x86_regs *regs)
+{
+    struct mh_x86_regs now;
+    if (cpu->ops->read_regs(cpu, groups, &now, NULL) != MH_OK)
+        return false;
+    return ((groups & MH_REGS_GENERAL) == 0 || memcmp(&now.general, &regs->general, sizeof now.general) == 0) &&
+           ((groups & MH_REGS_SYSTEM) == 0 || memcmp(&now.system, &regs->system, sizeof now.system) == 0) &&
+           ((groups & MH_REGS_FPU) == 0 || memcmp(&now.fpu, &regs->fpu, sizeof now.fpu) == 0);
+}
+
 static enum mh_status target_write_regs(void *ctx, unsigned number, unsigned groups, const struct mh_x86_regs *regs,
                                         struct mh_error *err)
 {
     (void)number;
     struct cpu *cpu = target_vm(ctx)->cpu;
+    if (target_same_regs(cpu, groups, regs))
+        return MH_OK;
+    enum mh_status status = history_change(ctx, err);
+    if (status != MH_OK)
+        return status;
     cpu->ops->finish_io(cpu);
     return cpu->ops->write_regs(cpu, groups, regs, err);
 }
@@ -119,7 +138,10 @@ static enum mh_status target_write_memory(void *ctx, unsigned number, enum mh_sp
 {
     (void)number;
     struct mh_vm *vm = target_vm(ctx);
+    struct mh_error err;
     *done = 0;
+    if (length > 0 && history_change(ctx, &err) != MH_OK)
+        return err.status;
     if (space == MH_SPACE_PHYSICAL) {
         size_t piece = length;
         uint8_t *to = target_physical_piece(vm, address, &piece);
@@ -141,6 +163,42 @@ static unsigned target_memory_map(void *ctx, unsigned number, struct mh_memory_r
     for (unsigned i = 0; i < 2 && i < capacity; i++)
         regions[i] = all[i];
     return 2;
+}
+
+/* The region around `address`: of the mapped runs, the one that holds it, else the gap between its neighbours. */
+struct target_region_search {
+    uint64_t address;
+    struct mh_region *region;
+};
+
+static void target_try_mapping(void *ctx, const struct page_mapping *mapping)
+{
+    const struct target_region_search *search = ctx;
+    struct mh_region *region = search->region;
+    const uint64_t last = mapping->end - 1, gap_last = region->start + region->length - 1;
+    if (search->address > last && last + 1 != 0) { /* the gap begins behind it */
+        region->start = mapping->end;
+        region->length = gap_last - mapping->end + 1;
+    } else if (search->address < mapping->start && mapping->start <= gap_last) {
+        region->length = mapping->start - region->start;
+    } else if (search->address >= mapping->start && search->address <= last) {
+        *region = (struct mh_region){.start = mapping->start,
+                                     .length = mapping->end - mapping->start,
+                                     .mapped = true,
+                                     .readable = true,
+                                     .writable = mapping->writable,
+                                     .executable = mapping->executable};
+    }
+}
+
+static void target_memory_region(void *ctx, unsigned number, uint64_t address, struct mh_region *region)
+{
+    (void)number;
+    struct mh_vm *vm = target_vm(ctx);
+    const struct paging_mode mode = guest_paging_mode(vm);
+    struct target_region_search search = {.address = address, .region = region};
+    *region = (struct mh_region){.start = 0}; /* a length of 0 from 0 on is all of the address space */
+    page_map_each(&vm->ram, &mode, target_try_mapping, &search);
 }
 
 static enum mh_status target_set_breakpoint(void *ctx, unsigned number, enum mh_break_owner owner,
@@ -224,13 +282,44 @@ static enum mh_status target_restart(void *ctx, unsigned number, struct mh_error
     return vm_restart(target_vm(ctx), err);
 }
 
+static void debug_on_relocated(void *ctx);
+
 static enum mh_status target_restore(void *ctx, unsigned number, const char *name, struct mh_error *err)
 {
     (void)number;
-    const struct debug *debug = ctx;
+    struct debug *debug = ctx;
     if (debug->killed)
         return mh_fail(err, MH_ERR_RANGE, "there is no machine any more: restart it first");
-    return snapshot_list_restore(debug->vm, name, err);
+    enum mh_status status = snapshot_list_restore(debug->vm, name, err);
+    if (status == MH_OK || debug->vm->is_lost)
+        debug_on_relocated(debug);
+    debug->was_restored |= status == MH_OK;
+    return status;
+}
+
+static bool target_can_reverse(void *ctx, unsigned number)
+{
+    (void)number;
+    const struct debug *debug = ctx;
+    return debug->timeline != NULL;
+}
+
+static enum mh_status target_go_to(void *ctx, unsigned number, const char *where, struct mh_error *err)
+{
+    (void)number;
+    struct debug *debug = ctx;
+    if (debug->killed || debug->vm->is_lost)
+        return mh_fail(err, MH_ERR_RANGE, "there is no machine any more: restart it first");
+    enum mh_status status = history_go_to(debug, where, err);
+    debug->was_restored |= status == MH_OK;
+    return status;
+}
+
+static void target_set_console(void *ctx, mh_console *console, void *console_ctx)
+{
+    struct debug *debug = ctx;
+    debug->console = console;
+    debug->console_ctx = console_ctx;
 }
 
 static void target_kill(void *ctx, unsigned number)
@@ -280,6 +369,7 @@ const struct mh_debug_target_ops debug_target_ops = {
     .read_memory = target_read_memory,
     .write_memory = target_write_memory,
     .memory_map = target_memory_map,
+    .memory_region = target_memory_region,
     .set_breakpoint = target_set_breakpoint,
     .clear_breakpoint = target_clear_breakpoint,
     .clear_all_breakpoints = target_clear_all,
@@ -288,6 +378,9 @@ const struct mh_debug_target_ops debug_target_ops = {
     .wait = target_wait,
     .restart = target_restart,
     .restore = target_restore,
+    .can_reverse = target_can_reverse,
+    .go_to = target_go_to,
+    .set_console = target_set_console,
     .kill = target_kill,
     .describe_stop = target_describe_stop,
     .monitor = target_monitor,
@@ -325,13 +418,15 @@ void debug_update_catchpoints(struct debug *debug)
 static void debug_on_relocated(void *ctx)
 {
     struct debug *debug = ctx;
-    debug->running = debug->killed = debug->interrupt_wanted = false;
+    debug->running = debug->killed = debug->interrupt_wanted = debug->was_restored = false;
+    history_restart(debug);
     debug->last_stop = debug->vm->is_lost ? target_lost : (struct mh_stop){.kind = MH_STOP_INTERRUPTED};
 }
 
 static void debug_destroy(void *ctx)
 {
     struct debug *debug = ctx;
+    history_end(debug);
     breakpoints_destroy(&debug->breakpoints);
     catchpoints_remove(&debug->catchpoints, 0);
     free(debug);
@@ -345,6 +440,7 @@ enum mh_status mh_vm_debug(struct mh_vm *vm, struct mh_debug_target *target, str
     debug->vm = vm;
     debug->last_stop = (struct mh_stop){.kind = MH_STOP_INTERRUPTED}; /* before its first instruction */
     vm->hooks = (struct vm_hooks){.ctx = debug, .relocated = debug_on_relocated, .destroy = debug_destroy};
+    history_begin(debug, vm->config.history);
     *target = (struct mh_debug_target){.ops = &debug_target_ops, .ctx = debug};
     return MH_OK;
 }

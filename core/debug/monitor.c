@@ -1,14 +1,14 @@
 #include "debug/monitor.h"
 
-#include "debug/debug.h"
 #include "debug/core_file.h"
-#include "machine/ports.h"
-#include "x86/page_map.h"
-#include "mh/x86_regs.h"
-#include "machine/report.h"
-#include "machine/run_loop.h"
-#include "text.h"
+#include "debug/debug.h"
+#include "debug/history.h"
 #include "machine/guest_mem.h"
+#include "machine/ports.h"
+#include "machine/report.h"
+#include "mh/x86_regs.h"
+#include "text.h"
+#include "x86/page_map.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -18,8 +18,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static enum mh_status monitor_show_registers(struct debug *debug, const char *argument, const struct text_output *output,
-                                     struct mh_error *err)
+static enum mh_status monitor_show_registers(struct debug *debug, const char *argument,
+                                             const struct text_output *output, struct mh_error *err)
 {
     (void)argument, (void)err;
     report_registers(debug->vm, output->sink, output->ctx);
@@ -27,7 +27,7 @@ static enum mh_status monitor_show_registers(struct debug *debug, const char *ar
 }
 
 static enum mh_status monitor_show_walk(struct debug *debug, const char *argument, const struct text_output *output,
-                                struct mh_error *err)
+                                        struct mh_error *err)
 {
     char *end;
     errno = 0;
@@ -47,7 +47,7 @@ static void monitor_say_mapping(void *ctx, const struct page_mapping *mapping)
 }
 
 static enum mh_status monitor_show_map(struct debug *debug, const char *argument, const struct text_output *output,
-                               struct mh_error *err)
+                                       struct mh_error *err)
 {
     (void)argument, (void)err;
     const struct paging_mode mode = guest_paging_mode(debug->vm);
@@ -66,7 +66,7 @@ static void monitor_say_file(void *ctx, const char *name, int64_t size)
 }
 
 static enum mh_status monitor_show_files(struct debug *debug, const char *argument, const struct text_output *output,
-                                 struct mh_error *err)
+                                         struct mh_error *err)
 {
     (void)argument, (void)err;
     struct text_output to = *output;
@@ -78,24 +78,15 @@ static enum mh_status monitor_show_files(struct debug *debug, const char *argume
 }
 
 static enum mh_status monitor_show_stats(struct debug *debug, const char *argument, const struct text_output *output,
-                                 struct mh_error *err)
+                                         struct mh_error *err)
 {
     (void)argument, (void)err;
-    const struct mh_vm *vm = debug->vm;
-    uint64_t instructions;
-    text_say(output, "runs on %s; exits to the hypervisor:\n", vm_processor(vm));
-    for (unsigned i = 0; i < CPU_EXIT_KINDS; i++) {
-        if (vm->exits[i] != 0)
-            text_say(output, "%10" PRIu64 "  %s\n", vm->exits[i], run_loop_exit_name((enum cpu_exit_kind)i));
-    }
-    if (vm->cpu->ops->instructions(vm->cpu, &instructions))
-        text_say(output, "%10" PRIu64 "  instructions\n", instructions);
-    text_say(output, "%10" PRIu64 "  bytes into the guest\n", vm->input.bytes);
+    mh_vm_stats(debug->vm, output->sink, output->ctx);
     return MH_OK;
 }
 
 static enum mh_status monitor_write_core(struct debug *debug, const char *argument, const struct text_output *output,
-                                 struct mh_error *err)
+                                         struct mh_error *err)
 {
     const char *name = *argument != '\0' ? argument : "core";
     enum mh_status status = core_file_write(debug->vm, &debug->last_stop, name, err);
@@ -105,21 +96,21 @@ static enum mh_status monitor_write_core(struct debug *debug, const char *argume
 }
 
 static enum mh_status monitor_take_snapshot(struct debug *debug, const char *argument, const struct text_output *output,
-                                    struct mh_error *err)
+                                            struct mh_error *err)
 {
     (void)output;
     return snapshot_list_take(debug->vm, argument, err);
 }
 
-static enum mh_status monitor_forget_snapshot(struct debug *debug, const char *argument, const struct text_output *output,
-                                      struct mh_error *err)
+static enum mh_status monitor_forget_snapshot(struct debug *debug, const char *argument,
+                                              const struct text_output *output, struct mh_error *err)
 {
     (void)output;
     return snapshot_list_forget(&debug->vm->snapshots, argument, err);
 }
 
-static enum mh_status monitor_show_snapshots(struct debug *debug, const char *argument, const struct text_output *output,
-                                     struct mh_error *err)
+static enum mh_status monitor_show_snapshots(struct debug *debug, const char *argument,
+                                             const struct text_output *output, struct mh_error *err)
 {
     (void)argument, (void)err;
     snapshot_list_show(&debug->vm->snapshots, output);
@@ -127,7 +118,7 @@ static enum mh_status monitor_show_snapshots(struct debug *debug, const char *ar
 }
 
 static enum mh_status monitor_catch_event(struct debug *debug, const char *argument, const struct text_output *output,
-                                  struct mh_error *err)
+                                          struct mh_error *err)
 {
     struct catchpoints *catchpoints = &debug->catchpoints;
     if (*argument == '\0') {
@@ -145,7 +136,7 @@ static enum mh_status monitor_catch_event(struct debug *debug, const char *argum
 }
 
 static enum mh_status monitor_forget_catch(struct debug *debug, const char *argument, const struct text_output *output,
-                                   struct mh_error *err)
+                                           struct mh_error *err)
 {
     char *end;
     unsigned long number = strtoul(argument, &end, 10);
@@ -154,6 +145,22 @@ static enum mh_status monitor_forget_catch(struct debug *debug, const char *argu
         return mh_fail(err, MH_ERR_RANGE, "uncatch: there is no catchpoint '%s'; \"catch\" lists them", argument);
     debug_update_catchpoints(debug);
     catchpoints_list(&debug->catchpoints, output);
+    return MH_OK;
+}
+
+static enum mh_status monitor_show_position(struct debug *debug, const char *argument, const struct text_output *output,
+                                            struct mh_error *err)
+{
+    (void)argument, (void)err;
+    history_show_position(debug, output);
+    return MH_OK;
+}
+
+static enum mh_status monitor_show_history(struct debug *debug, const char *argument, const struct text_output *output,
+                                           struct mh_error *err)
+{
+    (void)argument, (void)err;
+    history_show(debug, output);
     return MH_OK;
 }
 
@@ -166,7 +173,8 @@ static const struct command commands[] = {
     {"regs", monitor_show_registers},      {"pt", monitor_show_walk},           {"map", monitor_show_map},
     {"files", monitor_show_files},         {"stats", monitor_show_stats},       {"snapshot", monitor_take_snapshot},
     {"snapshots", monitor_show_snapshots}, {"catch", monitor_catch_event},      {"uncatch", monitor_forget_catch},
-    {"core", monitor_write_core},          {"forget", monitor_forget_snapshot},
+    {"core", monitor_write_core},          {"forget", monitor_forget_snapshot}, {"when", monitor_show_position},
+    {"history", monitor_show_history},
 };
 
 enum mh_status monitor_run(struct debug *debug, const char *command, mh_text_sink *sink, void *sink_ctx,

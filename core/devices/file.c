@@ -46,7 +46,8 @@ static uint32_t at_most(uint32_t length, uint32_t limit)
     return length < limit ? length : limit;
 }
 
-static int64_t perform(struct file_store *store, const struct mh_file_call *call, void *buffer, struct input_log *inbound)
+static int64_t perform(struct file_store *store, const struct mh_file_call *call, void *buffer,
+                       struct input_log *inbound)
 {
     switch ((enum mh_file_op)call->op) {
     case MH_FILE_OPEN:

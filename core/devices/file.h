@@ -2,9 +2,9 @@
 #ifndef MH_CORE_DEVICES_FILE_H
 #define MH_CORE_DEVICES_FILE_H
 
-#include "ram/ram.h"
 #include "devices/file_store.h"
 #include "mh/guest_abi.h"
+#include "ram/ram.h"
 
 #define FILE_HEAD_MAX 16u
 

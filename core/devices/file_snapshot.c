@@ -1,7 +1,7 @@
 #include "devices/file_snapshot.h"
 
-#include "mh/guest_abi.h"
 #include "devices/own_directory.h"
+#include "mh/guest_abi.h"
 
 #include <errno.h>
 #include <stdlib.h>

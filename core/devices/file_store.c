@@ -1,8 +1,8 @@
 #include "devices/file_store.h"
 
-#include "mh/guest_abi.h"
 #include "devices/own_directory.h"
 #include "devices/shared_files.h"
+#include "mh/guest_abi.h"
 
 #include <errno.h>
 #include <fcntl.h>

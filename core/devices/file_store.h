@@ -10,8 +10,8 @@
 #ifndef MH_CORE_DEVICES_FILE_STORE_H
 #define MH_CORE_DEVICES_FILE_STORE_H
 
-#include "devices/input_log.h"
 #include "devices/file_copy.h"
+#include "devices/input_log.h"
 #include "mh/vm.h"
 
 #include <stdatomic.h>

@@ -68,8 +68,8 @@ int64_t input_log_next(struct input_log *inbound, uint8_t *to, input_log_source 
     bool again = inbound->at < inbound->length;
     if (!again && !reserve(inbound))
         return -ENOMEM;
-    int64_t got =
-        again ? input_log_fill(inbound, to, 1, log_source, inbound) : input_log_fill(inbound, to, 1, source, source_ctx);
+    int64_t got = again ? input_log_fill(inbound, to, 1, log_source, inbound)
+                        : input_log_fill(inbound, to, 1, source, source_ctx);
     if (got != 1)
         return got;
     if (!again)

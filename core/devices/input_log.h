@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define INPUT_LOG_MAX (16u << 20)   /* bytes of the stream that are kept for snapshots; the oldest go first */
+#define INPUT_LOG_MAX (16u << 20)    /* bytes of the stream that are kept for snapshots; the oldest go first */
 #define INPUT_LOG_UNREAD_MAX (4096u) /* bytes that can always be taken back */
 
 /* A machine has one. All zero is its start; input_log_free() ends it. */

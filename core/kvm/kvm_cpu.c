@@ -131,8 +131,7 @@ static unsigned kvm_cpu_length_of_in(const uint8_t code[2], uint16_t port)
 static size_t kvm_cpu_copy(struct kvm_cpu *self, uint64_t address, uint8_t *bytes, size_t length, bool to_guest)
 {
     const struct kvm_sregs *sregs = kvm_cpu_sregs(self);
-    const struct paging_mode mode = {
-        .cr0 = sregs->cr0, .cr3 = sregs->cr3, .cr4 = sregs->cr4, .efer = sregs->efer};
+    const struct paging_mode mode = {.cr0 = sregs->cr0, .cr3 = sregs->cr3, .cr4 = sregs->cr4, .efer = sregs->efer};
     size_t done = 0;
     while (done < length) {
         struct paging_walk walk;
@@ -150,8 +149,8 @@ static size_t kvm_cpu_copy(struct kvm_cpu *self, uint64_t address, uint8_t *byte
 }
 
 /*
- * KVM insists on completing an IN: that is done with whatever its data are, and what it did to registers and, for INS, to
- * memory is taken back. KVMs differ in whether rip is at the IN or behind it meanwhile.
+ * KVM insists on completing an IN: that is done with whatever its data are, and what it did to registers and, for INS,
+ * to memory is taken back. KVMs differ in whether rip is at the IN or behind it meanwhile.
  */
 static void kvm_cpu_cancel_in(struct cpu *cpu)
 {
@@ -507,8 +506,7 @@ static enum mh_status kvm_cpu_set_signals(const struct kvm_cpu *self, struct mh_
     return error != 0 ? kvm_cpu_refused(err, "a signal mask", error) : MH_OK;
 }
 
-static enum mh_status kvm_cpu_set_cpuid(const struct kvm_cpu *self, const struct x86_cpuid *cpuid,
-                                        struct mh_error *err)
+static enum mh_status kvm_cpu_set_cpuid(const struct kvm_cpu *self, const struct x86_cpuid *cpuid, struct mh_error *err)
 {
     union kvm_sys_cpuid table;
     kvm_host_cpuid_to_kvm(cpuid, &table);

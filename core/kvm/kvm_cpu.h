@@ -2,10 +2,11 @@
  * KVM as a processor: one virtual CPU of one KVM machine behind cpu/cpu.h. It runs the guest freely, with break- and
  * watchpoints as far as KVM holds them. It does not step and does not count: auto_cpu.c gives that to software.
  *
- * Kicks: kick() sets `immediate_exit` in the run page, and MH_KICK_SIGNAL takes the thread out of the guest. run() clears
- * `immediate_exit` when it returns CPU_EXIT_KICKED, so a kick is either seen there or ends the KVM_RUN that follows.
- * Input on the request's wake descriptors is a kick by KVM_WAKE_SIGNAL, which the thread has blocked but while the guest
- * runs (KVM_SET_SIGNAL_MASK): while the machine is stopped, taking it would cost more than answering many a packet.
+ * Kicks: kick() sets `immediate_exit` in the run page, and MH_KICK_SIGNAL takes the thread out of the guest. run()
+ * clears `immediate_exit` when it returns CPU_EXIT_KICKED, so a kick is either seen there or ends the KVM_RUN that
+ * follows. Input on the request's wake descriptors is a kick by KVM_WAKE_SIGNAL, which the thread has blocked but while
+ * the guest runs (KVM_SET_SIGNAL_MASK): while the machine is stopped, taking it would cost more than answering many a
+ * packet.
  */
 #ifndef MH_CORE_KVM_KVM_CPU_H
 #define MH_CORE_KVM_KVM_CPU_H
@@ -28,9 +29,9 @@ struct kvm_cpu {
     size_t run_size;
     struct kvm_coalesced_mmio_ring *ring; /* within the run page's mapping; NULL when KVM cannot coalesce ports */
     struct guest_ram *ram;
-    uint64_t xcr0;             /* 0: no XSAVE */
-    bool can_sync;             /* KVM puts registers into the run page at every exit ... */
-    bool sync_system;          /* ... the system registers as well, which costs a little */
+    uint64_t xcr0;              /* 0: no XSAVE */
+    bool can_sync;              /* KVM puts registers into the run page at every exit ... */
+    bool sync_system;           /* ... the system registers as well, which costs a little */
     bool registers_are_current; /* run->s.regs holds what the processor holds */
     bool io_is_pending;
     atomic_bool is_kicked; /* and no run() has returned CPU_EXIT_KICKED since */
@@ -48,8 +49,8 @@ enum mh_status kvm_cpu_create(const struct kvm_host *host, const struct x86_cpui
 
 /* ---- for the other files of this directory ---- */
 
-/* The registers as they are now, in the run page; the caller may change them and write them back. NULL when KVM does not
- * give them. */
+/* The registers as they are now, in the run page; the caller may change them and write them back. NULL when KVM does
+ * not give them. */
 struct kvm_regs *kvm_cpu_regs(struct kvm_cpu *self);
 struct kvm_sregs *kvm_cpu_sregs(struct kvm_cpu *self);
 /* Write back what these point to. 0, or minus an errno. */

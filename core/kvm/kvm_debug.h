@@ -33,13 +33,15 @@ struct kvm_debug {
 };
 
 /*
- * Decide how each point is held. MH_OK, or MH_ERR_RANGE with why one cannot be: a read (x86 has no such debug register), a
- * range that no debug register has, more than four, a breakpoint on a page that is not mapped. None is armed then.
+ * Decide how each point is held. MH_OK, or MH_ERR_RANGE with why one cannot be: a read (x86 has no such debug
+ * register), a range that no debug register has, more than four, a breakpoint on a page that is not mapped. None is
+ * armed then.
  */
 enum mh_status kvm_debug_arm(struct cpu *cpu, const struct cpu_point *points, size_t count, struct mh_error *err);
 void kvm_debug_destroy(struct kvm_debug *debug);
 
-/* Put the patches in, and tell KVM what to report. `inject` is 0, KVM_GUESTDBG_INJECT_BP or _DB. 0, or minus an errno. */
+/* Put the patches in, and tell KVM what to report. `inject` is 0, KVM_GUESTDBG_INJECT_BP or _DB. 0, or minus an errno.
+ */
 int kvm_debug_enter(struct kvm_cpu *self, uint32_t inject);
 /* Take the patches out. */
 void kvm_debug_leave(struct kvm_cpu *self);

@@ -1,9 +1,9 @@
 #include "kvm/kvm_probe.h"
 
 #include "kvm/kvm_cpu.h"
-#include "x86/paging.h"
 #include "x86/boot_state.h"
 #include "x86/exceptions.h"
+#include "x86/paging.h"
 #include "x86/xsave.h"
 
 #include <string.h>
@@ -87,8 +87,7 @@ static void kvm_probe_all(struct kvm_cpu *cpu, struct kvm_quirks *quirks)
     quirks->sse = kvm_probe_sse(cpu);
     quirks->int3_in_ring_0 = kvm_probe_int3(cpu);
     struct kvm_guest_debug debug = {.control = KVM_GUESTDBG_USE_SW_BP};
-    quirks->int3_in_ring_3 = kvm_probe_enter_ring_3(cpu) &&
-                             kvm_probe_run(cpu, AT_INT3, &debug) == KVM_EXIT_DEBUG &&
+    quirks->int3_in_ring_3 = kvm_probe_enter_ring_3(cpu) && kvm_probe_run(cpu, AT_INT3, &debug) == KVM_EXIT_DEBUG &&
                              cpu->run->debug.arch.exception == EXCEPTION_BREAKPOINT;
 }
 

@@ -12,7 +12,7 @@ struct paging_mode guest_paging_mode(struct mh_vm *vm)
 
 /* The longest piece of [address, address + length) that lies in one page and in memory; NULL with *piece 0 if none. */
 static uint8_t *gva_first_piece(struct mh_vm *vm, const struct paging_mode *mode, mh_gva address, size_t length,
-                            size_t *piece)
+                                size_t *piece)
 {
     struct paging_walk walk;
     size_t to_page_end = PAGE_4K - (address.v & (PAGE_4K - 1));

@@ -2,8 +2,8 @@
 #ifndef MH_CORE_LOADER_H
 #define MH_CORE_LOADER_H
 
-#include "ram/ram.h"
 #include "mh/vm.h"
+#include "ram/ram.h"
 
 /* Copy the image into RAM, which is zeroed and as large as the image was checked for. */
 void image_place(const struct mh_image *image, const struct guest_ram *memory);

@@ -1,10 +1,10 @@
 /* What a person is told about a machine that stopped: what happened, where, and everything to understand it. */
 #include "machine/report.h"
 
-#include "x86/exceptions.h"
+#include "machine/guest_mem.h"
 #include "mh/x86_regs.h"
 #include "text.h"
-#include "machine/guest_mem.h"
+#include "x86/exceptions.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -89,13 +89,20 @@ static void report_say_what_happened(const struct report *report)
         text_say(&report->output, "%s, at rip 0x%016" PRIx64 "\n", stop->text, rip);
         break;
     case MH_STOP_IO_ERROR:
-        text_say(&report->output, "the host cannot read or write for its serial port: %s\n", strerror(stop->host_errno));
+        text_say(&report->output, "the host cannot read or write for its serial port: %s\n",
+                 strerror(stop->host_errno));
         break;
     case MH_STOP_HALTED:
         text_say(&report->output, "halted at rip 0x%016" PRIx64 "\n", rip);
         break;
     case MH_STOP_INTERRUPTED:
         text_say(&report->output, "was interrupted at rip 0x%016" PRIx64 "\n", rip);
+        break;
+    case MH_STOP_HISTORY_BEGIN:
+        text_say(&report->output, "no history before this; at rip 0x%016" PRIx64 "\n", rip);
+        break;
+    case MH_STOP_HISTORY_END:
+        text_say(&report->output, "the recording ends here, at rip 0x%016" PRIx64 "\n", rip);
         break;
     case MH_STOP_CAUGHT:
         text_say(&report->output, "%s\n", stop->text);
@@ -111,8 +118,8 @@ static void report_say_what_happened(const struct report *report)
 
 static void report_say_segment(const struct report *report, const char *name, const struct mh_x86_segment *segment)
 {
-    text_say(&report->output, "  %s %04x base 0x%016" PRIx64 " limit 0x%08x%s\n", name, segment->selector, segment->base,
-             segment->limit, (segment->attributes & 0x80) == 0 ? " unusable" : "");
+    text_say(&report->output, "  %s %04x base 0x%016" PRIx64 " limit 0x%08x%s\n", name, segment->selector,
+             segment->base, segment->limit, (segment->attributes & 0x80) == 0 ? " unusable" : "");
 }
 
 static void report_say_registers(const struct report *report)
@@ -124,7 +131,8 @@ static void report_say_registers(const struct report *report)
     static const struct {
         const char *name;
         enum mh_seg seg;
-    } segments[] = {{"cs", MH_CS}, {"ss", MH_SS}, {"ds", MH_DS}, {"es", MH_ES}, {"fs", MH_FS}, {"gs", MH_GS}, {"tr", MH_TR}};
+    } segments[] = {{"cs", MH_CS}, {"ss", MH_SS}, {"ds", MH_DS}, {"es", MH_ES},
+                    {"fs", MH_FS}, {"gs", MH_GS}, {"tr", MH_TR}};
     const struct mh_x86_general *g = &report->regs.general;
     const struct mh_x86_system *s = &report->regs.system;
     for (unsigned i = 0; i < sizeof order; i++)

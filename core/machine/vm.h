@@ -34,6 +34,22 @@ struct vm_hooks {
     void (*destroy)(void *ctx);
 };
 
+/*
+ * What stands between a machine's ports and their devices: a log that records what devices answer, and answers in their
+ * place when the machine goes through its past again. All members may be NULL.
+ */
+struct vm_port_hooks {
+    void *ctx;
+    /* Answer an access from the log; *file is the file call that it completed (op 0: none). False: a device is to
+     * answer it. With *differs set, the guest makes another access than the log has. */
+    bool (*replay)(void *ctx, const struct cpu_exit *exit, struct mh_event *file, bool *differs);
+    /* A device is about to answer; it wrote to guest memory; it has answered; or it could not. */
+    void (*begin)(void *ctx);
+    void (*wrote)(void *ctx, mh_gpa start, uint64_t length);
+    void (*finish)(void *ctx, const struct cpu_exit *exit, const struct mh_event *file);
+    void (*cancel)(void *ctx);
+};
+
 struct mh_vm {
     struct mh_vm_config config;
     struct mh_host *host;
@@ -43,29 +59,27 @@ struct mh_vm {
     struct serial serial;
     struct file_port file;
     struct input_log input;
-    atomic_uint requests;   /* VM_REQUEST_* */
+    atomic_uint requests;    /* VM_REQUEST_* */
     atomic_bool wants_kicks; /* other threads should kick at every tick: the guest waits, or runs beside a debugger */
-    bool is_lost;           /* a restart or a restore failed half-way: the machine must not run */
-    unsigned serial_exits;  /* exits for single serial bytes; enough of them make gathering pay */
+    bool is_lost;            /* a restart or a restore failed half-way: the machine must not run */
+    unsigned serial_exits;   /* exits for single serial bytes; enough of them make gathering pay */
     bool gathers_serial;
     bool noticed[VM_NOTICES];
     uint64_t exits[CPU_EXIT_KINDS];
     struct vm_hooks hooks;
+    struct vm_port_hooks port_hooks;
+    bool serves_port;              /* a device is answering a port access */
+    bool is_replaying;             /* the machine goes through its past: nothing it does is to be seen outside */
     struct ram_snapshot *ram_base; /* see ram_snapshot.h; NULL before the first snapshot */
     struct snapshot_list snapshots;
     uint64_t snapshot_room; /* bytes of files that snapshots may have beyond those they have */
 };
-
-/* Put the machine back to its start; breakpoints and snapshots stay. MH_OK, or MH_ERR_HOST and the machine is lost. */
-enum mh_status vm_restart(struct mh_vm *vm, struct mh_error *err);
 
 /* Print a notice of this kind, the first time only. */
 void vm_notice(struct mh_vm *vm, enum vm_notice kind, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* The general or system registers. False when the processor does not give them; *regs is undefined then. */
 bool vm_read_regs(struct mh_vm *vm, unsigned groups, struct mh_x86_regs *regs);
-/* The processor that runs the guest just now: "kvm" or "soft". */
-const char *vm_processor(const struct mh_vm *vm);
 /* rip; 0 when the processor does not give it. */
 uint64_t vm_rip(struct mh_vm *vm);
 

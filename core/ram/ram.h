@@ -17,6 +17,7 @@ struct guest_ram {
     uint64_t ram_size; /* bytes */
     /* one bit a page, in the order of `host`: written since whoever keeps copies cleared it; see memory_image.h */
     uint64_t changed[(RAM_PAGES_MAX + 63) / 64];
+    size_t copies; /* pages that snapshots of this memory hold at the moment; see ram_snapshot.c */
     /* Told of each write that is not the guest's: a processor may have cached what was there. May be NULL. */
     void (*watcher)(void *watcher_ctx, mh_gpa start, uint64_t length);
     void *watcher_ctx;
@@ -45,8 +46,9 @@ void *ram_at(const struct guest_ram *ram, mh_gpa start, uint64_t length);
 void *ram_only_at(const struct guest_ram *ram, mh_gpa start, uint64_t length);
 
 /*
- * A processor notes what the guest writes, and nothing else. So whoever else writes to guest memory does it by ram_put(),
- * or calls ram_note_written() afterwards; `at` and `to` are of ram_at()'s. Both tell `watcher`, if there is one.
+ * A processor notes what the guest writes, and nothing else. So whoever else writes to guest memory does it by
+ * ram_put(), or calls ram_note_written() afterwards; `at` and `to` are of ram_at()'s. Both tell `watcher`, if there is
+ * one.
  */
 void ram_put(struct guest_ram *ram, void *to, const void *from, size_t length);
 void ram_note_written(struct guest_ram *ram, const void *at, size_t length);

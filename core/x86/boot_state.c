@@ -119,24 +119,22 @@ struct mh_x86_general boot_general(const struct guest_ram *memory, uint64_t entr
 }
 
 /* Attributes as in bytes 5 and 6 of a descriptor. */
-#define CODE_64 0xa09bu    /* present, S, execute/read, accessed, L, G */
-#define DATA 0xc093u       /* present, S, read/write, accessed, D/B, G */
+#define CODE_64 0xa09bu /* present, S, execute/read, accessed, L, G */
+#define DATA 0xc093u    /* present, S, read/write, accessed, D/B, G */
 #define BUSY_TSS_64 0x008bu
 
 struct mh_x86_system boot_system(bool use_xsave)
 {
     const struct mh_x86_segment data = {.limit = 0xffffffff, .selector = MH_SEL_KERNEL_DATA, .attributes = DATA};
     return (struct mh_x86_system){
-        .seg = {[MH_ES] = data,
-                [MH_CS] = {.limit = 0xffffffff, .selector = MH_SEL_KERNEL_CODE, .attributes = CODE_64},
-                [MH_SS] = data,
-                [MH_DS] = data,
-                [MH_FS] = data,
-                [MH_GS] = data,
-                [MH_TR] = {.base = area(BOOT_TSS),
-                           .limit = TSS_LIMIT,
-                           .selector = MH_SEL_TSS,
-                           .attributes = BUSY_TSS_64}},
+        .seg =
+            {[MH_ES] = data,
+             [MH_CS] = {.limit = 0xffffffff, .selector = MH_SEL_KERNEL_CODE, .attributes = CODE_64},
+             [MH_SS] = data,
+             [MH_DS] = data,
+             [MH_FS] = data,
+             [MH_GS] = data,
+             [MH_TR] = {.base = area(BOOT_TSS), .limit = TSS_LIMIT, .selector = MH_SEL_TSS, .attributes = BUSY_TSS_64}},
         .gdt = {.base = area(BOOT_GDT), .limit = GDT_ENTRIES * sizeof(uint64_t) - 1},
         .idt = {.base = area(BOOT_IDT), .limit = BOOT_VECTORS * sizeof(struct gate) - 1},
         .cr0 = MH_CR0_PE | MH_CR0_MP | MH_CR0_ET | MH_CR0_NE | MH_CR0_WP | MH_CR0_AM | MH_CR0_PG,

@@ -8,9 +8,9 @@
 #ifndef MH_CORE_X86_BOOT_STATE_H
 #define MH_CORE_X86_BOOT_STATE_H
 
-#include "ram/ram.h"
 #include "mh/cpu_state.h"
 #include "mh/guest_abi.h"
+#include "ram/ram.h"
 
 #include <stdbool.h>
 

@@ -37,7 +37,8 @@ static bool page_map_follow(const struct guest_ram *ram, const struct paging_mod
                 report(ctx, &run);
             if (++runs > PAGE_MAP_RUNS_MAX)
                 return false;
-            run = (struct page_mapping){at, at + walk.page_size, walk.physical.v, walk.writable, walk.user, walk.executable};
+            run = (struct page_mapping){at,        at + walk.page_size, walk.physical.v, walk.writable,
+                                        walk.user, walk.executable};
         }
         uint64_t span = mapped ? walk.page_size : page_map_hole(&walk, levels);
         at = (at & ~(span - 1)) + span;

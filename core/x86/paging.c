@@ -1,8 +1,8 @@
 #include "x86/paging.h"
 
-#include "x86/boot_state.h"
 #include "mh/guest_abi.h"
 #include "mh/x86_regs.h"
+#include "x86/boot_state.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /*
- * What a debugger may do to virtual machines: the one table through which the protocol room sees them. Core fills it
+ * What a debugger may do to virtual machines: the one table through which the GDB stub sees them. Core fills it
  * in with KVM, the tests with a fake. Virtual machines are numbered from 1; a target that serves one machine only
  * still calls it by its own number.
  *
@@ -45,23 +45,35 @@ enum mh_break_owner {
 };
 
 /*
- * Asked at each stop for a break- or watchpoint and at the end of each step, before wait() reports it, on the thread
- * that called wait(): does anybody want this stop? When it returns false the machine goes on as it was resumed, as if
- * it had not stopped. It may change *stop; it may read and write registers and memory of the machine, and set and clear
- * its breakpoints.
+ * Decides whether a stop for a breakpoint or watchpoint, or the end of a step or range, is wanted. wait() calls it on
+ * its own thread before it reports such a stop, with the machine stopped; also for the stop at once of a CONTINUE. If
+ * it returns false the machine continues as it was resumed, as if it had not stopped: a CONTINUE steps off the
+ * breakpoint, a STEP executes another instruction. A pending interrupt() stays pending. The filter may change *stop,
+ * read and write registers and memory of the machine, and set and clear its breakpoints.
  */
 typedef bool mh_stop_filter(void *filter_ctx, unsigned vm, struct mh_stop *stop);
 
 /*
  * A CONTINUE that starts at an armed breakpoint stops there at once, with nothing executed, as GDB expects; STEP, and
- * the first instruction of RANGE, execute it.
+ * the first instruction of RANGE, execute it. So does the first resume after restore(): the stop at which the snapshot
+ * was taken was reported then.
  */
 struct mh_resume {
     enum mh_resume_kind kind;
     uint64_t start, end;    /* RANGE */
+    /*
+     * Run backwards: STEP undoes one instruction, RANGE undoes them until rip leaves the range, CONTINUE goes to the last
+     * place before this one at which a breakpoint or watchpoint would have stopped; a breakpoint at this very place does
+     * not count. At a watchpoint the machine stands before the instruction that made the access. Needs can_reverse().
+     */
+    bool backwards;
     mh_stop_filter *filter; /* NULL: every stop is wanted */
     void *filter_ctx;
 };
+
+/* Text that comes for the person at the debugger while an operation is under way: progress, and what became of the
+ * past. One line or more, each with its newline. */
+typedef void mh_console(void *console_ctx, unsigned vm, const char *text);
 
 enum mh_wait_result {
     MH_WAIT_STOPPED, /* *vm has stopped, *stop says why */
@@ -69,9 +81,16 @@ enum mh_wait_result {
     MH_WAIT_IDLE,    /* no machine is running */
 };
 
-/* What a memory map tells, lowest address first; guest-physical. */
+/* A range of guest-physical memory. */
 struct mh_memory_region {
     uint64_t start, length;
+};
+
+/* A range of guest-virtual addresses with the same access. */
+struct mh_region {
+    uint64_t start, length; /* start + length == 0: up to the top of the address space */
+    bool mapped;            /* false: nothing is, and the access is none */
+    bool readable, writable, executable;
 };
 
 /* Takes `length` bytes of text, any number of times a call. */
@@ -105,13 +124,19 @@ struct mh_debug_target_ops {
                                   size_t length, size_t *done);
     enum mh_status (*write_memory)(void *ctx, unsigned vm, enum mh_space space, uint64_t address, const void *from,
                                    size_t length, size_t *done);
-    /* Fills at most `capacity` regions; returns how many there are. */
+    /* Fills at most `capacity` regions, lowest address first; returns how many there are. */
     unsigned (*memory_map)(void *ctx, unsigned vm, struct mh_memory_region *regions, unsigned capacity);
+    /*
+     * The largest region that contains `address`, or a part of it that does, for any address: mapped by the guest's
+     * page tables, with the access they allow to the kernel, or unmapped. Following the ends of regions from 0 on
+     * reaches the top of the address space in a reasonable number of calls: gaps are whole. NULL: not known.
+     */
+    void (*memory_region)(void *ctx, unsigned vm, uint64_t address, struct mh_region *region);
 
     /*
-     * The machine's one list of break- and watchpoints. Each has owners, a set: setting what an owner has set, or
+     * The machine's one list of breakpoints and watchpoints. Each has owners, a set: setting what an owner has set, or
      * clearing what it has not, is MH_OK and changes nothing; a point is gone when its last owner cleared it.
-     * `length` is 1 for breakpoints. On error *err tells the person at the debugger why it was refused.
+     * `length` is 1 for breakpoints. On error *err has the reason, for the person at the debugger.
      */
     enum mh_status (*set_breakpoint)(void *ctx, unsigned vm, enum mh_break_owner owner, enum mh_break_kind kind,
                                      uint64_t address, uint64_t length, struct mh_error *err);
@@ -125,7 +150,7 @@ struct mh_debug_target_ops {
     /* Ask a running machine to stop soon; wait() then reports MH_STOP_INTERRUPTED, or what came first. */
     void (*interrupt)(void *ctx, unsigned vm);
     /* Let the resumed machines run until one stops or one of `fd_count` descriptors (the debugger's connection, the
-     * port others knock on) becomes readable. */
+     * acceptor of other debuggers) becomes readable. */
     enum mh_wait_result (*wait)(void *ctx, const int *fds, unsigned fd_count, unsigned *vm, struct mh_stop *stop);
 
     /* Put the machine back to its start: image, memory, registers, files. It is stopped before its first
@@ -135,13 +160,21 @@ struct mh_debug_target_ops {
      * so do all snapshots. MH_ERR_USAGE (no such name) and MH_ERR_RANGE leave everything as it is; after MH_ERR_HOST
      * the machine is not alive. */
     enum mh_status (*restore)(void *ctx, unsigned vm, const char *name, struct mh_error *err);
+    /* Is its past kept, so that it can run backwards? */
+    bool (*can_reverse)(void *ctx, unsigned vm);
+    /* Go to a place in its past, or back to its present: an instruction count, "start", "end", "+N" or "-N". Registers and
+     * memory are those of that place; break- and watchpoints stay. MH_OK; MH_ERR_USAGE or MH_ERR_RANGE with what is
+     * possible in *err and nothing changed; after MH_ERR_HOST the machine is not alive. */
+    enum mh_status (*go_to)(void *ctx, unsigned vm, const char *where, struct mh_error *err);
+    /* Where texts for the person at the debugger go from now on; NULL: nowhere. */
+    void (*set_console)(void *ctx, mh_console *console, void *console_ctx);
     /* End the machine; it is not alive afterwards. After a crash this lets the crash be its end. */
     void (*kill)(void *ctx, unsigned vm);
 
     /* The text about a stop for people (the crash report); several lines. */
     void (*describe_stop)(void *ctx, unsigned vm, const struct mh_stop *stop, mh_text_sink *sink, void *sink_ctx);
     /* `monitor` commands that look at the machine: "regs", "pt ADDR", "map", "files", "stats", "snapshots"; and
-     * "snapshot NAME", which remembers all of it, and "forget NAME". Returns MH_ERR_USAGE for a
+     * "snapshot NAME", which remembers all of it, and "forget NAME"; "when" and "history". Returns MH_ERR_USAGE for a
      * command it does not know, with *err naming those it does. */
     enum mh_status (*monitor)(void *ctx, unsigned vm, const char *command, mh_text_sink *sink, void *sink_ctx,
                               struct mh_error *err);

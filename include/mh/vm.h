@@ -94,10 +94,10 @@ struct mh_serial_end {
     /* Take `length` bytes. Returns 0, minus an errno, or -EINTR when a stop was asked for and not all was written.
      * NULL: they go nowhere. */
     int (*write)(void *ctx, const uint8_t *bytes, size_t length);
-    /* Wait for a byte: 0 to 255, MH_SERIAL_INPUT_ENDED, MH_SERIAL_INTERRUPTED (a signal came, or one of the `wake_count`
-     * descriptors became readable), or minus an errno (of which -EPERM and -ENOENT are taken by the two others). A wait
-     * that cannot watch the descriptors returns MH_SERIAL_INTERRUPTED at the next kick: see mh_vm_wants_kick().
-     * NULL: there is no input. */
+    /* Wait for a byte: 0 to 255, MH_SERIAL_INPUT_ENDED, MH_SERIAL_INTERRUPTED (a signal came, or one of the
+     * `wake_count` descriptors became readable), or minus an errno (of which -EPERM and -ENOENT are taken by the two
+     * others). A wait that cannot watch the descriptors returns MH_SERIAL_INTERRUPTED at the next kick: see
+     * mh_vm_wants_kick(). NULL: there is no input. */
     int (*read)(void *ctx, const int *wake_fds, unsigned wake_count);
 };
 
@@ -117,6 +117,7 @@ struct mh_vm_config {
     const char *files_parent;             /* directory of the VMs' own directories; made when a guest first writes */
     const char *files_name;               /* name of this VM's directory in it */
     struct mh_file_limits limits;
+    uint64_t history;     /* bytes of memory for the past of a machine that is debugged, at most; 0: it is not kept */
     const char *core_dir; /* directory for core files; NULL: none may be written */
     /* Told once for each kind of thing a guest does that has no effect; may be NULL. One line, no newline. */
     void (*notice)(void *ctx, const char *text);
@@ -187,6 +188,12 @@ void mh_vm_describe_stop(struct mh_vm *vm, const struct mh_stop *stop, void (*wr
  * reason; on error nothing is left of the file, and what had its name before is untouched.
  */
 enum mh_status mh_vm_write_core(struct mh_vm *vm, const struct mh_stop *stop, const char *name, struct mh_error *err);
+
+/*
+ * Write which processor ran the machine and what it did, one line "name: value" for each thing; the first line is
+ * "processor: kvm", "processor: soft", or both, with how often the machine moved. On the machine's thread, stopped.
+ */
+void mh_vm_stats(struct mh_vm *vm, mh_text_sink *sink, void *sink_ctx);
 
 /* The signal that takes a machine's thread out of a system call by order of another thread. mh_kick_install() gives it
  * a handler, and one to whatever signal a processor uses for itself. */

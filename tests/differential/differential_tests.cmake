@@ -9,7 +9,7 @@ target_include_directories(mh_differential PUBLIC
   ${differential_dir} ${CMAKE_CURRENT_SOURCE_DIR}/support ${PROJECT_SOURCE_DIR}/core)
 target_link_libraries(mh_differential PUBLIC mh_soft cmocka)
 
-# mh_differential_test(name): a program, run as the test differential_<name>; tools/soak makes it last longer.
+# mh_differential_test(name): a program, run as the test differential_<name>; tools/dev/soak makes it last longer.
 function(mh_differential_test name)
   add_executable(differential_${name} ${differential_dir}/${name}_test.c)
   target_link_libraries(differential_${name} PRIVATE mh_differential)

@@ -11,7 +11,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import abuse  # noqa: E402
 import evil  # noqa: E402
-from hypervisor import DEADLINE, EXIT_CRASHED, EXIT_TIMEOUT, PROGRAM, Case, contents, guest  # noqa: E402
+from hypervisor import DEADLINE, EXIT_CRASHED, EXIT_TIMEOUT, Case, command, contents, guest  # noqa: E402
 from hypervisor import sample, sample_source  # noqa: E402
 
 SHARE = 400  # images of each kind
@@ -65,7 +65,7 @@ class GuestsTest(Case):
         arguments = ["-g", *names, "-f", sample_source("files", "notes.txt"), "--timeout", TIMEOUT, "--serial", "null",
                      "--max-written", "1"]
         with open(os.path.join(directory, "messages"), "wb+") as messages:
-            code = subprocess.run([PROGRAM, *arguments], stdin=subprocess.DEVNULL, stderr=messages, cwd=directory,
+            code = subprocess.run(command(arguments), stdin=subprocess.DEVNULL, stderr=messages, cwd=directory,
                                   timeout=DEADLINE).returncode
             messages.seek(0)
             try:

@@ -122,9 +122,11 @@ class SoftwareTest(BreakCase):
         self.ends_well()
 
     def test_set_pc_onto_one(self):
-        """gdb goes on from there without a stop, as natively."""
+        """The machine stops there at once, with nothing executed; then gdb steps off it."""
         self.gdb("break *place_90")
         self.gdb("set $pc = place_90")
+        self.goes_to("place_90")
+        self.assertEqual(self.long("count"), 0)
         self.goes_to("place_90")
         self.assertEqual(self.long("count"), 100 - 90 + 90)
 
@@ -133,10 +135,12 @@ class SoftwareTest(BreakCase):
         self.goes_to("place_90", "jump *place_90")
 
     def test_where_there_is_no_memory(self):
+        """It may be mapped later, and is no reason to refuse anything."""
         self.gdb("break *0x40000000")
-        self.assertFails(self.gdb("continue"), "Cannot insert breakpoint 1", "0x40000000")
-        self.assertEqual(self.gdb.pc(), self.address("_start"))
-        self.gdb("delete")
+        self.gdb("hbreak *0x50000000")
+        self.gdb("break *place_3")
+        self.goes_to("place_3")
+        self.gdb("delete 3")
         self.ends_well()
 
 
@@ -149,26 +153,13 @@ class HardwareTest(BreakCase):
                 self.assertIn(f"Breakpoint {i // 10 + 1}", self.goes_to(f"place_{i}"))
         self.ends_well()
 
-    def test_the_fifth_is_refused(self):
-        for i in range(5):
+    def test_more_than_debug_registers(self):
+        for i in range(10):
             self.gdb(f"hbreak *place_{i}")
-        answer = self.gdb("continue")
-        self.assertFails(answer, "Cannot insert hardware breakpoint 5")
-        self.assertEqual(self.gdb.pc(), self.address("_start"), "the guest has not run")
-        self.gdb("delete 2")
-        for label in ("place_0", "place_2", "place_3", "place_4"):
-            self.goes_to(label)
-
-    def test_the_words_of_the_refusal(self):
-        self.gdb.kill()
-        wire = self.vm.wire()
-        wire.ask("qSupported:error-message+")
-        for i in range(4):
-            self.assertEqual(wire.ask(f"Z1,{0x100 + i:x},1"), "OK")
-        self.assertEqual(wire.ask("Z1,200,1"), "E.cannot insert: all four hardware slots are in use")
-        self.assertEqual(wire.ask("Z1,100,1"), "OK", "it is there already")
-        self.assertEqual(wire.ask("z1,100,1"), "OK")
-        self.assertEqual(wire.ask("Z1,200,1"), "OK")
+        for i in range(10):
+            self.goes_to(f"place_{i}")
+        self.gdb("delete")
+        self.ends_well()
 
     def test_beside_software_ones(self):
         self.gdb.all("hbreak *place_1", "break *place_2", "thbreak *place_3", "tbreak *place_4")

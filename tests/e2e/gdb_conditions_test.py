@@ -95,7 +95,7 @@ class ConditionTest(ConditionsCase):
         """What cannot be evaluated stops the guest."""
         self.gdb("break *place_5 if *(long*)0x123456789000 == 1")
         answer = self.gdb("continue")
-        self.assertIn("its condition: cannot read memory at 0x123456789000", answer)
+        self.assertIn("condition of the breakpoint at 0x66: cannot read memory at 0x123456789000", answer)
         self.assertIn("Breakpoint 1, ", answer)
         self.assertEqual((self.count(), self.gdb.pc()), (5, self.place_5))
 
@@ -104,7 +104,7 @@ class ConditionTest(ConditionsCase):
         self.gdb("continue")
         self.assertEqual(self.count(), 5)
         answer = self.gdb("continue")
-        self.assertIn("its condition: division by zero", answer)
+        self.assertIn("condition of the breakpoint at 0x66: division by zero", answer)
         self.assertEqual(self.count(), 105)
 
     def test_watchpoint_meanwhile(self):
@@ -160,7 +160,7 @@ class DprintfTest(ConditionsCase):
 
     def test_string_that_is_not_there(self):
         self.gdb('dprintf *place_5,"%s\\n", (char*)0x123456789000')
-        self.assertIn("its commands: printf: cannot read the string at 0x123456789000", self.gdb("continue"))
+        self.assertIn("command of the breakpoint at 0x66: printf: cannot read the string at 0x123456789000", self.gdb("continue"))
         self.assertEqual(self.vm.run.finish().code, 0)  # gdb never stops at one of these
 
     def test_goes_on_after_detaching(self):

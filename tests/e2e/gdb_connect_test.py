@@ -10,7 +10,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from gdb_driver import SETTINGS, Gdb, GdbCase, elf  # noqa: E402
-from hypervisor import DEADLINE, EXIT_HOST, EXIT_USAGE, PROGRAM, contents, guest, main, sample  # noqa: E402
+from hypervisor import ACCEL, DEADLINE, EXIT_HOST, EXIT_USAGE, PROGRAM, contents, guest, main, sample  # noqa: E402
 
 
 def free_ports(count):
@@ -96,7 +96,7 @@ class OfferTest(GdbCase):
     def test_stdio(self):
         arguments = [argument for setting in SETTINGS for argument in ("-iex", setting)]
         done = subprocess.run(["gdb", "-nx", "-q", "-batch", *arguments, elf("gdb_points"),
-                               "-ex", f"target remote | exec {PROGRAM} -g {elf('gdb_points')} --gdb stdio",
+                               "-ex", f"target remote | exec {PROGRAM} --accel {ACCEL} -g {elf('gdb_points')} --gdb stdio",
                                "-ex", "break place_9", "-ex", "continue", "-ex", "delete", "-ex", "continue"],
                               cwd=self.dir, timeout=DEADLINE, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         self.assertIn("place_9", done.stdout, done)

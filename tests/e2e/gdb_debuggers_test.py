@@ -14,12 +14,12 @@ class MonitorTest(GdbCase):
         vm, gdb = self.debug(elf("gdb_points"))
         for command, parts in (("help", ["reset", "phys", "pt ADDR", "stats"]), ("regs", ["rax", "cr3", "gdt"]),
                                ("pt 0", ["PML4", "present"]), ("map", ["0x0000000000000000-"]), ("files", ["0 of"]),
-                               ("stats", ["exits"]), ("", ["help"]), ("nonsense", ["help"]), ("pt", ["address"])):
+                               ("stats", ["processor: "]), ("", ["help"]), ("nonsense", ["help"]), ("pt", ["address"])):
             answer = gdb("monitor " + command)
             for part in parts:
                 self.assertIn(part, answer, command)
         gdb("stepi 5")
-        self.assertIn("5  debug", gdb("monitor stats"))
+        self.assertIn("exits, step: 5", gdb("monitor stats"))
 
 
 class OtherDebuggersTest(GdbCase):

@@ -36,6 +36,17 @@ class RestartTest(GdbCase):
         self.assertEqual(vm.run.wait_for(b"done\n" * 3), b"done\n" * 3)
         gdb("kill")
 
+    def test_breakpoint_at_the_entry_point(self):
+        vm = self.offer(elf("gdb_points"))
+        gdb = vm.gdb(connect=False)
+        gdb(f"target extended-remote {vm.where[0]}")
+        gdb("break *_start")
+        for _ in range(2):
+            self.assertIn("Breakpoint 1", gdb("run"))
+            self.assertEqual(gdb.pc(), gdb.value("&_start"))
+        self.assertIn("exited normally", gdb("continue"))
+        gdb("kill")
+
     def test_run_after_a_crash(self):
         vm = self.offer(sample("crash", "elf"))
         gdb = vm.gdb(connect=False)

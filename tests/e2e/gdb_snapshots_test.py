@@ -29,7 +29,7 @@ class SnapshotsTest(GdbCase):
             gdb("set *(long*)0x90000 = 77")
             gdb("set $rbx = 5")
             answer = restore(gdb, "third")
-            self.assertIn("VM 1 is where it was", answer)
+            self.assertIn("VM 1 has been restored", answer)
             self.assertIn("maintenance flush register-cache", answer)
             self.assertEqual(gdb.pc(), gdb.value("&place_3"))
             self.assertEqual(gdb.value("$rbx"), 0)

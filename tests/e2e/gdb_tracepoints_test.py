@@ -176,7 +176,7 @@ class EndTest(TraceCase):
     def test_error(self):
         self.trace(f"*place_5 if 100 / ({self.counted} - 105) == 7")
         self.run_to()
-        self.assertIn("Trace stopped by an error (the condition: division by zero, tracepoint 1)",
+        self.assertIn("Trace stopped by an error (condition failed: division by zero, tracepoint 1)",
                       self.gdb("tstatus"))
 
     def test_full(self):
@@ -208,8 +208,9 @@ class EndTest(TraceCase):
         self.assertIn("Trace notes: a note", status)
 
     def test_where_nothing_is_mapped(self):
+        """It may be mapped later."""
         self.trace("*0x123456789000")
-        self.assertFails(self.gdb("tstart"))
+        self.well("tstart", "tstop")
 
 
 class MeanwhileTest(TraceCase):
@@ -313,7 +314,7 @@ class SeveralTest(GdbCase):
         self.assertIn("Tracepoint 1", gdb("trace *place_5"))
         answer = gdb("tstart")
         self.assertFails(answer, "Target returns error code")
-        self.assertIn("tracepoints need a port for each machine: --gdb without --gdb-all", answer)
+        self.assertIn("tracepoints need one port per machine: use --gdb without --gdb-all", answer)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What is said when the host cannot run guests, and how it is said."""
+"""What the program does, and says, when the host lacks something: KVM, descriptors, memory."""
 
 import contextlib
 import os
@@ -19,13 +19,16 @@ class KvmTest(Case):
             self.skipTest("this user may not hide /dev/kvm in a mount namespace")
 
     def refused(self, prepare, *says):
-        """Run it as `prepare`, in mounts of its own, leaves things."""
+        """Run it after `prepare` in mounts of its own: KVM is refused, and nothing else needs it."""
         def before_exec():
             own_mounts()
             prepare()
-        result = self.run_vm("-g", sample("seed"), preexec_fn=before_exec)
-        self.check(result, EXIT_HOST, b"", ["/dev/kvm", "--anywhere", *says])
+        result = self.run_vm("-g", sample("seed"), "--accel", "kvm", preexec_fn=before_exec)
+        self.check(result, EXIT_HOST, b"", ["/dev/kvm", "; or use --accel soft, which needs no KVM", *says])
         self.assertEqual(result.messages.count("\n"), 1, result)
+        for accel in ((), ("--accel", "auto"), ("--accel", "soft")):
+            result = self.run_vm("-g", sample("seed"), *accel, preexec_fn=before_exec)
+            self.check(result, 0, b"Hello, world!\n", "")
 
     def test_missing(self):
         self.refused(lambda: mount("tmpfs", "/dev", b"tmpfs"), "does not exist", "modprobe", "kvm_intel", "kvm_amd",
@@ -47,6 +50,11 @@ class KvmTest(Case):
 
     def test_probe(self):
         result = self.run_vm("--probe", preexec_fn=lambda: (own_mounts(), mount("tmpfs", "/dev", b"tmpfs")))
+        self.check(result, 0, err="")
+        self.assertTrue(result.out.startswith(b"accel: soft\nkvm: "), result)
+        self.assertIn(b"/dev/kvm does not exist", result.out)
+        result = self.run_vm("--probe", "--accel", "kvm",
+                             preexec_fn=lambda: (own_mounts(), mount("tmpfs", "/dev", b"tmpfs")))
         self.check(result, EXIT_HOST, b"", "/dev/kvm does not exist")
 
     def test_help_needs_no_kvm(self):

@@ -2,7 +2,7 @@
  * Whatever an agent expression holds, evaluating it comes to an end and touches nothing but through its callbacks. The
  * input is the code; what registers, memory and variables hold is made from it, too.
  */
-#include "gdbstub/agent.h"
+#include "agent/agent.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,19 +18,19 @@ struct world {
 
 static bool read_register(void *ctx, unsigned number, uint64_t *value)
 {
-    const struct world *world = ctx;
+    const struct world *ops = ctx;
 
-    *value = world->memory[number % MEMORY_SIZE];
+    *value = ops->memory[number % MEMORY_SIZE];
     return number < 200;
 }
 
 static bool read_memory(void *ctx, uint64_t address, void *to, size_t length)
 {
-    const struct world *world = ctx;
+    const struct world *ops = ctx;
 
     if (length > MEMORY_SIZE || address > MEMORY_SIZE - length)
         return false;
-    memcpy(to, world->memory + address, length);
+    memcpy(to, ops->memory + address, length);
     return true;
 }
 
@@ -62,24 +62,24 @@ static bool trace_variable(void *ctx, unsigned number)
 /* Reads all of the text, so that a sanitizer sees what is not there. */
 static void print(void *ctx, const char *text, size_t length)
 {
-    struct world *world = ctx;
+    struct world *ops = ctx;
 
     if (length == 0 || length > AGENT_OUTPUT_MAX)
         abort();
     for (size_t i = 0; i < length; i++)
-        world->printed += (uint8_t)text[i];
+        ops->printed += (uint8_t)text[i];
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct world world = {.printed = 0};
-    const struct agent_world callbacks = {&world,       read_register, read_memory,    get_variable,
-                                          set_variable, trace_memory,  trace_variable, print};
+    struct world ops = {.printed = 0};
+    const struct agent_ops callbacks = {&ops,         read_register, read_memory,    get_variable,
+                                        set_variable, trace_memory,  trace_variable, print};
     const struct agent_expression expression = {data, size};
     struct mh_error err = {.text = ""};
     uint64_t value = 0;
 
-    memcpy(world.memory, data, size < MEMORY_SIZE ? size : MEMORY_SIZE);
+    memcpy(ops.memory, data, size < MEMORY_SIZE ? size : MEMORY_SIZE);
     if (agent_evaluate(&expression, &callbacks, &value, &err) != MH_OK && err.text[0] == '\0')
         abort();
     return 0;

@@ -3,8 +3,10 @@
  * each input. The first byte chooses the number of machines and whether they are held at their end.
  */
 #include "fake_target.h"
-#include "gdbstub/machines.h"
-#include "gdbstub/session.h"
+#include "packets/dispatch.h"
+#include "session/breakpoint_should_stop.h"
+#include "session/machines.h"
+#include "session/session.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -31,14 +33,15 @@ static int input_of(const uint8_t *data, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct gdb_session_options options = {.stop_fd = -1, .knock_fd = -1};
+    struct gdb_session_options options = {.dispatch = gdb_dispatch, .stop_fd = -1, .pending_fd = -1};
     unsigned choice = size ? *data : 0;
-    struct fuzzed *fuzzed = malloc(sizeof(*fuzzed));
+    struct fuzzed *fuzzed = malloc(sizeof *fuzzed);
 
-    if (!fuzzed)
+    if (fuzzed == NULL)
         return 0;
     fake_target_init(&fuzzed->fake, 1 + (choice & 1));
-    gdb_machines_init(&fuzzed->machines, &fuzzed->fake.target, fuzzed->list, fuzzed->fake.count, choice & 2);
+    gdb_machines_init(&fuzzed->machines, &fuzzed->fake.target, fuzzed->list, fuzzed->fake.count, choice & 2,
+                      gdb_breakpoint_should_stop);
     options.in_fd = input_of(data + (size > 0), size - (size > 0));
     options.out_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
     gdb_session_run(&fuzzed->session, &fuzzed->machines, &options);

@@ -23,7 +23,7 @@ void abuse_begin(struct abuse *abuse);
 uint64_t abuse_next(struct abuse *abuse);
 uint64_t abuse_below(struct abuse *abuse, uint64_t limit);
 
-/* Say what the test did, for tools/soak to add up: abuse_done(300, "file calls"). */
+/* Say what the test did, for tools/dev/soak to add up: abuse_done(300, "file calls"). */
 void abuse_done(unsigned long count, const char *what);
 
 #endif

@@ -33,7 +33,7 @@ def each(arguments, run):
 
 
 def done(count, what):
-    """Say what a test did, for tools/soak to add up: done(300, "random images")."""
+    """Say what a test did, for tools/dev/soak to add up: done(300, "random images")."""
     print(f"abuse: done {count} {what}", flush=True)
 
 

@@ -1,21 +1,25 @@
 #include "fake_debugger.h"
 
+#include "packets/dispatch.h"
+#include "session/breakpoint_should_stop.h"
 #include "unit.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 struct fake_debugger *fake_debugger_new(unsigned count)
 {
-    struct fake_debugger *debugger = malloc(sizeof(*debugger));
+    struct fake_debugger *debugger = malloc(sizeof *debugger);
 
-    if (!debugger)
+    if (debugger == NULL)
         return NULL;
     fake_target_init(&debugger->fake, count);
-    gdb_machines_init(&debugger->machines, &debugger->fake.target, debugger->list, count, false);
+    gdb_machines_init(&debugger->machines, &debugger->fake.target, debugger->list, count, false,
+                      gdb_breakpoint_should_stop);
     debugger->input_length = debugger->output_length = debugger->text_length = 0;
     debugger->reply_count = 0;
     return debugger;
@@ -56,7 +60,7 @@ void fake_debugger_raw(struct fake_debugger *debugger, const void *bytes, size_t
 void fake_debugger_binary_packet(struct fake_debugger *debugger, const void *payload, size_t length)
 {
     const unsigned char *bytes = payload;
-    char trailer[4];
+    char trailer[5];
     unsigned sum = 0;
 
     fake_debugger_raw(debugger, "$", 1);
@@ -67,8 +71,8 @@ void fake_debugger_binary_packet(struct fake_debugger *debugger, const void *pay
         sum += special ? (unsigned)'}' + (bytes[i] ^ 0x20u) : bytes[i];
         fake_debugger_raw(debugger, special ? escaped : (const char *)bytes + i, special ? 2 : 1);
     }
-    snprintf(trailer, sizeof(trailer), "#%02x", sum & 0xff);
-    fake_debugger_raw(debugger, trailer, 3);
+    snprintf(trailer, sizeof trailer, "#%02x+", sum & 0xff);
+    fake_debugger_raw(debugger, trailer, 4);
 }
 
 void fake_debugger_packet(struct fake_debugger *debugger, const char *payload)
@@ -119,7 +123,7 @@ static void take_replies(struct fake_debugger *debugger)
         struct fake_reply *reply = &debugger->replies[debugger->reply_count];
         unsigned sum = 0;
 
-        if (!hash || end - hash < 3 || debugger->reply_count == FAKE_REPLIES_MAX)
+        if (hash == NULL || end - hash < 3 || debugger->reply_count == FAKE_REPLIES_MAX)
             abort();
         for (const char *byte = payload; byte < hash; byte++)
             sum += (unsigned char)*byte;
@@ -138,16 +142,15 @@ static void rewind_with(int fd, const char *bytes, size_t length)
         abort();
 }
 
-void fake_debugger_run(struct fake_debugger *debugger)
+static void run_session(struct fake_debugger *debugger, int in)
 {
-    int in = memfd_create("in", MFD_CLOEXEC), out = memfd_create("out", MFD_CLOEXEC);
-    const struct gdb_session_options options = {.in_fd = in, .out_fd = out, .stop_fd = -1, .knock_fd = -1};
-    ssize_t got;
+    int out = memfd_create("out", MFD_CLOEXEC);
+    const struct gdb_session_options options = {
+        .dispatch = gdb_dispatch, .in_fd = in, .out_fd = out, .stop_fd = -1, .pending_fd = -1};
 
-    rewind_with(in, debugger->input, debugger->input_length);
     debugger->input_length = 0;
     debugger->end = gdb_session_run(&debugger->session, &debugger->machines, &options);
-    got = pread(out, debugger->output, FAKE_OUTPUT_MAX, 0);
+    ssize_t got = pread(out, debugger->output, FAKE_OUTPUT_MAX, 0);
     if (got < 0)
         abort();
     debugger->output_length = (size_t)got;
@@ -156,11 +159,36 @@ void fake_debugger_run(struct fake_debugger *debugger)
     take_replies(debugger);
 }
 
+void fake_debugger_run(struct fake_debugger *debugger)
+{
+    int in = memfd_create("in", MFD_CLOEXEC);
+
+    rewind_with(in, debugger->input, debugger->input_length);
+    run_session(debugger, in);
+}
+
+void fake_debugger_run_in_pieces(struct fake_debugger *debugger, size_t first, size_t rest)
+{
+    /* such a socket keeps the bounds of what is sent */
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+        abort();
+    for (size_t at = 0, piece = first; at < debugger->input_length; at += piece, piece = rest) {
+        size_t left = debugger->input_length - at;
+
+        piece = piece == 0 || piece > left ? left : piece;
+        if (send(ends[1], debugger->input + at, piece, MSG_DONTWAIT) != (ssize_t)piece)
+            abort();
+    }
+    close(ends[1]);
+    run_session(debugger, ends[0]);
+}
+
 const char *fake_debugger_ask(struct fake_debugger *debugger, const char *features, const char *payload)
 {
     char supported[256];
 
-    snprintf(supported, sizeof(supported), "qSupported:%s", features);
+    snprintf(supported, sizeof supported, "qSupported:%s", features);
     fake_debugger_packet(debugger, supported);
     fake_debugger_packet(debugger, payload);
     fake_debugger_run(debugger);
@@ -189,7 +217,7 @@ void fake_debugger_expect_session(struct fake_debugger *debugger, const struct f
     fake_debugger_run(debugger);
     assert_int_equal(debugger->reply_count, count);
     for (size_t i = 0; i < count; i++) {
-        if (list[i].reply && strcmp(debugger->replies[i].text, list[i].reply) != 0)
+        if (list[i].reply != NULL && strcmp(debugger->replies[i].text, list[i].reply) != 0)
             fail_msg("%s: got \"%s\", not \"%s\"", list[i].packet, debugger->replies[i].text, list[i].reply);
     }
 }

@@ -7,8 +7,8 @@
 #define FAKE_DEBUGGER_H
 
 #include "fake_target.h"
-#include "gdbstub/machines.h"
-#include "gdbstub/session.h"
+#include "session/machines.h"
+#include "session/session.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -52,14 +52,20 @@ int fake_debugger_tear_down(void **state);
 /* Queue bytes as they are. */
 void fake_debugger_raw(struct fake_debugger *debugger, const void *bytes, size_t length);
 
-/* Queue a packet with frame and checksum; the payload must not need escapes. */
+/* Queue a packet with frame and checksum, and the acknowledgement of its reply. No byte of it may need an escape. */
 void fake_debugger_packet(struct fake_debugger *debugger, const char *payload);
 
-/* Queue a packet of any bytes, escaped as needed. */
+/* The same for any bytes, escaped as needed. */
 void fake_debugger_binary_packet(struct fake_debugger *debugger, const void *payload, size_t length);
 
 /* Run a session over what is queued, until it is used up; then the queue is empty and the replies are there. */
 void fake_debugger_run(struct fake_debugger *debugger);
+
+/*
+ * The same, but the stub receives what is queued in pieces: `first` bytes, then `rest` bytes at a time (0: all the rest
+ * at once). Each read gets one piece. For queues of some hundred bytes: the kernel keeps them all.
+ */
+void fake_debugger_run_in_pieces(struct fake_debugger *debugger, size_t first, size_t rest);
 
 /* In a session of its own: qSupported with `features`, then `payload`. Returns the last reply ("" for none). */
 const char *fake_debugger_ask(struct fake_debugger *debugger, const char *features, const char *payload);

@@ -118,7 +118,7 @@ static enum mh_status read_memory(void *ctx, unsigned vm, enum mh_space space, u
 {
     const uint8_t *found = find_memory(fake_machine(ctx, vm), space, address, length, done);
 
-    if (!found)
+    if (found == NULL)
         return MH_ERR_RANGE;
     memcpy(to, found, *done);
     return MH_OK;
@@ -129,7 +129,7 @@ static enum mh_status write_memory(void *ctx, unsigned vm, enum mh_space space, 
 {
     uint8_t *found = find_memory(fake_machine(ctx, vm), space, address, length, done);
 
-    if (!found)
+    if (found == NULL)
         return MH_ERR_RANGE;
     memcpy(found, from, *done);
     return MH_OK;
@@ -146,7 +146,24 @@ static unsigned memory_map(void *ctx, unsigned vm, struct mh_memory_region *regi
     return 2;
 }
 
-/* --- break- and watchpoints --- */
+static void memory_region(void *ctx, unsigned vm, uint64_t address, struct mh_region *region)
+{
+    static const struct mh_region map[] = {
+        {0, 0x1000, true, true, false, false},
+        {0x1000, 0x1000, true, true, false, true},
+        {0x2000, FAKE_MEMORY - 0x2000, true, true, true, false},
+        {FAKE_MEMORY, UINT64_MAX - FAKE_MEMORY + 1, false, false, false, false},
+    };
+    unsigned i = 0;
+
+    (void)ctx;
+    (void)vm;
+    while (address - map[i].start >= map[i].length)
+        i++;
+    *region = map[i];
+}
+
+/* --- breakpoints and watchpoints --- */
 
 static struct fake_break *find_break(struct fake_machine *machine, enum mh_break_kind kind, uint64_t address,
                                      uint64_t length)
@@ -154,7 +171,7 @@ static struct fake_break *find_break(struct fake_machine *machine, enum mh_break
     for (unsigned i = 0; i < FAKE_BREAKS; i++) {
         struct fake_break *one = &machine->breaks[i];
 
-        if (one->used && one->kind == kind && one->address == address && one->length == length)
+        if (one->owners && one->kind == kind && one->address == address && one->length == length)
             return one;
     }
     return NULL;
@@ -165,37 +182,47 @@ static unsigned hardware_used(const struct fake_machine *machine)
     unsigned used = 0;
 
     for (unsigned i = 0; i < FAKE_BREAKS; i++)
-        used += machine->breaks[i].used && machine->breaks[i].kind == MH_BREAK_HARDWARE;
+        used += machine->breaks[i].owners && machine->breaks[i].kind == MH_BREAK_HARDWARE;
     return used;
 }
 
-static enum mh_status set_breakpoint(void *ctx, unsigned vm, enum mh_break_kind kind, uint64_t address, uint64_t length,
-                                     struct mh_error *err)
+static enum mh_status set_breakpoint(void *ctx, unsigned vm, enum mh_break_owner owner, enum mh_break_kind kind,
+                                     uint64_t address, uint64_t length, struct mh_error *err)
 {
     struct fake_machine *machine = fake_machine(ctx, vm);
+    struct fake_break *one = find_break(machine, kind, address, length);
 
-    if (find_break(machine, kind, address, length))
+    if (one != NULL) {
+        one->owners |= owner;
         return MH_OK;
+    }
     if (kind == MH_BREAK_HARDWARE && hardware_used(machine) == FAKE_HARDWARE_SLOTS)
         return mh_fail(err, MH_ERR_RANGE, "cannot insert: all four hardware slots are in use");
     for (unsigned i = 0; i < FAKE_BREAKS; i++) {
-        if (machine->breaks[i].used)
+        if (machine->breaks[i].owners)
             continue;
-        machine->breaks[i] = (struct fake_break){kind, address, length, true};
+        machine->breaks[i] = (struct fake_break){kind, address, length, owner};
         return MH_OK;
     }
     return mh_fail(err, MH_ERR_RANGE, "too many breakpoints");
 }
 
-static enum mh_status clear_breakpoint(void *ctx, unsigned vm, enum mh_break_kind kind, uint64_t address,
-                                       uint64_t length, struct mh_error *err)
+static enum mh_status clear_breakpoint(void *ctx, unsigned vm, enum mh_break_owner owner, enum mh_break_kind kind,
+                                       uint64_t address, uint64_t length, struct mh_error *err)
 {
     struct fake_break *one = find_break(fake_machine(ctx, vm), kind, address, length);
 
     (void)err;
-    if (one)
-        one->used = false;
+    if (one != NULL)
+        one->owners &= ~(unsigned)owner;
     return MH_OK;
+}
+
+unsigned fake_target_owners(struct fake_target *fake, unsigned vm, uint64_t address)
+{
+    const struct fake_break *one = find_break(fake_machine(fake, vm), MH_BREAK_SOFTWARE, address, 1);
+
+    return one != NULL ? one->owners : 0;
 }
 
 static void clear_all_breakpoints(void *ctx, unsigned vm)
@@ -208,7 +235,7 @@ unsigned fake_target_breaks(const struct fake_target *fake, unsigned vm)
     unsigned used = 0;
 
     for (unsigned i = 0; i < FAKE_BREAKS; i++)
-        used += fake->machines[vm - 1].breaks[i].used;
+        used += fake->machines[vm - 1].breaks[i].owners != 0;
     return used;
 }
 
@@ -221,6 +248,7 @@ static void resume(void *ctx, unsigned vm, const struct mh_resume *how)
     machine->running = true;
     machine->interrupted = false;
     machine->how = *how;
+    machine->at_start = true;
     machine->resumes++;
 }
 
@@ -233,9 +261,9 @@ static void interrupt(void *ctx, unsigned vm)
 /* A breakpoint at rip, if one is set. */
 static bool at_breakpoint(struct fake_machine *machine, struct mh_stop *stop)
 {
-    if (find_break(machine, MH_BREAK_SOFTWARE, machine->regs.general.rip, 1))
+    if (find_break(machine, MH_BREAK_SOFTWARE, machine->regs.general.rip, 1) != NULL)
         stop->kind = MH_STOP_BREAKPOINT;
-    else if (find_break(machine, MH_BREAK_HARDWARE, machine->regs.general.rip, 1))
+    else if (find_break(machine, MH_BREAK_HARDWARE, machine->regs.general.rip, 1) != NULL)
         stop->kind = MH_STOP_HW_BREAKPOINT;
     else
         return false;
@@ -252,7 +280,7 @@ static bool store(struct fake_machine *machine, struct mh_stop *stop)
     for (unsigned i = 0; i < FAKE_BREAKS; i++) {
         const struct fake_break *one = &machine->breaks[i];
 
-        if (!one->used || one->kind < MH_BREAK_WATCH_WRITE || address - one->address >= one->length)
+        if (!one->owners || one->kind < MH_BREAK_WATCH_WRITE || address - one->address >= one->length)
             continue;
         stop->kind = MH_STOP_WATCHPOINT;
         stop->watch_address = one->address;
@@ -300,31 +328,62 @@ static bool resume_done(const struct fake_machine *machine)
            (machine->how.kind == MH_RESUME_RANGE && (rip < machine->how.start || rip >= machine->how.end));
 }
 
-static bool run_quantum(struct fake_machine *machine, struct mh_stop *stop)
+/* Is there a stop before anything is executed? */
+static bool stops_at_start(struct fake_machine *machine, struct mh_stop *stop)
 {
-    for (unsigned i = 0; i < QUANTUM; i++) {
-        if (execute(machine, stop))
-            return true;
-        if (machine->how.kind != MH_RESUME_STEP && at_breakpoint(machine, stop))
-            return true;
-        if (resume_done(machine)) {
-            stop->kind = MH_STOP_STEP;
-            return true;
-        }
-    }
+    bool is_start = machine->at_start && machine->how.kind == MH_RESUME_CONTINUE;
+
+    machine->at_start = false;
+    return is_start && at_breakpoint(machine, stop);
+}
+
+/* Execute one instruction and look at the breakpoints behind it; true when there is a stop. */
+static bool execute_to_stop(struct fake_machine *machine, struct mh_stop *stop)
+{
+    if (execute(machine, stop))
+        return true;
+    if (machine->how.kind != MH_RESUME_STEP && at_breakpoint(machine, stop))
+        return true;
+    if (!resume_done(machine))
+        return false;
+    stop->kind = MH_STOP_STEP;
+    return true;
+}
+
+static bool is_filtered(const struct mh_stop *stop)
+{
+    return stop->kind == MH_STOP_BREAKPOINT || stop->kind == MH_STOP_HW_BREAKPOINT ||
+           stop->kind == MH_STOP_WATCHPOINT || stop->kind == MH_STOP_STEP;
+}
+
+/* Ask the filter, if there is one and the stop is of its kinds. */
+static bool is_wanted(struct fake_machine *machine, unsigned vm, struct mh_stop *stop)
+{
+    if (machine->how.filter == NULL || !is_filtered(stop) || machine->how.filter(machine->how.filter_ctx, vm, stop))
+        return true;
+    machine->filtered++;
+    *stop = (struct mh_stop){.kind = MH_STOP_INTERRUPTED};
     return false;
 }
 
-static bool run_machine(struct fake_machine *machine, struct mh_stop *stop)
+static bool run_machine(struct fake_machine *machine, unsigned vm, struct mh_stop *stop)
 {
     *stop = (struct mh_stop){.kind = MH_STOP_INTERRUPTED};
     if (machine->script_length > 0) {
         *stop = machine->script[0];
-        memmove(machine->script, machine->script + 1, --machine->script_length * sizeof(*stop));
-        return true;
+        memmove(machine->script, machine->script + 1, --machine->script_length * sizeof *stop);
+        if (is_wanted(machine, vm, stop))
+            return true;
+        machine->at_start = false;
     }
-    /* an interruption that comes together with the end of a step is the later of the two */
-    return run_quantum(machine, stop) || machine->interrupted;
+    if (stops_at_start(machine, stop) && is_wanted(machine, vm, stop))
+        return true;
+    unsigned limit = machine->limit > 0 ? machine->limit : QUANTUM;
+    for (unsigned i = 0; i < limit; i++)
+        if (execute_to_stop(machine, stop) && is_wanted(machine, vm, stop))
+            return true;
+    /* an interruption that coincides with the end of a step is the later of the two */
+    return machine->interrupted;
 }
 
 static bool input_waits(const int *fds, unsigned fd_count)
@@ -349,7 +408,7 @@ static enum mh_wait_result wait_target(void *ctx, const int *fds, unsigned fd_co
             if (!machine->running)
                 continue;
             any = true;
-            if (!run_machine(machine, stop))
+            if (!run_machine(machine, i + 1, stop))
                 continue;
             machine->running = machine->interrupted = false;
             machine->alive = stop->kind != MH_STOP_HALTED;
@@ -365,8 +424,8 @@ static enum mh_wait_result wait_target(void *ctx, const int *fds, unsigned fd_co
 
 static void set_start(struct fake_machine *machine)
 {
-    memset(&machine->regs, 0, sizeof(machine->regs));
-    memset(machine->memory, 0x90, sizeof(machine->memory));
+    memset(&machine->regs, 0, sizeof machine->regs);
+    memset(machine->memory, 0x90, sizeof machine->memory);
     machine->memory[0x1fff] = 0xf4;
     machine->regs.general.rip = FAKE_START;
     machine->regs.general.gpr[MH_RSP] = FAKE_MEMORY - 16;
@@ -423,8 +482,8 @@ static void describe_stop(void *ctx, unsigned vm, const struct mh_stop *stop, mh
     (void)ctx;
     (void)vm;
     (void)stop;
-    sink(sink_ctx, first, sizeof(first) - 1);
-    sink(sink_ctx, second, sizeof(second) - 1);
+    sink(sink_ctx, first, sizeof first - 1);
+    sink(sink_ctx, second, sizeof second - 1);
 }
 
 static enum mh_status monitor(void *ctx, unsigned vm, const char *command, mh_text_sink *sink, void *sink_ctx,
@@ -435,12 +494,12 @@ static enum mh_status monitor(void *ctx, unsigned vm, const char *command, mh_te
     (void)ctx;
     (void)vm;
     if (strcmp(command, "map") == 0) {
-        sink(sink_ctx, text, sizeof(text) - 1);
+        sink(sink_ctx, text, sizeof text - 1);
         return MH_OK;
     }
     if (strcmp(command, "flood") == 0) {
         for (unsigned i = 0; i < 5000; i++)
-            sink(sink_ctx, text, sizeof(text) - 1);
+            sink(sink_ctx, text, sizeof text - 1);
         return MH_OK;
     }
     return mh_fail(err, MH_ERR_USAGE, "no such command: %s", command);
@@ -448,16 +507,14 @@ static enum mh_status monitor(void *ctx, unsigned vm, const char *command, mh_te
 
 static int open_file(void *ctx, unsigned vm, const char *name)
 {
-    int fd;
-
     (void)ctx;
     (void)vm;
     if (strcmp(name, "notes.txt") != 0)
         return name[0] == '/' ? -EACCES : -ENOENT;
-    fd = memfd_create("notes", MFD_CLOEXEC);
+    int fd = memfd_create("notes", MFD_CLOEXEC);
     if (fd < 0)
         return -errno;
-    if (write(fd, notes_file, sizeof(notes_file) - 1) != (ssize_t)sizeof(notes_file) - 1) {
+    if (write(fd, notes_file, sizeof notes_file - 1) != (ssize_t)sizeof notes_file - 1) {
         close(fd);
         return -EIO;
     }
@@ -476,6 +533,7 @@ static const struct mh_debug_target_ops fake_ops = {
     .read_memory = read_memory,
     .write_memory = write_memory,
     .memory_map = memory_map,
+    .memory_region = memory_region,
     .set_breakpoint = set_breakpoint,
     .clear_breakpoint = clear_breakpoint,
     .clear_all_breakpoints = clear_all_breakpoints,
@@ -492,7 +550,7 @@ static const struct mh_debug_target_ops fake_ops = {
 
 void fake_target_init(struct fake_target *fake, unsigned count)
 {
-    memset(fake, 0, sizeof(*fake));
+    memset(fake, 0, sizeof *fake);
     fake->count = count;
     fake->xcr0 = MH_XCR0_X87 | MH_XCR0_SSE | MH_XCR0_AVX;
     fake->target = (struct mh_debug_target){.ops = &fake_ops, .ctx = fake};
@@ -506,4 +564,9 @@ void fake_target_report(struct fake_target *fake, unsigned vm, struct mh_stop st
 
     if (machine->script_length < FAKE_SCRIPT)
         machine->script[machine->script_length++] = stop;
+}
+
+void fake_target_limit(struct fake_target *fake, unsigned vm, unsigned limit)
+{
+    fake_machine(fake, vm)->limit = limit;
 }

@@ -1,5 +1,5 @@
 /*
- * A debug target without KVM, for testing the protocol room: machines with a little memory that really execute a
+ * A debug target without KVM, for testing the GDB stub: machines with a little memory that really execute a
  * handful of x86 instructions, remember what was asked of them, and can be told what to report.
  *
  * Instructions: 90 nop, f4 hlt, aa stosb (al to [rdi], rdi + 1), eb fe jump to itself, cc and 0f 0b exceptions;
@@ -25,7 +25,7 @@
 struct fake_break {
     enum mh_break_kind kind;
     uint64_t address, length;
-    bool used;
+    unsigned owners; /* a set of enum mh_break_owner; 0: the entry is free */
 };
 
 struct fake_machine {
@@ -33,9 +33,12 @@ struct fake_machine {
     struct mh_resume how;
     struct mh_x86_regs regs;
     struct fake_break breaks[FAKE_BREAKS];
-    struct mh_stop script[FAKE_SCRIPT]; /* reported at the next waits, before anything is executed */
+    struct mh_stop script[FAKE_SCRIPT]; /* happen at the next waits, before anything is executed */
     unsigned script_length;
+    unsigned limit; /* instructions executed between two looks at the descriptors; 0: QUANTUM of them */
+    bool at_start;  /* nothing has been executed since resume() */
     unsigned restarts, kills, resumes, interrupts;
+    unsigned filtered;       /* stops that the filter did not want */
     unsigned written_groups; /* of the last write_regs */
     uint8_t memory[FAKE_MEMORY];
 };
@@ -46,7 +49,7 @@ struct fake_target {
     bool flat; /* images are no ELF files */
     bool refuse_regs, refuse_restart;
     struct fake_machine machines[FAKE_MACHINES];
-    struct mh_debug_target target; /* what the protocol room gets */
+    struct mh_debug_target target; /* what the stub gets */
 };
 
 /* `count` machines, numbered from 1, at their start; memory all nops with a hlt at the end of the first page. */
@@ -55,10 +58,16 @@ void fake_target_init(struct fake_target *fake, unsigned count);
 /* Machine `vm`, from 1. */
 struct fake_machine *fake_machine(struct fake_target *fake, unsigned vm);
 
-/* Let machine `vm` report `stop` once it is resumed, after those already told. */
+/* Let machine `vm` stop for `stop` once it is resumed, after those already given. */
 void fake_target_report(struct fake_target *fake, unsigned vm, struct mh_stop stop);
 
-/* Number of break- and watchpoints set in machine `vm`. */
+/* Let machine `vm` execute at most `limit` instructions between two looks at the descriptors. */
+void fake_target_limit(struct fake_target *fake, unsigned vm, unsigned limit);
+
+/* Number of breakpoints and watchpoints set in machine `vm`. */
 unsigned fake_target_breaks(const struct fake_target *fake, unsigned vm);
+
+/* The owners of the software breakpoint at `address`, a set of enum mh_break_owner. */
+unsigned fake_target_owners(struct fake_target *fake, unsigned vm, uint64_t address);
 
 #endif

@@ -102,7 +102,7 @@ static void take(struct client *client, size_t most)
     ssize_t got = 1;
 
     while (most > 0 && got > 0) {
-        got = __real_recv(client->fd, bytes, most < sizeof(bytes) ? most : sizeof(bytes), MSG_DONTWAIT);
+        got = __real_recv(client->fd, bytes, most < sizeof bytes ? most : sizeof bytes, MSG_DONTWAIT);
         for (ssize_t i = 0; i < got; i++)
             check_byte(client, bytes[i]);
         most -= got > 0 ? (size_t)got : 0;
@@ -121,7 +121,7 @@ static size_t frame(char packet[PACKET_MAX], const char *text, size_t length)
 {
     unsigned char sum = 0;
 
-    length = length < PACKET_MAX - 5 ? length : PACKET_MAX - 5;
+    length = length < PACKET_MAX - 6 ? length : PACKET_MAX - 6;
     packet[0] = '$';
     memcpy(packet + 1, text, length);
     for (size_t i = 0; i < length; i++)
@@ -142,6 +142,7 @@ static void begin_flood(struct hostile *run, const char *text, size_t length)
     char packet[PACKET_MAX];
 
     length = frame(packet, text, length);
+    packet[length++] = '+'; /* or all but the first would be retransmissions */
     run->flooding = run->current;
     run->flood_length = run->flooded = 0;
     for (; run->flood_length + length <= FLOOD_MAX; run->flood_length += length)
@@ -152,7 +153,7 @@ static void keep_flooding(struct hostile *run)
 {
     ssize_t sent;
 
-    if (!run->flooding || run->flooding->fd < 0)
+    if (run->flooding == NULL || run->flooding->fd < 0)
         return;
     take(run->flooding, SIZE_MAX);
     do {
@@ -168,7 +169,7 @@ static void keep_flooding(struct hostile *run)
 static void connect_client(const struct hostile *run, struct client *client)
 {
     struct sockaddr_un address;
-    socklen_t length = sizeof(address);
+    socklen_t length = sizeof address;
 
     if (client->fd >= 0)
         return;
@@ -245,7 +246,7 @@ static void take_turn(struct hostile *run)
         return;
     }
     end = memchr(line, '\n', (size_t)(run->end - line));
-    end = end ? end : run->end;
+    end = end != NULL ? end : run->end;
     run->at = end < run->end ? end + 1 : end;
     play(run, line, (size_t)(end - line));
 }
@@ -255,23 +256,23 @@ int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout)
     int ready;
 
     do {
-        if (hostile)
+        if (hostile != NULL)
             take_turn(hostile);
-        ready = __real_poll(fds, count, hostile ? 0 : timeout);
-    } while (hostile && ready == 0 && timeout != 0);
+        ready = __real_poll(fds, count, hostile != NULL ? 0 : timeout);
+    } while (hostile != NULL && ready == 0 && timeout != 0);
     return ready;
 }
 
 ssize_t __wrap_recv(int fd, void *to, size_t room, int flags)
 {
-    if (hostile)
+    if (hostile != NULL)
         take_turn(hostile);
     return __real_recv(fd, to, room, flags);
 }
 
 ssize_t __wrap_send(int fd, const void *from, size_t length, int flags)
 {
-    if (hostile)
+    if (hostile != NULL)
         take_turn(hostile);
     return __real_send(fd, from, length, flags);
 }
@@ -280,14 +281,14 @@ int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *length, int flag
 {
     int accepted, size = SMALL_BUFFER;
 
-    if (hostile && hostile->is_out_of_descriptors) {
+    if (hostile != NULL && hostile->is_out_of_descriptors) {
         expect(++hostile->accepted_in_vain < IN_VAIN_MAX, "the server spins while it cannot accept");
         errno = EMFILE;
         return -1;
     }
     accepted = __real_accept4(fd, address, length, flags);
-    if (accepted >= 0 && hostile && hostile->small)
-        setsockopt(accepted, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+    if (accepted >= 0 && hostile != NULL && hostile->small)
+        setsockopt(accepted, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
     return accepted;
 }
 
@@ -299,7 +300,7 @@ static int listening_socket(void)
     const struct sockaddr_un address = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-    expect(fd >= 0 && bind(fd, (const struct sockaddr *)&address, sizeof(address.sun_family)) == 0 &&
+    expect(fd >= 0 && bind(fd, (const struct sockaddr *)&address, sizeof address.sun_family) == 0 &&
                listen(fd, CLIENTS) == 0,
            "no socket to listen on");
     return fd;
@@ -307,7 +308,7 @@ static int listening_socket(void)
 
 static struct hostile *begin(const char *script, size_t length, struct mh_gdb_options *options)
 {
-    struct hostile *run = calloc(1, sizeof(*run));
+    struct hostile *run = calloc(1, sizeof *run);
     unsigned choice = length > 0 ? (unsigned char)script[0] : 0;
 
     expect(run != NULL, "no memory");
@@ -353,10 +354,9 @@ void hostile_client_run(const void *script, size_t length)
     struct mh_gdb_options options;
     struct hostile *run = begin(script, length, &options);
     struct mh_error err = {.text = ""};
-    enum mh_status status;
 
     hostile = run;
-    status = mh_gdb_serve(&run->listener, &run->fake.target, &options, &err);
+    enum mh_status status = mh_gdb_serve(&run->listener, &run->fake.target, &options, &err);
     hostile = NULL;
     expect(status == MH_OK || status == MH_ERR_INTERRUPTED, err.text);
     end(run);

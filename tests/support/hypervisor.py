@@ -24,6 +24,9 @@ SOURCE = os.environ.get("MH_SOURCE") or os.path.realpath(os.path.join(os.path.di
 BUILD = os.environ.get("MH_BUILD") or os.path.join(SOURCE, "build", "default")
 PROGRAM = os.environ.get("MH_PROGRAM") or os.path.join(BUILD, "tools", "mini_hypervisor", "mini_hypervisor")
 
+# The processor that guests run on: what --accel is for all runs of a test.
+ACCEL = os.environ.get("MH_ACCEL", "auto")
+
 # How many times slower than others this host may be: some are emulated.
 PATIENCE = int(os.environ.get("MH_PATIENCE", "1"))
 # For one thing to happen. Far more than any takes: the machine may be busy with other things.
@@ -81,21 +84,21 @@ def drop_file_capabilities():
 
 @functools.cache
 def probe():
-    """What the program says of this host's KVM: name -> value, as --probe prints it."""
-    text = subprocess.run([PROGRAM, "--probe"], stdout=subprocess.PIPE, timeout=DEADLINE, check=True).stdout.decode()
+    """What the program says of this host: name -> value, as --probe prints it."""
+    text = subprocess.run([PROGRAM, "--accel", ACCEL, "--probe"], stdout=subprocess.PIPE, timeout=DEADLINE,
+                          check=True).stdout.decode()
     return dict(line.split(": ", 1) for line in text.splitlines())
 
 
-def needs(capability, value="yes"):
-    """For a test of what not every KVM, or not every processor, can do: it is skipped where --probe says otherwise."""
-    def decorate(test):
-        @functools.wraps(test)
-        def run(case, *arguments):
-            if probe()[capability] != value:
-                case.skipTest(f"this host has {capability}: {probe()[capability]}, not {value}")
-            return test(case, *arguments)
-        return run
-    return decorate
+def command(arguments):
+    """The program with these arguments, on the processor that is tested unless they name one."""
+    arguments = [str(argument) for argument in arguments]
+    return [PROGRAM, *([] if "--accel" in arguments else ["--accel", ACCEL]), *arguments]
+
+
+def on(*processors):
+    """For a test about some processors only: there is none such on others."""
+    return lambda test: test if ACCEL in processors else None
 
 
 class Result:
@@ -154,7 +157,7 @@ class Running:
     """A run that goes on while the test looks at it, connected by pipes."""
 
     def __init__(self, arguments, cwd, **options):
-        self.process = subprocess.Popen([PROGRAM, *map(str, arguments)], cwd=cwd, stdin=subprocess.PIPE,
+        self.process = subprocess.Popen(command(arguments), cwd=cwd, stdin=subprocess.PIPE,
                                         stdout=options.pop("stdout", subprocess.PIPE), stderr=subprocess.PIPE,
                                         **options)
         ends = {"err": self.process.stderr.fileno()}
@@ -213,8 +216,8 @@ class Terminal:
         self.master, self.slave = pty.openpty()
         self.original = termios.tcgetattr(self.slave)
         news, news_end = os.pipe()
-        self.shell = subprocess.Popen([sys.executable, "-B", os.path.abspath(__file__), str(news_end), PROGRAM,
-                                       *map(str, arguments)], cwd=cwd, env=env, stdin=self.slave,
+        self.shell = subprocess.Popen([sys.executable, "-B", os.path.abspath(__file__), str(news_end),
+                                       *command(arguments)], cwd=cwd, env=env, stdin=self.slave,
                                       stdout=self.slave if stdout is None else stdout, stderr=self.slave,
                                       pass_fds=(news_end,), start_new_session=True)
         os.close(news_end)
@@ -406,7 +409,7 @@ class Case(unittest.TestCase):
         options.setdefault("cwd", self.dir)
         options.setdefault("stdout", subprocess.PIPE)
         try:
-            done = subprocess.run([PROGRAM, *map(str, arguments)], stderr=subprocess.PIPE, timeout=deadline, **stdin,
+            done = subprocess.run(command(arguments), stderr=subprocess.PIPE, timeout=deadline, **stdin,
                                   **options)
         except subprocess.TimeoutExpired as late:
             self.fail(f"{arguments} still running after {deadline} s; {late.stdout!r} {late.stderr!r}")
@@ -450,14 +453,6 @@ class Case(unittest.TestCase):
 
 
 def main():
-    """Run the tests of a file; without KVM there is nothing to be run."""
-    if not os.path.exists("/dev/kvm"):
-        print("SKIP: the whole file: /dev/kvm is missing")
-        sys.exit(77)
-    run_tests()
-
-
-def run_tests():
     """Run the tests of a file, and say which were skipped."""
     program = unittest.main(module="__main__", exit=False)
     for test, reason in program.result.skipped:  # unittest prints a letter only; tools/test counts these lines

@@ -1,0 +1,158 @@
+#include "machine/machine.h"
+
+#include "accel/accel.h"
+#include "machine/events.h"
+#include "machine/image.h"
+#include "machine/report.h"
+#include "machine/run_loop.h"
+#include "machine/snapshot.h"
+#include "x86/boot_state.h"
+#include "x86/xsave.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What the processor is to hold before the first instruction. */
+static void vm_boot_state(const struct mh_vm *vm, struct mh_cpu_state *state)
+{
+    uint64_t xcr0 = accel_cpuid(vm->host)->xcr0;
+    memset(state, 0, sizeof *state);
+    state->general = boot_general(&vm->ram, image_entry(vm->config.image));
+    state->system = boot_system(xcr0 != 0);
+    state->msrs = boot_msrs();
+    state->xcr0 = xcr0 | MH_XCR0_X87; /* as after RESET where there is no XSAVE */
+    state->dr6 = BOOT_DR6;
+    state->dr7 = BOOT_DR7;
+    x86_xsave_init(state->xsave);
+}
+
+static void vm_fill_ram(struct mh_vm *vm)
+{
+    image_place(vm->config.image, &vm->ram);
+    boot_write_system_area(&vm->ram, vm->config.page_size);
+}
+
+static void vm_ram_written(void *watcher_ctx, mh_gpa start, uint64_t length)
+{
+    struct mh_vm *vm = watcher_ctx;
+    vm->cpu->ops->memory_changed(vm->cpu, start, length);
+    if (vm->port_hooks.wrote != NULL)
+        vm->port_hooks.wrote(vm->port_hooks.ctx, start, length);
+}
+
+static enum mh_status vm_build(struct mh_vm *vm, struct mh_error *err)
+{
+    struct mh_cpu_state boot;
+    enum mh_status status = ram_create(&vm->ram, vm->config.ram_size, err);
+    if (status != MH_OK)
+        return status;
+    vm_fill_ram(vm);
+    status = accel_prepare(vm->host, err);
+    if (status != MH_OK)
+        return status;
+    vm_boot_state(vm, &boot);
+    status = accel_create_cpu(vm->host, &vm->ram, &boot, &vm->cpu, err);
+    if (status != MH_OK)
+        return status;
+    vm->ram.watcher_ctx = vm;
+    vm->ram.watcher = vm_ram_written;
+    return MH_OK;
+}
+
+enum mh_status mh_vm_create(struct mh_host *host, const struct mh_vm_config *config, struct mh_vm **vm,
+                            struct mh_error *err)
+{
+    struct mh_vm *created = calloc(1, sizeof *created);
+    if (created == NULL)
+        return mh_fail(err, MH_ERR_HOST, "no memory for a machine: %s", strerror(ENOMEM));
+    created->config = *config;
+    created->host = host;
+    created->thread = pthread_self();
+    created->snapshot_room = snapshot_room(&config->limits);
+    atomic_init(&created->requests, 0);
+    atomic_init(&created->wants_kicks, false);
+    serial_init(&created->serial, config->serial);
+    file_port_init(&created->file, config, &created->requests);
+    enum mh_status status = vm_build(created, err);
+    if (status != MH_OK) {
+        mh_vm_destroy(created);
+        return status;
+    }
+    *vm = created;
+    return MH_OK;
+}
+
+void mh_vm_destroy(struct mh_vm *vm)
+{
+    if (vm == NULL)
+        return;
+    if (vm->hooks.destroy != NULL)
+        vm->hooks.destroy(vm->hooks.ctx);
+    file_port_destroy(&vm->file);
+    if (vm->cpu != NULL)
+        vm->cpu->ops->destroy(vm->cpu);
+    ram_free(&vm->ram);
+    snapshot_list_free(&vm->snapshots);
+    ram_snapshot_free(vm->ram_base);
+    input_log_free(&vm->input);
+    free(vm);
+}
+
+enum mh_status vm_restart(struct mh_vm *vm, struct mh_error *err)
+{
+    struct mh_cpu_state boot;
+    serial_flush(&vm->serial);
+    file_port_destroy(&vm->file);
+    file_port_init(&vm->file, &vm->config, &vm->requests);
+    vm->cpu->ops->finish_io(vm->cpu);
+    ram_clear(&vm->ram);
+    vm_fill_ram(vm);
+    ram_note_written(&vm->ram, vm->ram.host, ram_pages(&vm->ram) * PAGE_4K);
+    vm_boot_state(vm, &boot);
+    enum mh_status status = vm->cpu->ops->restore(vm->cpu, &boot, err);
+    vm->is_lost = status != MH_OK;
+    if (vm->hooks.relocated != NULL)
+        vm->hooks.relocated(vm->hooks.ctx);
+    return status;
+}
+
+void mh_vm_run(struct mh_vm *vm, struct mh_stop *stop)
+{
+    const struct cpu_request request = {.mode = CPU_RUN};
+    struct run_result result;
+    run_loop(vm, &request, &result);
+    *stop = result.stop;
+    events_stop(vm, stop);
+}
+
+void mh_vm_describe_stop(struct mh_vm *vm, const struct mh_stop *stop, void (*write)(void *, const char *, size_t),
+                         void *write_ctx)
+{
+    report_stop(vm, stop, write, write_ctx);
+}
+
+void mh_kick_install(void)
+{
+    accel_install_signals();
+}
+
+void mh_vm_kick(struct mh_vm *vm)
+{
+    vm->cpu->ops->kick(vm->cpu);
+    pthread_kill(vm->thread, MH_KICK_SIGNAL);
+}
+
+void mh_vm_request_stop(struct mh_vm *vm)
+{
+    atomic_fetch_or(&vm->requests, VM_REQUEST_STOP);
+    mh_vm_kick(vm);
+}
+
+bool mh_vm_wants_kick(struct mh_vm *vm)
+{
+    return atomic_load_explicit(&vm->wants_kicks, memory_order_relaxed) ||
+           atomic_load_explicit(&vm->serial.pending, memory_order_relaxed) != 0 ||
+           (vm->cpu->ops->has_batch != NULL && vm->cpu->ops->has_batch(vm->cpu));
+}

@@ -1,0 +1,29 @@
+/* What a machine did, in numbers: for --stats and `monitor stats`. */
+#include "machine/run_loop.h"
+#include "text.h"
+
+#include <inttypes.h>
+
+static void vm_stats_processor(const struct mh_vm *vm, const struct text_output *to)
+{
+    const struct cpu_ops *ops = vm->cpu->ops;
+    uint64_t moves = 0, instructions;
+    const char *name = ops->current != NULL ? ops->current(vm->cpu, &moves) : ops->name;
+    if (moves == 0)
+        text_say(to, "processor: %s\n", name);
+    else
+        text_say(to, "processor: kvm and soft, moved %" PRIu64 " times; now %s\n", moves, name);
+    if (ops->instructions(vm->cpu, &instructions))
+        text_say(to, "instructions: %" PRIu64 "\n", instructions);
+}
+
+void mh_vm_stats(struct mh_vm *vm, mh_text_sink *sink, void *sink_ctx)
+{
+    const struct text_output to = {.sink = sink, .ctx = sink_ctx};
+    vm_stats_processor(vm, &to);
+    for (unsigned i = 0; i < CPU_EXIT_KINDS; i++) {
+        if (vm->exits[i] != 0)
+            text_say(&to, "exits, %s: %" PRIu64 "\n", run_loop_exit_name((enum cpu_exit_kind)i), vm->exits[i]);
+    }
+    text_say(&to, "bytes into the guest: %" PRIu64 "\n", vm->input.bytes);
+}

@@ -1,0 +1,27 @@
+# mh_program_test(name directory sources...): a test of a module of the program, linked with its directory's library.
+function(mh_program_test name directory)
+  add_executable(${name}_test unit/program/${name}_test.c ${ARGN})
+  target_include_directories(${name}_test PRIVATE ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/../../support)
+  target_link_libraries(${name}_test PRIVATE mh_program_${directory} cmocka)
+  add_test(NAME unit_${name} COMMAND ${name}_test)
+  set_tests_properties(unit_${name} PROPERTIES TIMEOUT 60 LABELS unit)
+endfunction()
+
+mh_program_test(options options)
+mh_program_test(output console)
+mh_program_test(console console support/collector.c)
+mh_program_test(serial_ends console support/collector.c support/temp_dir.c)
+mh_program_test(message console support/collector.c)
+mh_program_test(terminal console)
+target_link_libraries(terminal_test PRIVATE util)
+mh_program_test(files_dir sandbox support/temp_dir.c)
+mh_program_test(landlock sandbox support/temp_dir.c)
+mh_program_test(seccomp sandbox)
+mh_program_test(json_line observe)
+mh_program_test(stats observe)
+mh_program_test(trace observe support/collector.c support/temp_dir.c)
+
+# Of the library `run`, which needs core, these take single files.
+set(run_sources ${PROJECT_SOURCE_DIR}/tools/mini_hypervisor/run)
+mh_program_test(images console ${run_sources}/images.c)
+mh_program_test(output_checks console ${run_sources}/output_checks.c support/temp_dir.c)

@@ -1,0 +1,305 @@
+#include "run/machine.h"
+
+#include "console/message.h"
+#include "console/text_stream.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define STACK_SIZE ((size_t)256 * 1024)
+
+void machine_notice(void *ctx, const char *text)
+{
+    const struct machine *machine = ctx;
+    console_end_line(&machine->shared->console);
+    message("%s: %s", machine->title, text);
+}
+
+enum mh_status machine_init(struct machine *machine, struct shared *shared, size_t number, const char *name,
+                            const struct mh_image *image, struct mh_error *err)
+{
+    *machine = (struct machine){.shared = shared, .number = number, .image = image, .gdb.fd = -1};
+    pthread_mutex_init(&machine->mutex, NULL);
+    snprintf(machine->name, sizeof machine->name, "%s", name);
+    snprintf(machine->title, sizeof machine->title, "VM %zu (%s)", number, machine->name);
+    snprintf(machine->files_name, sizeof machine->files_name, "%zu-%s", number, machine->name);
+    enum mh_status status = serial_end_open(&machine->serial, shared->options, number, &shared->console, machine->name,
+                                            &shared->terminal, err);
+    if (status == MH_OK)
+        status = debugging_open_machine(machine, err);
+    trace_name_track(&shared->trace, number, machine->title);
+    if (status == MH_OK && machine->serial.kind == SERIAL_PTY)
+        message("%s: serial port on %s", machine->title, machine->serial.pty_path);
+    return status;
+}
+
+void machine_destroy(struct machine *machine)
+{
+    free(machine->processor_stats);
+    serial_end_close(&machine->serial);
+    mh_gdb_close(&machine->gdb);
+    pthread_mutex_destroy(&machine->mutex);
+}
+
+static void machine_on_event(void *ctx, const struct mh_event *event)
+{
+    struct machine *machine = ctx;
+    const uint64_t now = trace_now();
+    trace_event(&machine->shared->trace, machine->number, now, event);
+    if (machine->shared->options->stats)
+        stats_event(&machine->stats, now, event);
+}
+
+static struct mh_vm_config machine_vm_config(struct machine *machine)
+{
+    const struct options *options = machine->shared->options;
+    return (struct mh_vm_config){
+        .number = (unsigned)machine->number,
+        .name = machine->name,
+        .ram_size = options->ram_size,
+        .page_size = options->page_size,
+        .image = machine->image,
+        .serial = serial_end_for_vm(&machine->serial),
+        .shared = machine->shared->files,
+        .files_parent = options->files_dir,
+        .files_name = machine->files_name,
+        .limits = options->limits,
+        .history = options->no_history ? 0 : options->history,
+        .core_dir = options->core_dir,
+        .notice = machine_notice,
+        .notice_ctx = machine,
+        .event = options->trace_path != NULL || options->stats ? machine_on_event : NULL,
+        .event_ctx = machine,
+    };
+}
+
+static void machine_publish_vm(struct machine *machine, struct mh_vm *vm)
+{
+    pthread_mutex_lock(&machine->mutex);
+    machine->vm = vm;
+    pthread_mutex_unlock(&machine->mutex);
+}
+
+static void write_to_stream(void *stream, const char *text, size_t length)
+{
+    fwrite(text, 1, length, stream);
+}
+
+/* In seconds. */
+static double machine_timeout_seconds(const struct machine *machine)
+{
+    return (double)machine->shared->options->timeout_ms / 1000;
+}
+
+/* Print a report about a machine that did not halt: one line for a timeout, everything for other ends. */
+static void machine_report_stop(struct machine *machine, const struct mh_stop *stop)
+{
+    char *text = NULL;
+    size_t length = 0;
+    FILE *stream = open_memstream(&text, &length);
+    if (stream != NULL)
+        mh_vm_describe_stop(machine->vm, stop, write_to_stream, stream);
+    if (!text_stream_close(stream, &text)) {
+        machine_notice(machine, "stopped; not enough memory to report why");
+        return;
+    }
+    bool timed_out = stop->kind == MH_STOP_INTERRUPTED;
+    text[timed_out ? strcspn(text, "\n") : length - 1] = '\0';
+    console_end_line(&machine->shared->console);
+    if (timed_out)
+        message("%s: still running after %g s, ended; it %s", machine->title, machine_timeout_seconds(machine), text);
+    else
+        message("%s: %s", machine->title, text);
+    free(text);
+}
+
+static void machine_save_processor_stats(struct machine *machine, struct mh_vm *vm)
+{
+    size_t length = 0;
+    FILE *stream = open_memstream(&machine->processor_stats, &length);
+    if (stream != NULL)
+        mh_vm_stats(vm, write_to_stream, stream);
+    text_stream_close(stream, &machine->processor_stats);
+}
+
+void machine_print_stats(const struct machine *machine)
+{
+    char *text = NULL;
+    size_t length = 0;
+    FILE *stream = open_memstream(&text, &length);
+    if (stream != NULL && machine->processor_stats != NULL)
+        fputs(machine->processor_stats, stream);
+    if (stream != NULL)
+        stats_print(&machine->stats, stream);
+    if (!text_stream_close(stream, &text)) {
+        message("%s: not enough memory for its statistics", machine->title);
+        return;
+    }
+    text[length - 1] = '\0';
+    message("%s:\n%s", machine->title, text);
+    free(text);
+}
+
+/* Write the machine's state to the directory of --core, for a debugger. */
+static void machine_write_core(struct machine *machine, const struct mh_stop *stop)
+{
+    struct mh_error err;
+    char name[sizeof machine->files_name + 8];
+    snprintf(name, sizeof name, "%s.core", machine->files_name);
+    if (mh_vm_write_core(machine->vm, stop, name, &err) == MH_OK)
+        message("%s: core file %s/%s", machine->title, machine->shared->options->core_dir, name);
+    else
+        message("%s: %s", machine->title, err.text);
+}
+
+static enum ending ending_of(const struct mh_stop *stop)
+{
+    switch (stop->kind) {
+    case MH_STOP_HALTED:
+        return ENDING_HALTED;
+    case MH_STOP_INTERRUPTED:
+        return ENDING_STOPPED;
+    case MH_STOP_IO_ERROR:
+        return ENDING_IO;
+    case MH_STOP_HOST_ERROR:
+        return ENDING_HOST;
+    default:
+        return ENDING_CRASHED;
+    }
+}
+
+static enum mh_status machine_run_or_debug(struct machine *machine, struct mh_vm *vm, struct mh_stop *stop,
+                                           struct mh_error *err)
+{
+    if (machine->shared->options->gdb)
+        return debugging_run(machine, vm, stop, err);
+    mh_vm_run(vm, stop);
+    return MH_OK;
+}
+
+static enum ending machine_run(struct machine *machine, struct mh_vm *vm)
+{
+    struct mh_stop stop;
+    struct mh_error err;
+    machine_publish_vm(machine, vm);
+    if (atomic_load(&machine->shared->ending)) /* it was set before there was a machine to stop */
+        mh_vm_request_stop(vm);
+    enum mh_status status = machine_run_or_debug(machine, vm, &stop, &err);
+    int error = serial_end_finish(&machine->serial);
+    if (status != MH_OK) {
+        console_end_line(&machine->shared->console);
+        message("%s: %s", machine->title, err.text);
+        return status == MH_ERR_IO ? ENDING_IO : ENDING_HOST;
+    }
+    if (error < 0 && error != -EINTR && stop.kind == MH_STOP_HALTED) {
+        stop.kind = MH_STOP_IO_ERROR;
+        stop.host_errno = -error;
+    }
+    bool is_silent =
+        stop.kind == MH_STOP_HALTED || (stop.kind == MH_STOP_INTERRUPTED && !atomic_load(&machine->shared->timed_out));
+    if (!is_silent)
+        machine_report_stop(machine, &stop);
+    if (!is_silent && machine->shared->options->core_dir != NULL)
+        machine_write_core(machine, &stop);
+    return ending_of(&stop);
+}
+
+/* Until the guest is first entered, the trace shows it as outside, as it does after an exit. */
+static void machine_trace_start(struct machine *machine)
+{
+    const struct mh_event start = {.kind = MH_EVENT_EXIT, .reason = "start"};
+    trace_event(&machine->shared->trace, machine->number, trace_now(), &start);
+}
+
+static enum ending machine_create_and_run(struct machine *machine)
+{
+    struct mh_vm *vm;
+    struct mh_error err;
+    const struct mh_vm_config config = machine_vm_config(machine);
+    if (atomic_load(&machine->shared->ending)) {
+        if (atomic_load(&machine->shared->timed_out))
+            message("%s: not even started after %g s, ended", machine->title, machine_timeout_seconds(machine));
+        debugging_miss(machine);
+        return ENDING_STOPPED;
+    }
+    machine_trace_start(machine);
+    if (mh_vm_create(machine->shared->host, &config, &vm, &err) != MH_OK) {
+        message("%s: %s", machine->title, err.text);
+        debugging_miss(machine);
+        return ENDING_HOST;
+    }
+    enum ending ending = machine_run(machine, vm);
+    if (machine->shared->options->stats)
+        machine_save_processor_stats(machine, vm);
+    machine_publish_vm(machine, NULL);
+    mh_vm_destroy(vm);
+    return ending;
+}
+
+/* The last machine to end wakes the supervisor. */
+static void machine_note_end(struct machine *machine, enum ending ending)
+{
+    const uint64_t one = 1;
+    machine->ending = ending;
+    if (atomic_fetch_sub(&machine->shared->running, 1) == 1 && write(machine->shared->done_fd, &one, sizeof one) < 0)
+        message("%s: cannot report its end: %s", machine->title, strerror(errno));
+}
+
+static void *machine_thread(void *ctx)
+{
+    struct machine *machine = ctx;
+    pthread_mutex_lock(&machine->shared->start);
+    pthread_mutex_unlock(&machine->shared->start);
+    machine_note_end(machine, machine_create_and_run(machine));
+    return NULL;
+}
+
+static int machine_start_thread(struct machine *machine)
+{
+    pthread_attr_t attributes;
+    int error = pthread_attr_init(&attributes);
+    if (error != 0)
+        return error;
+    pthread_attr_setstacksize(&attributes, STACK_SIZE);
+    error = pthread_create(&machine->thread, &attributes, machine_thread, machine);
+    pthread_attr_destroy(&attributes);
+    return error;
+}
+
+void machine_start(struct machine *machine)
+{
+    int error = machine_start_thread(machine);
+    machine->has_thread = error == 0;
+    if (machine->has_thread)
+        return;
+    message("%s: no thread to run it: %s", machine->title, strerror(error));
+    debugging_miss(machine);
+    machine_note_end(machine, ENDING_HOST);
+}
+
+void machine_join(struct machine *machine)
+{
+    if (machine->has_thread)
+        pthread_join(machine->thread, NULL);
+}
+
+void machine_stop(struct machine *machine)
+{
+    pthread_mutex_lock(&machine->mutex);
+    if (machine->vm != NULL)
+        mh_vm_request_stop(machine->vm);
+    pthread_mutex_unlock(&machine->mutex);
+}
+
+void machine_tick(struct machine *machine)
+{
+    pthread_mutex_lock(&machine->mutex);
+    if (machine->vm != NULL && mh_vm_wants_kick(machine->vm))
+        mh_vm_kick(machine->vm);
+    pthread_mutex_unlock(&machine->mutex);
+    if (machine->serial.kind == SERIAL_STDIO)
+        console_port_tick(&machine->serial.port);
+}
