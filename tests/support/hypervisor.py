@@ -93,7 +93,8 @@ def probe():
 def command(arguments):
     """The program with these arguments, on the processor that is tested unless they name one."""
     arguments = [str(argument) for argument in arguments]
-    return [PROGRAM, *([] if "--accel" in arguments else ["--accel", ACCEL]), *arguments]
+    names_one = any(argument == "--accel" or argument.startswith("--accel=") for argument in arguments)
+    return [PROGRAM, *([] if names_one else ["--accel", ACCEL]), *arguments]
 
 
 def on(*processors):
