@@ -90,6 +90,13 @@ def probe():
     return dict(line.split(": ", 1) for line in text.splitlines())
 
 
+@functools.cache
+def has_kvm():
+    """Whether this host has a usable KVM."""
+    return subprocess.run([PROGRAM, "--accel", "kvm", "--probe"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                          timeout=DEADLINE, check=False).returncode == 0
+
+
 def command(arguments):
     """The program with these arguments, on the processor that is tested unless they name one."""
     arguments = [str(argument) for argument in arguments]
