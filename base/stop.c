@@ -39,6 +39,8 @@ int mh_stop_signal(const struct mh_stop *stop)
     case MH_STOP_WATCHPOINT:
     case MH_STOP_CAUGHT:
     case MH_STOP_STEP:
+    case MH_STOP_HISTORY_BEGIN:
+    case MH_STOP_HISTORY_END:
         return SIGTRAP;
     case MH_STOP_INTERRUPTED:
         return SIGINT;
@@ -72,6 +74,8 @@ const char *mh_stop_name(enum mh_stop_kind kind)
                                         [MH_STOP_CPU_ERROR] = "processor error",
                                         [MH_STOP_HOST_ERROR] = "host error",
                                         [MH_STOP_IO_ERROR] = "input/output error",
+                                        [MH_STOP_HISTORY_BEGIN] = "begin of history",
+                                        [MH_STOP_HISTORY_END] = "end of history",
                                         [MH_STOP_INTERRUPTED] = "interrupted"};
     return names[kind];
 }

@@ -162,6 +162,8 @@ struct cpu_ops {
     /* How many instructions have been retired; a repetition of a string instruction counts as one. False when this
      * processor cannot count. */
     bool (*instructions)(const struct cpu *cpu, uint64_t *count);
+    /* After restore(): go on counting from `count`. Called only where instructions() returned true for the state. */
+    void (*set_instructions)(struct cpu *cpu, uint64_t count);
 
     /* Optional, all three or none: let single bytes that the guest writes to `port` gather instead of leaving it for
      * each. Take them after every run(): at most `room`, returns how many. Is there any? Any thread. */

@@ -98,6 +98,12 @@ static void report_say_what_happened(const struct report *report)
     case MH_STOP_INTERRUPTED:
         text_say(&report->output, "was interrupted at rip 0x%016" PRIx64 "\n", rip);
         break;
+    case MH_STOP_HISTORY_BEGIN:
+        text_say(&report->output, "no history before this; at rip 0x%016" PRIx64 "\n", rip);
+        break;
+    case MH_STOP_HISTORY_END:
+        text_say(&report->output, "the recording ends here, at rip 0x%016" PRIx64 "\n", rip);
+        break;
     case MH_STOP_CAUGHT:
         text_say(&report->output, "%s\n", stop->text);
         break;

@@ -110,6 +110,7 @@ static const struct cpu_ops ops = {
     .memory_changed = soft_memory_changed,
     .arm = soft_arm,
     .instructions = soft_instructions,
+    .set_instructions = soft_set_instructions,
 };
 
 enum mh_status soft_cpu_create(struct guest_ram *ram, const struct x86_cpuid *cpuid, const struct mh_cpu_state *boot,

@@ -132,10 +132,10 @@ enum soft_result soft_op_xchg(struct soft_cpu *cpu, const struct soft_insn *insn
     return SOFT_NEXT;
 }
 
-/* 90 is NOP, with F3 PAUSE, unless REX.B makes it name r8. */
+/* 90 is NOP unless REX.B makes it name r8; with F3 it is PAUSE in any case. */
 enum soft_result soft_op_xchg_rax(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
-    if (insn->rm == MH_RAX)
+    if (insn->rm == MH_RAX || (insn->opcode == 0x90 && insn->prefixes & SOFT_PREFIX_REP))
         return SOFT_NEXT;
     const uint64_t rax = cpu->gpr[MH_RAX];
     soft_put(cpu, MH_RAX, insn->operand_size, cpu->gpr[insn->rm]);

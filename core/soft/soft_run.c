@@ -322,13 +322,20 @@ static bool is_kicked(struct run *run)
     return true;
 }
 
+static bool count_is_reached(const struct run *run)
+{
+    const struct cpu_request *request = run->request;
+    bool is_bound = request->mode == CPU_UNTIL || (request->mode == CPU_STEP && request->until != 0);
+    return is_bound && run->cpu->instructions >= request->until;
+}
+
 /* Leave the guest before the next instruction? */
 static bool leave_before(struct run *run)
 {
     struct soft_cpu *cpu = run->cpu;
     if (step_ends(run))
         return leave(run, CPU_EXIT_STEP);
-    if (run->request->mode == CPU_UNTIL && cpu->instructions >= run->request->until)
+    if (count_is_reached(run))
         return leave(run, CPU_EXIT_COUNT_REACHED);
     if (run->step_off)
         return false;

@@ -50,24 +50,16 @@ static enum soft_result repetition_done(struct soft_cpu *cpu, const struct soft_
     return left != 0 && goes_on ? SOFT_REPEAT : SOFT_NEXT;
 }
 
-static void drop_upper_half(struct soft_cpu *cpu, unsigned number)
-{
-    cpu->gpr[number] = (uint32_t)cpu->gpr[number];
-}
-
-#define USES_RSI 1u
-#define USES_RDI 2u
-
-/* An access failed. When a repetition faults, registers have lost their upper halves if addresses have 32 bits. */
-static enum soft_result failed(struct soft_cpu *cpu, const struct soft_insn *insn, unsigned uses)
+/* An access of MOVS or STOS failed. When a repetition of these faults with 32-bit addresses, processors have cleared
+ * the upper halves of the registers already; with the other instructions they have not. */
+static enum soft_result store_failed(struct soft_cpu *cpu, const struct soft_insn *insn, bool uses_source)
 {
     if (soft_mem_result(cpu) != SOFT_FAULT || !is_repeated(insn) || insn->address_size != 4)
         return soft_mem_result(cpu);
-    drop_upper_half(cpu, MH_RCX);
-    if (uses & USES_RSI)
-        drop_upper_half(cpu, MH_RSI);
-    if (uses & USES_RDI)
-        drop_upper_half(cpu, MH_RDI);
+    cpu->gpr[MH_RCX] = (uint32_t)cpu->gpr[MH_RCX];
+    cpu->gpr[MH_RDI] = (uint32_t)cpu->gpr[MH_RDI];
+    if (uses_source)
+        cpu->gpr[MH_RSI] = (uint32_t)cpu->gpr[MH_RSI];
     return SOFT_FAULT;
 }
 
@@ -85,7 +77,7 @@ enum soft_result soft_op_movs(struct soft_cpu *cpu, const struct soft_insn *insn
         return SOFT_NEXT;
     if (!soft_load(cpu, insn->segment, source_address(cpu, insn), size, &value) ||
         !soft_store(cpu, MH_ES, destination_address(cpu, insn), size, value))
-        return failed(cpu, insn, USES_RSI | USES_RDI);
+        return store_failed(cpu, insn, true);
     advance(cpu, insn, MH_RSI, 1);
     advance(cpu, insn, MH_RDI, 1);
     return repetition_done(cpu, insn, true);
@@ -96,7 +88,7 @@ enum soft_result soft_op_stos(struct soft_cpu *cpu, const struct soft_insn *insn
     if (nothing_to_do(cpu, insn))
         return SOFT_NEXT;
     if (!soft_store(cpu, MH_ES, destination_address(cpu, insn), insn->operand_size, cpu->gpr[MH_RAX]))
-        return failed(cpu, insn, USES_RDI);
+        return store_failed(cpu, insn, false);
     advance(cpu, insn, MH_RDI, 1);
     return repetition_done(cpu, insn, true);
 }
@@ -107,7 +99,7 @@ enum soft_result soft_op_lods(struct soft_cpu *cpu, const struct soft_insn *insn
     if (nothing_to_do(cpu, insn))
         return SOFT_NEXT;
     if (!soft_load(cpu, insn->segment, source_address(cpu, insn), insn->operand_size, &value))
-        return failed(cpu, insn, USES_RSI);
+        return soft_mem_result(cpu);
     soft_put(cpu, MH_RAX, insn->operand_size, value);
     advance(cpu, insn, MH_RSI, 1);
     return repetition_done(cpu, insn, true);
@@ -127,11 +119,11 @@ static void comparison_begins(struct soft_cpu *cpu, const struct soft_insn *insn
 }
 
 /* When one of them faults, flags are what they were before the first (Intel SDM volume 2, REP). */
-static enum soft_result comparison_failed(struct soft_cpu *cpu, const struct soft_insn *insn, unsigned uses)
+static enum soft_result comparison_failed(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
     if (soft_mem_result(cpu) == SOFT_FAULT && is_repeated(insn))
         soft_set_arithmetic(cpu, cpu->repeat_flags);
-    return failed(cpu, insn, uses);
+    return soft_mem_result(cpu);
 }
 
 /* REPE goes on while both are equal, REPNE while they are not. */
@@ -155,7 +147,7 @@ enum soft_result soft_op_cmps(struct soft_cpu *cpu, const struct soft_insn *insn
     /* processors read the second operand first, as the address of a page fault shows */
     if (!soft_load(cpu, MH_ES, destination_address(cpu, insn), size, &right) ||
         !soft_load(cpu, insn->segment, source_address(cpu, insn), size, &left))
-        return comparison_failed(cpu, insn, USES_RSI | USES_RDI);
+        return comparison_failed(cpu, insn);
     advance(cpu, insn, MH_RSI, 1);
     advance(cpu, insn, MH_RDI, 1);
     return comparison_done(cpu, insn, left, right);
@@ -168,7 +160,7 @@ enum soft_result soft_op_scas(struct soft_cpu *cpu, const struct soft_insn *insn
         return SOFT_NEXT;
     comparison_begins(cpu, insn);
     if (!soft_load(cpu, MH_ES, destination_address(cpu, insn), insn->operand_size, &right))
-        return comparison_failed(cpu, insn, USES_RDI);
+        return comparison_failed(cpu, insn);
     advance(cpu, insn, MH_RDI, 1);
     return comparison_done(cpu, insn, soft_truncate(cpu->gpr[MH_RAX], insn->operand_size), right);
 }

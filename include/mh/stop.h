@@ -19,6 +19,8 @@ enum mh_stop_kind {
     MH_STOP_CPU_ERROR,     /* the processor cannot go on with the guest: `text` says why */
     MH_STOP_HOST_ERROR,    /* the host failed the processor: `text` says how */
     MH_STOP_IO_ERROR,      /* the host could not read or write for the guest */
+    MH_STOP_HISTORY_BEGIN, /* it ran backwards to the earliest place that is kept */
+    MH_STOP_HISTORY_END,   /* a recording was replayed to its end */
     MH_STOP_INTERRUPTED,   /* someone asked: between two instructions, nothing half done */
 };
 
