@@ -81,6 +81,13 @@ static bool run_loop_instruction_done(struct mh_vm *vm, const struct cpu_request
     return run_loop_stop(result, MH_STOP_STEP);
 }
 
+static bool run_loop_differs(struct run_result *result)
+{
+    snprintf(result->stop.text, sizeof result->stop.text,
+             "the guest does not repeat what it did: it makes another port access than was recorded");
+    return run_loop_stop(result, MH_STOP_HOST_ERROR);
+}
+
 static bool run_loop_io(struct mh_vm *vm, const struct cpu_request *request, const struct cpu_exit *exit,
                         struct run_result *result)
 {
@@ -93,6 +100,8 @@ static bool run_loop_io(struct mh_vm *vm, const struct cpu_request *request, con
         result->end = RUN_KICKED;
         return true;
     }
+    if (error == -EILSEQ)
+        return run_loop_differs(result);
     if (error < 0) { /* the guest got nothing, so its IN has not begun */
         vm->cpu->ops->cancel_in(vm->cpu);
         return run_loop_stop_for_io(result, error);
@@ -154,6 +163,18 @@ static bool run_loop_kicked(struct mh_vm *vm, const struct cpu_request *request,
     return true;
 }
 
+/* The HLT of a stub is none of the guest's instructions: the machine stands where the fault happened. */
+static bool run_loop_halt(struct mh_vm *vm, struct run_result *result)
+{
+    struct cpu *cpu = vm->cpu;
+    uint64_t count;
+    if (!faults_take_from_stub(vm, &result->stop))
+        return run_loop_stop(result, MH_STOP_HALTED);
+    if (result->stop.kind == MH_STOP_EXCEPTION && cpu->ops->instructions(cpu, &count))
+        cpu->ops->set_instructions(cpu, count - 1);
+    return true;
+}
+
 /* Serve one exit. True when the run ends, with *result filled in. */
 static bool run_loop_serve(struct mh_vm *vm, const struct cpu_request *request, const struct cpu_exit *exit,
                            struct run_result *result)
@@ -162,10 +183,11 @@ static bool run_loop_serve(struct mh_vm *vm, const struct cpu_request *request, 
     case CPU_EXIT_IO:
         return run_loop_io(vm, request, exit, result);
     case CPU_EXIT_HALT:
-        return faults_take_from_stub(vm, &result->stop) || run_loop_stop(result, MH_STOP_HALTED);
+        return run_loop_halt(vm, result);
     case CPU_EXIT_STEP: /* a fault without a handler leads to a stub, which need not be executed */
         return faults_take_from_stub(vm, &result->stop) || run_loop_stop(result, MH_STOP_STEP);
     case CPU_EXIT_COUNT_REACHED:
+        result->count_reached = true;
         return run_loop_stop(result, MH_STOP_STEP);
     case CPU_EXIT_BREAKPOINT:
         return run_loop_point(exit, MH_STOP_BREAKPOINT, result);
