@@ -207,7 +207,10 @@ static void arrange_memory(struct chance *chance, struct test_case *test, uint64
     if (form->vex || !test->encoding.has_memory || chance_percent(chance, 25))
         return;
     uint64_t target = some_code(chance);
-    if (form->map == FORM_ONE_BYTE && form->opcode == 0xff && (reg == 3 || reg == 5)) {
+    if (form->map == FORM_0F && (form->opcode == 0x02 || form->opcode == 0x03)) {
+        uint64_t selector = chance_below(chance, 0x78);
+        put(test, place, &selector, 2);
+    } else if (form->map == FORM_ONE_BYTE && form->opcode == 0xff && (reg == 3 || reg == 5)) {
         uint64_t selector = code_selector(chance);
         put(test, place, &target, size);
         put(test, place + size, &selector, 2);
@@ -328,9 +331,10 @@ void case_make(struct chance *chance, const struct form *form, struct test_case 
         lead_to(chance, test, place);
         arrange_memory(chance, test, place);
     }
-    if (form->map == FORM_0F && form->opcode == 0xae && chance_percent(chance, 80)) {
-        test->start.gpr[MH_RAX] &= 7; /* components that both sides have */
-        test->start.gpr[MH_RDX] = 0;
+    if (form->map == FORM_0F && form->opcode == 0xae) {
+        test->start.gpr[MH_RAX] &= ~0xffff8ull; /* components that the host may have and the guest has not */
+        if (chance_percent(chance, 50))
+            test->start.gpr[MH_RAX] = 7;
     }
     arrange_stack(chance, test);
 }
