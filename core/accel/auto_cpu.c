@@ -17,6 +17,7 @@ struct auto_cpu {
     struct auto_cpu_config config;
     struct cpu *soft;              /* NULL until it is needed */
     _Atomic(struct cpu *) current; /* the one that holds the state; kick() of other threads reads it */
+    atomic_bool is_kicked;         /* and no run() has returned CPU_EXIT_KICKED since */
     const struct cpu_point *points;
     size_t point_count;
     bool kvm_is_armed; /* KVM holds the points */
@@ -41,8 +42,13 @@ static struct cpu *auto_cpu_current(const struct cpu *cpu)
 static enum mh_status auto_cpu_make_soft(struct auto_cpu *self, const struct mh_cpu_state *state, struct mh_error *err)
 {
     enum mh_status status = soft_cpu_create(self->config.ram, self->config.cpuid, state, &self->soft, err);
-    if (status == MH_OK && self->tracks_writes)
-        status = self->soft->ops->track_writes(self->soft, err);
+    if (status != MH_OK || !self->tracks_writes)
+        return status;
+    status = self->soft->ops->track_writes(self->soft, err);
+    if (status != MH_OK) { /* it would lose the guest's writes */
+        self->soft->ops->destroy(self->soft);
+        self->soft = NULL;
+    }
     return status;
 }
 
@@ -72,15 +78,25 @@ static enum mh_status auto_cpu_move(struct auto_cpu *self, struct cpu *to, struc
 
 static void auto_cpu_fail(struct cpu_exit *exit, const struct mh_error *err)
 {
-    exit->kind = CPU_EXIT_ERROR;
-    exit->is_host_error = true;
+    *exit = (struct cpu_exit){.kind = CPU_EXIT_ERROR, .is_host_error = true};
     snprintf(exit->text, sizeof exit->text, "%s", err->text);
+}
+
+static bool auto_cpu_quirks_allow(const struct kvm_quirks *quirks, const struct cpu_point *point)
+{
+    bool int3 = quirks->int3_in_ring_0 != KVM_INT3_LOST && quirks->int3_in_ring_3;
+    if (point->kind != CPU_POINT_EXECUTE)
+        return quirks->data_registers;
+    return int3 && (quirks->execute_registers || !point->in_register);
 }
 
 static bool auto_cpu_quirks_allow_points(const struct auto_cpu *self)
 {
     const struct kvm_quirks *quirks = self->config.quirks(self->config.quirks_ctx);
-    return quirks != NULL && quirks->int3_in_ring_0 != KVM_INT3_LOST && quirks->int3_in_ring_3;
+    bool allow = quirks != NULL;
+    for (size_t i = 0; i < self->point_count && allow; i++)
+        allow = auto_cpu_quirks_allow(quirks, &self->points[i]);
+    return allow;
 }
 
 /* Let KVM hold the points, if it can. */
@@ -131,13 +147,24 @@ static enum mh_status auto_cpu_to_kvm(struct auto_cpu *self, struct mh_error *er
     return auto_cpu_move(self, self->config.kvm, err);
 }
 
+/* Run the processor that has the state. Whoever kicked while the state moved has perhaps told the other one. */
+static void auto_cpu_run_current(struct auto_cpu *self, const struct cpu_request *request, struct cpu_exit *exit)
+{
+    struct cpu *current = atomic_load(&self->current);
+    if (atomic_load(&self->is_kicked))
+        current->ops->kick(current);
+    current->ops->run(current, request, exit);
+    if (exit->kind == CPU_EXIT_KICKED)
+        atomic_store(&self->is_kicked, false);
+}
+
 static void auto_cpu_run_soft(struct auto_cpu *self, const struct cpu_request *request, struct cpu_exit *exit)
 {
     struct mh_error err;
     if (auto_cpu_to_soft(self, &err) != MH_OK)
         auto_cpu_fail(exit, &err);
     else
-        self->soft->ops->run(self->soft, request, exit);
+        auto_cpu_run_current(self, request, exit);
 }
 
 /* The first instruction of a run that steps off a point: KVM cannot. True when that was all of the run. */
@@ -153,6 +180,7 @@ static bool auto_cpu_step_off(struct auto_cpu *self, const struct cpu_request *r
 static void auto_cpu_run(struct cpu *cpu, const struct cpu_request *request, struct cpu_exit *exit)
 {
     struct auto_cpu *self = auto_cpu_of(cpu);
+    struct cpu_request rest = *request;
     struct mh_error err;
     if (auto_cpu_needs_soft(self, request)) {
         auto_cpu_run_soft(self, request, exit);
@@ -160,16 +188,16 @@ static void auto_cpu_run(struct cpu *cpu, const struct cpu_request *request, str
     }
     if (request->step_off && self->point_count > 0 && auto_cpu_step_off(self, request, exit))
         return;
+    rest.step_off = false;
     if (auto_cpu_to_kvm(self, &err) != MH_OK) {
         auto_cpu_fail(exit, &err);
         return;
     }
-    struct cpu *kvm = self->config.kvm;
-    kvm->ops->run(kvm, request, exit);
+    auto_cpu_run_current(self, &rest, exit);
     self->kvm_hits += exit->kind == CPU_EXIT_BREAKPOINT;
     if (exit->kind == CPU_EXIT_ERROR && exit->is_unsupported) {
         self->kvm_is_unfit = true;
-        auto_cpu_run_soft(self, request, exit);
+        auto_cpu_run_soft(self, &rest, exit);
     }
 }
 
@@ -187,12 +215,10 @@ static void auto_cpu_cancel_in(struct cpu *cpu)
 
 static void auto_cpu_kick(struct cpu *cpu)
 {
-    /* the state may move meanwhile: both are told, and a kick too many does no harm */
-    struct cpu *current = auto_cpu_current(cpu);
     struct auto_cpu *self = auto_cpu_of(cpu);
+    atomic_store(&self->is_kicked, true); /* before `current` is read; see auto_cpu_run_current() */
+    struct cpu *current = atomic_load(&self->current);
     current->ops->kick(current);
-    if (current != self->config.kvm)
-        self->config.kvm->ops->kick(self->config.kvm);
 }
 
 static enum mh_status auto_cpu_read_regs(struct cpu *cpu, unsigned groups, struct mh_x86_regs *regs,
@@ -274,10 +300,19 @@ static enum mh_status auto_cpu_arm(struct cpu *cpu, const struct cpu_point *poin
     return MH_OK;
 }
 
+/* Only software counts: what ran on KVM has no number. */
 static bool auto_cpu_instructions(const struct cpu *cpu, uint64_t *count)
 {
-    (void)cpu, (void)count;
-    return false;
+    const struct cpu *current = auto_cpu_current(cpu);
+    return current->ops->instructions(current, count);
+}
+
+static void auto_cpu_set_instructions(struct cpu *cpu, uint64_t count)
+{
+    struct auto_cpu *self = auto_cpu_of(cpu);
+    struct mh_error err;
+    if (auto_cpu_to_soft(self, &err) == MH_OK)
+        self->soft->ops->set_instructions(self->soft, count);
 }
 
 static void auto_cpu_batch_port(struct cpu *cpu, uint16_t port, bool on)
@@ -331,6 +366,7 @@ static const struct cpu_ops auto_cpu_ops = {
     .memory_changed = auto_cpu_memory_changed,
     .arm = auto_cpu_arm,
     .instructions = auto_cpu_instructions,
+    .set_instructions = auto_cpu_set_instructions,
     .batch_port = auto_cpu_batch_port,
     .take_batch = auto_cpu_take_batch,
     .has_batch = auto_cpu_has_batch,
@@ -347,6 +383,7 @@ enum mh_status auto_cpu_create(const struct auto_cpu_config *config, struct cpu 
     self->cpu.ops = &auto_cpu_ops;
     self->config = *config;
     atomic_init(&self->current, config->kvm);
+    atomic_init(&self->is_kicked, false);
     *cpu = &self->cpu;
     return MH_OK;
 }

@@ -33,8 +33,9 @@ enum debug_end {
 
 /* The debugger asks for `how`; debug_run() lets it happen. */
 void debug_resume(struct debug *debug, const struct mh_resume *how);
-/* The stop that debug_run() came back with is not wanted: go on as resumed. */
-void debug_go_on(struct debug *debug);
+/* The stop is not wanted: go on as resumed. False when that makes it the end of a step, with *stop changed to say so; that
+ * may be unwanted again. */
+bool debug_go_on(struct debug *debug, struct mh_stop *stop);
 
 /* Let a resumed machine run. */
 enum debug_end debug_run(struct debug *debug, struct mh_stop *stop);

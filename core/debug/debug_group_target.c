@@ -124,11 +124,15 @@ static bool group_is_wanted(struct member *member, unsigned number, struct mh_st
 {
     bool is_filtered = stop->kind == MH_STOP_BREAKPOINT || stop->kind == MH_STOP_HW_BREAKPOINT ||
                        stop->kind == MH_STOP_WATCHPOINT || stop->kind == MH_STOP_STEP;
-    if (!is_filtered || member->filter == NULL || member->filter(member->filter_ctx, number, stop))
+    if (!is_filtered || member->filter == NULL)
         return true;
-    debug_go_on(debug_of(member->vm));
-    member_set_state(member, MEMBER_RUNNING);
-    return false;
+    while (!member->filter(member->filter_ctx, number, stop)) {
+        if (!debug_go_on(debug_of(member->vm), stop))
+            continue;
+        member_set_state(member, MEMBER_RUNNING);
+        return false;
+    }
+    return true;
 }
 
 static void group_interrupt(void *ctx, unsigned vm)

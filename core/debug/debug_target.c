@@ -228,6 +228,8 @@ static void target_interrupt(void *ctx, unsigned number)
 static const struct mh_stop target_lost = {.kind = MH_STOP_HOST_ERROR,
                                            .text = "the machine could not be put back; restart it"};
 
+static const struct mh_stop target_killed = {.kind = MH_STOP_HOST_ERROR, .text = "the machine was killed; restart it"};
+
 static enum mh_wait_result target_wait(void *ctx, const int *fds, unsigned fd_count, unsigned *number,
                                        struct mh_stop *stop)
 {
@@ -235,9 +237,9 @@ static enum mh_wait_result target_wait(void *ctx, const int *fds, unsigned fd_co
     if (!debug->running)
         return MH_WAIT_IDLE;
     *number = debug->vm->config.number;
-    if (debug->vm->is_lost) {
+    if (debug->vm->is_lost || debug->killed) {
         debug->running = false;
-        *stop = target_lost;
+        *stop = debug->vm->is_lost ? target_lost : target_killed;
         return MH_WAIT_STOPPED;
     }
     debug->fds = fds;

@@ -17,10 +17,23 @@ void debug_resume(struct debug *debug, const struct mh_resume *how)
     debug->was_restored = false;
 }
 
-void debug_go_on(struct debug *debug)
+static bool debug_is_in_range(const struct debug *debug)
 {
+    uint64_t rip = vm_rip(debug->vm);
+    return debug->how.kind == MH_RESUME_RANGE && rip >= debug->how.start && rip < debug->how.end;
+}
+
+bool debug_go_on(struct debug *debug, struct mh_stop *stop)
+{
+    bool is_watch = stop->kind == MH_STOP_WATCHPOINT;
+    if (is_watch && debug->how.kind != MH_RESUME_CONTINUE && !debug_is_in_range(debug)) {
+        *stop = (struct mh_stop){.kind = MH_STOP_STEP};
+        return false;
+    }
     debug->running = true;
-    debug->step_off = true;
+    /* behind a watched access or a step lies an instruction that has not been met yet */
+    debug->step_off = stop->kind == MH_STOP_BREAKPOINT || stop->kind == MH_STOP_HW_BREAKPOINT;
+    return true;
 }
 
 static bool debug_has_input(const struct debug *debug)
@@ -43,7 +56,9 @@ static enum mh_status debug_arm(struct debug *debug, struct mh_error *err)
     if (!translates && !debug->breakpoints.have_changed)
         return MH_OK;
     const struct cpu_point *points = breakpoints_points(&debug->breakpoints);
-    return cpu->ops->arm(cpu, points, debug->breakpoints.count, err);
+    enum mh_status status = cpu->ops->arm(cpu, points, debug->breakpoints.count, err);
+    debug->breakpoints.have_changed = status != MH_OK; /* none is armed then */
+    return status;
 }
 
 static struct cpu_request debug_request(const struct debug *debug)
@@ -87,6 +102,16 @@ static bool debug_is_wanted(const struct debug *debug, struct mh_stop *stop)
     default:
         return true;
     }
+}
+
+/* True when the stop is to be reported; else the machine is to go on. */
+static bool debug_take_stop(struct debug *debug, struct mh_stop *stop)
+{
+    while (!debug_is_wanted(debug, stop)) {
+        if (debug_go_on(debug, stop))
+            return false;
+    }
+    return true;
 }
 
 /* One run of the guest, until a stop or a kick. */
@@ -136,9 +161,8 @@ enum debug_end debug_run(struct debug *debug, struct mh_stop *stop)
             end = DEBUG_INPUT;
             break;
         }
-        if (!look && debug_is_wanted(debug, stop))
+        if (!look && debug_take_stop(debug, stop))
             break;
-        debug->step_off |= !look;
     }
     atomic_store_explicit(&vm->wants_kicks, false, memory_order_relaxed);
     return end;

@@ -27,7 +27,7 @@ void serial_flush(struct serial *serial)
 
 void serial_put(struct serial *serial, const uint8_t *bytes, size_t length)
 {
-    while (length > 0) {
+    while (length > 0 && !serial->is_muted) {
         unsigned used = atomic_load_explicit(&serial->pending, memory_order_relaxed);
         size_t part = length < SERIAL_BUFFER - used ? length : SERIAL_BUFFER - used;
         memcpy(serial->buffer + used, bytes, part);

@@ -16,13 +16,13 @@ void events_tell(struct mh_vm *vm, struct mh_event *event, struct mh_stop *stop)
     if (vm->hooks.event != NULL && stop->kind != MH_STOP_CAUGHT &&
         vm->hooks.event(vm->hooks.ctx, event, stop->text, sizeof stop->text))
         stop->kind = MH_STOP_CAUGHT;
-    if (vm->config.event != NULL)
+    if (vm->config.event != NULL && !vm->is_replaying)
         events_tell_listener(vm, event);
 }
 
 void events_enter(struct mh_vm *vm)
 {
-    if (vm->config.event == NULL)
+    if (vm->config.event == NULL || vm->is_replaying)
         return;
     struct mh_event event = {.kind = MH_EVENT_ENTER};
     events_tell_listener(vm, &event);
@@ -30,7 +30,7 @@ void events_enter(struct mh_vm *vm)
 
 void events_exit(struct mh_vm *vm, const char *reason)
 {
-    if (vm->config.event == NULL)
+    if (vm->config.event == NULL || vm->is_replaying)
         return;
     struct mh_event event = {.kind = MH_EVENT_EXIT, .reason = reason};
     events_tell_listener(vm, &event);

@@ -36,8 +36,10 @@ static void vm_fill_ram(struct mh_vm *vm)
 
 static void vm_ram_written(void *watcher_ctx, mh_gpa start, uint64_t length)
 {
-    struct cpu *cpu = watcher_ctx;
-    cpu->ops->memory_changed(cpu, start, length);
+    struct mh_vm *vm = watcher_ctx;
+    vm->cpu->ops->memory_changed(vm->cpu, start, length);
+    if (vm->port_hooks.wrote != NULL)
+        vm->port_hooks.wrote(vm->port_hooks.ctx, start, length);
 }
 
 static enum mh_status vm_build(struct mh_vm *vm, struct mh_error *err)
@@ -54,7 +56,7 @@ static enum mh_status vm_build(struct mh_vm *vm, struct mh_error *err)
     status = accel_create_cpu(vm->host, &vm->ram, &boot, &vm->cpu, err);
     if (status != MH_OK)
         return status;
-    vm->ram.watcher_ctx = vm->cpu;
+    vm->ram.watcher_ctx = vm;
     vm->ram.watcher = vm_ram_written;
     return MH_OK;
 }

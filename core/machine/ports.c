@@ -81,17 +81,16 @@ static uint32_t ports_word(const uint8_t *data)
     return word;
 }
 
-/* Report the file call that this access completed, if it did. */
-static void ports_tell_file_call(struct mh_vm *vm, struct mh_stop *stop)
+/* The file call that this access completed, as an event; op 0: none. */
+static struct mh_event ports_take_file_call(struct mh_vm *vm)
 {
-    struct mh_event event = {
+    const struct mh_event event = {
         .kind = MH_EVENT_FILE, .op = vm->file.made_op, .name = vm->file.made_name, .result = vm->file.made_result};
-    if (vm->file.made_op != 0)
-        events_tell(vm, &event, stop);
     vm->file.made_op = 0;
+    return event;
 }
 
-static int ports_serve_file(struct mh_vm *vm, const struct cpu_exit *exit, struct mh_stop *stop)
+static int ports_serve_file(struct mh_vm *vm, const struct cpu_exit *exit)
 {
     serial_flush(&vm->serial);
     for (uint32_t i = 0; i < exit->count; i++) {
@@ -108,7 +107,6 @@ static int ports_serve_file(struct mh_vm *vm, const struct cpu_exit *exit, struc
             ports_answer_all_ones(exit);
             break;
         }
-        ports_tell_file_call(vm, stop);
     }
     return 0;
 }
@@ -134,14 +132,41 @@ static void ports_tell_access(struct mh_vm *vm, const struct cpu_exit *exit, str
     events_tell(vm, &event, stop);
 }
 
+/* Let the device answer, and the log record what it answered. */
+static int ports_serve_live(struct mh_vm *vm, const struct cpu_request *request, const struct cpu_exit *exit,
+                            struct mh_event *file)
+{
+    const struct vm_port_hooks *hooks = &vm->port_hooks;
+    if (hooks->begin != NULL)
+        hooks->begin(hooks->ctx);
+    vm->serves_port = true;
+    int result = exit->port == MH_PORT_SERIAL ? ports_serve_serial(vm, request, exit)
+                 : exit->port == MH_PORT_FILE ? ports_serve_file(vm, exit)
+                                              : ports_serve_nothing(vm, exit);
+    vm->serves_port = false;
+    *file = ports_take_file_call(vm);
+    if (hooks->finish != NULL && result == 0)
+        hooks->finish(hooks->ctx, exit, file);
+    else if (hooks->cancel != NULL)
+        hooks->cancel(hooks->ctx);
+    return result;
+}
+
 int ports_serve(struct mh_vm *vm, const struct cpu_request *request, const struct cpu_exit *exit, struct mh_stop *stop)
 {
-    int result = exit->port == MH_PORT_SERIAL ? ports_serve_serial(vm, request, exit)
-                 : exit->port == MH_PORT_FILE ? ports_serve_file(vm, exit, stop)
-                                              : ports_serve_nothing(vm, exit);
-    if (result == 0 && events_wanted(vm))
-        ports_tell_access(vm, exit, stop);
-    return result;
+    struct mh_event file = {.kind = MH_EVENT_FILE};
+    bool differs = false;
+    int result = 0;
+    if (vm->port_hooks.replay == NULL || !vm->port_hooks.replay(vm->port_hooks.ctx, exit, &file, &differs))
+        result = ports_serve_live(vm, request, exit, &file);
+    if (differs)
+        return -EILSEQ;
+    if (result != 0 || !events_wanted(vm))
+        return result;
+    if (file.op != 0)
+        events_tell(vm, &file, stop);
+    ports_tell_access(vm, exit, stop);
+    return 0;
 }
 
 void ports_see_each_access(struct mh_vm *vm, uint16_t port)

@@ -7,7 +7,8 @@
 /*
  * Serve the access of a CPU_EXIT_IO. A catchpoint that it hits goes to *stop. Returns 0; -EINTR when a stop was
  * requested, or one of the request's wake descriptors became readable, while the guest waited for input, which leaves
- * the IN without an answer; or minus the errno of a failed read on the host.
+ * the IN without an answer; -EILSEQ when the machine goes through its past and makes another access than it did then;
+ * or minus the errno of a failed read on the host.
  */
 int ports_serve(struct mh_vm *vm, const struct cpu_request *request, const struct cpu_exit *exit, struct mh_stop *stop);
 

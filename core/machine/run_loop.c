@@ -81,6 +81,13 @@ static bool run_loop_instruction_done(struct mh_vm *vm, const struct cpu_request
     return run_loop_stop(result, MH_STOP_STEP);
 }
 
+static bool run_loop_differs(struct run_result *result)
+{
+    snprintf(result->stop.text, sizeof result->stop.text,
+             "the guest does not repeat what it did: it makes another port access than was recorded");
+    return run_loop_stop(result, MH_STOP_HOST_ERROR);
+}
+
 static bool run_loop_io(struct mh_vm *vm, const struct cpu_request *request, const struct cpu_exit *exit,
                         struct run_result *result)
 {
@@ -93,6 +100,8 @@ static bool run_loop_io(struct mh_vm *vm, const struct cpu_request *request, con
         result->end = RUN_KICKED;
         return true;
     }
+    if (error == -EILSEQ)
+        return run_loop_differs(result);
     if (error < 0) { /* the guest got nothing, so its IN has not begun */
         vm->cpu->ops->cancel_in(vm->cpu);
         return run_loop_stop_for_io(result, error);

@@ -29,6 +29,11 @@ uint64_t snapshot_rip(const struct snapshot *snapshot)
     return snapshot->cpu.general.rip;
 }
 
+size_t snapshot_own_size(const struct mh_vm *vm)
+{
+    return sizeof(struct snapshot) + ram_pages(&vm->ram) * sizeof(void *);
+}
+
 size_t snapshot_pages(const struct snapshot *snapshot)
 {
     return ram_snapshot_pages(snapshot->ram);
@@ -101,20 +106,15 @@ enum mh_status snapshot_take(struct mh_vm *vm, struct snapshot **snapshot, struc
     return MH_OK;
 }
 
-static enum mh_status snapshot_apply(struct mh_vm *vm, const struct snapshot *snapshot, struct mh_error *err)
+enum mh_status snapshot_restore_cpu_and_ram(struct mh_vm *vm, const struct snapshot *snapshot, struct mh_error *err)
 {
-    int result = file_snapshot_restore(&vm->file.store, snapshot->files);
-    if (result < 0)
-        return snapshot_fail(err, "cannot restore the machine's files", -result);
-    vm->file.request = snapshot->request;
     vm->cpu->ops->finish_io(vm->cpu);
     enum mh_status status = vm->cpu->ops->collect_writes(vm->cpu, err);
-    if (status != MH_OK)
-        return status;
-    ram_snapshot_restore(vm->ram_base, &vm->ram, snapshot->ram);
-    status = vm->cpu->ops->restore(vm->cpu, &snapshot->cpu, err);
-    if (status == MH_OK)
-        input_log_seek(&vm->input, snapshot->input);
+    if (status == MH_OK) {
+        ram_snapshot_restore(vm->ram_base, &vm->ram, snapshot->ram);
+        status = vm->cpu->ops->restore(vm->cpu, &snapshot->cpu, err);
+    }
+    vm->is_lost = status != MH_OK; /* what is half restored is no state of the guest's */
     return status;
 }
 
@@ -125,9 +125,14 @@ enum mh_status snapshot_restore(struct mh_vm *vm, const struct snapshot *snapsho
     if (!input_log_contains(&vm->input, snapshot->input))
         return mh_fail(err, MH_ERR_RANGE, "the guest has read more than the %u MB of input that are kept since then",
                        INPUT_LOG_MAX >> 20);
-    enum mh_status status = snapshot_apply(vm, snapshot, err);
-    vm->is_lost = status != MH_OK; /* what is half restored is no state of the guest's */
-    if (vm->hooks.relocated != NULL)
-        vm->hooks.relocated(vm->hooks.ctx);
+    int result = file_snapshot_restore(&vm->file.store, snapshot->files);
+    if (result < 0) {
+        vm->is_lost = true;
+        return snapshot_fail(err, "cannot restore the machine's files", -result);
+    }
+    vm->file.request = snapshot->request;
+    enum mh_status status = snapshot_restore_cpu_and_ram(vm, snapshot, err);
+    if (status == MH_OK)
+        input_log_seek(&vm->input, snapshot->input);
     return status;
 }

@@ -21,13 +21,19 @@ uint64_t snapshot_room(const struct mh_file_limits *limits);
 enum mh_status snapshot_take(struct mh_vm *vm, struct snapshot **snapshot, struct mh_error *err);
 
 /*
- * Put the machine, which is stopped, back to where it was. MH_OK; MH_ERR_RANGE when there is no machine, or what it
- * read since is kept no longer, with everything as it was; MH_ERR_HOST when part of it is back only: the machine counts
- * as killed then, and runs again after a restart.
+ * Restore the machine, which is stopped, to where it was. MH_OK; MH_ERR_RANGE when there is no machine, or the input it
+ * has read since is no longer kept, with everything as it was; MH_ERR_HOST when only a part was restored: the machine
+ * is lost, until it is restarted.
  */
 enum mh_status snapshot_restore(struct mh_vm *vm, const struct snapshot *snapshot, struct mh_error *err);
 
+/* Restore processor and memory alone; devices stay as they are. MH_OK, or MH_ERR_HOST and the machine is lost. */
+enum mh_status snapshot_restore_cpu_and_ram(struct mh_vm *vm, const struct snapshot *snapshot, struct mh_error *err);
+
 void snapshot_free(struct snapshot *snapshot);
+
+/* Bytes that a snapshot takes beside pages and files. */
+size_t snapshot_own_size(const struct mh_vm *vm);
 
 /* For people: where it stands, and how many pages of memory hold something. */
 uint64_t snapshot_rip(const struct snapshot *snapshot);

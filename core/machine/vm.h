@@ -34,6 +34,22 @@ struct vm_hooks {
     void (*destroy)(void *ctx);
 };
 
+/*
+ * What stands between a machine's ports and their devices: a log that records what devices answer, and answers in their
+ * place when the machine goes through its past again. All members may be NULL.
+ */
+struct vm_port_hooks {
+    void *ctx;
+    /* Answer an access from the log; *file is the file call that it completed (op 0: none). False: a device is to
+     * answer it. With *differs set, the guest makes another access than the log has. */
+    bool (*replay)(void *ctx, const struct cpu_exit *exit, struct mh_event *file, bool *differs);
+    /* A device is about to answer; it wrote to guest memory; it has answered; or it could not. */
+    void (*begin)(void *ctx);
+    void (*wrote)(void *ctx, mh_gpa start, uint64_t length);
+    void (*finish)(void *ctx, const struct cpu_exit *exit, const struct mh_event *file);
+    void (*cancel)(void *ctx);
+};
+
 struct mh_vm {
     struct mh_vm_config config;
     struct mh_host *host;
@@ -51,6 +67,9 @@ struct mh_vm {
     bool noticed[VM_NOTICES];
     uint64_t exits[CPU_EXIT_KINDS];
     struct vm_hooks hooks;
+    struct vm_port_hooks port_hooks;
+    bool serves_port;              /* a device is answering a port access */
+    bool is_replaying;             /* the machine goes through its past: nothing it does is to be seen outside */
     struct ram_snapshot *ram_base; /* see ram_snapshot.h; NULL before the first snapshot */
     struct snapshot_list snapshots;
     uint64_t snapshot_room; /* bytes of files that snapshots may have beyond those they have */

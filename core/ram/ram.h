@@ -17,6 +17,7 @@ struct guest_ram {
     uint64_t ram_size; /* bytes */
     /* one bit a page, in the order of `host`: written since whoever keeps copies cleared it; see memory_image.h */
     uint64_t changed[(RAM_PAGES_MAX + 63) / 64];
+    size_t copies; /* pages that snapshots of this memory hold at the moment; see ram_snapshot.c */
     /* Told of each write that is not the guest's: a processor may have cached what was there. May be NULL. */
     void (*watcher)(void *watcher_ctx, mh_gpa start, uint64_t length);
     void *watcher_ctx;

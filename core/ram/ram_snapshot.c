@@ -7,6 +7,7 @@
 
 struct page {
     unsigned users; /* images that have it */
+    size_t *copies; /* how many such pages there are */
     uint8_t bytes[PAGE_4K];
 };
 
@@ -32,8 +33,10 @@ static struct page *share(struct page *page)
 
 static void release(struct page *page)
 {
-    if (page != NULL && --page->users == 0)
-        free(page);
+    if (page == NULL || --page->users > 0)
+        return;
+    --*page->copies;
+    free(page);
 }
 
 void ram_snapshot_free(struct ram_snapshot *image)
@@ -64,7 +67,7 @@ static bool holds(const struct page *page, const uint8_t *bytes)
 }
 
 /* A page that was marked may hold what it held: some hosts mark too many. */
-static int copy_page(struct ram_snapshot *base, const struct guest_ram *ram, size_t number)
+static int copy_page(struct ram_snapshot *base, struct guest_ram *ram, size_t number)
 {
     const uint8_t *bytes = ram->host + number * PAGE_4K;
     struct page *page = NULL;
@@ -75,6 +78,8 @@ static int copy_page(struct ram_snapshot *base, const struct guest_ram *ram, siz
         if (page == NULL)
             return -ENOMEM;
         page->users = 1;
+        page->copies = &ram->copies;
+        ++ram->copies;
         memcpy(page->bytes, bytes, PAGE_4K);
     }
     release(base->pages[number]);

@@ -1,4 +1,4 @@
-/* Near branches. A target that is not canonical raises #GP(0) at the branch, before anything has changed. */
+/* Near branches. A target that is not canonical raises #GP(0) at the branch. */
 #include "soft_flags.h"
 #include "soft_handlers.h"
 #include "soft_operand.h"
@@ -36,18 +36,17 @@ enum soft_result soft_op_jmp_rm(struct soft_cpu *cpu, const struct soft_insn *in
     return jump(cpu, target);
 }
 
-/* The target is checked before the return address is written. */
+/* Processors check the target after they have written the return address, which stays when that raises #GP. */
 static enum soft_result call(struct soft_cpu *cpu, const struct soft_insn *insn, uint64_t target)
 {
     const unsigned size = insn->operand_size;
     const uint64_t top = cpu->gpr[MH_RSP] - size;
-    if (!soft_is_canonical(target))
-        return soft_raise_error(cpu, EXCEPTION_GENERAL_PROTECTION, 0);
     if (!soft_store(cpu, MH_SS, top, size, cpu->rip + insn->length))
         return soft_mem_result(cpu);
-    cpu->gpr[MH_RSP] = top;
-    cpu->rip = target;
-    return SOFT_JUMP;
+    const enum soft_result result = jump(cpu, target);
+    if (result == SOFT_JUMP)
+        cpu->gpr[MH_RSP] = top;
+    return result;
 }
 
 enum soft_result soft_op_call(struct soft_cpu *cpu, const struct soft_insn *insn)

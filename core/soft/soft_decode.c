@@ -286,10 +286,10 @@ static bool form_is_legal(const struct soft_insn *insn, const struct soft_opcode
 }
 
 /* Opcodes of the map 0F that are not defined, and have no ModRM byte. */
-static bool is_undefined_0f(uint8_t opcode)
+static bool is_undefined_0f(uint8_t opcode, bool vex)
 {
-    static const uint8_t undefined[] = {0x04, 0x0a, 0x0c, 0x0e, 0x0f, 0x24, 0x25, 0x26, 0x27, 0x36, 0x37, 0xaa};
-    return memchr(undefined, opcode, sizeof undefined) != NULL;
+    static const uint8_t undefined[] = {0x04, 0x0a, 0x0c, 0x0e, 0x0f, 0x24, 0x25, 0x26, 0x27, 0x36, 0x37, 0x77, 0xaa};
+    return memchr(undefined, opcode, sizeof undefined) != NULL || (vex && opcode >= 0x39 && opcode <= 0x3f);
 }
 
 /* Groups of the one-byte map of which not all are defined. */
@@ -312,11 +312,11 @@ static void skip_operands(struct cursor *cursor, struct soft_insn *insn, uint8_t
 {
     static const struct soft_opcode no_row = {.flags = SOFT_OP_MODRM};
     const struct soft_opcode *row = &no_row;
-    if (insn->map == SOFT_MAP_ONE_BYTE
-            ? !is_group(insn->opcode)
-            : insn->map == SOFT_MAP_0F && (insn->opcode == 0x77 || is_undefined_0f(insn->opcode)))
+    const bool vex = (insn->prefixes & SOFT_PREFIX_VEX) != 0;
+    if (insn->map == SOFT_MAP_ONE_BYTE ? !is_group(insn->opcode)
+                                       : insn->map == SOFT_MAP_0F && is_undefined_0f(insn->opcode, vex))
         return;
-    if (insn->map == SOFT_MAP_0F && insn->prefixes & SOFT_PREFIX_VEX)
+    if (insn->map == SOFT_MAP_0F && vex)
         row = soft_integer_opcode(SOFT_MAP_0F, insn->opcode, 0, modrm);
     if (row == NULL)
         row = &no_row;

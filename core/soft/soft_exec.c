@@ -15,11 +15,10 @@
  */
 #include "host_x86_64_int.h"
 #include "soft_flags.h"
-#include "soft_mem.h"
+#include "soft_operand.h"
 #include "soft_simd_shape.h"
 #include "soft_string.h"
 #include "soft_translate.h"
-#include "soft_walk.h"
 
 #define PAGE_MASK 0xfffull
 #define INSTRUCTION_MAX 15u
@@ -75,15 +74,6 @@ static bool wants_attention(const struct soft_cpu *cpu)
     return atomic_load_explicit(&cpu->attention, memory_order_relaxed) != 0;
 }
 
-/* The translation of `address` when all `size` bytes can be reached without further ado. */
-static inline uint8_t *at_hand(const struct soft_tlb_entry *tlb, uint64_t address, unsigned size)
-{
-    const struct soft_tlb_entry *entry = &tlb[address >> 12 & (SOFT_TLB_SIZE - 1)];
-    return __builtin_expect(entry->tag == ((address + (size - 1)) & ~PAGE_MASK), 1)
-               ? entry->host + (address & PAGE_MASK)
-               : NULL;
-}
-
 /*
  * Repetitions of a string instruction behind the first, as many at once as possible. Comes back when all are done, with
  * SOFT_NEXT, or before, with SOFT_REPEAT when the loop has to end: decoded code is not what it was at
@@ -131,11 +121,11 @@ static inline uint64_t signed_64(int64_t value)
 
 /* `at` is where the operand lies on the host. */
 #define READ_AT(size)                                                                                                  \
-    const uint8_t *at = at_hand(tlb_read, ADDRESS, size);                                                              \
+    const uint8_t *at = soft_at_hand(tlb_read, ADDRESS, size);                                                         \
     if (at == NULL)                                                                                                    \
     goto slow_path
 #define WRITE_AT(size)                                                                                                 \
-    uint8_t *at = at_hand(tlb_write, ADDRESS, size);                                                                   \
+    uint8_t *at = soft_at_hand(tlb_write, ADDRESS, size);                                                              \
     if (at == NULL)                                                                                                    \
     goto slow_path
 
@@ -484,9 +474,13 @@ call_handler:
         return retire(cpu, insn, outcome);
     cpu->instructions++;
     outcome = repeat(cpu, insn, until, generation);
-    if (outcome == SOFT_NEXT)
-        cpu->rip += insn->length;
-    return outcome;
+    if (outcome != SOFT_NEXT)
+        return outcome;
+    cpu->rip += insn->length;
+    if (wants_attention(cpu) || cache->generation != generation)
+        return SOFT_NEXT;
+    start = ++op; /* the end of the block: all repetitions are counted */
+    DISPATCH;
 
 L_END:
     cpu->instructions += (uint64_t)(op - start);
@@ -688,7 +682,7 @@ L_SETCC:
 
 L_PUSH_R : {
     const uint64_t top = slots[MH_RSP] - 8, value = slots[op->reg];
-    uint8_t *at = at_hand(tlb_write, top, 8);
+    uint8_t *at = soft_at_hand(tlb_write, top, 8);
     if (at == NULL)
         goto slow_path;
     memcpy(at, &value, sizeof value);
@@ -697,7 +691,7 @@ L_PUSH_R : {
 }
 L_PUSH_I : {
     const uint64_t top = slots[MH_RSP] - 8, value = signed_64(op->immediate);
-    uint8_t *at = at_hand(tlb_write, top, 8);
+    uint8_t *at = soft_at_hand(tlb_write, top, 8);
     if (at == NULL)
         goto slow_path;
     memcpy(at, &value, sizeof value);
@@ -705,7 +699,7 @@ L_PUSH_I : {
     NEXT;
 }
 L_POP_R : {
-    const uint8_t *at = at_hand(tlb_read, slots[MH_RSP], 8);
+    const uint8_t *at = soft_at_hand(tlb_read, slots[MH_RSP], 8);
     if (at == NULL)
         goto slow_path;
     slots[MH_RSP] += 8;
@@ -713,7 +707,7 @@ L_POP_R : {
     NEXT;
 }
 L_LEAVE : {
-    const uint8_t *at = at_hand(tlb_read, slots[MH_RBP], 8);
+    const uint8_t *at = soft_at_hand(tlb_read, slots[MH_RBP], 8);
     if (at == NULL)
         goto slow_path;
     slots[MH_RSP] = slots[MH_RBP] + 8;
@@ -723,7 +717,7 @@ L_LEAVE : {
 
 L_CALL : {
     const uint64_t top = slots[MH_RSP] - 8, value = page_address + op->offset + op->scale;
-    uint8_t *at = at_hand(tlb_write, top, 8);
+    uint8_t *at = soft_at_hand(tlb_write, top, 8);
     if (at == NULL)
         goto slow_path;
     memcpy(at, &value, sizeof value);
@@ -737,7 +731,7 @@ L_CALL_R:
     target = slots[op->reg];
 call_target : {
     const uint64_t top = slots[MH_RSP] - 8, value = page_address + op->offset + op->scale;
-    uint8_t *at = at_hand(tlb_write, top, 8);
+    uint8_t *at = soft_at_hand(tlb_write, top, 8);
     if (at == NULL || !soft_is_canonical(target))
         goto slow_path;
     memcpy(at, &value, sizeof value);
@@ -746,7 +740,7 @@ call_target : {
     goto jump;
 }
 L_RET : {
-    const uint8_t *at = at_hand(tlb_read, slots[MH_RSP], 8);
+    const uint8_t *at = soft_at_hand(tlb_read, slots[MH_RSP], 8);
     if (at == NULL)
         goto slow_path;
     memcpy(&target, at, sizeof target);

@@ -48,20 +48,46 @@ static inline void soft_set_register(struct soft_cpu *cpu, const struct soft_ins
         soft_put(cpu, number, size, value);
 }
 
+/* Where the operand is on the host when a TLB has its page and nothing has to be looked at; else NULL. */
+static inline uint8_t *soft_at_hand(const struct soft_tlb_entry *tlb, uint64_t address, unsigned size)
+{
+    const struct soft_tlb_entry *entry = &tlb[address >> 12 & (SOFT_TLB_SIZE - 1)];
+    const uint64_t last_page = (address + (size - 1)) & ~0xfffull;
+    return __builtin_expect(entry->tag == last_page, 1) ? entry->host + (address & 0xfff) : NULL;
+}
+
 /* Memory of 1, 2, 4 or 8 bytes, zero-extended. */
 static inline bool soft_load(struct soft_cpu *cpu, unsigned segment, uint64_t address, unsigned size, uint64_t *value)
 {
+    const uint8_t *at = soft_at_hand(cpu->tlb_read[cpu->user], address, size);
     *value = 0;
-    if (size == 8)
-        return soft_read64(cpu, segment, address, value);
-    return soft_read(cpu, segment, address, value, size);
+    if (at == NULL)
+        return soft_read(cpu, segment, address, value, size);
+    if (size == 1)
+        memcpy(value, at, 1);
+    else if (size == 2)
+        memcpy(value, at, 2);
+    else if (size == 4)
+        memcpy(value, at, 4);
+    else
+        memcpy(value, at, 8);
+    return true;
 }
 
 static inline bool soft_store(struct soft_cpu *cpu, unsigned segment, uint64_t address, unsigned size, uint64_t value)
 {
-    if (size == 8)
-        return soft_write64(cpu, segment, address, value);
-    return soft_write(cpu, segment, address, &value, size);
+    uint8_t *at = soft_at_hand(cpu->tlb_write[cpu->user], address, size);
+    if (at == NULL)
+        return soft_write(cpu, segment, address, &value, size);
+    if (size == 1)
+        memcpy(at, &value, 1);
+    else if (size == 2)
+        memcpy(at, &value, 2);
+    else if (size == 4)
+        memcpy(at, &value, 4);
+    else
+        memcpy(at, &value, 8);
+    return true;
 }
 
 /* The operand that ModRM.mod and ModRM.rm name. False as in soft_mem.h. */
@@ -80,8 +106,11 @@ static inline bool soft_modify_rm(struct soft_cpu *cpu, const struct soft_insn *
         *value = soft_get_register(cpu, insn, insn->rm, size);
         return true;
     }
+    const uint64_t address = soft_address(cpu, insn);
+    if (soft_at_hand(cpu->tlb_write[cpu->user], address, size) != NULL)
+        return soft_load(cpu, insn->segment, address, size, value);
     *value = 0;
-    return soft_read_for_write(cpu, insn->segment, soft_address(cpu, insn), value, size);
+    return soft_read_for_write(cpu, insn->segment, address, value, size);
 }
 
 static inline bool soft_write_rm(struct soft_cpu *cpu, const struct soft_insn *insn, unsigned size, uint64_t value)

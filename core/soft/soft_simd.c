@@ -49,6 +49,28 @@ bool simd_write_memory(struct soft_cpu *cpu, unsigned segment, uint64_t address,
     }
 }
 
+/* Operands of a size that is no power of two are not checked for alignment, so take the last byte by itself. */
+bool simd_read_element(struct soft_cpu *cpu, unsigned segment, uint64_t address, void *to, unsigned size)
+{
+    if ((cpu->rflags & MH_RFLAGS_AC) == 0)
+        return simd_read_memory(cpu, segment, address, to, size);
+    return soft_read(cpu, segment, address, to, size - 1) &&
+           soft_read(cpu, segment, address + size - 1, (uint8_t *)to + size - 1, 1);
+}
+
+bool simd_write_element(struct soft_cpu *cpu, unsigned segment, uint64_t address, const void *from, unsigned size)
+{
+    if ((cpu->rflags & MH_RFLAGS_AC) == 0)
+        return simd_write_memory(cpu, segment, address, from, size);
+    return simd_probe_element(cpu, segment, address, size) && soft_write(cpu, segment, address, from, size - 1) &&
+           soft_write(cpu, segment, address + size - 1, (const uint8_t *)from + size - 1, 1);
+}
+
+bool simd_probe_element(struct soft_cpu *cpu, unsigned segment, uint64_t address, unsigned size)
+{
+    return soft_probe(cpu, segment, address, size - 1, true) && soft_probe(cpu, segment, address + size - 1, 1, true);
+}
+
 bool simd_memory_address(struct soft_cpu *cpu, const struct soft_insn *insn, enum simd_kind kind, unsigned size,
                          uint64_t *address)
 {
@@ -79,7 +101,10 @@ const uint8_t *simd_source(struct soft_cpu *cpu, const struct soft_insn *insn, e
     }
     if (size < 32)
         memset(buffer, 0, 32);
-    if (!simd_read_memory(cpu, insn->segment, address, buffer, size)) {
+    const bool done = (simd_info(insn)->flags & SIMD_NO_AC) != 0
+                          ? simd_read_element(cpu, insn->segment, address, buffer, size)
+                          : simd_read_memory(cpu, insn->segment, address, buffer, size);
+    if (!done) {
         *result = soft_mem_result(cpu);
         return NULL;
     }
@@ -388,22 +413,20 @@ enum soft_result simd_insertps(struct soft_cpu *cpu, const struct soft_insn *ins
     return simd_vector(cpu, &other);
 }
 
-/* VCVTPS2PH: from reg to rm. */
+/* VCVTPS2PH: from reg to rm. Its exceptions come before those of the store, and stay in MXCSR when that fails. */
 enum soft_result simd_cvtps2ph(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
     const enum simd_kind kind = simd_kind(insn);
     if (!simd_allowed(cpu, insn, kind))
         return simd_refuse(cpu, insn);
     const unsigned size = kind == SIMD_VEX256 ? 16 : 8;
-    if (insn->has_memory && !soft_probe(cpu, insn->segment, soft_address(cpu, insn), size, true))
-        return soft_mem_result(cpu);
     struct host_simd_operands operands = {.rax = 0};
     put_register(cpu, kind, &operands, 0, insn->reg);
     if (!simd_call(cpu, insn, kind, &operands, stub_of(insn, kind)))
         return SOFT_FAULT;
     if (!insn->has_memory)
         simd_write_xmm(cpu, insn, insn->rm, operands.vector[1]);
-    else if (!simd_write_memory(cpu, insn->segment, soft_address(cpu, insn), operands.vector[1], size))
+    else if (!simd_write_element(cpu, insn->segment, soft_address(cpu, insn), operands.vector[1], size))
         return soft_mem_result(cpu);
     return SOFT_NEXT;
 }

@@ -91,13 +91,14 @@ enum simd_feature {
 #define SIMD_W0 32u       /* VEX.W must be 0 */
 #define SIMD_W1 64u       /* VEX.W must be 1 */
 #define SIMD_HALF 128u    /* of halves of a register: the high one */
+#define SIMD_NO_AC 256u   /* memory is not checked for #AC */
 
 /* soft_insn.data of a vector instruction. */
 struct simd_info {
     const uint8_t *stub[SIMD_KINDS]; /* with an immediate: of 256 stubs, the first */
     uint8_t feature[SIMD_KINDS];     /* enum simd_feature */
     uint8_t size[SIMD_KINDS];        /* bytes of a memory operand */
-    uint8_t flags;                   /* SIMD_* */
+    uint16_t flags;                  /* SIMD_* */
 };
 
 static inline const struct simd_info *simd_info(const struct soft_insn *insn)
@@ -220,7 +221,7 @@ enum soft_result simd_refuse_mmx(struct soft_cpu *cpu, const struct soft_insn *i
 /* Deliver the x87 exception that is pending: #MF. */
 enum soft_result simd_raise_pending(struct soft_cpu *cpu);
 
-/* ---- MXCSR (soft_simd_state.c) ---- */
+/* ---- MXCSR (soft_simd_state.c, soft_simd_exceptions.c) ---- */
 
 /* Put the guest's MXCSR into the host's register. False: the guest unmasks exceptions. */
 bool simd_load_mxcsr(struct soft_cpu *cpu);
@@ -285,6 +286,11 @@ static inline const uint8_t *simd_at_hand(struct soft_cpu *cpu, uint64_t address
 /* Read or write 2, 4, 8, 16 or any other number of bytes. */
 bool simd_read_memory(struct soft_cpu *cpu, unsigned segment, uint64_t address, void *to, unsigned size);
 bool simd_write_memory(struct soft_cpu *cpu, unsigned segment, uint64_t address, const void *from, unsigned size);
+
+/* 4, 8 or 16 bytes without #AC: elements that a mask selects, and halves. */
+bool simd_read_element(struct soft_cpu *cpu, unsigned segment, uint64_t address, void *to, unsigned size);
+bool simd_write_element(struct soft_cpu *cpu, unsigned segment, uint64_t address, const void *from, unsigned size);
+bool simd_probe_element(struct soft_cpu *cpu, unsigned segment, uint64_t address, unsigned size);
 
 /* ---- MMX registers (soft_mmx.c) ---- */
 

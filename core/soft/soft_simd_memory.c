@@ -33,21 +33,21 @@ enum soft_result simd_maskmov_load(struct soft_cpu *cpu, const struct soft_insn 
     uint8_t mask[32], to[32] = {0};
     simd_read_ymm(cpu, insn->vvvv, mask);
     for (unsigned i = 0; i < width_of(kind); i += size)
-        if (is_selected(mask, i, size) && !simd_read_memory(cpu, insn->segment, address + i, to + i, size))
+        if (is_selected(mask, i, size) && !simd_read_element(cpu, insn->segment, address + i, to + i, size))
             return soft_mem_result(cpu);
     simd_write_ymm(cpu, insn->reg, to);
     return SOFT_NEXT;
 }
 
 /* Write the selected elements, all or none of them. */
-static bool write_selected(struct soft_cpu *cpu, unsigned segment, uint64_t address, const uint8_t *from,
+static bool write_elements(struct soft_cpu *cpu, unsigned segment, uint64_t address, const uint8_t *from,
                            const uint8_t *mask, unsigned width, unsigned size)
 {
     for (unsigned i = 0; i < width; i += size)
-        if (is_selected(mask, i, size) && !soft_probe(cpu, segment, address + i, size, true))
+        if (is_selected(mask, i, size) && !simd_probe_element(cpu, segment, address + i, size))
             return false;
     for (unsigned i = 0; i < width; i += size)
-        if (is_selected(mask, i, size) && !simd_write_memory(cpu, segment, address + i, from + i, size))
+        if (is_selected(mask, i, size) && !simd_write_element(cpu, segment, address + i, from + i, size))
             return false;
     return true;
 }
@@ -61,7 +61,7 @@ enum soft_result simd_maskmov_store(struct soft_cpu *cpu, const struct soft_insn
     uint8_t mask[32], from[32];
     simd_read_ymm(cpu, insn->vvvv, mask);
     simd_read_ymm(cpu, insn->reg, from);
-    if (!write_selected(cpu, insn->segment, soft_address(cpu, insn), from, mask, width_of(kind),
+    if (!write_elements(cpu, insn->segment, soft_address(cpu, insn), from, mask, width_of(kind),
                         masked_element_size(insn)))
         return soft_mem_result(cpu);
     return SOFT_NEXT;
@@ -74,14 +74,18 @@ static uint64_t mask_destination(const struct soft_cpu *cpu, const struct soft_i
     return offset + (insn->segment >= MH_FS ? cpu->seg[insn->segment].base : 0);
 }
 
-/* The masks of MASKMOVDQU and MASKMOVQ do not suppress faults: processors check all of the bytes. */
+/* The masks of MASKMOVDQU and MASKMOVQ do not suppress faults: processors check all bytes, by eight for #AC,
+ * and the last eight first. */
 static enum soft_result store_bytes(struct soft_cpu *cpu, const struct soft_insn *insn, const uint8_t *from,
                                     const uint8_t *mask, unsigned width)
 {
     const uint64_t address = mask_destination(cpu, insn);
-    if (!soft_probe(cpu, insn->segment, address, width, true) ||
-        !write_selected(cpu, insn->segment, address, from, mask, width, 1))
-        return soft_mem_result(cpu);
+    for (unsigned end = width; end > 0; end -= 8)
+        if (!soft_probe(cpu, insn->segment, address + end - 8, 8, true))
+            return soft_mem_result(cpu);
+    for (unsigned i = 0; i < width; i++)
+        if (is_selected(mask, i, 1) && !soft_write8(cpu, insn->segment, address + i, from[i]))
+            return soft_mem_result(cpu);
     return SOFT_NEXT;
 }
 
@@ -157,7 +161,7 @@ static bool gather_element(struct soft_cpu *cpu, const struct soft_insn *insn, s
 {
     const unsigned at = i * gather->size;
     if (is_selected(gather->mask, at, gather->size)) {
-        if (!simd_read_memory(cpu, insn->segment, gather_address(cpu, insn, gather, i), gather->to + at, gather->size))
+        if (!simd_read_element(cpu, insn->segment, gather_address(cpu, insn, gather, i), gather->to + at, gather->size))
             return false;
         gather->has_loaded = true;
     }

@@ -5,14 +5,7 @@
  * guest masks all exceptions, its MXCSR stays in the host's register from the first instruction that depends on it to
  * the end of the run (soft_simd_leave()). Flags gather there as they do in the guest's. Nothing else in this process
  * calculates with SSE meanwhile: the software processor uses integers only.
- *
- * When the guest unmasks exceptions, each instruction runs with all of them masked and no flags set, and the flags it
- * leaves say which exceptions the guest's processor would have raised (Intel SDM volume 1, 11.5.3 and appendix E.4):
- *
- * - An unmasked invalid operation, denormal or division by zero is found before anything is calculated, in all
- * elements: the flags of the results (overflow, underflow, precision) stay as they were.
- * - Masked, underflow is reported for results that are tiny and inexact, unmasked for all tiny ones. A second run with
- *   FTZ finds these, because FTZ flushes every tiny result and reports underflow.
+ * While the guest unmasks exceptions, soft_simd_exceptions.c loads it for each instruction.
  */
 #include "soft_simd.h"
 
@@ -112,80 +105,4 @@ void simd_set_mxcsr(struct soft_cpu *cpu, uint32_t value)
 {
     soft_simd_leave(cpu);
     xsave_set32(cpu, XSAVE_MXCSR, value);
-}
-
-/* ---- unmasked exceptions ---- */
-
-static void call_host(enum simd_kind kind, struct host_simd_operands *operands, const uint8_t *stub)
-{
-    if (kind == SIMD_VEX256)
-        host_simd_call_256(operands, stub);
-    else if (kind == SIMD_MMX)
-        host_mmx_call(operands, stub);
-    else
-        host_simd_call(operands, stub);
-}
-
-/* Execute with this MXCSR and return the flags it gets. */
-static uint32_t call_for_flags(enum simd_kind kind, struct host_simd_operands *operands, const uint8_t *stub,
-                               uint32_t mxcsr)
-{
-    const uint32_t host = host_simd_mxcsr();
-    host_simd_set_mxcsr(mxcsr);
-    call_host(kind, operands, stub);
-    const uint32_t flags = host_simd_mxcsr() & MXCSR_FLAGS;
-    host_simd_set_mxcsr(host);
-    return flags;
-}
-
-#define MXCSR_BEFORE 0x07u /* invalid operation, denormal, division by zero */
-
-/* Add `flags` to MXCSR. False with the exception set when one of them is unmasked. */
-static bool accept_flags(struct soft_cpu *cpu, uint32_t guest, uint32_t flags)
-{
-    const uint32_t unmasked = flags & ~(guest >> MXCSR_MASKS_SHIFT);
-    if ((unmasked & MXCSR_BEFORE) != 0)
-        flags &= MXCSR_BEFORE;
-    xsave_set32(cpu, XSAVE_MXCSR, guest | flags);
-    if (unmasked == 0)
-        return true;
-    soft_raise(cpu, (cpu->cr4 & MH_CR4_OSXMMEXCPT) != 0 ? EXCEPTION_XM : EXCEPTION_UD);
-    return false;
-}
-
-/* Is one of the results tiny? VCVTPS2PH does not heed FTZ, so its exact tiny results are looked for. */
-static bool has_tiny_half(const struct host_simd_operands *operands, enum simd_kind kind)
-{
-    for (unsigned i = 0; i < (kind == SIMD_VEX256 ? 16u : 8u); i += 2) {
-        uint16_t half;
-        memcpy(&half, operands->vector[1] + i, sizeof half);
-        if ((half & 0x7c00) == 0 && (half & 0x03ff) != 0)
-            return true;
-    }
-    return false;
-}
-
-static bool call_checked(struct soft_cpu *cpu, const struct soft_insn *insn, enum simd_kind kind,
-                         struct host_simd_operands *operands, const uint8_t *stub)
-{
-    const uint32_t guest = xsave_get32(cpu, XSAVE_MXCSR);
-    const uint32_t masked = (guest & ~MXCSR_FLAGS) | MXCSR_MASKS;
-    if ((guest & MXCSR_UE << MXCSR_MASKS_SHIFT) != 0)
-        return accept_flags(cpu, guest, call_for_flags(kind, operands, stub, masked));
-    /* FTZ has no effect while underflow is unmasked. */
-    struct host_simd_operands again = *operands;
-    uint32_t flags = call_for_flags(kind, operands, stub, masked & ~MXCSR_FTZ);
-    flags |= call_for_flags(kind, &again, stub, masked | MXCSR_FTZ) & MXCSR_UE;
-    if (insn->run == simd_cvtps2ph && has_tiny_half(operands, kind))
-        flags |= MXCSR_UE;
-    return accept_flags(cpu, guest, flags);
-}
-
-bool simd_call(struct soft_cpu *cpu, const struct soft_insn *insn, enum simd_kind kind,
-               struct host_simd_operands *operands, const uint8_t *stub)
-{
-    if ((simd_info(insn)->flags & SIMD_FP) != 0 && !simd_mxcsr_ready(cpu))
-        return call_checked(cpu, insn, kind, operands, stub);
-    call_host(kind, operands, stub);
-    return true;
 }

@@ -398,7 +398,7 @@ static const struct simd_row rows_0f38_66[] = {
     ROW(0x10, 0, simd_blend, MODRM, 0, 16, 0, SSE41, NONE, NONE, host_simd_blend_10, NULL, NULL), /* pblendvb */
     ROW(0x14, 0, simd_blend, MODRM, 0, 16, 0, SSE41, NONE, NONE, host_simd_blend_14, NULL, NULL), /* blendvps */
     ROW(0x15, 0, simd_blend, MODRM, 0, 16, 0, SSE41, NONE, NONE, host_simd_blend_15, NULL, NULL), /* blendvpd */
-    OP_VEX38(0, 0x13, simd_vector, SIMD_FP, 8, 16, F16C, F16C),                                   /* vcvtph2ps */
+    OP_VEX38(0, 0x13, simd_vector, SIMD_FP | SIMD_NO_AC, 8, 16, F16C, F16C),                      /* vcvtph2ps */
     OP_VEX38(0, 0x16, simd_vector, SIMD_NDS, 0, 32, NONE, AVX2),                                  /* vpermps */
     OP_0F38(0x17, simd_compare, 0, 16, 32, SSE41, AVX, AVX),                                      /* ptest */
     OP_C(0x18, simd_broadcast, MODRM, SIMD_W0, 4, 4, NONE, AVX, AVX),                             /* vbroadcastss */

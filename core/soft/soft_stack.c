@@ -106,16 +106,20 @@ static uint8_t *enter_slot(struct enter_frame *frame, unsigned pushed)
     return frame->bytes + (size_t)(slots - pushed) * frame->size;
 }
 
-/* A frame pointer is read after the pushes before it, which it may lie in. */
+/* A frame pointer is read after the pushes before it, and may lie among what they wrote. */
 static bool enter_read(struct soft_cpu *cpu, struct enter_frame *frame, unsigned pushed, uint64_t address)
 {
-    const uint64_t depth = frame->top - address;
     uint8_t *to = enter_slot(frame, pushed + 1);
-    if (depth % frame->size == 0 && depth / frame->size >= 1 && depth / frame->size <= pushed) {
-        memcpy(to, enter_slot(frame, (unsigned)(depth / frame->size)), frame->size);
-        return true;
+    const uint8_t *last = enter_slot(frame, pushed);
+    const uint64_t bottom = frame->top - (uint64_t)pushed * frame->size;
+    if (!soft_read(cpu, MH_SS, address, to, frame->size))
+        return false;
+    for (unsigned i = 0; i < frame->size; i++) {
+        const uint64_t above = address + i - bottom;
+        if (above < (uint64_t)pushed * frame->size)
+            to[i] = last[above];
     }
-    return soft_read(cpu, MH_SS, address, to, frame->size);
+    return true;
 }
 
 /*

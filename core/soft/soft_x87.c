@@ -194,6 +194,20 @@ static bool has_stored(const struct soft_cpu *cpu, const struct x87_memory_form 
     return form->write != 0 && ((form->flags & X87_CONTROL) != 0 || (unmasked & FSW_SUPPRESSES_STORE) == 0);
 }
 
+static void execute_memory(struct soft_cpu *cpu, const struct soft_insn *insn, const struct x87_memory_form *form,
+                           void *operand)
+{
+    uint64_t flags = FLAGS_FIXED;
+    if ((form->flags & X87_CONTROL) != 0) {
+        execute(cpu, operand, memory_stub(insn, form), &flags);
+        return;
+    }
+    const struct x87_pointers before = take_pointers(cpu);
+    execute(cpu, operand, memory_stub(insn, form), &flags);
+    set_pointers(cpu, insn, &before);
+}
+
+/* An exception that keeps the instruction from storing comes before those of memory, so memory is looked at last. */
 enum soft_result x87_memory(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
     const struct x87_memory_form form = memory_form(insn);
@@ -203,22 +217,15 @@ enum soft_result x87_memory(struct soft_cpu *cpu, const struct soft_insn *insn)
         return simd_raise_pending(cpu);
     const uint64_t address = soft_address(cpu, insn);
     alignas(16) uint8_t operand[112];
+    uint8_t before[XSAVE_XMM];
     if (form.read != 0 && !simd_read_memory(cpu, insn->segment, address, operand, form.read))
         return soft_mem_result(cpu);
-    if (form.write != 0 && !soft_probe(cpu, insn->segment, address, form.write, true))
-        return soft_mem_result(cpu);
-
-    uint64_t flags = FLAGS_FIXED;
-    if ((form.flags & X87_CONTROL) != 0) {
-        execute(cpu, operand, memory_stub(insn, &form), &flags);
-    } else {
-        const struct x87_pointers before = take_pointers(cpu);
-        execute(cpu, operand, memory_stub(insn, &form), &flags);
-        set_pointers(cpu, insn, &before);
-    }
-    if (has_stored(cpu, &form) && !simd_write_memory(cpu, insn->segment, address, operand, form.write))
-        return soft_mem_result(cpu);
-    return SOFT_NEXT;
+    memcpy(before, cpu->xsave, sizeof before);
+    execute_memory(cpu, insn, &form, operand);
+    if (!has_stored(cpu, &form) || simd_write_memory(cpu, insn->segment, address, operand, form.write))
+        return SOFT_NEXT;
+    memcpy(cpu->xsave, before, sizeof before);
+    return soft_mem_result(cpu);
 }
 
 /* ---- WAIT ---- */

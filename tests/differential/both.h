@@ -21,10 +21,10 @@ bool both_create(struct both *both);
 void both_set_code(struct both *both, size_t offset, const uint8_t *bytes, size_t length);
 
 /*
- * Run both->start with both->data on both sides, at most `limit` instructions in software. True when they agree;
- * otherwise both_print() says how they do not.
+ * Run both->start with both->data on both sides, at most `limit` instructions in software. True when they agree, but
+ * for what is in `tolerated` (TOLERATE_*); otherwise both_print() says how they do not.
  */
-bool both_run(struct both *both, uint64_t limit);
+bool both_run(struct both *both, uint64_t limit, unsigned tolerated);
 void both_print(const struct both *both);
 
 /* Print `length` bytes, in hexadecimal and disassembled by objdump, if there is one. */

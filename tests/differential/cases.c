@@ -328,9 +328,10 @@ void case_make(struct chance *chance, const struct form *form, struct test_case 
         lead_to(chance, test, place);
         arrange_memory(chance, test, place);
     }
-    if (form->map == FORM_0F && form->opcode == 0xae && chance_percent(chance, 80)) {
-        test->start.gpr[MH_RAX] &= 7; /* components that both sides have */
-        test->start.gpr[MH_RDX] = 0;
+    if (form->map == FORM_0F && form->opcode == 0xae) {
+        test->start.gpr[MH_RAX] &= ~0xffff8ull; /* components that the host may have and the guest has not */
+        if (chance_percent(chance, 50))
+            test->start.gpr[MH_RAX] = 7;
     }
     arrange_stack(chance, test);
 }

@@ -141,7 +141,7 @@ static bool processors_agree(struct decoder_test *test, const struct sample *sam
     both->start.rip = AREA_CODE + 0x800;
     memcpy(both->data, test->test.data, AREA_DATA_SIZE);
     both_set_code(both, 0x800, sample->encoding.bytes, sample->encoding.length);
-    both_run(both, INSTRUCTIONS_MAX);
+    both_run(both, INSTRUCTIONS_MAX, 0);
     return (both->native_end.vector == VECTOR_UNDEFINED) == (both->soft_end.vector == VECTOR_UNDEFINED);
 }
 
@@ -150,6 +150,13 @@ static void print_sample(const struct sample *sample, const char *what)
     printf("%s: decoder %u objdump %u bytes: ", what, sample->decoded_length, sample->objdump_length);
     both_print_code(sample->encoding.bytes, sample->encoding.length, 0);
     fflush(stdout);
+}
+
+/* What objdump gets wrong. */
+static bool objdump_is_wrong(const struct encoding *encoding)
+{
+    /* prints prefixes of FWAIT as an instruction of their own, because FWAIT may be part of the next one (FINIT) */
+    return encoding->form.map == FORM_ONE_BYTE && encoding->form.opcode == 0x9b;
 }
 
 static void check_sample(struct decoder_test *test, struct shared *shared, const struct sample *sample)
@@ -162,7 +169,7 @@ static void check_sample(struct decoder_test *test, struct shared *shared, const
     }
     shared->done++;
     if (sample->decoded_length != 0 && sample->objdump_length != 0) {
-        if (sample->decoded_length != sample->objdump_length)
+        if (sample->decoded_length != sample->objdump_length && !objdump_is_wrong(&sample->encoding))
             what = "length";
     } else if (sample->decoded_length != sample->objdump_length) {
         shared->of_form[0]++;

@@ -23,6 +23,10 @@
 #define XSAVE_HEADER 512u
 #define XSAVE_YMMH 576u
 #define ST_BYTES 10u
+#define MXCSR_PE 0x20
+#define OPERAND_MAX 1024
+#define VECTOR_SIMD 19
+#define VECTOR_BREAKPOINT 3
 #define USER_END 0x7ffffffff000ull /* TASK_SIZE_MAX of Linux */
 
 /* A field of the XSAVE area, or `count` of them every 16 bytes. */
@@ -59,11 +63,21 @@ void outcome_write_out_initial(uint8_t xsave[MH_XSAVE_SIZE])
     memset(xsave + XSAVE_HEADER, 0, 64);
 }
 
-static bool xsave_equal(const uint8_t *a, const uint8_t *b)
+static bool is_tolerated(const struct field *field, const uint8_t *a, const uint8_t *b, unsigned tolerated)
+{
+    bool is_x87 = field->offset < XSAVE_MXCSR || field->offset == XSAVE_ST;
+    bool only_pe = ((a[XSAVE_MXCSR] ^ b[XSAVE_MXCSR]) & ~MXCSR_PE) == 0;
+    return (is_x87 && (tolerated & TOLERATE_X87) != 0) ||
+           (field->offset == XSAVE_MXCSR &&
+            ((tolerated & TOLERATE_MXCSR) != 0 || (only_pe && (tolerated & TOLERATE_PE) != 0)));
+}
+
+static bool xsave_equal(const uint8_t *a, const uint8_t *b, unsigned tolerated)
 {
     for (unsigned i = 0; i < FIELDS; i++)
         for (unsigned k = 0; k < fields[i].count; k++)
-            if (memcmp(a + fields[i].offset + k * 16, b + fields[i].offset + k * 16, fields[i].size) != 0)
+            if (memcmp(a + fields[i].offset + k * 16, b + fields[i].offset + k * 16, fields[i].size) != 0 &&
+                !is_tolerated(&fields[i], a, b, tolerated))
                 return false;
     return true;
 }
@@ -80,18 +94,33 @@ static bool selectors_equal(uint16_t native, uint16_t soft)
     return native == soft || (native == 0 && soft < 4);
 }
 
-bool outcome_equal(const struct outcome *native, const struct outcome *soft)
+static bool cr2_equal(const struct outcome *native, const struct outcome *soft, unsigned tolerated)
+{
+    int64_t apart = (int64_t)(native->cr2 - soft->cr2);
+    return apart == 0 || ((tolerated & TOLERATE_CR2) != 0 && apart < OPERAND_MAX && apart > -OPERAND_MAX);
+}
+
+static bool registers_equal(const struct outcome *native, const struct outcome *soft)
+{
+    return native->rip == soft->rip && native->rflags == soft->rflags &&
+           memcmp(native->gpr, soft->gpr, sizeof native->gpr) == 0 && native->fs_base == soft->fs_base &&
+           native->gs_base == soft->gs_base && native->cs == soft->cs && native->ss == soft->ss &&
+           selectors_equal(native->ds, soft->ds) && selectors_equal(native->es, soft->es) &&
+           selectors_equal(native->fs, soft->fs) && selectors_equal(native->gs, soft->gs);
+}
+
+bool outcome_equal(const struct outcome *native, const struct outcome *soft, unsigned tolerated)
 {
     if (native->kind != soft->kind)
         return false;
     if (native->kind == OUTCOME_HUNG)
         return true;
-    return native->vector == soft->vector && native->rip == soft->rip && native->rflags == soft->rflags &&
-           memcmp(native->gpr, soft->gpr, sizeof native->gpr) == 0 && native->fs_base == soft->fs_base &&
-           native->gs_base == soft->gs_base && native->cs == soft->cs && native->ss == soft->ss &&
-           selectors_equal(native->ds, soft->ds) && selectors_equal(native->es, soft->es) &&
-           selectors_equal(native->fs, soft->fs) && selectors_equal(native->gs, soft->gs) && native->cr2 == soft->cr2 &&
-           error_code_to_compare(native) == error_code_to_compare(soft) && xsave_equal(native->xsave, soft->xsave);
+    if (native->vector == VECTOR_BREAKPOINT)
+        tolerated = 0;
+    tolerated &= native->vector == VECTOR_SIMD ? TOLERATE_PE : ~TOLERATE_PE;
+    return native->vector == soft->vector && error_code_to_compare(native) == error_code_to_compare(soft) &&
+           cr2_equal(native, soft, tolerated) && registers_equal(native, soft) &&
+           xsave_equal(native->xsave, soft->xsave, tolerated);
 }
 
 static void print_bytes(const uint8_t *bytes, unsigned size)

@@ -12,6 +12,7 @@
 #include "abuse.h"
 #include "both.h"
 #include "cases.h"
+#include "known.h"
 #include "probe_forms.h"
 #include "skipped.h"
 
@@ -113,7 +114,7 @@ static void run_case(struct host_test *test, struct shared *shared, uint64_t num
     both->start = test->test.start;
     memcpy(both->data, test->test.data, AREA_DATA_SIZE);
     shared->done++;
-    bool equal = both_run(both, INSTRUCTIONS_MAX);
+    bool equal = both_run(both, INSTRUCTIONS_MAX, known_of(&test->test.encoding));
     if (!equal) {
         shared->differences++;
         if (shared->of_form[form]++ < PRINTED_OF_A_FORM)

@@ -57,11 +57,15 @@ struct outcome {
 /* Replace components of *xsave that its header says are in their initial state by that state; the header is cleared. */
 void outcome_write_out_initial(uint8_t xsave[MH_XSAVE_SIZE]);
 
-/*
- * Compare. Returns true when equal. `areas_equal` says whether the memory of both sides is; see differences.c for
- * the few differences that are not counted.
- */
-bool outcome_equal(const struct outcome *native, const struct outcome *soft);
+/* Differences that are not counted: see known.c for which instructions they are known of, and why. */
+#define TOLERATE_CR2 1u    /* another byte of the operand, on a page fault */
+#define TOLERATE_STORES 2u /* memory was written before an exception */
+#define TOLERATE_X87 4u    /* x87 registers, with an exception */
+#define TOLERATE_MXCSR 8u  /* flags of MXCSR, with an exception other than #XM */
+#define TOLERATE_PE 16u    /* MXCSR.PE, with #XM */
+
+/* Compare all but memory; see differences.c for what is never compared. */
+bool outcome_equal(const struct outcome *native, const struct outcome *soft, unsigned tolerated);
 
 /* Print all that differs, and what both started with. */
 void outcome_print_difference(const struct start *start, const struct outcome *native, const struct outcome *soft);

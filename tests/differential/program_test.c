@@ -318,7 +318,7 @@ static void run_program(struct program_test *test, struct shared *shared, uint64
     if (chance_percent(&chance, REPAIRED_PERCENT))
         repair(&writer, both);
     both_set_code(both, 0, writer.code, sizeof writer.code);
-    bool equal = both_run(both, INSTRUCTIONS_MAX);
+    bool equal = both_run(both, INSTRUCTIONS_MAX, TOLERATE_PE);
     shared->done++;
     shared->of_form[both->native_end.vector]++;
     if (!equal)

@@ -1,8 +1,9 @@
-#include "x86/boot_state.h"
+#include "debug/debug_target.h"
+
+#include "debug/debug.h"
 #include "fake_machine.h"
-#include "mh/x86_regs.h"
-#include "x86/paging.h"
 #include "unit.h"
+#include "x86/paging.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +13,8 @@
 struct fixture {
     struct fake_machine *machine;
     struct mh_debug_target target;
+    const struct mh_debug_target_ops *ops;
+    void *ctx;
     struct mh_error err;
     struct taken_text text;
 };
@@ -20,212 +23,238 @@ static int set_up(void **state)
 {
     struct fixture *f = test_calloc(1, sizeof *f);
     f->machine = fake_machine_make("\x90\x90\xf4", 3);
-    f->machine->config.number = 1;
+    f->machine->config.number = 7;
     fake_machine_create(f->machine);
     assert_int_equal(mh_vm_debug(f->machine->vm, &f->target, NULL), MH_OK);
-    fake_kvm.run = f->machine->vm->vcpu.run; /* the machine of the probe is gone */
-    f->machine->done = 0;
+    f->ops = f->target.ops;
+    f->ctx = f->target.ctx;
     *state = f;
     return 0;
 }
 
-static const char *monitor(struct fixture *f, const char *command)
+static struct mh_stop run(struct fixture *f)
 {
-    clear_text(&f->text);
-    assert_int_equal(f->target.ops->monitor(f->target.ctx, 1, command, take_text, &f->text, &f->err), MH_OK);
-    return f->text.bytes;
-}
-
-/* ---- a machine that cannot be made again ---- */
-
-static struct mh_stop resume_as(struct fixture *f, const struct mh_resume *how)
-{
-    struct mh_stop stop = {.kind = MH_STOP_STEP};
+    const struct mh_resume how = {.kind = MH_RESUME_CONTINUE};
+    struct mh_stop stop;
     unsigned number = 0;
-    f->target.ops->resume(f->target.ctx, 1, how);
-    assert_int_equal(f->target.ops->wait(f->target.ctx, NULL, 0, &number, &stop), MH_WAIT_STOPPED);
-    assert_int_equal(number, 1);
+    f->ops->resume(f->ctx, 7, &how);
+    assert_int_equal(f->ops->wait(f->ctx, NULL, 0, &number, &stop), MH_WAIT_STOPPED);
+    assert_int_equal(number, 7);
     return stop;
 }
 
-static struct mh_stop resume_and_wait(struct fixture *f)
-{
-    const struct mh_resume how = {.kind = MH_RESUME_CONTINUE};
-    return resume_as(f, &how);
-}
-
-static void can_do_nothing(struct fixture *f)
-{
-    const struct mh_debug_target_ops *ops = f->target.ops;
-    struct mh_x86_regs regs;
-    uint8_t byte;
-    size_t done;
-    assert_false(ops->vm_alive(f->target.ctx, 1));
-    assert_int_equal(ops->read_regs(f->target.ctx, 1, MH_REGS_ALL, &regs, &f->err), MH_ERR_HOST);
-    assert_int_equal(ops->write_regs(f->target.ctx, 1, MH_REGS_GENERAL, &regs, &f->err), MH_ERR_HOST);
-    for (unsigned space = MH_SPACE_VIRTUAL; space <= MH_SPACE_PHYSICAL; space++) {
-        assert_int_equal(ops->read_memory(f->target.ctx, 1, space, 0, &byte, 1, &done), MH_ERR_RANGE);
-        assert_int_equal(ops->write_memory(f->target.ctx, 1, space, MH_SYSTEM_AREA, &byte, 1, &done), MH_ERR_RANGE);
-    }
-    assert_int_equal(ops->set_breakpoint(f->target.ctx, 1, MH_BREAK_SOFTWARE, 0, 1, &f->err), MH_ERR_RANGE);
-    assert_text_has(monitor(f, "regs"), "does not give the registers");
-    monitor(f, "pt 0");
-    monitor(f, "map");
-    monitor(f, "files");
-    assert_false(mh_vm_wants_kick(f->machine->vm));
-    const struct mh_stop stop = resume_and_wait(f);
-    assert_int_equal(stop.kind, MH_STOP_KVM_ERROR);
-    ops->describe_stop(f->target.ctx, 1, &stop, take_text, &f->text);
-}
-
-static void a_restart_that_fails_leaves_no_machine_and_may_be_tried_again(void **state)
+static void there_is_one_machine_with_its_own_number(void **state)
 {
     struct fixture *f = *state;
-    const struct mh_debug_target_ops *ops = f->target.ops;
-    unsigned before = fake_kvm.calls;
-    assert_int_equal(ops->restart(f->target.ctx, 1, &f->err), MH_OK);
-    unsigned calls = fake_kvm.calls - before;
-    fake_kvm.failing_errno = ENOMEM;
-    for (unsigned call = 1; call <= calls; call++) {
-        fake_kvm.failing_call = fake_kvm.calls + call;
-        assert_int_equal(ops->restart(f->target.ctx, 1, &f->err), MH_ERR_HOST);
-        can_do_nothing(f);
-    }
-    assert_int_equal(ops->restart(f->target.ctx, 1, &f->err), MH_OK);
-    assert_true(ops->vm_alive(f->target.ctx, 1));
-    assert_int_equal(resume_and_wait(f).kind, MH_STOP_HALTED);
+    struct mh_memory_region regions[2];
+    unsigned number = 0;
+    struct mh_stop stop;
+    assert_int_equal(f->ops->vm_count(f->ctx), 1);
+    assert_int_equal(f->ops->vm_number(f->ctx, 0), 7);
+    assert_string_equal(f->ops->vm_name(f->ctx, 7), "test");
+    assert_null(f->ops->vm_exec_file(f->ctx, 7)); /* the image is flat */
+    assert_true(f->ops->vm_alive(f->ctx, 7));
+    assert_int_equal(f->ops->memory_map(f->ctx, 7, regions, 2), 2);
+    assert_int_equal(regions[0].length, 2 * MB);
+    assert_int_equal(regions[1].start, MH_SYSTEM_AREA);
+    assert_int_equal(f->ops->memory_map(f->ctx, 7, regions, 0), 2);
+    assert_int_equal(f->ops->wait(f->ctx, NULL, 0, &number, &stop), MH_WAIT_IDLE);
+    assert_int_equal(f->ops->xcr0_supported(f->ctx, 7) & 3, 3);
 }
 
-static void triple_fault(struct kvm_run *run)
+static void registers_go_through(void **state)
 {
-    run->exit_reason = KVM_EXIT_SHUTDOWN;
+    struct fixture *f = *state;
+    struct mh_x86_regs regs;
+    assert_int_equal(f->ops->read_regs(f->ctx, 7, MH_REGS_ALL, &regs, &f->err), MH_OK);
+    regs.general.gpr[MH_RAX] = 5;
+    assert_int_equal(f->ops->write_regs(f->ctx, 7, MH_REGS_GENERAL, &regs, &f->err), MH_OK);
+    assert_int_equal(fake_machine_general(f->machine)->gpr[MH_RAX], 5);
+    assert_int_equal(fake_cpu_asked(f->machine->cpu, "finish_io"), 1); /* before rip is changed */
+    f->machine->cpu->failing = "write_regs";
+    assert_int_equal(f->ops->write_regs(f->ctx, 7, MH_REGS_ALL, &regs, &f->err), MH_ERR_HOST);
+    assert_text_has(f->err.text, "write_regs");
+    f->machine->cpu->failing = "read_regs";
+    assert_int_equal(f->ops->read_regs(f->ctx, 7, MH_REGS_ALL, &regs, &f->err), MH_ERR_HOST);
+}
+
+static void memory_is_copied_in_either_space(void **state)
+{
+    struct fixture *f = *state;
+    char text[16] = "";
+    size_t done;
+    for (enum mh_space space = MH_SPACE_VIRTUAL; space <= MH_SPACE_PHYSICAL; space++) {
+        unsigned changes = f->machine->cpu->memory_changes;
+        assert_int_equal(f->ops->write_memory(f->ctx, 7, space, 2 * MB - 3, "abcdef", 6, &done), MH_OK);
+        assert_int_equal(done, 3);
+        assert_true(f->machine->cpu->memory_changes > changes);
+        assert_int_equal(f->ops->read_memory(f->ctx, 7, space, 2 * MB - 3, text, 6, &done), MH_OK);
+        assert_int_equal(done, 3);
+        assert_string_equal(text, "abc");
+        assert_int_equal(f->ops->read_memory(f->ctx, 7, space, 2 * MB, text, 1, &done), MH_ERR_RANGE);
+        assert_int_equal(f->ops->write_memory(f->ctx, 7, space, 2 * MB, text, 1, &done), MH_ERR_RANGE);
+        assert_int_equal(done, 0);
+        assert_int_equal(f->ops->read_memory(f->ctx, 7, space, 2 * MB, text, 0, &done), MH_OK);
+        assert_int_equal(f->ops->read_memory(f->ctx, 7, space, UINT64_MAX, text, 2, &done), MH_ERR_RANGE);
+        assert_int_equal(f->ops->read_memory(f->ctx, 7, space, MH_SYSTEM_AREA + MH_SYSTEM_AREA_SIZE - 2, text, 9, &done),
+                         MH_OK);
+        assert_int_equal(done, 2);
+    }
+}
+
+static void virtual_and_physical_are_told_apart(void **state)
+{
+    struct fixture *f = *state;
+    char text[2] = "";
+    size_t done;
+    fake_machine_system(f->machine)->cr3 = 0x100000; /* where there are no tables */
+    assert_int_equal(f->ops->read_memory(f->ctx, 7, MH_SPACE_VIRTUAL, 0, text, 1, &done), MH_ERR_RANGE);
+    assert_int_equal(f->ops->read_memory(f->ctx, 7, MH_SPACE_PHYSICAL, 0, text, 1, &done), MH_OK);
+    assert_int_equal(text[0] & 0xff, 0x90);
+}
+
+static void all_points_are_forgotten_with_the_debugger(void **state)
+{
+    struct fixture *f = *state;
+    const struct debug *debug = debug_of(f->machine->vm);
+    assert_int_equal(f->ops->set_breakpoint(f->ctx, 7, MH_OWNER_TRACEPOINT, MH_BREAK_SOFTWARE, 1, 1, &f->err), MH_OK);
+    assert_int_equal(f->ops->set_breakpoint(f->ctx, 7, MH_OWNER_DEBUGGER, MH_BREAK_WATCH_WRITE, 1, 0, &f->err),
+                     MH_ERR_RANGE);
+    assert_int_equal(f->ops->clear_breakpoint(f->ctx, 7, MH_OWNER_DEBUGGER, MH_BREAK_SOFTWARE, 1, 1, &f->err), MH_OK);
+    assert_int_equal(f->ops->monitor(f->ctx, 7, "catch cr3", take_text, &f->text, &f->err), MH_OK);
+    assert_int_equal(debug->breakpoints.count, 1);
+    assert_non_null(f->machine->vm->hooks.event);
+    f->ops->clear_all_breakpoints(f->ctx, 7);
+    assert_int_equal(debug->breakpoints.count, 0);
+    assert_int_equal(debug->catchpoints.count, 0);
+    assert_null(f->machine->vm->hooks.event);
+}
+
+static void a_catchpoint_stops_the_machine_and_names_itself(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(f->ops->monitor(f->ctx, 7, "catch out 0x80 0x41", take_text, &f->text, &f->err), MH_OK);
+    assert_int_equal(f->ops->monitor(f->ctx, 7, "catch fault 14", take_text, &f->text, &f->err), MH_OK);
+    fake_cpu_will_out(f->machine->cpu, 0x80, 1, "B", 1);
+    fake_cpu_will_out(f->machine->cpu, 0x80, 1, "A", 1);
+    struct mh_stop stop = run(f);
+    assert_int_equal(stop.kind, MH_STOP_CAUGHT);
+    assert_text_has(stop.text, "catchpoint 1: out port 0x80");
+    assert_int_equal(f->machine->cpu->requests[0].report, CPU_REPORT_FAULTS);
+    assert_int_equal(fake_machine_general(f->machine)->rip, 2);
+    struct fake_exit *fault = fake_cpu_will(f->machine->cpu, CPU_EXIT_FAULT_DELIVERED);
+    fault->exit.vector = 13;
+    fault = fake_cpu_will(f->machine->cpu, CPU_EXIT_FAULT_DELIVERED);
+    fault->exit.vector = 14;
+    assert_text_has(run(f).text, "catchpoint 2: ");
 }
 
 static void a_crash_before_a_restart_is_forgotten(void **state)
 {
     struct fixture *f = *state;
     struct mh_stop last;
-    will_exit(f->machine, triple_fault);
-    assert_int_equal(resume_and_wait(f).kind, MH_STOP_TRIPLE_FAULT);
-    f->target.ops->kill(f->target.ctx, 1);
+    fake_cpu_will(f->machine->cpu, CPU_EXIT_TRIPLE_FAULT);
+    assert_int_equal(run(f).kind, MH_STOP_TRIPLE_FAULT);
+    f->ops->kill(f->ctx, 7);
     assert_true(mh_vm_last_stop(f->machine->vm, &last));
     assert_int_equal(last.kind, MH_STOP_TRIPLE_FAULT);
-    assert_int_equal(f->target.ops->restart(f->target.ctx, 1, &f->err), MH_OK);
+    assert_int_equal(f->ops->restart(f->ctx, 7, &f->err), MH_OK);
     assert_false(mh_vm_last_stop(f->machine->vm, &last));
-    f->target.ops->kill(f->target.ctx, 1);
+    assert_int_equal(last.kind, MH_STOP_INTERRUPTED);
+    f->ops->kill(f->ctx, 7);
     assert_true(mh_vm_last_stop(f->machine->vm, &last));
     assert_int_equal(last.kind, MH_STOP_HALTED);
 }
 
-/* ---- going on ---- */
-
-static void debug_registers_are_looked_at_once_a_told_stop(void **state)
+static void a_halt_is_an_end(void **state)
 {
     struct fixture *f = *state;
-    const struct mh_resume again = {.kind = MH_RESUME_CONTINUE, .again = true};
-    f->machine->vm->debug.host.execute_registers = f->machine->vm->debug.host.user_registers = true;
-    assert_int_equal(f->target.ops->set_breakpoint(f->target.ctx, 1, MH_BREAK_SOFTWARE, 2, 1, &f->err), MH_OK);
-    unsigned before = fake_kvm_count(KVM_GET_DEBUGREGS);
-    resume_as(f, &again); /* nobody has looked yet */
-    assert_int_equal(fake_kvm_count(KVM_GET_DEBUGREGS), before + 1);
-    fake_kvm.debugregs.dr7 = 0x401;
-    resume_as(f, &again);
-    resume_as(f, &again);
-    assert_int_equal(fake_kvm_count(KVM_GET_DEBUGREGS), before + 1);
-    assert_int_equal(f->machine->vm->debug.breakpoints.register_count, 1);
-    resume_and_wait(f);
-    assert_int_equal(fake_kvm_count(KVM_GET_DEBUGREGS), before + 2);
-    assert_int_equal(f->machine->vm->debug.breakpoints.register_count, 0);
+    struct mh_stop last;
+    assert_false(mh_vm_last_stop(f->machine->vm, &last));
+    assert_int_equal(run(f).kind, MH_STOP_HALTED);
+    assert_true(mh_vm_last_stop(f->machine->vm, &last));
 }
 
-static void get_to_2_and_ask_for_a_stop(struct kvm_run *run)
-{
-    struct fake_machine *machine = fake_kvm.on_run_ctx;
-    (void)run;
-    fake_kvm.regs.rip = 2;
-    machine->vm->debug.interrupt_wanted = true;
-}
-
-static void a_breakpoint_reached_before_an_interrupt_comes_first(void **state)
+static void a_machine_that_is_put_back_stands_still_and_is_alive(void **state)
 {
     struct fixture *f = *state;
-    f->machine->vm->debug.host.execute_registers = f->machine->vm->debug.host.user_registers = true;
-    for (uint64_t address = 1; address <= 2; address++) {
-        struct fake_exit *exit = will_exit(f->machine, get_to_2_and_ask_for_a_stop);
-        exit->error = EINTR;
-        f->target.ops->set_breakpoint(f->target.ctx, 1, MH_BREAK_SOFTWARE, address, 1, &f->err);
-        fake_kvm.regs.rip = 0;
-        f->machine->vm->vcpu.registers_are_current = false;
-        assert_int_equal(resume_and_wait(f).kind, address == 2 ? MH_STOP_BREAKPOINT : MH_STOP_INTERRUPTED);
-    }
+    unsigned number = 0;
+    struct mh_stop stop;
+    assert_int_equal(f->ops->monitor(f->ctx, 7, "snapshot here", take_text, &f->text, &f->err), MH_OK);
+    run(f);
+    const struct mh_resume how = {.kind = MH_RESUME_CONTINUE};
+    f->ops->resume(f->ctx, 7, &how);
+    assert_int_equal(f->ops->restore(f->ctx, 7, "here", &f->err), MH_OK);
+    assert_int_equal(f->ops->wait(f->ctx, NULL, 0, &number, &stop), MH_WAIT_IDLE);
+    assert_false(mh_vm_last_stop(f->machine->vm, &stop));
+    assert_int_equal(f->ops->restore(f->ctx, 7, "there", &f->err), MH_ERR_RANGE);
+    f->ops->kill(f->ctx, 7);
+    assert_int_equal(f->ops->restore(f->ctx, 7, "here", &f->err), MH_ERR_RANGE);
+    assert_text_has(f->err.text, "restart it first");
+    assert_int_equal(f->ops->restart(f->ctx, 7, &f->err), MH_OK);
+    assert_int_equal(f->ops->restore(f->ctx, 7, "here", &f->err), MH_OK);
+    f->machine->cpu->failing = "restore";
+    assert_int_equal(f->ops->restore(f->ctx, 7, "here", &f->err), MH_ERR_HOST);
+    assert_false(f->ops->vm_alive(f->ctx, 7));
+    mh_vm_last_stop(f->machine->vm, &stop);
+    assert_int_equal(stop.kind, MH_STOP_HOST_ERROR);
 }
 
-/* ---- monitor map ---- */
-
-static uint64_t *table(const struct fixture *f, uint32_t offset)
-{
-    return (uint64_t *)(void *)(ram_system_area(&f->machine->vm->ram) + offset);
-}
-
-static void the_map_shows_ram_and_system_area(void **state)
-{
-    struct fixture *f = *state;
-    assert_string_equal(monitor(f, "map"), "0x0000000000000000-0x0000000000200000 -> 0x0  rwx rings 0-3\n"
-                                           "0x0000000001000000-0x000000000100a000 -> 0x1000000  rwx ring 0\n");
-}
-
-static void a_map_of_tables_that_lead_to_empty_ones_comes_to_an_end(void **state)
+static void a_lost_machine_can_do_nothing_and_breaks_nothing(void **state)
 {
     struct fixture *f = *state;
-    uint64_t *pml4 = table(f, BOOT_PML4), *pdpt = table(f, BOOT_PDPT), *pd = table(f, BOOT_PD);
-    uint64_t entry = (MH_SYSTEM_AREA + BOOT_SYSTEM_PT) | PAGING_PRESENT;
-    memset(table(f, BOOT_SYSTEM_PT), 0, PAGE_4K);
-    for (unsigned i = 0; i < 512; i++) {
-        pml4[i] = pml4[0];
-        pdpt[i] = pdpt[0];
-        pd[i] = entry;
-    }
-    assert_string_equal(monitor(f, "map"), "(and more)\n");
+    f->machine->cpu->failing = "restore";
+    assert_int_equal(f->ops->restart(f->ctx, 7, &f->err), MH_ERR_HOST);
+    assert_false(f->ops->vm_alive(f->ctx, 7));
+    assert_int_equal(f->ops->monitor(f->ctx, 7, "snapshot x", take_text, &f->text, &f->err), MH_ERR_HOST);
+    assert_int_equal(f->ops->monitor(f->ctx, 7, "regs", take_text, &f->text, &f->err), MH_OK);
+    assert_int_equal(f->ops->monitor(f->ctx, 7, "map", take_text, &f->text, &f->err), MH_OK);
+    const struct mh_stop stop = run(f);
+    assert_int_equal(stop.kind, MH_STOP_HOST_ERROR);
+    f->ops->describe_stop(f->ctx, 7, &stop, take_text, &f->text);
+    assert_text_has(f->text.bytes, "the machine could not be put back; restart it");
+    f->machine->cpu->failing = NULL;
+    assert_int_equal(f->ops->restart(f->ctx, 7, &f->err), MH_OK);
+    assert_int_equal(run(f).kind, MH_STOP_HALTED);
 }
 
-static void without_tables_there_is_no_map(void **state)
+static void files_are_the_machines_own_and_its_maps(void **state)
 {
     struct fixture *f = *state;
-    fake_kvm.sregs.cr0 &= ~(uint64_t)MH_CR0_PG;
-    assert_text_has(monitor(f, "map"), "not in 64-bit mode");
+    char text[256] = "";
+    int fd = f->ops->open_file(f->ctx, 7, "/proc/1/maps");
+    assert_true(fd >= 0);
+    assert_true(pread(fd, text, sizeof text - 1, 0) > 0);
+    assert_text_has(text, "0-200000 rwxp");
+    close(fd);
+    assert_int_equal(f->ops->open_file(f->ctx, 7, "nothing"), -ENOENT);
+    struct file_store *store = &f->machine->vm->file.store;
+    int32_t own = (int32_t)file_store_open(store, "own", 3, MH_O_WRITE);
+    assert_int_equal(file_store_write(store, own, "abc", 3), 3);
+    fd = f->ops->open_file(f->ctx, 7, "own");
+    assert_true(fd >= 0);
+    assert_int_equal(read(fd, text, 9), 3);
+    assert_true(write(fd, "x", 1) < 0); /* read only */
+    close(fd);
 }
 
-/* ---- input that kicks ---- */
-
-static bool sends_signals(int fd)
+static void stops_are_told_to_the_listener(void *ctx, const struct mh_event *event)
 {
-    return (fcntl(fd, F_GETFL) & O_ASYNC) != 0;
+    unsigned *stops = ctx;
+    *stops += event->kind == MH_EVENT_STOP;
 }
 
-/* The machine is resumed with these to be waited for; is it kicked by input on the last of them? */
-static bool heeds_last(struct mh_vm *vm, const int *fds, unsigned count)
-{
-    vm->debug.input_kicks = false;
-    vm->debug.fds = fds;
-    vm->debug.fd_count = count;
-    assert_true(debug_heed_kicks(vm));
-    debug_heed_no_kicks(vm);
-    return sends_signals(fds[count - 1]);
-}
-
-static void whoever_is_waited_for_again_kicks_again(void **state)
+static void each_reported_stop_is_one_event(void **state)
 {
     struct fixture *f = *state;
-    struct mh_vm *vm = f->machine->vm;
-    int fds[2];
-    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
-    assert_true(heeds_last(vm, fds, 2));
-    debug_ignore_input(vm);
-    assert_false(sends_signals(fds[0]) || sends_signals(fds[1]));
-    assert_true(heeds_last(vm, fds, 1));
-    assert_true(heeds_last(vm, fds, 2));
-    close(fds[0]);
-    close(fds[1]);
+    unsigned stops = 0;
+    f->machine->vm->config.event = stops_are_told_to_the_listener;
+    f->machine->vm->config.event_ctx = &stops;
+    fake_cpu_will(f->machine->cpu, CPU_EXIT_KICKED);
+    run(f);
+    assert_int_equal(stops, 1);
+    run(f);
+    assert_int_equal(stops, 2);
 }
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, fake_machine_tear_down_fixture)
@@ -233,14 +262,18 @@ static void whoever_is_waited_for_again_kicks_again(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(a_restart_that_fails_leaves_no_machine_and_may_be_tried_again),
+        TEST(there_is_one_machine_with_its_own_number),
+        TEST(registers_go_through),
+        TEST(memory_is_copied_in_either_space),
+        TEST(virtual_and_physical_are_told_apart),
+        TEST(all_points_are_forgotten_with_the_debugger),
+        TEST(a_catchpoint_stops_the_machine_and_names_itself),
         TEST(a_crash_before_a_restart_is_forgotten),
-        TEST(debug_registers_are_looked_at_once_a_told_stop),
-        TEST(a_breakpoint_reached_before_an_interrupt_comes_first),
-        TEST(the_map_shows_ram_and_system_area),
-        TEST(a_map_of_tables_that_lead_to_empty_ones_comes_to_an_end),
-        TEST(without_tables_there_is_no_map),
-        TEST(whoever_is_waited_for_again_kicks_again),
+        TEST(a_halt_is_an_end),
+        TEST(a_machine_that_is_put_back_stands_still_and_is_alive),
+        TEST(a_lost_machine_can_do_nothing_and_breaks_nothing),
+        TEST(files_are_the_machines_own_and_its_maps),
+        TEST(each_reported_stop_is_one_event),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

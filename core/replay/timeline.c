@@ -1,0 +1,442 @@
+#include "replay/timeline.h"
+
+#include "machine/run_loop.h"
+#include "machine/snapshot.h"
+#include "replay/port_log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Distances, in instructions. The first bounds what a seek has to execute where memory allows; seeks leave checkpoints
+ * closer to where they end, because the next one mostly goes to a place right before. */
+#define CHECKPOINT_DISTANCE 2000000u
+#define NEAR_DISTANCE 60000u
+#define CLOSE_DISTANCE 2000u
+
+struct checkpoint {
+    uint64_t position;
+    struct port_cursor cursor;
+    struct snapshot *snapshot;
+    bool is_change; /* a debugger changed the machine here: what is behind does not follow from what is before */
+};
+
+struct timeline {
+    struct mh_vm *vm;
+    uint64_t limit;
+    uint64_t generation;
+    struct port_log log;
+    struct port_cursor cursor;      /* where the machine is in the log */
+    struct checkpoint *checkpoints; /* by position */
+    unsigned count, capacity;
+    uint64_t present;  /* its position, while the machine is in the past */
+    uint64_t next_due; /* position of the next checkpoint, in the present */
+    bool is_in_past;
+    bool is_redoing; /* devices answer again what they have answered before: nothing is recorded */
+    bool is_changed; /* by a debugger, since the last checkpoint */
+};
+
+uint64_t timeline_now(const struct timeline *timeline)
+{
+    uint64_t count = 0;
+    timeline->vm->cpu->ops->instructions(timeline->vm->cpu, &count);
+    return count;
+}
+
+uint64_t timeline_generation(const struct timeline *timeline)
+{
+    return timeline->generation;
+}
+
+bool timeline_is_in_past(const struct timeline *timeline)
+{
+    return timeline->is_in_past;
+}
+
+/* ---- ports ---- */
+
+static bool timeline_replay_port(void *ctx, const struct cpu_exit *exit, struct mh_event *file, bool *differs)
+{
+    struct timeline *timeline = ctx;
+    if (!timeline->is_in_past || timeline->is_redoing)
+        return false;
+    *differs = port_log_replay(&timeline->log, &timeline->cursor, exit, &timeline->vm->ram, file) != PORT_REPLAYED;
+    return true;
+}
+
+static void timeline_begin_port(void *ctx)
+{
+    struct timeline *timeline = ctx;
+    if (!timeline->is_redoing)
+        port_log_begin(&timeline->log);
+}
+
+/* Called for every write that is not the guest's; only those of devices, while they answer, belong to the log. */
+static void timeline_port_wrote(void *ctx, mh_gpa start, uint64_t length)
+{
+    struct timeline *timeline = ctx;
+    if (timeline->vm->serves_port && !timeline->is_redoing && !timeline->is_in_past)
+        port_log_wrote(&timeline->log, start, ram_at(&timeline->vm->ram, start, length), length);
+}
+
+static void timeline_finish_port(void *ctx, const struct cpu_exit *exit, const struct mh_event *file)
+{
+    struct timeline *timeline = ctx;
+    if (timeline->is_redoing)
+        return;
+    port_log_finish(&timeline->log, exit, file);
+    timeline->cursor = port_log_end(&timeline->log);
+}
+
+static void timeline_cancel_port(void *ctx)
+{
+    struct timeline *timeline = ctx;
+    if (!timeline->is_redoing)
+        port_log_cancel(&timeline->log);
+}
+
+/* ---- checkpoints ---- */
+
+static void timeline_remove(struct timeline *timeline, unsigned index)
+{
+    snapshot_free(timeline->checkpoints[index].snapshot);
+    timeline->count--;
+    memmove(&timeline->checkpoints[index], &timeline->checkpoints[index + 1],
+            (timeline->count - index) * sizeof timeline->checkpoints[0]);
+}
+
+static void timeline_clear(struct timeline *timeline)
+{
+    while (timeline->count > 0)
+        timeline_remove(timeline, timeline->count - 1);
+}
+
+/* Index of the last checkpoint at or before a position; -1: none. */
+static int timeline_find(const struct timeline *timeline, uint64_t position)
+{
+    int found = -1;
+    for (unsigned low = 0, high = timeline->count; low < high;) {
+        unsigned middle = (low + high) / 2;
+        if (timeline->checkpoints[middle].position <= position) {
+            found = (int)middle;
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return found;
+}
+
+bool timeline_checkpoint_before(const struct timeline *timeline, uint64_t position, uint64_t *found)
+{
+    int index = position == 0 ? -1 : timeline_find(timeline, position - 1);
+    if (index >= 0)
+        *found = timeline->checkpoints[index].position;
+    return index >= 0;
+}
+
+static bool timeline_grow(struct timeline *timeline)
+{
+    unsigned capacity = timeline->capacity == 0 ? 64 : 2 * timeline->capacity;
+    struct checkpoint *grown = realloc(timeline->checkpoints, capacity * sizeof *grown);
+    if (grown == NULL)
+        return false;
+    timeline->checkpoints = grown;
+    timeline->capacity = capacity;
+    return true;
+}
+
+static enum mh_status timeline_take(struct timeline *timeline, struct mh_error *err)
+{
+    struct checkpoint taken = {
+        .position = timeline_now(timeline), .cursor = timeline->cursor, .is_change = timeline->is_changed};
+    if (timeline->count == timeline->capacity && !timeline_grow(timeline))
+        return mh_fail(err, MH_ERR_HOST, "no memory for a checkpoint");
+    enum mh_status status = snapshot_take(timeline->vm, &taken.snapshot, err);
+    if (status != MH_OK)
+        return status;
+    unsigned at = (unsigned)(timeline_find(timeline, taken.position) + 1);
+    memmove(&timeline->checkpoints[at + 1], &timeline->checkpoints[at],
+            (timeline->count - at) * sizeof timeline->checkpoints[0]);
+    timeline->checkpoints[at] = taken;
+    timeline->count++;
+    timeline->is_changed = false;
+    timeline->next_due = taken.position + CHECKPOINT_DISTANCE;
+    return MH_OK;
+}
+
+static uint64_t timeline_bytes(const struct timeline *timeline)
+{
+    return timeline->vm->ram.copies * PAGE_4K + timeline->count * snapshot_own_size(timeline->vm) +
+           timeline->log.capacity;
+}
+
+/*
+ * The checkpoint that is missed least: the one whose neighbours are close to each other, seen from the end, so that
+ * distances grow with age. The first and the last stay, and so does what a debugger changed. 0: there is none.
+ */
+static unsigned timeline_least_needed(const struct timeline *timeline)
+{
+    unsigned least = 0;
+    double least_cost = 0;
+    const struct checkpoint *list = timeline->checkpoints;
+    const uint64_t last = timeline->count > 0 ? list[timeline->count - 1].position : 0;
+    for (unsigned i = 1; i + 1 < timeline->count; i++) {
+        double gap = (double)(list[i + 1].position - list[i - 1].position);
+        double cost = gap / (double)(last - list[i].position + CHECKPOINT_DISTANCE);
+        if (!list[i].is_change && (least == 0 || cost < least_cost)) {
+            least = i;
+            least_cost = cost;
+        }
+    }
+    return least;
+}
+
+/* Stay within the limit. Sets *dropped when the oldest part of the past had to go. */
+static void timeline_thin(struct timeline *timeline, bool *dropped)
+{
+    while (timeline_bytes(timeline) > timeline->limit && timeline->count > 2) {
+        unsigned least = timeline_least_needed(timeline);
+        *dropped |= least == 0;
+        timeline_remove(timeline, least);
+    }
+}
+
+/* ---- life ---- */
+
+static void timeline_hook(struct timeline *timeline)
+{
+    timeline->vm->port_hooks = (struct vm_port_hooks){.ctx = timeline,
+                                                      .replay = timeline_replay_port,
+                                                      .begin = timeline_begin_port,
+                                                      .wrote = timeline_port_wrote,
+                                                      .finish = timeline_finish_port,
+                                                      .cancel = timeline_cancel_port};
+}
+
+enum mh_status timeline_begin(struct timeline *timeline, struct mh_error *err)
+{
+    struct cpu *cpu = timeline->vm->cpu;
+    timeline_clear(timeline);
+    port_log_free(&timeline->log);
+    timeline->cursor = (struct port_cursor){0};
+    timeline->is_in_past = timeline->is_changed = timeline->vm->is_replaying = false;
+    timeline->generation++;
+    cpu->ops->set_instructions(cpu, 0);
+    return timeline_take(timeline, err);
+}
+
+enum mh_status timeline_create(struct mh_vm *vm, uint64_t limit, struct timeline **timeline, struct mh_error *err)
+{
+    struct timeline *made = calloc(1, sizeof *made);
+    if (made == NULL)
+        return mh_fail(err, MH_ERR_HOST, "no memory for the machine's history");
+    made->vm = vm;
+    made->limit = limit;
+    enum mh_status status = timeline_begin(made, err);
+    if (status != MH_OK) {
+        timeline_destroy(made);
+        return status;
+    }
+    timeline_hook(made);
+    *timeline = made;
+    return MH_OK;
+}
+
+void timeline_destroy(struct timeline *timeline)
+{
+    if (timeline == NULL)
+        return;
+    timeline->vm->port_hooks = (struct vm_port_hooks){.ctx = NULL};
+    timeline_clear(timeline);
+    free(timeline->checkpoints);
+    port_log_free(&timeline->log);
+    free(timeline);
+}
+
+struct timeline_info timeline_info(const struct timeline *timeline)
+{
+    uint64_t now = timeline_now(timeline);
+    return (struct timeline_info){.first = timeline->count > 0 ? timeline->checkpoints[0].position : now,
+                                  .last = timeline->is_in_past ? timeline->present : now,
+                                  .now = now,
+                                  .checkpoints = timeline->count,
+                                  .bytes = timeline_bytes(timeline),
+                                  .limit = timeline->limit};
+}
+
+void timeline_note_change(struct timeline *timeline)
+{
+    timeline->is_changed = true;
+}
+
+/* ---- running forwards ---- */
+
+enum mh_status timeline_before_run(struct timeline *timeline, uint64_t *until, struct mh_error *err)
+{
+    enum mh_status status = MH_OK;
+    if (timeline->is_in_past) {
+        *until = timeline->present;
+        return MH_OK;
+    }
+    if (timeline->is_changed)
+        status = timeline_take(timeline, err);
+    *until = timeline->next_due;
+    return status;
+}
+
+static enum mh_status timeline_arrive(struct timeline *timeline, struct mh_error *err)
+{
+    return timeline_seek(timeline, timeline->present, err);
+}
+
+enum mh_status timeline_after_run(struct timeline *timeline, bool *dropped, struct mh_error *err)
+{
+    uint64_t now = timeline_now(timeline);
+    enum mh_status status = MH_OK;
+    *dropped = false;
+    if (timeline->is_in_past)
+        return now >= timeline->present ? timeline_arrive(timeline, err) : MH_OK;
+    if (now >= timeline->next_due)
+        status = timeline_take(timeline, err);
+    timeline_thin(timeline, dropped);
+    return status;
+}
+
+/* ---- seeking ---- */
+
+/* Run to a position in the past, which is ahead, with nothing armed. */
+static enum mh_status timeline_run_to(struct timeline *timeline, uint64_t position, struct mh_error *err)
+{
+    struct mh_vm *vm = timeline->vm;
+    const struct cpu_request request = {.mode = CPU_UNTIL, .until = position, .step_off = true};
+    struct run_result result;
+    if (timeline_now(timeline) == position)
+        return MH_OK;
+    run_loop(vm, &request, &result);
+    if (timeline_now(timeline) == position && result.stop.kind != MH_STOP_HOST_ERROR)
+        return MH_OK;
+    vm->is_lost = true;
+    return mh_fail(err, MH_ERR_HOST,
+                   "the machine does not repeat itself: at instruction %" PRIu64 " on the way to %" PRIu64 " it %s",
+                   timeline_now(timeline), position,
+                   result.stop.kind == MH_STOP_HOST_ERROR ? result.stop.text : mh_stop_name(result.stop.kind));
+}
+
+static enum mh_status timeline_restore(struct timeline *timeline, const struct checkpoint *checkpoint,
+                                       struct mh_error *err)
+{
+    struct cpu *cpu = timeline->vm->cpu;
+    enum mh_status status = snapshot_restore_cpu_and_ram(timeline->vm, checkpoint->snapshot, err);
+    if (status != MH_OK)
+        return status;
+    cpu->ops->set_instructions(cpu, checkpoint->position);
+    timeline->cursor = checkpoint->cursor;
+    return MH_OK;
+}
+
+/* Leave checkpoints close to where a seek ends. */
+static enum mh_status timeline_approach(struct timeline *timeline, uint64_t position, struct mh_error *err)
+{
+    static const uint64_t distances[] = {NEAR_DISTANCE, CLOSE_DISTANCE};
+    enum mh_status status = MH_OK;
+    for (unsigned i = 0; i < sizeof distances / sizeof distances[0] && status == MH_OK; i++) {
+        uint64_t now = timeline_now(timeline);
+        if (position - now <= 2 * distances[i])
+            continue;
+        status = timeline_run_to(timeline, position - distances[i], err);
+        if (status == MH_OK)
+            status = timeline_take(timeline, err);
+    }
+    return status == MH_OK ? timeline_run_to(timeline, position, err) : status;
+}
+
+/* The present gets a checkpoint when it is left: it is to be found again as it is. */
+static enum mh_status timeline_leave_present(struct timeline *timeline, struct mh_error *err)
+{
+    const uint64_t now = timeline_now(timeline);
+    const struct checkpoint *last = timeline->count > 0 ? &timeline->checkpoints[timeline->count - 1] : NULL;
+    bool is_there =
+        last != NULL && last->position == now && !timeline->is_changed && last->cursor.access == timeline->log.accesses;
+    enum mh_status status = is_there ? MH_OK : timeline_take(timeline, err);
+    if (status != MH_OK)
+        return status;
+    timeline->present = now;
+    timeline->is_in_past = timeline->vm->is_replaying = true;
+    return MH_OK;
+}
+
+enum mh_status timeline_seek(struct timeline *timeline, uint64_t position, struct mh_error *err)
+{
+    const struct timeline_info info = timeline_info(timeline);
+    bool dropped;
+    if (position < info.first || position > info.last)
+        return mh_fail(err, MH_ERR_RANGE, "the history goes from %" PRIu64 " to %" PRIu64, info.first, info.last);
+    if (!timeline->is_in_past && position == info.now)
+        return MH_OK;
+    enum mh_status status = timeline->is_in_past ? MH_OK : timeline_leave_present(timeline, err);
+    int index = timeline_find(timeline, position);
+    if (status == MH_OK)
+        status = timeline_restore(timeline, &timeline->checkpoints[index], err);
+    if (status == MH_OK)
+        status = timeline_approach(timeline, position, err);
+    if (status != MH_OK)
+        return status;
+    timeline->is_in_past = timeline->vm->is_replaying = position != timeline->present;
+    if (!timeline->is_in_past)
+        timeline->next_due = position + CHECKPOINT_DISTANCE;
+    timeline_thin(timeline, &dropped);
+    return MH_OK;
+}
+
+/* ---- another future ---- */
+
+/* Run from the checkpoint to `position` with the devices themselves, which do again what they did. */
+static enum mh_status timeline_redo(struct timeline *timeline, const struct checkpoint *from, uint64_t position,
+                                    struct mh_error *err)
+{
+    struct mh_vm *vm = timeline->vm;
+    enum mh_status status = snapshot_restore(vm, from->snapshot, err);
+    if (status != MH_OK)
+        return status;
+    vm->cpu->ops->set_instructions(vm->cpu, from->position);
+    serial_flush(&vm->serial);
+    vm->serial.is_muted = timeline->is_redoing = true;
+    status = timeline_run_to(timeline, position, err);
+    vm->serial.is_muted = timeline->is_redoing = false;
+    return status;
+}
+
+static bool timeline_same_registers(struct mh_vm *vm, const struct mh_x86_regs *before)
+{
+    struct mh_x86_regs now;
+    return vm_read_regs(vm, MH_REGS_GENERAL, &now) && memcmp(&now.general, &before->general, sizeof now.general) == 0;
+}
+
+enum mh_status timeline_cut(struct timeline *timeline, struct mh_error *err)
+{
+    struct mh_vm *vm = timeline->vm;
+    const uint64_t position = timeline_now(timeline);
+    const struct port_cursor cursor = timeline->cursor;
+    struct mh_x86_regs before;
+    int index = timeline_find(timeline, position);
+    if (!timeline->is_in_past || index < 0 || !vm_read_regs(vm, MH_REGS_GENERAL, &before))
+        return MH_OK;
+    enum mh_status status = timeline_redo(timeline, &timeline->checkpoints[index], position, err);
+    if (status != MH_OK)
+        return status;
+    if (!timeline_same_registers(vm, &before)) {
+        vm->is_lost = true;
+        return mh_fail(err, MH_ERR_HOST, "the files or the input of instruction %" PRIu64 " have changed meanwhile",
+                       position);
+    }
+    while (timeline->count > (unsigned)index + 1)
+        timeline_remove(timeline, timeline->count - 1);
+    port_log_cut(&timeline->log, &cursor);
+    timeline->cursor = cursor;
+    timeline->is_in_past = vm->is_replaying = false;
+    timeline->next_due = position + CHECKPOINT_DISTANCE;
+    timeline->generation++;
+    return MH_OK;
+}
