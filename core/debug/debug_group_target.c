@@ -230,6 +230,25 @@ static enum mh_status group_restore(void *ctx, unsigned vm, const char *name, st
     return debug_target_ops.restore(machine(ctx, vm), vm, name, err);
 }
 
+static bool group_can_reverse(void *ctx, unsigned vm)
+{
+    return debug_target_ops.can_reverse(machine(ctx, vm), vm);
+}
+
+static enum mh_status group_go_to(void *ctx, unsigned vm, const char *where, struct mh_error *err)
+{
+    return debug_target_ops.go_to(machine(ctx, vm), vm, where, err);
+}
+
+static void group_set_console(void *ctx, mh_console *console, void *console_ctx)
+{
+    const struct mh_debug_group *group = ctx;
+    for (unsigned i = 0; i < group->count; i++) {
+        if (group->members[i].vm != NULL)
+            debug_target_ops.set_console(debug_of(group->members[i].vm), console, console_ctx);
+    }
+}
+
 static void group_kill(void *ctx, unsigned vm)
 {
     debug_target_ops.kill(machine(ctx, vm), vm);
@@ -272,6 +291,9 @@ const struct mh_debug_target_ops debug_group_ops = {
     .wait = group_wait,
     .restart = group_restart,
     .restore = group_restore,
+    .can_reverse = group_can_reverse,
+    .go_to = group_go_to,
+    .set_console = group_set_console,
     .kill = group_kill,
     .describe_stop = group_describe_stop,
     .monitor = group_monitor,

@@ -3,6 +3,7 @@
 
 #include "accel/accel.h"
 #include "debug/debug.h"
+#include "debug/history.h"
 #include "debug/monitor.h"
 #include "debug/proc_maps.h"
 #include "machine/events.h"
@@ -65,11 +66,27 @@ static enum mh_status target_read_regs(void *ctx, unsigned number, unsigned grou
     return cpu->ops->read_regs(cpu, groups, regs, err);
 }
 
+/* A debugger writes back what it has read now and then; that changes nothing. */
+static bool target_same_regs(struct cpu *cpu, unsigned groups, const struct mh_x86_regs *regs)
+{
+    struct mh_x86_regs now;
+    if (cpu->ops->read_regs(cpu, groups, &now, NULL) != MH_OK)
+        return false;
+    return ((groups & MH_REGS_GENERAL) == 0 || memcmp(&now.general, &regs->general, sizeof now.general) == 0) &&
+           ((groups & MH_REGS_SYSTEM) == 0 || memcmp(&now.system, &regs->system, sizeof now.system) == 0) &&
+           ((groups & MH_REGS_FPU) == 0 || memcmp(&now.fpu, &regs->fpu, sizeof now.fpu) == 0);
+}
+
 static enum mh_status target_write_regs(void *ctx, unsigned number, unsigned groups, const struct mh_x86_regs *regs,
                                         struct mh_error *err)
 {
     (void)number;
     struct cpu *cpu = target_vm(ctx)->cpu;
+    if (target_same_regs(cpu, groups, regs))
+        return MH_OK;
+    enum mh_status status = history_change(ctx, err);
+    if (status != MH_OK)
+        return status;
     cpu->ops->finish_io(cpu);
     return cpu->ops->write_regs(cpu, groups, regs, err);
 }
@@ -121,7 +138,10 @@ static enum mh_status target_write_memory(void *ctx, unsigned number, enum mh_sp
 {
     (void)number;
     struct mh_vm *vm = target_vm(ctx);
+    struct mh_error err;
     *done = 0;
+    if (length > 0 && history_change(ctx, &err) != MH_OK)
+        return err.status;
     if (space == MH_SPACE_PHYSICAL) {
         size_t piece = length;
         uint8_t *to = target_physical_piece(vm, address, &piece);
@@ -262,6 +282,8 @@ static enum mh_status target_restart(void *ctx, unsigned number, struct mh_error
     return vm_restart(target_vm(ctx), err);
 }
 
+static void debug_on_relocated(void *ctx);
+
 static enum mh_status target_restore(void *ctx, unsigned number, const char *name, struct mh_error *err)
 {
     (void)number;
@@ -269,8 +291,35 @@ static enum mh_status target_restore(void *ctx, unsigned number, const char *nam
     if (debug->killed)
         return mh_fail(err, MH_ERR_RANGE, "there is no machine any more: restart it first");
     enum mh_status status = snapshot_list_restore(debug->vm, name, err);
+    if (status == MH_OK || debug->vm->is_lost)
+        debug_on_relocated(debug);
     debug->was_restored |= status == MH_OK;
     return status;
+}
+
+static bool target_can_reverse(void *ctx, unsigned number)
+{
+    (void)number;
+    const struct debug *debug = ctx;
+    return debug->timeline != NULL;
+}
+
+static enum mh_status target_go_to(void *ctx, unsigned number, const char *where, struct mh_error *err)
+{
+    (void)number;
+    struct debug *debug = ctx;
+    if (debug->killed || debug->vm->is_lost)
+        return mh_fail(err, MH_ERR_RANGE, "there is no machine any more: restart it first");
+    enum mh_status status = history_go_to(debug, where, err);
+    debug->was_restored |= status == MH_OK;
+    return status;
+}
+
+static void target_set_console(void *ctx, mh_console *console, void *console_ctx)
+{
+    struct debug *debug = ctx;
+    debug->console = console;
+    debug->console_ctx = console_ctx;
 }
 
 static void target_kill(void *ctx, unsigned number)
@@ -329,6 +378,9 @@ const struct mh_debug_target_ops debug_target_ops = {
     .wait = target_wait,
     .restart = target_restart,
     .restore = target_restore,
+    .can_reverse = target_can_reverse,
+    .go_to = target_go_to,
+    .set_console = target_set_console,
     .kill = target_kill,
     .describe_stop = target_describe_stop,
     .monitor = target_monitor,
@@ -367,12 +419,14 @@ static void debug_on_relocated(void *ctx)
 {
     struct debug *debug = ctx;
     debug->running = debug->killed = debug->interrupt_wanted = debug->was_restored = false;
+    history_restart(debug);
     debug->last_stop = debug->vm->is_lost ? target_lost : (struct mh_stop){.kind = MH_STOP_INTERRUPTED};
 }
 
 static void debug_destroy(void *ctx)
 {
     struct debug *debug = ctx;
+    history_end(debug);
     breakpoints_destroy(&debug->breakpoints);
     catchpoints_remove(&debug->catchpoints, 0);
     free(debug);
@@ -386,6 +440,7 @@ enum mh_status mh_vm_debug(struct mh_vm *vm, struct mh_debug_target *target, str
     debug->vm = vm;
     debug->last_stop = (struct mh_stop){.kind = MH_STOP_INTERRUPTED}; /* before its first instruction */
     vm->hooks = (struct vm_hooks){.ctx = debug, .relocated = debug_on_relocated, .destroy = debug_destroy};
+    history_begin(debug, vm->config.history);
     *target = (struct mh_debug_target){.ops = &debug_target_ops, .ctx = debug};
     return MH_OK;
 }

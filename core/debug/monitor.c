@@ -2,6 +2,7 @@
 
 #include "debug/core_file.h"
 #include "debug/debug.h"
+#include "debug/history.h"
 #include "machine/guest_mem.h"
 #include "machine/ports.h"
 #include "machine/report.h"
@@ -147,6 +148,22 @@ static enum mh_status monitor_forget_catch(struct debug *debug, const char *argu
     return MH_OK;
 }
 
+static enum mh_status monitor_show_position(struct debug *debug, const char *argument, const struct text_output *output,
+                                            struct mh_error *err)
+{
+    (void)argument, (void)err;
+    history_show_position(debug, output);
+    return MH_OK;
+}
+
+static enum mh_status monitor_show_history(struct debug *debug, const char *argument, const struct text_output *output,
+                                           struct mh_error *err)
+{
+    (void)argument, (void)err;
+    history_show(debug, output);
+    return MH_OK;
+}
+
 struct command {
     const char *name;
     enum mh_status (*run)(struct debug *, const char *, const struct text_output *, struct mh_error *);
@@ -156,7 +173,8 @@ static const struct command commands[] = {
     {"regs", monitor_show_registers},      {"pt", monitor_show_walk},           {"map", monitor_show_map},
     {"files", monitor_show_files},         {"stats", monitor_show_stats},       {"snapshot", monitor_take_snapshot},
     {"snapshots", monitor_show_snapshots}, {"catch", monitor_catch_event},      {"uncatch", monitor_forget_catch},
-    {"core", monitor_write_core},          {"forget", monitor_forget_snapshot},
+    {"core", monitor_write_core},          {"forget", monitor_forget_snapshot}, {"when", monitor_show_position},
+    {"history", monitor_show_history},
 };
 
 enum mh_status monitor_run(struct debug *debug, const char *command, mh_text_sink *sink, void *sink_ctx,

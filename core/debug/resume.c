@@ -3,6 +3,7 @@
  * Whether one is, the filter that came with the resume decides: it evaluates conditions and runs commands.
  */
 #include "debug/debug.h"
+#include "debug/history.h"
 #include "machine/run_loop.h"
 
 #include <poll.h>
@@ -36,7 +37,7 @@ bool debug_go_on(struct debug *debug, struct mh_stop *stop)
     return true;
 }
 
-static bool debug_has_input(const struct debug *debug)
+bool debug_has_input(const struct debug *debug)
 {
     struct pollfd fds[8];
     unsigned count = debug->fd_count < 8 ? debug->fd_count : 8;
@@ -46,7 +47,7 @@ static bool debug_has_input(const struct debug *debug)
 }
 
 /* A processor that has others beneath it translates addresses when points are armed: do that for each resume. */
-static enum mh_status debug_arm(struct debug *debug, struct mh_error *err)
+enum mh_status debug_arm(struct debug *debug, struct mh_error *err)
 {
     struct cpu *cpu = debug->vm->cpu;
     bool translates = cpu->ops->current != NULL && debug->breakpoints.count > 0;
@@ -91,7 +92,7 @@ static void debug_name_watchpoint(const struct debug *debug, unsigned point, str
     stop->watch_address = breakpoint->address;
 }
 
-static bool debug_is_wanted(const struct debug *debug, struct mh_stop *stop)
+bool debug_is_wanted(const struct debug *debug, struct mh_stop *stop)
 {
     switch (stop->kind) {
     case MH_STOP_BREAKPOINT:
@@ -114,25 +115,52 @@ static bool debug_take_stop(struct debug *debug, struct mh_stop *stop)
     return true;
 }
 
-/* One run of the guest, until a stop or a kick. */
-static enum run_end debug_run_once(struct debug *debug, struct mh_stop *stop)
+void debug_name_stop(const struct debug *debug, struct run_result *result)
+{
+    if (result->stop.kind == MH_STOP_BREAKPOINT)
+        debug_name_breakpoint(debug, &result->stop);
+    if (result->stop.kind == MH_STOP_WATCHPOINT)
+        debug_name_watchpoint(debug, result->point, &result->stop);
+}
+
+bool debug_is_point(enum mh_stop_kind kind)
+{
+    return kind == MH_STOP_BREAKPOINT || kind == MH_STOP_HW_BREAKPOINT || kind == MH_STOP_WATCHPOINT ||
+           kind == MH_STOP_CAUGHT;
+}
+
+static enum run_end debug_fail(struct mh_stop *stop, const struct mh_error *err)
+{
+    *stop = (struct mh_stop){.kind = MH_STOP_HOST_ERROR};
+    snprintf(stop->text, sizeof stop->text, "%s", err->text);
+    return RUN_STOPPED;
+}
+
+/* One run of the guest, until a stop, a kick, or a place at which the history needs something. */
+static enum run_end debug_run_once(struct debug *debug, struct run_result *result)
+{
+    struct cpu_request request = debug_request(debug);
+    struct mh_error err;
+    *result = (struct run_result){.end = RUN_STOPPED};
+    if (debug_arm(debug, &err) != MH_OK || history_before_run(debug, &request, &err) != MH_OK)
+        return debug_fail(&result->stop, &err);
+    run_loop(debug->vm, &request, result);
+    debug->step_off = result->in_was_cancelled; /* whatever lies at an IN has been met when it began */
+    if (result->end == RUN_STOPPED)
+        debug_name_stop(debug, result);
+    return result->end;
+}
+
+/* Run until a stop that is for the debugger to see, or a kick. */
+static enum run_end debug_run_to_stop(struct debug *debug, struct mh_stop *stop)
 {
     struct run_result result;
-    struct mh_error err;
-    if (debug_arm(debug, &err) != MH_OK) {
-        *stop = (struct mh_stop){.kind = MH_STOP_HOST_ERROR};
-        snprintf(stop->text, sizeof stop->text, "%s", err.text);
-        return RUN_STOPPED;
-    }
-    const struct cpu_request request = debug_request(debug);
-    run_loop(debug->vm, &request, &result);
-    debug->step_off = result.in_was_cancelled; /* whatever lies at an IN has been met when it began */
-    *stop = result.stop;
-    if (result.end == RUN_STOPPED && stop->kind == MH_STOP_BREAKPOINT)
-        debug_name_breakpoint(debug, stop);
-    if (result.end == RUN_STOPPED && stop->kind == MH_STOP_WATCHPOINT)
-        debug_name_watchpoint(debug, result.point, stop);
-    return result.end;
+    do {
+        if (debug_run_once(debug, &result) == RUN_KICKED)
+            return RUN_KICKED;
+        *stop = result.stop;
+    } while (!history_after_run(debug, &result, stop));
+    return RUN_STOPPED;
 }
 
 static bool debug_must_return(const struct debug *debug)
@@ -146,6 +174,8 @@ enum debug_end debug_run(struct debug *debug, struct mh_stop *stop)
     enum debug_end end = DEBUG_STOPPED;
     /* a single step is over before anybody could want to end it */
     bool look = debug->how.kind != MH_RESUME_STEP;
+    if (debug->how.backwards)
+        return history_run_backwards(debug, stop);
     atomic_store_explicit(&vm->wants_kicks, true, memory_order_relaxed);
     for (;;) {
         if (debug->interrupt_wanted) {
@@ -156,7 +186,7 @@ enum debug_end debug_run(struct debug *debug, struct mh_stop *stop)
             end = DEBUG_INPUT;
             break;
         }
-        look = debug_run_once(debug, stop) == RUN_KICKED;
+        look = debug_run_to_stop(debug, stop) == RUN_KICKED;
         if (!look && stop->kind == MH_STOP_INTERRUPTED) { /* everything is to end */
             end = DEBUG_INPUT;
             break;

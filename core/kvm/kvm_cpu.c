@@ -72,6 +72,14 @@ static void kvm_cpu_set_immediate_exit(const struct kvm_cpu *self, uint8_t value
     __atomic_store_n(&self->run->immediate_exit, value, __ATOMIC_SEQ_CST);
 }
 
+/* Enter the guest again, unless somebody has kicked: both kick() and finish_io() set `immediate_exit`. */
+static void kvm_cpu_clear_immediate_exit(struct kvm_cpu *self)
+{
+    kvm_cpu_set_immediate_exit(self, 0);
+    if (atomic_load(&self->is_kicked))
+        kvm_cpu_set_immediate_exit(self, 1);
+}
+
 static sigset_t kvm_cpu_wake_signal(void)
 {
     sigset_t set;
@@ -102,11 +110,13 @@ int kvm_cpu_enter(struct kvm_cpu *self)
 void kvm_cpu_finish_io(struct cpu *cpu)
 {
     struct kvm_cpu *self = kvm_cpu_of(cpu);
+    if (!self->io_is_pending)
+        return;
     for (unsigned i = 0; i < FRAGMENTS_MAX && self->io_is_pending; i++) {
         kvm_cpu_set_immediate_exit(self, 1);
         self->io_is_pending = kvm_cpu_enter(self) == 0; /* EINTR: there is no more to it */
     }
-    kvm_cpu_set_immediate_exit(self, 0);
+    kvm_cpu_clear_immediate_exit(self);
     self->io_is_pending = false;
     self->registers_are_current = false;
 }
@@ -151,7 +161,10 @@ static void kvm_cpu_cancel_in(struct cpu *cpu)
         return;
     struct kvm_regs before = *kvm_cpu_regs(self);
     size_t length = (size_t)self->run->io.count * self->run->io.size;
-    length = kvm_cpu_copy(self, before.rdi, memory, length < sizeof memory ? length : sizeof memory, false);
+    length = length < sizeof memory ? length : sizeof memory;
+    /* with DF set a string grows downwards, from the element at rdi */
+    uint64_t start = (before.rflags & MH_RFLAGS_DF) != 0 ? before.rdi + self->run->io.size - length : before.rdi;
+    length = kvm_cpu_copy(self, start, memory, length, false);
     bool is_string = self->run->io.count > 1;
     kvm_cpu_finish_io(cpu);
     if (kvm_cpu_regs(self) == NULL)
@@ -162,7 +175,7 @@ static void kvm_cpu_cancel_in(struct cpu *cpu)
     }
     *kvm_cpu_regs(self) = before;
     kvm_cpu_write_regs(self);
-    kvm_cpu_copy(self, before.rdi, memory, length, true);
+    kvm_cpu_copy(self, start, memory, length, true);
 }
 
 /* ---- exits ---- */
@@ -286,7 +299,8 @@ static bool kvm_cpu_not_entered(struct kvm_cpu *self, int error, struct cpu_exit
     char text[CPU_ERROR_TEXT_MAX];
     if (error == EINTR) {
         self->io_is_pending = false; /* KVM completes an access before it looks at anything else */
-        kvm_cpu_set_immediate_exit(self, 0);
+        atomic_store(&self->is_kicked, false);
+        kvm_cpu_clear_immediate_exit(self);
         kvm_cpu_drop_wake_signal();
         exit->kind = CPU_EXIT_KICKED;
         return true;
@@ -306,7 +320,9 @@ static bool kvm_cpu_run_once(struct kvm_cpu *self, struct cpu_exit *exit, uint32
     int result = kvm_debug_enter(self, *inject);
     *inject = 0;
     if (result < 0) {
-        kvm_cpu_exit_error(exit, true, "KVM refuses the breakpoints");
+        char text[CPU_ERROR_TEXT_MAX];
+        snprintf(text, sizeof text, "KVM refuses the breakpoints: %s", strerror(-result));
+        kvm_cpu_exit_error(exit, true, text);
         return true;
     }
     result = kvm_cpu_enter(self);
@@ -336,7 +352,9 @@ static void kvm_cpu_run(struct cpu *cpu, const struct cpu_request *request, stru
 
 static void kvm_cpu_kick(struct cpu *cpu)
 {
-    kvm_cpu_set_immediate_exit(kvm_cpu_of(cpu), 1);
+    struct kvm_cpu *self = kvm_cpu_of(cpu);
+    atomic_store(&self->is_kicked, true);
+    kvm_cpu_set_immediate_exit(self, 1);
 }
 
 /* ---- writes, batches ---- */
@@ -527,6 +545,7 @@ enum mh_status kvm_cpu_create(const struct kvm_host *host, const struct x86_cpui
     self->ram = ram;
     self->xcr0 = cpuid->xcr0;
     self->can_sync = host->syncs_registers;
+    atomic_init(&self->is_kicked, false);
     enum mh_status status = kvm_cpu_create_machine(self, host, err);
     if (status == MH_OK)
         status = kvm_cpu_map_run_page(self, host, err);

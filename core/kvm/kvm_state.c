@@ -8,6 +8,10 @@
 #include <stddef.h>
 #include <string.h>
 
+#define MTRR_FIXED(index, i) {index, offsetof(struct mh_x86_msrs, mtrr_fixed) + (i) * sizeof(uint64_t)}
+#define MTRR_VARIABLE(i) {0x200 + (i), offsetof(struct mh_x86_msrs, mtrr_variable) + (i) * sizeof(uint64_t)}
+#define MTRR_PAIR(i) MTRR_VARIABLE(2 * (i)), MTRR_VARIABLE(2 * (i) + 1)
+
 /* The MSRs of struct mh_x86_msrs (Intel SDM volume 4, table 2-2). */
 static const struct kvm_state_msr {
     uint32_t index;
@@ -25,6 +29,26 @@ static const struct kvm_state_msr {
     {0xc0000103, offsetof(struct mh_x86_msrs, tsc_aux)},
     {0x277, offsetof(struct mh_x86_msrs, pat)},
     {0x1a0, offsetof(struct mh_x86_msrs, misc_enable)},
+    {0x2ff, offsetof(struct mh_x86_msrs, mtrr_default_type)},
+    MTRR_FIXED(0x250, 0),
+    MTRR_FIXED(0x258, 1),
+    MTRR_FIXED(0x259, 2),
+    MTRR_FIXED(0x268, 3),
+    MTRR_FIXED(0x269, 4),
+    MTRR_FIXED(0x26a, 5),
+    MTRR_FIXED(0x26b, 6),
+    MTRR_FIXED(0x26c, 7),
+    MTRR_FIXED(0x26d, 8),
+    MTRR_FIXED(0x26e, 9),
+    MTRR_FIXED(0x26f, 10),
+    MTRR_PAIR(0),
+    MTRR_PAIR(1),
+    MTRR_PAIR(2),
+    MTRR_PAIR(3),
+    MTRR_PAIR(4),
+    MTRR_PAIR(5),
+    MTRR_PAIR(6),
+    MTRR_PAIR(7),
 };
 
 #define MSR_COUNT (sizeof kvm_state_msrs / sizeof kvm_state_msrs[0])
@@ -34,15 +58,20 @@ static enum mh_status kvm_state_fail(struct mh_error *err, const char *what, int
     return mh_fail(err, MH_ERR_HOST, "KVM refuses %s: %s", what, strerror(-result));
 }
 
-/* One at a time: KVMs differ in which of these they have, and stop at the first they do not. */
+/* KVMs differ in which of these they have, and stop at the first they do not: that one is 0 then. */
 static void kvm_state_get_msrs(const struct kvm_cpu *self, struct mh_x86_msrs *msrs)
 {
-    union kvm_sys_msrs one;
-    for (size_t i = 0; i < MSR_COUNT; i++) {
-        one.head = (struct kvm_msrs){.nmsrs = 1};
-        one.head.entries[0] = (struct kvm_msr_entry){.index = kvm_state_msrs[i].index};
-        uint64_t value = kvm_sys_get_msrs(self->fd, &one) == 1 ? one.head.entries[0].data : 0;
-        memcpy((char *)msrs + kvm_state_msrs[i].offset, &value, sizeof value);
+    union kvm_sys_msrs some;
+    for (size_t first = 0; first < MSR_COUNT;) {
+        some.head = (struct kvm_msrs){.nmsrs = (uint32_t)(MSR_COUNT - first)};
+        for (size_t i = first; i < MSR_COUNT; i++)
+            some.head.entries[i - first] = (struct kvm_msr_entry){.index = kvm_state_msrs[i].index};
+        int done = kvm_sys_get_msrs(self->fd, &some);
+        for (size_t i = 0; done > 0 && i < (size_t)done; i++)
+            memcpy((char *)msrs + kvm_state_msrs[first + i].offset, &some.head.entries[i].data, sizeof(uint64_t));
+        first += done > 0 ? (size_t)done : 0;
+        if (first < MSR_COUNT)
+            memset((char *)msrs + kvm_state_msrs[first++].offset, 0, sizeof(uint64_t));
     }
 }
 

@@ -175,6 +175,7 @@ static bool run_loop_serve(struct mh_vm *vm, const struct cpu_request *request, 
     case CPU_EXIT_STEP: /* a fault without a handler leads to a stub, which need not be executed */
         return faults_take_from_stub(vm, &result->stop) || run_loop_stop(result, MH_STOP_STEP);
     case CPU_EXIT_COUNT_REACHED:
+        result->count_reached = true;
         return run_loop_stop(result, MH_STOP_STEP);
     case CPU_EXIT_BREAKPOINT:
         return run_loop_point(exit, MH_STOP_BREAKPOINT, result);

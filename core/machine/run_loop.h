@@ -18,6 +18,7 @@ struct run_result {
     enum run_end end;
     struct mh_stop stop;
     unsigned point;        /* BREAKPOINT, WATCHPOINT: index into the armed points */
+    bool count_reached;    /* STEP: only because of request.until */
     bool in_was_cancelled; /* rip is at an IN that waited for input, and has not begun */
 };
 

@@ -352,15 +352,25 @@ static inline uint64_t signed_64(int64_t value)
         host_simd_##name(soft_simd_xmm(cpu, op->reg), at);                                                             \
         NEXT;                                                                                                          \
     }
-#define SSE_LOAD(label, size, alignment)                                                                               \
+/* In one store of 16 bytes: a load that follows can only be served from a store that has all it needs. */
+#define SSE_LOAD(label, size, type, alignment)                                                                         \
     L_SSE_##label:                                                                                                     \
     {                                                                                                                  \
         SSE_READY;                                                                                                     \
         READ_AT(size);                                                                                                 \
         alignment;                                                                                                     \
-        uint64_t value[2] = {0};                                                                                       \
-        memcpy(value, at, size);                                                                                       \
-        memcpy(soft_simd_xmm(cpu, op->reg), value, sizeof value);                                                      \
+        type value;                                                                                                    \
+        memcpy(&value, at, size);                                                                                      \
+        *(xmm_value *)soft_simd_xmm(cpu, op->reg) = (xmm_value){value};                                                \
+        NEXT;                                                                                                          \
+    }
+#define SSE_LOAD16(label, alignment)                                                                                   \
+    L_SSE_##label:                                                                                                     \
+    {                                                                                                                  \
+        SSE_READY;                                                                                                     \
+        READ_AT(16);                                                                                                   \
+        alignment;                                                                                                     \
+        memcpy(soft_simd_xmm(cpu, op->reg), at, 16);                                                                   \
         NEXT;                                                                                                          \
     }
 #define SSE_STORE(label, size, alignment)                                                                              \
@@ -373,6 +383,7 @@ static inline uint64_t signed_64(int64_t value)
         NEXT;                                                                                                          \
     }
 
+typedef uint64_t xmm_value __attribute__((vector_size(16), may_alias));
 typedef unsigned __int128 u128;
 typedef __int128 s128;
 
@@ -509,10 +520,10 @@ L_SSE_MOVE:
     SSE_APPLY(RM8, 8, , host_simd_apply_8)
     SSE_APPLY(RM16, 16, SSE_ALIGNED, host_simd_apply)
     SOFT_SSE_HOT(SSE_HOT)
-    SSE_LOAD(LOAD4, 4, )
-    SSE_LOAD(LOAD8, 8, )
-    SSE_LOAD(LOAD16, 16, )
-    SSE_LOAD(LOAD16_ALIGNED, 16, SSE_ALIGNED)
+    SSE_LOAD(LOAD4, 4, uint32_t, )
+    SSE_LOAD(LOAD8, 8, uint64_t, )
+    SSE_LOAD16(LOAD16, )
+    SSE_LOAD16(LOAD16_ALIGNED, SSE_ALIGNED)
     SSE_STORE(STORE4, 4, )
     SSE_STORE(STORE8, 8, )
     SSE_STORE(STORE16, 16, )

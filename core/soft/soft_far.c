@@ -182,11 +182,15 @@ enum soft_result soft_op_ret_far(struct soft_cpu *cpu, const struct soft_insn *i
     const unsigned size = insn->operand_size;
     const uint64_t released = insn->opcode == 0xca ? insn->immediate & 0xffff : 0;
     uint64_t frame[2], stack[2]; /* RIP and CS, RSP and SS */
-    enum soft_result result = soft_read_frame(cpu, cpu->gpr[MH_RSP], frame, 2, size);
+    struct soft_return target;
+    /* processors read CS first, and no more than its two bytes, as page faults and alignment checks show */
+    enum soft_result result = soft_read_frame(cpu, cpu->gpr[MH_RSP] + size, frame + 1, 1, sizeof target.cs);
+    if (result == SOFT_NEXT)
+        result = soft_read_frame(cpu, cpu->gpr[MH_RSP], frame, 1, size);
     if (result != SOFT_NEXT)
         return result;
     const uint64_t rsp = cpu->gpr[MH_RSP] + 2 * size + released;
-    struct soft_return target = {.rip = frame[0], .cs = (uint16_t)frame[1], .rsp = rsp};
+    target = (struct soft_return){.rip = frame[0], .cs = (uint16_t)frame[1], .rsp = rsp};
     result = soft_check_return_code(cpu, &target);
     const bool outer = (target.cs & X86_SELECTOR_RPL) > soft_cpl(cpu);
     if (result == SOFT_NEXT && outer) {

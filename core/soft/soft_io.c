@@ -116,10 +116,8 @@ static uint64_t string_address(const struct soft_cpu *cpu, const struct soft_ins
 
 enum soft_result soft_op_ins(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
-    if (has_nothing_to_do(cpu, insn))
-        return SOFT_NEXT;
     enum soft_result result = check_permission(cpu, port_of(cpu, insn), width_of(insn));
-    if (result != SOFT_NEXT)
+    if (result != SOFT_NEXT || has_nothing_to_do(cpu, insn))
         return result;
     if (!soft_probe(cpu, MH_ES, string_address(cpu, insn, true), width_of(insn), true))
         return soft_mem_result(cpu);
@@ -129,10 +127,8 @@ enum soft_result soft_op_ins(struct soft_cpu *cpu, const struct soft_insn *insn)
 
 enum soft_result soft_op_outs(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
-    if (has_nothing_to_do(cpu, insn))
-        return SOFT_NEXT;
     enum soft_result result = check_permission(cpu, port_of(cpu, insn), width_of(insn));
-    if (result != SOFT_NEXT)
+    if (result != SOFT_NEXT || has_nothing_to_do(cpu, insn))
         return result;
     if (!soft_read(cpu, insn->segment, string_address(cpu, insn, false), cpu->io_data, width_of(insn)))
         return soft_mem_result(cpu);

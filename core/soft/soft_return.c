@@ -60,7 +60,7 @@ enum soft_result soft_prepare_return(struct soft_cpu *cpu, const struct soft_ins
                                      bool loads_stack)
 {
     if (!(target->code.segment.attributes & X86_SEGMENT_LONG)) {
-        if (target->rip > target->code.segment.limit)
+        if ((uint32_t)target->rip > target->code.segment.limit)
             return soft_raise_error(cpu, VECTOR_GP, 0);
         return soft_unsupported(cpu, insn, "a return to 32-bit code (compatibility mode) is not supported");
     }

@@ -126,10 +126,10 @@ enum soft_result soft_op_push_seg(struct soft_cpu *cpu, const struct soft_insn *
 
 enum soft_result soft_op_pop_seg(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
-    uint64_t value = 0;
-    if (!soft_read(cpu, MH_SS, cpu->gpr[MH_RSP], &value, insn->operand_size))
+    uint16_t value; /* no more of the stack is read */
+    if (!soft_read16(cpu, MH_SS, cpu->gpr[MH_RSP], &value))
         return soft_mem_result(cpu);
-    const enum soft_result result = load_segment(cpu, pushed_segment(insn), (uint16_t)value);
+    const enum soft_result result = load_segment(cpu, pushed_segment(insn), value);
     if (result == SOFT_NEXT)
         cpu->gpr[MH_RSP] += insn->operand_size;
     return result;
@@ -147,12 +147,11 @@ enum soft_result soft_read_far_pointer(struct soft_cpu *cpu, const struct soft_i
                                        uint16_t *selector)
 {
     const unsigned size = soft_far_offset_size(cpu, insn);
-    uint8_t pointer[sizeof *offset + sizeof *selector];
-    if (!soft_read(cpu, insn->segment, soft_address(cpu, insn), pointer, size + (unsigned)sizeof *selector))
-        return soft_mem_result(cpu);
+    const uint64_t address = soft_address(cpu, insn);
     *offset = 0;
-    memcpy(offset, pointer, size);
-    memcpy(selector, pointer + size, sizeof *selector);
+    if (!soft_read(cpu, insn->segment, address, offset, size) ||
+        !soft_read16(cpu, insn->segment, address + size, selector))
+        return soft_mem_result(cpu);
     return SOFT_NEXT;
 }
 

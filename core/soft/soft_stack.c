@@ -100,10 +100,14 @@ struct enter_frame {
     uint8_t bytes[(ENTER_LEVELS + 1) * sizeof(uint64_t)];
 };
 
+static unsigned enter_pushes(const struct enter_frame *frame)
+{
+    return frame->level == 0 ? 1 : frame->level + 1;
+}
+
 static uint8_t *enter_slot(struct enter_frame *frame, unsigned pushed)
 {
-    const unsigned slots = frame->level == 0 ? 1 : frame->level + 1;
-    return frame->bytes + (size_t)(slots - pushed) * frame->size;
+    return frame->bytes + (size_t)(enter_pushes(frame) - pushed) * frame->size;
 }
 
 /* A frame pointer is read after the pushes before it, and may lie among what they wrote. */
@@ -122,29 +126,49 @@ static bool enter_read(struct soft_cpu *cpu, struct enter_frame *frame, unsigned
     return true;
 }
 
-/*
- * Nothing is written before all is known to succeed; the last check is that a write at the new stack pointer would.
- */
+static uint64_t enter_address(const struct enter_frame *frame, unsigned pushed)
+{
+    return frame->top - (uint64_t)pushed * frame->size;
+}
+
+/* Could the push of this number be done? */
+static bool enter_probe(struct soft_cpu *cpu, const struct enter_frame *frame, unsigned pushed)
+{
+    return soft_probe(cpu, MH_SS, enter_address(frame, pushed), frame->size, true);
+}
+
+/* Reads and pushes in the order in which they are done, except that nothing is written yet. */
+static bool enter_prepare(struct soft_cpu *cpu, struct enter_frame *frame, uint64_t allocated)
+{
+    const uint64_t rbp = cpu->gpr[MH_RBP], new_rbp = enter_address(frame, 1);
+    memcpy(enter_slot(frame, 1), &rbp, frame->size);
+    if (!enter_probe(cpu, frame, 1))
+        return false;
+    for (unsigned i = 1; i < frame->level; i++)
+        if (!enter_read(cpu, frame, i, rbp - (uint64_t)i * frame->size) || !enter_probe(cpu, frame, i + 1))
+            return false;
+    if (frame->level > 0) {
+        memcpy(enter_slot(frame, frame->level + 1), &new_rbp, frame->size);
+        if (!enter_probe(cpu, frame, frame->level + 1))
+            return false;
+    }
+    /* the last check is whether a write at the new stack pointer would succeed */
+    return soft_probe(cpu, MH_SS, enter_address(frame, enter_pushes(frame)) - allocated, frame->size, true);
+}
+
 enum soft_result soft_op_enter(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
     const uint64_t allocated = insn->immediate & 0xffff;
     struct enter_frame frame = {
         .size = insn->operand_size, .level = insn->immediate >> 16 & (ENTER_LEVELS - 1), .top = cpu->gpr[MH_RSP]};
-    const uint64_t new_rbp = frame.top - frame.size;
-    memcpy(enter_slot(&frame, 1), &cpu->gpr[MH_RBP], frame.size);
-    for (unsigned i = 1; i < frame.level; i++)
-        if (!enter_read(cpu, &frame, i, cpu->gpr[MH_RBP] - (uint64_t)i * frame.size))
-            return soft_mem_result(cpu);
-    if (frame.level > 0)
-        memcpy(enter_slot(&frame, frame.level + 1), &new_rbp, frame.size);
-    const unsigned length = (frame.level == 0 ? 1 : frame.level + 1) * frame.size;
-    const uint64_t new_rsp = frame.top - length - allocated;
-    if (!soft_probe(cpu, MH_SS, frame.top - length, length, true) ||
-        !soft_probe(cpu, MH_SS, new_rsp, frame.size, true) ||
-        !soft_write(cpu, MH_SS, frame.top - length, frame.bytes, length))
+    const unsigned pushes = enter_pushes(&frame);
+    if (!enter_prepare(cpu, &frame, allocated))
         return soft_mem_result(cpu);
-    soft_put(cpu, MH_RBP, frame.size, new_rbp);
-    cpu->gpr[MH_RSP] = new_rsp;
+    for (unsigned i = 1; i <= pushes; i++)
+        if (!soft_write(cpu, MH_SS, enter_address(&frame, i), enter_slot(&frame, i), frame.size))
+            return soft_mem_result(cpu);
+    soft_put(cpu, MH_RBP, frame.size, enter_address(&frame, 1));
+    cpu->gpr[MH_RSP] = enter_address(&frame, pushes) - allocated;
     return SOFT_NEXT;
 }
 

@@ -50,23 +50,36 @@ static enum soft_result repetition_done(struct soft_cpu *cpu, const struct soft_
     return left != 0 && goes_on ? SOFT_REPEAT : SOFT_NEXT;
 }
 
-/* An access of MOVS or STOS failed. When a repetition of these faults with 32-bit addresses, processors have cleared
- * the upper halves of the registers already; with the other instructions they have not. */
-static enum soft_result store_failed(struct soft_cpu *cpu, const struct soft_insn *insn, bool uses_source)
+/*
+ * Repeated instructions with 32-bit addresses clear the upper halves of the count, and of the addresses when they are
+ * MOVS or STOS, before anything else: also when the count is 0, or the first repetition faults.
+ */
+static void cut_registers(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
-    if (soft_mem_result(cpu) != SOFT_FAULT || !is_repeated(insn) || insn->address_size != 4)
-        return soft_mem_result(cpu);
+    const bool moves = insn->run == soft_op_movs;
+    if (!is_repeated(insn) || insn->address_size != 4)
+        return;
     cpu->gpr[MH_RCX] = (uint32_t)cpu->gpr[MH_RCX];
-    cpu->gpr[MH_RDI] = (uint32_t)cpu->gpr[MH_RDI];
-    if (uses_source)
+    if (moves || insn->run == soft_op_stos)
+        cpu->gpr[MH_RDI] = (uint32_t)cpu->gpr[MH_RDI];
+    if (moves)
         cpu->gpr[MH_RSI] = (uint32_t)cpu->gpr[MH_RSI];
-    return SOFT_FAULT;
+}
+
+static enum soft_result access_failed(struct soft_cpu *cpu, const struct soft_insn *insn)
+{
+    if (soft_mem_result(cpu) == SOFT_FAULT)
+        cut_registers(cpu, insn);
+    return soft_mem_result(cpu);
 }
 
 /* With a count of 0 nothing is done. */
-static bool nothing_to_do(const struct soft_cpu *cpu, const struct soft_insn *insn)
+static bool nothing_to_do(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
-    return is_repeated(insn) && count_left(cpu, insn) == 0;
+    if (!is_repeated(insn) || count_left(cpu, insn) != 0)
+        return false;
+    cut_registers(cpu, insn);
+    return true;
 }
 
 enum soft_result soft_op_movs(struct soft_cpu *cpu, const struct soft_insn *insn)
@@ -77,7 +90,7 @@ enum soft_result soft_op_movs(struct soft_cpu *cpu, const struct soft_insn *insn
         return SOFT_NEXT;
     if (!soft_load(cpu, insn->segment, source_address(cpu, insn), size, &value) ||
         !soft_store(cpu, MH_ES, destination_address(cpu, insn), size, value))
-        return store_failed(cpu, insn, true);
+        return access_failed(cpu, insn);
     advance(cpu, insn, MH_RSI, 1);
     advance(cpu, insn, MH_RDI, 1);
     return repetition_done(cpu, insn, true);
@@ -88,7 +101,7 @@ enum soft_result soft_op_stos(struct soft_cpu *cpu, const struct soft_insn *insn
     if (nothing_to_do(cpu, insn))
         return SOFT_NEXT;
     if (!soft_store(cpu, MH_ES, destination_address(cpu, insn), insn->operand_size, cpu->gpr[MH_RAX]))
-        return store_failed(cpu, insn, false);
+        return access_failed(cpu, insn);
     advance(cpu, insn, MH_RDI, 1);
     return repetition_done(cpu, insn, true);
 }
@@ -99,7 +112,7 @@ enum soft_result soft_op_lods(struct soft_cpu *cpu, const struct soft_insn *insn
     if (nothing_to_do(cpu, insn))
         return SOFT_NEXT;
     if (!soft_load(cpu, insn->segment, source_address(cpu, insn), insn->operand_size, &value))
-        return soft_mem_result(cpu);
+        return access_failed(cpu, insn);
     soft_put(cpu, MH_RAX, insn->operand_size, value);
     advance(cpu, insn, MH_RSI, 1);
     return repetition_done(cpu, insn, true);
@@ -123,7 +136,7 @@ static enum soft_result comparison_failed(struct soft_cpu *cpu, const struct sof
 {
     if (soft_mem_result(cpu) == SOFT_FAULT && is_repeated(insn))
         soft_set_arithmetic(cpu, cpu->repeat_flags);
-    return soft_mem_result(cpu);
+    return access_failed(cpu, insn);
 }
 
 /* REPE goes on while both are equal, REPNE while they are not. */

@@ -29,14 +29,16 @@ gdb_command_fn gdb_cmd_insert; /* Z0 to Z4 */
 gdb_command_fn gdb_cmd_remove; /* z0 to z4 */
 
 /* resume.c */
-gdb_command_fn gdb_cmd_why;             /* ? */
-gdb_command_fn gdb_cmd_continue;        /* c */
-gdb_command_fn gdb_cmd_continue_signal; /* C */
-gdb_command_fn gdb_cmd_step;            /* s */
-gdb_command_fn gdb_cmd_step_signal;     /* S */
-gdb_command_fn gdb_cmd_vcont;           /* vCont; */
-gdb_command_fn gdb_cmd_vcont_query;     /* vCont? */
-gdb_command_fn gdb_cmd_ctrl_c;          /* vCtrlC */
+gdb_command_fn gdb_cmd_why;                /* ? */
+gdb_command_fn gdb_cmd_continue;           /* c */
+gdb_command_fn gdb_cmd_continue_signal;    /* C */
+gdb_command_fn gdb_cmd_step;               /* s */
+gdb_command_fn gdb_cmd_step_signal;        /* S */
+gdb_command_fn gdb_cmd_continue_backwards; /* bc */
+gdb_command_fn gdb_cmd_step_backwards;     /* bs */
+gdb_command_fn gdb_cmd_vcont;              /* vCont; */
+gdb_command_fn gdb_cmd_vcont_query;        /* vCont? */
+gdb_command_fn gdb_cmd_ctrl_c;             /* vCtrlC */
 
 /* process.c */
 gdb_command_fn gdb_cmd_extended; /* ! */

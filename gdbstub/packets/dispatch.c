@@ -22,6 +22,8 @@ static const struct gdb_command table[] = {
     {"C", GDB_ARGS_ADJACENT, 0, true, gdb_cmd_continue_signal},
     {"s", GDB_ARGS_ADJACENT, 0, true, gdb_cmd_step},
     {"S", GDB_ARGS_ADJACENT, 0, true, gdb_cmd_step_signal},
+    {"bc", GDB_ARGS_NONE, 0, true, gdb_cmd_continue_backwards},
+    {"bs", GDB_ARGS_NONE, 0, true, gdb_cmd_step_backwards},
     {"H", GDB_ARGS_ADJACENT, 0, false, gdb_cmd_set_thread},
     {"T", GDB_ARGS_ADJACENT, 0, false, gdb_cmd_thread_alive},
     {"D", GDB_ARGS_OPTIONAL, ';', false, gdb_cmd_detach},

@@ -9,6 +9,9 @@
 
 #define COMMAND_MAX 1024u
 
+/* gdb has no reason to think that a monitor command changes registers and memory. */
+#define FLUSH_HINT "Now type: maintenance flush register-cache\nand: maintenance flush dcache\n"
+
 static const char help_text[] =
     "help          show this text\n"
     "reset         restart the machine: image, memory, registers, files\n"
@@ -21,6 +24,9 @@ static const char help_text[] =
     "snapshot NAME save the complete state of the machine\n"
     "restore NAME  return to a saved state; breakpoints and watchpoints stay\n"
     "snapshots     list saved states; forget NAME deletes one\n"
+    "when          show the position in the machine's history: the number of instructions executed\n"
+    "goto POSITION go to a position in the history: such a number, start, end, +N or -N\n"
+    "history       show what is kept of the history, and how large it is\n"
     "catch EVENT   stop right after: out PORT [VALUE], in PORT [VALUE], file open|close|read|write [NAME],\n"
     "              fault [VECTOR] (if the guest has a handler for it), cr3 (a write)\n"
     "catch         list the catchpoints; uncatch [N] deletes one, or all\n"
@@ -93,10 +99,20 @@ static enum gdb_outcome monitor_restore(struct gdb_session *session, const char 
         return monitor_unavailable(session);
     if (gdb_machines_restore(session->machines, machine, name, &err) != MH_OK)
         return monitor_fail(session, err.text);
-    monitor_print(session,
-                  "VM %u has been restored. Now type: maintenance flush register-cache\n"
-                  "and: maintenance flush dcache\n",
-                  machine->vm);
+    monitor_print(session, "VM %u has been restored. " FLUSH_HINT, machine->vm);
+    return monitor_done(session);
+}
+
+static enum gdb_outcome monitor_go_to(struct gdb_session *session, const char *where)
+{
+    struct gdb_machine *machine = session->g_thread;
+    struct mh_error err = {.text = ""};
+
+    if (gdb_session_why_unavailable(session) != NULL)
+        return monitor_unavailable(session);
+    if (gdb_machines_go_to(session->machines, machine, where, &err) != MH_OK)
+        return monitor_fail(session, err.text);
+    monitor_print(session, "VM %u has been moved. " FLUSH_HINT, machine->vm);
     return monitor_done(session);
 }
 
@@ -152,6 +168,8 @@ static enum gdb_outcome monitor_run(struct gdb_session *session, char *command)
         return monitor_reset(session);
     if (monitor_argument(command, "restore") != NULL)
         return monitor_restore(session, monitor_argument(command, "restore"));
+    if (monitor_argument(command, "goto") != NULL)
+        return monitor_go_to(session, monitor_argument(command, "goto"));
     if (monitor_argument(command, "phys") != NULL)
         return monitor_phys(session, monitor_argument(command, "phys"));
     return monitor_forward(session, command);

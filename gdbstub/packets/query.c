@@ -28,6 +28,14 @@ static void features_enable(struct gdb_session *session, const struct gdb_text *
             *features[i].known = true;
 }
 
+static bool any_can_reverse(const struct gdb_machines *machines)
+{
+    for (unsigned i = 0; i < machines->count; i++)
+        if (gdb_machine_can_reverse(machines, &machines->list[i]))
+            return true;
+    return false;
+}
+
 enum gdb_outcome gdb_cmd_supported(struct gdb_session *session, struct gdb_text args)
 {
     session->multiprocess = session->swbreak = session->hwbreak = session->error_message = false;
@@ -44,6 +52,8 @@ enum gdb_outcome gdb_cmd_supported(struct gdb_session *session, struct gdb_text 
         gdb_reply_text(&session->out, ";ConditionalTracepoints+;TracepointSource+;EnableDisableTracepoints+;tracenz+"
                                       ";InstallInTrace+;DisconnectedTracing+;QTBuffer:size+"
                                       ";qXfer:traceframe-info:read+");
+    if (any_can_reverse(session->machines))
+        gdb_reply_text(&session->out, ";ReverseStep+;ReverseContinue+");
     if (session->multiprocess)
         gdb_reply_text(&session->out, ";multiprocess+");
     if (session->error_message)

@@ -1,6 +1,6 @@
 /*
- * Resuming machines: ?, c, C, s, S, vCont, vCtrlC. All of them come down to a request per machine, and one function
- * that carries out all requests.
+ * Resuming machines: ?, c, C, s, S, bc, bs, vCont, vCtrlC. All of them come down to a request per machine, and one
+ * function that carries out all requests.
  */
 #include "packets/commands.h"
 #include "protocol/signals.h"
@@ -58,11 +58,12 @@ static void machine_request_resume(struct gdb_machine *machine, const struct act
 
 /*
  * End a machine instead of resuming it, if it was held at its end or if the debugger delivers a deadly signal. That
- * signal is the one of the last stop, and is void if the machine has been moved to its start or a snapshot since.
+ * signal is the one of the last stop, and is void if the machine has been moved elsewhere since. Backwards, nothing
+ * ends.
  */
 static void machine_end_if_requested(struct gdb_session *session, struct gdb_machine *machine)
 {
-    if (!machine->resume_pending || machine->stop_pending)
+    if (!machine->resume_pending || machine->stop_pending || machine->how.backwards)
         return;
     if (machine->state == GDB_MACHINE_HELD) {
         gdb_machines_finish(machine);
@@ -192,7 +193,10 @@ static enum gdb_outcome machine_set_rip(struct gdb_session *session, const struc
     return gdb_session_fail(session, GDB_ERROR_FAILED, "%s", err.text);
 }
 
-/* Request it of the machine selected by Hc; without one, a step is for the selected machine and a continue for all. */
+/*
+ * Request it of the machine selected by Hc; without one, a step is for the selected machine and a continue for all.
+ * Backwards, machines that keep no history stay where they are.
+ */
 static enum gdb_outcome resume_c_thread(struct gdb_session *session, const struct action *action)
 {
     struct gdb_machines *machines = session->machines;
@@ -200,9 +204,14 @@ static enum gdb_outcome resume_c_thread(struct gdb_session *session, const struc
 
     if (only == NULL && action->how.kind == MH_RESUME_STEP)
         only = session->g_thread;
-    for (unsigned i = 0; i < machines->count; i++)
-        if (machine_can_run(&machines->list[i]) && (only == NULL || only == &machines->list[i]))
-            machine_request_resume(&machines->list[i], action);
+    for (unsigned i = 0; i < machines->count; i++) {
+        struct gdb_machine *machine = &machines->list[i];
+
+        if (!machine_can_run(machine) || (only != NULL && only != machine))
+            continue;
+        if (!action->how.backwards || gdb_machine_can_reverse(machines, machine))
+            machine_request_resume(machine, action);
+    }
     return resume_requested(session);
 }
 
@@ -249,4 +258,27 @@ enum gdb_outcome gdb_cmd_step(struct gdb_session *session, struct gdb_text args)
 enum gdb_outcome gdb_cmd_step_signal(struct gdb_session *session, struct gdb_text args)
 {
     return resume_packet(session, args, MH_RESUME_STEP, true);
+}
+
+/* --- bc and bs --- */
+
+static enum gdb_outcome resume_backwards(struct gdb_session *session, struct gdb_text args, enum mh_resume_kind kind)
+{
+    const struct action action = {.how = {.kind = kind, .backwards = true}};
+    const struct gdb_machine *named = session->c_thread != NULL ? session->c_thread : session->g_thread;
+
+    (void)args;
+    if (machine_can_run(named) && !gdb_machine_can_reverse(session->machines, named))
+        return gdb_session_fail(session, GDB_ERROR_FAILED, GDB_NO_HISTORY, named->vm);
+    return resume_c_thread(session, &action);
+}
+
+enum gdb_outcome gdb_cmd_continue_backwards(struct gdb_session *session, struct gdb_text args)
+{
+    return resume_backwards(session, args, MH_RESUME_CONTINUE);
+}
+
+enum gdb_outcome gdb_cmd_step_backwards(struct gdb_session *session, struct gdb_text args)
+{
+    return resume_backwards(session, args, MH_RESUME_STEP);
 }

@@ -9,7 +9,7 @@
 struct arrival {
     struct gdb_machines *machines;
     struct gdb_machine *machine;
-    bool is_new; /* false: the machine has stopped here before and continues */
+    bool is_new; /* false: the machine has been here before: it continues where it stopped, or runs backwards */
     struct agent_context context;
 };
 
@@ -176,7 +176,8 @@ bool gdb_breakpoint_should_stop(void *ctx, unsigned vm, struct mh_stop *stop)
     if (!agent_context_fetch_regs(&arrival.context, MH_REGS_GENERAL))
         return machine->attached;
     uint64_t rip = arrival.context.regs.general.rip;
-    arrival.is_new = !(had_met && stop_is_breakpoint(stop) && rip == machine->met_rip);
+    /* backwards, it comes back to where it has arrived before */
+    arrival.is_new = !machine->how.backwards && !(had_met && stop_is_breakpoint(stop) && rip == machine->met_rip);
     bool leaves = arrival_decide(&arrival, stop);
     machine->has_met = leaves;
     machine->met_rip = rip;

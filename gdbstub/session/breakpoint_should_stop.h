@@ -6,6 +6,9 @@
  * continued. On each arrival tracepoints record and commands run once. A CONTINUE that starts where the machine stopped
  * asks about the breakpoints there again, because the target stops at them at once; that is the same arrival, so only
  * conditions are evaluated: a condition that holds stops the machine again, and a false one lets it step off.
+ *
+ * A machine that runs *backwards* arrives nowhere: it returns to where it has been. Conditions are evaluated there, but
+ * nothing is recorded and no command runs; nor when it is continued forwards from where it stopped.
  */
 #ifndef GDBSTUB_BREAKPOINT_SHOULD_STOP_H
 #define GDBSTUB_BREAKPOINT_SHOULD_STOP_H

@@ -102,6 +102,9 @@ enum mh_status gdb_machines_clear_breakpoint(struct gdb_machines *machines, stru
 
 void gdb_machines_resume(struct gdb_machines *machines, struct gdb_machine *machine, const struct mh_resume *how)
 {
+    /* backwards, the next instruction is not the next step of a hit */
+    if (how->backwards)
+        gdb_trace_forget_steps(&machines->trace);
     bool steps_for_trace = how->kind != MH_RESUME_STEP && gdb_trace_is_stepping(&machines->trace);
     struct mh_resume request = steps_for_trace ? (struct mh_resume){.kind = MH_RESUME_STEP} : *how;
 
@@ -111,8 +114,8 @@ void gdb_machines_resume(struct gdb_machines *machines, struct gdb_machine *mach
     machine->has_run = true;
     machine->stop_pending = machine->interrupted = false;
     machine->how = *how;
-    /* only a CONTINUE asks again about the breakpoints where it starts */
-    machine->has_met &= request.kind == MH_RESUME_CONTINUE;
+    /* only a CONTINUE forwards asks again about the breakpoints where it starts */
+    machine->has_met &= request.kind == MH_RESUME_CONTINUE && !request.backwards;
     machines->target->ops->resume(machines->target->ctx, machine->vm, &request);
 }
 
@@ -165,11 +168,11 @@ enum mh_status gdb_machines_restart(struct gdb_machines *machines, struct gdb_ma
     return MH_OK;
 }
 
-enum mh_status gdb_machines_restore(struct gdb_machines *machines, struct gdb_machine *machine, const char *name,
-                                    struct mh_error *err)
+/* What follows ops->restore() or ops->go_to(), which returned `status`. */
+static enum mh_status machine_on_relocation(struct gdb_machines *machines, struct gdb_machine *machine,
+                                            enum mh_status status)
 {
     const struct mh_debug_target *target = machines->target;
-    enum mh_status status = target->ops->restore(target->ctx, machine->vm, name, err);
 
     gdb_trace_forget_steps(&machines->trace);
     if (status == MH_OK)
@@ -183,10 +186,35 @@ enum mh_status gdb_machines_restore(struct gdb_machines *machines, struct gdb_ma
     return status;
 }
 
-/* HLT ends the machine, unless machines are to be held there. */
+enum mh_status gdb_machines_restore(struct gdb_machines *machines, struct gdb_machine *machine, const char *name,
+                                    struct mh_error *err)
+{
+    const struct mh_debug_target *target = machines->target;
+
+    return machine_on_relocation(machines, machine, target->ops->restore(target->ctx, machine->vm, name, err));
+}
+
+bool gdb_machine_can_reverse(const struct gdb_machines *machines, const struct gdb_machine *machine)
+{
+    const struct mh_debug_target *target = machines->target;
+
+    return target->ops->can_reverse != NULL && target->ops->can_reverse(target->ctx, machine->vm);
+}
+
+enum mh_status gdb_machines_go_to(struct gdb_machines *machines, struct gdb_machine *machine, const char *where,
+                                  struct mh_error *err)
+{
+    const struct mh_debug_target *target = machines->target;
+
+    if (!gdb_machine_can_reverse(machines, machine))
+        return mh_fail(err, MH_ERR_USAGE, GDB_NO_HISTORY, machine->vm);
+    return machine_on_relocation(machines, machine, target->ops->go_to(target->ctx, machine->vm, where, err));
+}
+
+/* HLT ends the machine, unless machines are to be held there, or the debugger can go back from there. */
 static void machine_on_halt(struct gdb_machines *machines, struct gdb_machine *machine)
 {
-    if (machines->hold)
+    if (machines->hold || (machine->attached && gdb_machine_can_reverse(machines, machine)))
         machine->state = GDB_MACHINE_HELD;
     else
         gdb_machines_finish(machine);

@@ -18,9 +18,9 @@
 /* The first three are stopped, the next three are running. */
 enum gdb_machine_state {
     GDB_MACHINE_STOPPED,
-    GDB_MACHINE_RELOCATED, /* stopped, and since moved to its start or a snapshot: the signal of the stop is void */
-    GDB_MACHINE_HELD,      /* halted, and held for the debugger; the next resume is its end */
-    GDB_MACHINE_RUNNING,   /* as `how` says */
+    GDB_MACHINE_RELOCATED,          /* stopped, and since moved elsewhere in its life: the signal of the stop is void */
+    GDB_MACHINE_HELD,               /* halted, and held for the debugger; the next resume is its end */
+    GDB_MACHINE_RUNNING,            /* as `how` says */
     GDB_MACHINE_STEPPING_FOR_TRACE, /* single-stepping instead, because a tracepoint records steps */
     GDB_MACHINE_SWITCHING,          /* has left wait() to change between the two above; not a stop */
     GDB_MACHINE_ENDED,
@@ -123,6 +123,19 @@ enum mh_status gdb_machines_restart(struct gdb_machines *machines, struct gdb_ma
  */
 enum mh_status gdb_machines_restore(struct gdb_machines *machines, struct gdb_machine *machine, const char *name,
                                     struct mh_error *err);
+
+/* True if the machine can run backwards. */
+bool gdb_machine_can_reverse(const struct gdb_machines *machines, const struct gdb_machine *machine);
+
+/* Why a machine cannot run backwards, for its number. */
+#define GDB_NO_HISTORY "VM %u keeps no history, so it cannot go back (see \"monitor history\")"
+
+/*
+ * Let a stopped machine go to a place in its history, with nothing to report. Errors are those of ops->go_to(); if one
+ * leaves the machine not alive, the machine has ended. MH_ERR_USAGE if it keeps no history.
+ */
+enum mh_status gdb_machines_go_to(struct gdb_machines *machines, struct gdb_machine *machine, const char *where,
+                                  struct mh_error *err);
 
 /*
  * Process a stop that ops->wait() returned: it becomes pending if the machine is attached; otherwise the machine

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -42,6 +43,7 @@ static void session_finish_packet(struct gdb_session *session, enum gdb_outcome 
         break;
     case GDB_RESUMED:
         session->resumed = true;
+        gdb_session_flush_console(session);
         break;
     case GDB_LEAVE:
         gdb_session_send(session);
@@ -297,6 +299,36 @@ static void session_print(void *ctx, const struct gdb_machine *machine, const ch
     }
 }
 
+/* Texts of a target that has several machines name the machine. The rest of what does not fit is dropped. */
+static void session_keep_text(struct gdb_session *session, unsigned vm, const char *text)
+{
+    size_t left = GDB_CONSOLE_SIZE - session->console_length;
+    char *to = session->console + session->console_length;
+    int length =
+        session->machines->count > 1 ? snprintf(to, left, "VM %u: %s", vm, text) : snprintf(to, left, "%s", text);
+
+    if (length > 0)
+        session->console_length += (size_t)length < left ? (size_t)length : left - (left > 0);
+}
+
+/* A mh_console: the text is sent at once if the protocol allows it, otherwise at the next chance. */
+static void session_on_text(void *ctx, unsigned vm, const char *text)
+{
+    struct gdb_session *session = ctx;
+
+    session_keep_text(session, vm, text);
+    if (session->resumed && session->end == GDB_SESSION_ACTIVE)
+        gdb_session_flush_console(session);
+}
+
+static void session_set_console(struct gdb_session *session, mh_console *console)
+{
+    const struct mh_debug_target *target = session->machines->target;
+
+    if (target->ops->set_console != NULL)
+        target->ops->set_console(target->ctx, console, session);
+}
+
 /* The buffers at the end are large and need no initialization. */
 static void session_init(struct gdb_session *session, struct gdb_machines *machines,
                          const struct gdb_session_options *options)
@@ -369,6 +401,7 @@ enum gdb_session_end gdb_session_run(struct gdb_session *session, struct gdb_mac
                                      const struct gdb_session_options *options)
 {
     session_init(session, machines, options);
+    session_set_console(session, session_on_text);
     session_attach_all(session);
     while (session->end == GDB_SESSION_ACTIVE)
         session_handle_event(session);
@@ -376,6 +409,7 @@ enum gdb_session_end gdb_session_run(struct gdb_session *session, struct gdb_mac
     if (session->end == GDB_SESSION_STOPPED && session->resumed)
         session_report_termination(session);
     session_close_files(session);
+    session_set_console(session, NULL);
     machines->print = session->outer_print;
     machines->print_ctx = session->outer_print_ctx;
     return session->end;

@@ -28,6 +28,10 @@ static void stop_put_reason(struct gdb_session *session, const struct mh_stop *s
         gdb_reply_text(&session->out, "swbreak:;");
     else if (stop->kind == MH_STOP_HW_BREAKPOINT && session->hwbreak)
         gdb_reply_text(&session->out, "hwbreak:;");
+    else if (stop->kind == MH_STOP_HISTORY_BEGIN)
+        gdb_reply_text(&session->out, "replaylog:begin;");
+    else if (stop->kind == MH_STOP_HISTORY_END)
+        gdb_reply_text(&session->out, "replaylog:end;");
 }
 
 /* Registers that cannot be read are omitted; the debugger will ask and get the error. */

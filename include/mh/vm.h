@@ -117,6 +117,7 @@ struct mh_vm_config {
     const char *files_parent;             /* directory of the VMs' own directories; made when a guest first writes */
     const char *files_name;               /* name of this VM's directory in it */
     struct mh_file_limits limits;
+    uint64_t history;     /* bytes of memory for the past of a machine that is debugged, at most; 0: it is not kept */
     const char *core_dir; /* directory for core files; NULL: none may be written */
     /* Told once for each kind of thing a guest does that has no effect; may be NULL. One line, no newline. */
     void (*notice)(void *ctx, const char *text);

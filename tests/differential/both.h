@@ -38,6 +38,7 @@ void both_print_code(const uint8_t *bytes, size_t length, uint64_t address);
 struct shared {
     uint64_t current, end;
     uint64_t differences, deaths, done;
+    uint64_t unsupported; /* cases the software processor reports as beyond it */
     uint64_t skipped[64];
     uint32_t of_form[16384]; /* differences, by whatever the test counts them by */
     ;

@@ -207,7 +207,10 @@ static void arrange_memory(struct chance *chance, struct test_case *test, uint64
     if (form->vex || !test->encoding.has_memory || chance_percent(chance, 25))
         return;
     uint64_t target = some_code(chance);
-    if (form->map == FORM_ONE_BYTE && form->opcode == 0xff && (reg == 3 || reg == 5)) {
+    if (form->map == FORM_0F && (form->opcode == 0x02 || form->opcode == 0x03)) {
+        uint64_t selector = chance_below(chance, 0x78);
+        put(test, place, &selector, 2);
+    } else if (form->map == FORM_ONE_BYTE && form->opcode == 0xff && (reg == 3 || reg == 5)) {
         uint64_t selector = code_selector(chance);
         put(test, place, &target, size);
         put(test, place + size, &selector, 2);

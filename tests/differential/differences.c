@@ -111,6 +111,8 @@ static bool registers_equal(const struct outcome *native, const struct outcome *
 
 bool outcome_equal(const struct outcome *native, const struct outcome *soft, unsigned tolerated)
 {
+    if (native->kind == OUTCOME_HUNG && (tolerated & TOLERATE_HANG) != 0)
+        return true;
     if (native->kind != soft->kind)
         return false;
     if (native->kind == OUTCOME_HUNG)
@@ -174,7 +176,8 @@ static void print_kind(const char *side, const struct outcome *outcome)
         printf("  %s: vector %u error %x cr2 %" PRIx64 " rip %" PRIx64 " rflags %" PRIx64 "\n", side, outcome->vector,
                outcome->error_code, outcome->cr2, outcome->rip, outcome->rflags);
     else
-        printf("  %s: %s\n", side, outcome->kind == OUTCOME_HUNG ? "does not end" : outcome->text);
+        printf("  %s: %s; at %" PRIx64 "\n", side, outcome->kind == OUTCOME_HUNG ? "does not end" : outcome->text,
+               outcome->rip);
 }
 
 void outcome_print_difference(const struct start *start, const struct outcome *native, const struct outcome *soft)

@@ -113,8 +113,12 @@ static void run_case(struct host_test *test, struct shared *shared, uint64_t num
     both_set_code(both, test->test.at, test->test.encoding.bytes, test->test.encoding.length);
     both->start = test->test.start;
     memcpy(both->data, test->test.data, AREA_DATA_SIZE);
-    shared->done++;
     bool equal = both_run(both, INSTRUCTIONS_MAX, known_of(&test->test.encoding));
+    if (!equal && soft_side_is_unsupported(&both->soft_end)) {
+        shared->unsupported++;
+        return;
+    }
+    shared->done++;
     if (!equal) {
         shared->differences++;
         if (shared->of_form[form]++ < PRINTED_OF_A_FORM)
@@ -189,6 +193,8 @@ int main(int argc, char **argv)
     both_in_children(shared, work, test);
     double seconds = now() - start;
     print_skipped(shared);
+    if (shared->unsupported != 0)
+        printf("skipped %8" PRIu64 "  branches to 32-bit code (compatibility mode)\n", shared->unsupported);
     printf("%" PRIu64 " cases in %.1f s, %.0f a second; %" PRIu64 " differences\n", shared->done, seconds,
            (double)shared->done / seconds, shared->differences);
     abuse_done((unsigned long)shared->done, "instructions compared with the host");

@@ -4,6 +4,8 @@
  *
  * - Long operands are loaded and stored in an order of the processor's own, so CR2 names any of their bytes that cannot
  *   be accessed.
+ * - IRET of the host sets AC before it reads the rest of a misaligned frame, and then raises #AC. Linux looks for AC in
+ *   the flags of before, and does not know what to make of the exception: it runs the instruction again for ever.
  * - CALL and ENTER of the host write to the stack before they find that the target or the rest of the stack is not
  *   there. The software processor changes nothing then.
  * - MMX stores of the host make the x87 registers MMX registers before they find that they cannot store; VCVTPS2PH sets
@@ -25,6 +27,7 @@ struct row {
 #define ANY_REG 0xffu
 
 static const struct row rows[] = {
+    {LEGACY, FORM_ONE_BYTE, 0xcf, 0xcf, ANY_REG, TOLERATE_HANG | TOLERATE_CR2},           /* IRET */
     {LEGACY, FORM_ONE_BYTE, 0xc8, 0xc8, ANY_REG, TOLERATE_STORES},                        /* ENTER */
     {LEGACY, FORM_ONE_BYTE, 0xff, 0xff, REG(2) | REG(3), TOLERATE_STORES},                /* CALL */
     {LEGACY, FORM_ONE_BYTE, 0xe8, 0xe8, ANY_REG, TOLERATE_STORES},                        /* CALL */

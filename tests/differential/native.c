@@ -139,7 +139,12 @@ static bool map_areas(void)
     if (code != (void *)AREA_CODE || data != (void *)AREA_DATA || alias == MAP_FAILED)
         return false;
     data_alias = (uint8_t *)alias + AREA_CODE_SIZE;
-    return mprotect(data, AREA_DATA_WRITABLE, PROT_READ) == 0;
+    if (mprotect(data, AREA_DATA_WRITABLE, PROT_READ) != 0)
+        return false;
+    /* read the pages once: a write to what Linux has not mapped yet would be reported as a page that is not there */
+    for (unsigned offset = 0; offset < AREA_DATA_SIZE; offset += AREA_DATA_WRITABLE)
+        (void)*(const volatile uint8_t *)(AREA_DATA + offset);
+    return true;
 }
 
 static void install_handlers(void)

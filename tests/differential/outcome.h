@@ -63,6 +63,7 @@ void outcome_write_out_initial(uint8_t xsave[MH_XSAVE_SIZE]);
 #define TOLERATE_X87 4u    /* x87 registers, with an exception */
 #define TOLERATE_MXCSR 8u  /* flags of MXCSR, with an exception other than #XM */
 #define TOLERATE_PE 16u    /* MXCSR.PE, with #XM */
+#define TOLERATE_HANG 32u  /* the host does not end */
 
 /* Compare all but memory; see differences.c for what is never compared. */
 bool outcome_equal(const struct outcome *native, const struct outcome *soft, unsigned tolerated);

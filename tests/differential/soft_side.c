@@ -32,6 +32,7 @@ enum layout {
 };
 
 #define GDT_ENTRIES 16u
+#define GDT_CPU 15u /* whose limit is the number of the CPU in Linux */
 #define TSS_SELECTOR 0x40u
 #define TSS_LIMIT 0x206fu /* with the I/O map behind it: as Linux has it */
 #define STUB_SIZE 4u
@@ -72,7 +73,8 @@ static void write_gdt(const struct soft_side *side)
                                         0x00cf93000000ffff,
                                         0x00cffb000000ffff,
                                         0x00cff3000000ffff,
-                                        0x00affb000000ffff};
+                                        0x00affb000000ffff,
+                                        [GDT_CPU] = 0x0040f50000000000};
     memcpy(side->ram.host + GDT, segments, sizeof segments);
     uint64_t base = HIGH + TSS;
     put(side, GDT + TSS_SELECTOR, TSS_LIMIT | (base & 0xffffff) << 16 | 0x8bull << 40 | (base >> 24 & 0xff) << 56);
@@ -254,6 +256,11 @@ void soft_side_run(struct soft_side *side, const struct start *start, uint64_t l
     side->cpu->ops->run(side->cpu, &request, &exit);
     name_exit(&exit, outcome);
     describe(side, &exit, outcome);
+}
+
+bool soft_side_is_unsupported(const struct outcome *outcome)
+{
+    return outcome->kind == OUTCOME_OTHER && strstr(outcome->text, "compatibility mode") != NULL;
 }
 
 bool soft_side_has(const struct soft_side *side, uint32_t leaf, uint32_t subleaf, unsigned reg, unsigned bit)

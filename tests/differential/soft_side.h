@@ -26,6 +26,9 @@ void soft_side_code_changed(struct soft_side *side, size_t offset, size_t length
 /* Run until an exception, at most `limit` instructions. */
 void soft_side_run(struct soft_side *side, const struct start *start, uint64_t limit, struct outcome *outcome);
 
+/* Did the processor stop because of what it does not implement, and says so? */
+bool soft_side_is_unsupported(const struct outcome *outcome);
+
 /* Does the guest's CPUID have this bit? `reg` is 0 to 3 for EAX to EDX. */
 bool soft_side_has(const struct soft_side *side, uint32_t leaf, uint32_t subleaf, unsigned reg, unsigned bit);
 

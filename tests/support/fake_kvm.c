@@ -103,32 +103,23 @@ static int get_dirty_log(const struct kvm_dirty_log *log)
     return 0;
 }
 
-const uint32_t fake_kvm_msr[FAKE_KVM_MSRS] = {0x10, 0x174, 0xc0000082, 0x2ff};
-
-static int list_msrs(struct kvm_msr_list *list)
+uint64_t *fake_kvm_msr(uint32_t index)
 {
-    list->nmsrs = FAKE_KVM_MSRS; /* one more than there are: not all that are listed can be read */
-    memcpy(list->indices, fake_kvm_msr, sizeof fake_kvm_msr);
-    list->indices[FAKE_KVM_MSRS - 1] = 0x175;
-    return 0;
-}
-
-static uint64_t *find_msr(uint32_t index)
-{
-    for (unsigned i = 0; i < FAKE_KVM_MSRS; i++) {
-        if (fake_kvm_msr[i] == index)
-            return &fake_kvm.msrs[i];
-    }
-    return NULL;
+    unsigned i = 0;
+    while (i < fake_kvm.msr_count && fake_kvm.msrs[i].index != index)
+        i++;
+    if (i == fake_kvm.msr_count)
+        fake_kvm.msrs[fake_kvm.msr_count++].index = index;
+    uint64_t *value = (uint64_t *)&fake_kvm.msrs[i].data;
+    return value;
 }
 
 static int get_msrs(struct kvm_msrs *msrs)
 {
     for (uint32_t i = 0; i < msrs->nmsrs; i++) {
-        const uint64_t *msr = find_msr(msrs->entries[i].index);
-        if (msr == NULL)
+        if (msrs->entries[i].index == fake_kvm.missing_msr)
             return (int)i;
-        msrs->entries[i].data = *msr;
+        msrs->entries[i].data = *fake_kvm_msr(msrs->entries[i].index);
     }
     return (int)msrs->nmsrs;
 }
@@ -136,10 +127,10 @@ static int get_msrs(struct kvm_msrs *msrs)
 static int set_msrs(const struct kvm_msrs *msrs)
 {
     for (uint32_t i = 0; i < msrs->nmsrs; i++) {
-        uint64_t *msr = find_msr(msrs->entries[i].index);
-        if (msr == NULL || msr == &fake_kvm.msrs[0])
+        uint32_t index = msrs->entries[i].index;
+        if (index == fake_kvm.missing_msr || index == fake_kvm.constant_msr)
             return (int)i;
-        *msr = msrs->entries[i].data;
+        *fake_kvm_msr(index) = msrs->entries[i].data;
     }
     return (int)msrs->nmsrs;
 }
@@ -165,6 +156,8 @@ static int run_guest(void)
 {
     struct kvm_run *run = fake_kvm.run;
     int result = 0;
+    if (fake_kvm.on_complete != NULL)
+        fake_kvm.on_complete(fake_kvm.on_run_ctx, run);
     if (run->immediate_exit != 0 || signal_is_let_in())
         result = -EINTR;
     else if (fake_kvm.on_run != NULL) {
@@ -213,8 +206,6 @@ static int answer(unsigned long request, void *argument)
         return SET(sregs);
     case KVM_GET_DIRTY_LOG:
         return get_dirty_log(argument);
-    case KVM_GET_MSR_INDEX_LIST:
-        return list_msrs(argument);
     case KVM_GET_MSRS:
         return get_msrs(argument);
     case KVM_SET_MSRS:

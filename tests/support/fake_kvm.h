@@ -15,7 +15,7 @@
 #define FAKE_KVM_DATA FAKE_KVM_PAGE /* offset of the bytes of an IN or OUT in the run page's mapping */
 #define FAKE_KVM_LOG_MAX 256u
 #define FAKE_KVM_CPUID_ENTRIES 4u
-#define FAKE_KVM_MSRS 4u
+#define FAKE_KVM_MSRS 64u
 #define FAKE_KVM_YMM_AT 576u /* where the upper halves of the ymm registers lie in the XSAVE area */
 
 struct fake_kvm {
@@ -34,6 +34,8 @@ struct fake_kvm {
 
     /* one entry into the guest: returns 0 with the exit in *run, or minus an errno. NULL: the guest halts. */
     int (*on_run)(void *ctx, struct kvm_run *run);
+    /* Whatever an IN or OUT does when it is completed, at the beginning of each KVM_RUN. May be NULL. */
+    void (*on_complete)(void *ctx, struct kvm_run *run);
     void *on_run_ctx;
 
     /* what the machine did */
@@ -50,7 +52,9 @@ struct fake_kvm {
     struct kvm_xsave xsave;
     struct kvm_debugregs debugregs;
     struct kvm_mp_state mp_state;
-    uint64_t msrs[FAKE_KVM_MSRS]; /* see fake_kvm_msr[] */
+    struct kvm_msr_entry msrs[FAKE_KVM_MSRS]; /* those that were written */
+    unsigned msr_count;
+    uint32_t missing_msr, constant_msr; /* one that can neither be read nor written, and one that cannot be written */
     struct kvm_guest_debug guest_debug;
     uint64_t blocked; /* signals while the guest runs */
     struct kvm_userspace_memory_region region[8];
@@ -62,8 +66,8 @@ struct fake_kvm {
 extern struct fake_kvm fake_kvm;
 void fake_kvm_reset(void);
 
-/* Which MSRs there are: the first can be read only, the last is not listed. */
-extern const uint32_t fake_kvm_msr[FAKE_KVM_MSRS];
+/* The value of an MSR, to be read or set. */
+uint64_t *fake_kvm_msr(uint32_t index);
 
 /* How often an ioctl was made. */
 unsigned fake_kvm_count(unsigned long request);

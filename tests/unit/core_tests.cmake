@@ -57,3 +57,14 @@ foreach(name core_file debug_group debug_target monitor proc_maps resume)
 endforeach()
 mh_core_test(accel auto_cpu ${support}/fake_cpu.c)
 target_link_options(auto_cpu_test PRIVATE -Wl,--wrap=soft_cpu_create)
+
+# mh_kvm_test(directory name sources...): a fake KVM in the place of the kernel's.
+function(mh_kvm_test directory name)
+  mh_core_test(${directory} ${name} ${ARGN} ${support}/fake_kvm.c ${support}/temp_dir.c)
+  target_link_options(${name}_test PRIVATE -Wl,--wrap=open,--wrap=ioctl,--wrap=mmap,--wrap=munmap)
+endfunction()
+
+foreach(name kvm_debug kvm_memslots kvm_state kvm_sys)
+  mh_kvm_test(kvm ${name})
+endforeach()
+mh_core_test(kvm kvm_regs)

@@ -1,187 +1,158 @@
-#include "register_state.h"
+#include "kvm/kvm_regs.h"
 
-#include "fake_machine.h"
 #include "unit.h"
 
-#include <errno.h>
 #include <string.h>
 
-static void read_all(struct fake_machine *m, struct mh_x86_regs *regs)
+/* Fill memory with bytes that are all different, as far as a byte goes. */
+static void fill(void *to, size_t length, unsigned seed)
 {
-    m->vm->vcpu.registers_are_current = false;
-    assert_int_equal(register_state_read(m->vm, MH_REGS_ALL, regs, NULL), MH_OK);
-}
-
-static void write_all(struct fake_machine *m, const struct mh_x86_regs *regs)
-{
-    assert_int_equal(register_state_write(m->vm, MH_REGS_ALL, regs, NULL), MH_OK);
-}
-
-static uint8_t *area(void)
-{
-    return (uint8_t *)&fake_kvm.xsave;
+    for (size_t i = 0; i < length; i++)
+        ((uint8_t *)to)[i] = (uint8_t)(i * 37 + seed);
 }
 
 static void general_registers_come_in_the_order_of_encodings(void **state)
 {
-    struct fake_machine *m = *state;
-    struct mh_x86_regs regs;
-    fake_kvm.regs = (struct kvm_regs){.rax = 1,
-                                      .rcx = 2,
-                                      .rdx = 3,
-                                      .rbx = 4,
-                                      .rsp = 5,
-                                      .rbp = 6,
-                                      .rsi = 7,
-                                      .rdi = 8,
-                                      .r8 = 9,
-                                      .r15 = 16,
-                                      .rip = 17,
-                                      .rflags = 18};
-    read_all(m, &regs);
-    for (unsigned i = 0; i < 9; i++)
-        assert_int_equal(regs.general.gpr[i], i + 1);
-    assert_int_equal(regs.general.gpr[MH_R15], 16);
-    assert_int_equal(regs.general.rip, 17);
-    assert_int_equal(regs.general.rflags, 18);
+    (void)state;
+    const struct kvm_regs from = {.rax = 1, .rcx = 2, .rdx = 3, .rbx = 4, .rsp = 5, .rbp = 6, .rsi = 7, .rdi = 8,
+                                  .r8 = 9, .r9 = 10, .r10 = 11, .r11 = 12, .r12 = 13, .r13 = 14, .r14 = 15, .r15 = 16,
+                                  .rip = 17, .rflags = 18};
+    struct mh_x86_general general;
+    kvm_regs_to_general(&from, &general);
+    for (unsigned i = 0; i < MH_GPR_COUNT; i++)
+        assert_int_equal(general.gpr[i], i + 1);
+    assert_int_equal(general.rip, 17);
+    assert_int_equal(general.rflags, 18);
 }
 
-static void what_is_read_and_written_back_is_the_same(void **state)
+static void general_registers_make_the_round_trip(void **state)
 {
-    struct fake_machine *m = *state;
-    struct mh_x86_regs regs, again;
-    for (unsigned i = 0; i < 512; i++)
-        area()[i] = (uint8_t)(i * 7 + 1);
-    for (unsigned i = 0; i < 256; i++)
-        area()[FAKE_KVM_YMM_AT + i] = (uint8_t)(i * 11);
-    const uint64_t present = 7;
-    memcpy(area() + 512, &present, sizeof present);
-    const struct kvm_regs general = fake_kvm.regs;
-    const struct kvm_sregs system = fake_kvm.sregs;
-    const struct kvm_xsave xsave = fake_kvm.xsave;
-    read_all(m, &regs);
-    write_all(m, &regs);
-    assert_memory_equal(&fake_kvm.regs, &general, sizeof general);
-    assert_memory_equal(&fake_kvm.sregs, &system, sizeof system);
-    assert_memory_equal(&fake_kvm.xsave, &xsave, sizeof xsave);
-    read_all(m, &again);
-    assert_memory_equal(&again.fpu, &regs.fpu, sizeof regs.fpu);
+    (void)state;
+    struct kvm_regs from, back;
+    struct mh_x86_general general;
+    fill(&from, sizeof from, 1);
+    memset(&back, 0x5a, sizeof back);
+    kvm_regs_to_general(&from, &general);
+    kvm_regs_from_general(&general, &back);
+    assert_memory_equal(&from, &back, sizeof from);
 }
 
-static void each_part_is_written_alone(void **state)
+static void each_attribute_of_a_segment_has_its_bit(void **state)
 {
-    struct fake_machine *m = *state;
-    struct mh_x86_regs regs;
-    read_all(m, &regs);
-    regs.general.gpr[MH_RAX] = 1;
-    regs.system.cr2 = 2;
-    regs.fpu.mxcsr = 3;
-    assert_int_equal(register_state_write(m->vm, MH_REGS_SYSTEM, &regs, NULL), MH_OK);
-    assert_int_equal(fake_kvm.regs.rax, 0);
-    assert_int_equal(fake_kvm.sregs.cr2, 2);
-    assert_int_equal(area()[24], 0);
-}
-
-static void segments_keep_all_their_attributes(void **state)
-{
-    struct fake_machine *m = *state;
-    struct mh_x86_regs regs;
-    read_all(m, &regs);
-    assert_int_equal(regs.system.seg[MH_CS].attributes, 0xa09b);
-    assert_int_equal(regs.system.seg[MH_DS].attributes, 0xc093);
-    regs.system.seg[MH_FS].base = 0xffff888000000000;
-    regs.system.seg[MH_GS] = (struct mh_x86_segment){.base = 1, .limit = 2, .selector = 3, .attributes = 0xd0f3};
-    write_all(m, &regs);
-    assert_int_equal(fake_kvm.sregs.fs.base, 0xffff888000000000);
-    assert_int_equal(fake_kvm.sregs.gs.dpl, 3);
-    assert_int_equal(fake_kvm.sregs.gs.avl, 1);
-    assert_int_equal(fake_kvm.sregs.ldt.unusable, 1);
-}
-
-static void the_tag_word_is_made_of_what_the_registers_hold(void **state)
-{
-    struct fake_machine *m = *state;
-    struct mh_x86_regs regs;
-    static const uint8_t one[10] = {0, 0, 0, 0, 0, 0, 0, 0x80, 0xff, 0x3f};
-    static const uint8_t infinity[10] = {0, 0, 0, 0, 0, 0, 0, 0x80, 0xff, 0x7f};
-    const uint16_t top_5 = 5 << 11;
-    memcpy(area() + 2, &top_5, sizeof top_5);
-    area()[4] = 0xe0;                               /* registers 5 to 7 are in use: st(0) to st(2) */
-    memcpy(area() + 32, one, sizeof one);           /* st(0) */
-    memcpy(area() + 32 + 32, infinity, sizeof one); /* st(2); st(1) is zero */
-    read_all(m, &regs);
-    assert_int_equal(regs.fpu.ftag, 0x93ff);
-    write_all(m, &regs);
-    assert_int_equal(area()[4], 0xe0);
-    regs.fpu.ftag = 0xffff;
-    write_all(m, &regs);
-    assert_int_equal(area()[4], 0);
-}
-
-static void what_is_written_counts_as_present(void **state)
-{
-    struct fake_machine *m = *state;
-    struct mh_x86_regs regs;
-    uint64_t present;
-    read_all(m, &regs);
-    memset(regs.fpu.ymmh[15], 0x5a, sizeof regs.fpu.ymmh[15]);
-    write_all(m, &regs);
-    memcpy(&present, area() + 512, sizeof present);
-    assert_int_equal(present, 7);
-    assert_int_equal(area()[FAKE_KVM_YMM_AT + 255], 0x5a);
-}
-
-static void without_avx_there_are_no_upper_halves(void **state)
-{
-    struct fake_machine *m = *state;
-    struct mh_x86_regs regs;
-    m->vm->host->xcr0 = 0;
-    memset(area() + FAKE_KVM_YMM_AT, 0x5a, 256);
-    read_all(m, &regs);
-    assert_int_equal(regs.fpu.xcr0, MH_XCR0_X87 | MH_XCR0_SSE);
-    assert_int_equal(regs.fpu.ymmh[0][0], 0);
-    write_all(m, &regs);
-    assert_int_equal(area()[FAKE_KVM_YMM_AT], 0x5a);
-}
-
-static void refusals_name_the_part(void **state)
-{
-    struct fake_machine *m = *state;
+    (void)state;
     static const struct {
-        unsigned long request;
-        const char *words;
-    } writes[] = {{KVM_SET_SREGS, "segment, table or control register"},
-                  {KVM_SET_REGS, "these general registers"},
-                  {KVM_SET_XSAVE, "these floating-point registers"}};
-    struct mh_x86_regs regs;
-    struct mh_error err;
-    read_all(m, &regs);
-    fake_kvm.failing_errno = EINVAL;
-    for (unsigned i = 0; i < COUNT(writes); i++) {
-        fake_kvm.failing_request = writes[i].request;
-        assert_int_equal(register_state_write(m->vm, MH_REGS_ALL, &regs, &err), MH_ERR_HOST);
-        assert_text_has(err.text, writes[i].words);
+        struct kvm_segment segment;
+        uint16_t attributes;
+    } cases[] = {
+        {{.type = 0xf}, 0x000f}, {{.s = 1}, 0x0010}, {{.dpl = 3}, 0x0060}, {{.present = 1}, 0x0080},
+        {{.avl = 1}, 0x1000},    {{.l = 1}, 0x2000}, {{.db = 1}, 0x4000},  {{.g = 1}, 0x8000},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct kvm_sregs from, back;
+        struct mh_x86_system system;
+        memset(&from, 0, sizeof from);
+        memset(&back, 0, sizeof back);
+        from.gs = cases[i].segment;
+        kvm_regs_to_system(&from, &system);
+        assert_int_equal(system.seg[MH_GS].attributes, cases[i].attributes);
+        kvm_regs_from_system(&system, &back);
+        assert_memory_equal(&back.gs, &from.gs, sizeof from.gs);
     }
-    fake_kvm.failing_request = KVM_GET_XSAVE;
-    assert_int_equal(register_state_read(m->vm, MH_REGS_FPU, &regs, &err), MH_ERR_HOST);
-    fake_kvm.failing_request = KVM_GET_SREGS;
-    m->vm->vcpu.registers_are_current = false;
-    assert_int_equal(register_state_read(m->vm, MH_REGS_GENERAL, &regs, &err), MH_ERR_HOST);
 }
 
-#define TEST(function) cmocka_unit_test_setup_teardown(function, fake_machine_set_up, fake_machine_tear_down)
+static void segments_are_not_mixed_up(void **state)
+{
+    (void)state;
+    struct kvm_sregs from;
+    struct mh_x86_system system;
+    memset(&from, 0, sizeof from);
+    from.es.selector = MH_ES;
+    from.cs.selector = MH_CS;
+    from.ss.selector = MH_SS;
+    from.ds.selector = MH_DS;
+    from.fs.selector = MH_FS;
+    from.gs.selector = MH_GS;
+    from.ldt.selector = MH_LDTR;
+    from.tr.selector = MH_TR;
+    kvm_regs_to_system(&from, &system);
+    for (unsigned i = 0; i < MH_SEG_COUNT; i++)
+        assert_int_equal(system.seg[i].selector, i);
+}
+
+/* Whatever the neutral form holds survives the way to KVM and back. */
+static void system_registers_make_the_round_trip(void **state)
+{
+    (void)state;
+    struct mh_x86_system from, back;
+    struct kvm_sregs kvm;
+    memset(&from, 0, sizeof from);
+    memset(&kvm, 0, sizeof kvm);
+    memset(&back, 0, sizeof back);
+    for (unsigned i = 0; i < MH_SEG_COUNT; i++)
+        from.seg[i] = (struct mh_x86_segment){.base = 0xffff888000000000 + i,
+                                              .limit = 0xfffff000 + i,
+                                              .selector = (uint16_t)(0x100 + i),
+                                              .attributes = (uint16_t)(0xf0ffu - i)};
+    from.gdt = (struct mh_x86_table){.base = 0x1111, .limit = 0x22};
+    from.idt = (struct mh_x86_table){.base = 0x3333, .limit = 0x44};
+    from.cr0 = 0x10;
+    from.cr2 = 0x12;
+    from.cr3 = 0x13;
+    from.cr4 = 0x14;
+    from.cr8 = 0x18;
+    from.efer = 0xef;
+    kvm_regs_from_system(&from, &kvm);
+    assert_int_equal(kvm.cr2, 0x12);
+    assert_int_equal(kvm.cr8, 0x18);
+    assert_int_equal(kvm.gdt.base, 0x1111);
+    assert_int_equal(kvm.idt.limit, 0x44);
+    kvm_regs_to_system(&kvm, &back);
+    for (unsigned i = 0; i < MH_SEG_COUNT; i++) {
+        assert_int_equal(back.seg[i].base, from.seg[i].base);
+        assert_int_equal(back.seg[i].limit, from.seg[i].limit);
+        assert_int_equal(back.seg[i].selector, from.seg[i].selector);
+        assert_int_equal(back.seg[i].attributes, from.seg[i].attributes);
+    }
+    assert_int_equal(back.gdt.base, from.gdt.base);
+    assert_int_equal(back.gdt.limit, from.gdt.limit);
+    assert_int_equal(back.idt.base, from.idt.base);
+    assert_int_equal(back.idt.limit, from.idt.limit);
+    assert_int_equal(back.cr0, from.cr0);
+    assert_int_equal(back.cr2, from.cr2);
+    assert_int_equal(back.cr3, from.cr3);
+    assert_int_equal(back.cr4, from.cr4);
+    assert_int_equal(back.cr8, from.cr8);
+    assert_int_equal(back.efer, from.efer);
+}
+
+static void what_is_kvms_alone_stays(void **state)
+{
+    (void)state;
+    struct kvm_sregs kvm;
+    struct mh_x86_system system;
+    memset(&kvm, 0, sizeof kvm);
+    memset(&system, 0, sizeof system);
+    kvm.apic_base = 0xfee00900;
+    kvm.interrupt_bitmap[2] = 7;
+    kvm.ldt.unusable = 1;
+    kvm.fs.unusable = 1;
+    system.seg[MH_FS].attributes = 0x80; /* present now, and so usable */
+    kvm_regs_from_system(&system, &kvm);
+    assert_int_equal(kvm.apic_base, 0xfee00900);
+    assert_int_equal(kvm.interrupt_bitmap[2], 7);
+    assert_int_equal(kvm.ldt.unusable, 1);
+    assert_int_equal(kvm.fs.unusable, 0);
+}
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(general_registers_come_in_the_order_of_encodings),
-        TEST(what_is_read_and_written_back_is_the_same),
-        TEST(each_part_is_written_alone),
-        TEST(segments_keep_all_their_attributes),
-        TEST(the_tag_word_is_made_of_what_the_registers_hold),
-        TEST(what_is_written_counts_as_present),
-        TEST(without_avx_there_are_no_upper_halves),
-        TEST(refusals_name_the_part),
+        cmocka_unit_test(general_registers_come_in_the_order_of_encodings),
+        cmocka_unit_test(general_registers_make_the_round_trip),
+        cmocka_unit_test(each_attribute_of_a_segment_has_its_bit),
+        cmocka_unit_test(segments_are_not_mixed_up),
+        cmocka_unit_test(system_registers_make_the_round_trip),
+        cmocka_unit_test(what_is_kvms_alone_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

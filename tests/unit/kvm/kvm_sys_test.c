@@ -1,4 +1,4 @@
-#include "kvm_sys.h"
+#include "kvm/kvm_sys.h"
 
 #include "fake_kvm.h"
 #include "temp_dir.h"

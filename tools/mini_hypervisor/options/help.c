@@ -45,6 +45,8 @@ static const char help[] =
     "      --gdb-run           do not wait for gdb; it can connect later\n"
     "      --gdb-hold          stop in gdb at hlt, before the machine ends\n"
     "      --gdb-lost ACTION   what a machine does when gdb's connection breaks: stop, continue or kill (stop)\n"
+    "      --history MB        memory for the past of each machine, through which gdb can go backwards (256)\n"
+    "      --no-history        keep no past: gdb runs forwards only, and continue runs on KVM where there is one\n"
     "  -s, -S                  as in QEMU: -s is short for --gdb 1234 --gdb-run; -S waits for gdb nevertheless\n"
     "      --core DIR          write the core file DIR/N-NAME.core when a guest crashes or reaches --timeout\n"
     "\n"

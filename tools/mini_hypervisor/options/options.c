@@ -139,6 +139,8 @@ static const char *stray_gdb_option(const struct options *options)
         return "-S";
     if (options->gdb_holds)
         return "--gdb-hold";
+    if (options->no_history)
+        return "--no-history";
     return options->gdb_lost != MH_GDB_LOST_STOP ? "--gdb-lost" : NULL;
 }
 
@@ -150,6 +152,8 @@ static enum mh_status parser_check_gdb(const struct parser *parser, struct optio
     const struct mh_gdb_endpoint *endpoint = &options->gdb_endpoint;
     size_t count = options->guests.count;
     options->gdb_waits = options->gdb_freezes || !options->gdb_runs;
+    if (options->no_history && parser_has(parser, "history"))
+        return mh_fail(err, MH_ERR_USAGE, "--history keeps the past, --no-history does not; choose one");
     const char *stray = stray_gdb_option(options);
     if (!options->gdb && stray != NULL)
         return mh_fail(err, MH_ERR_USAGE, "%s has no effect without a place where gdb connects; add --gdb", stray);
@@ -214,6 +218,7 @@ enum mh_status options_parse(int argc, char *const *argv, struct options *option
         .console = 1,
         .files_dir = "vm-files",
         .limits = {.open_files = 16, .bytes_written = 64 * MB},
+        .history = 256 * MB,
     };
     struct parser parser = {.next = argv + (argc > 0 ? 1 : 0), .options = options, .err = err};
     while (*parser.next != NULL) {

@@ -267,6 +267,23 @@ static enum mh_status take_gdb_lost(struct options *options, const char *value, 
     return MH_OK;
 }
 
+#define HISTORY_MAX_MB 65536u
+
+static enum mh_status take_history(struct options *options, const char *value, struct mh_error *err)
+{
+    options->history = number_up_to(value, HISTORY_MAX_MB) * MB;
+    if (options->history == 0)
+        return refuse_value(err, "history", value, "give a number of MB from 1 to 65536");
+    return MH_OK;
+}
+
+static enum mh_status take_no_history(struct options *options, const char *value, struct mh_error *err)
+{
+    (void)value, (void)err;
+    options->no_history = true;
+    return MH_OK;
+}
+
 static enum mh_status take_probe(struct options *options, const char *value, struct mh_error *err)
 {
     (void)value, (void)err;
@@ -309,6 +326,8 @@ const struct option option_table[OPTION_COUNT] = {
     {"gdb-run", 0, false, false, NULL, take_gdb_run},
     {"gdb-hold", 0, false, false, NULL, take_gdb_hold},
     {"gdb-lost", 0, false, true, NULL, take_gdb_lost},
+    {"history", 0, false, true, NULL, take_history},
+    {"no-history", 0, false, false, NULL, take_no_history},
     {"s", 's', false, false, NULL, take_s},
     {"S", 'S', false, false, NULL, take_capital_s},
     {"probe", 0, false, false, NULL, take_probe},

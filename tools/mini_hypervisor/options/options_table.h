@@ -19,7 +19,7 @@ struct option {
     take_value *take;
 };
 
-#define OPTION_COUNT 25u
+#define OPTION_COUNT 27u
 
 extern const struct option option_table[OPTION_COUNT];
 

@@ -67,6 +67,7 @@ static struct mh_vm_config machine_vm_config(struct machine *machine)
         .files_parent = options->files_dir,
         .files_name = machine->files_name,
         .limits = options->limits,
+        .history = options->no_history ? 0 : options->history,
         .core_dir = options->core_dir,
         .notice = machine_notice,
         .notice_ctx = machine,

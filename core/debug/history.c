@@ -1,0 +1,300 @@
+#include "debug/history.h"
+
+#include "machine/run_loop.h"
+#include "replay/timeline.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define PROGRESS_NS 1000000000u
+
+static void history_say(struct debug *debug, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void history_say(struct debug *debug, const char *format, ...)
+{
+    char text[512];
+    va_list args;
+    if (debug->console == NULL)
+        return;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    debug->console(debug->console_ctx, debug->vm->config.number, text);
+}
+
+void history_begin(struct debug *debug, uint64_t limit)
+{
+    struct mh_error err;
+    if (limit > 0 && timeline_create(debug->vm, limit, &debug->timeline, &err) != MH_OK)
+        history_say(debug, "no history is kept: %s\n", err.text);
+}
+
+void history_end(struct debug *debug)
+{
+    timeline_destroy(debug->timeline);
+    debug->timeline = NULL;
+}
+
+void history_restart(struct debug *debug)
+{
+    struct mh_error err;
+    if (debug->timeline == NULL || debug->vm->is_lost || timeline_begin(debug->timeline, &err) == MH_OK)
+        return;
+    history_say(debug, "no history is kept any more: %s\n", err.text);
+    history_end(debug);
+}
+
+/* ---- forwards ---- */
+
+enum mh_status history_before_run(struct debug *debug, struct cpu_request *request, struct mh_error *err)
+{
+    if (debug->timeline == NULL)
+        return MH_OK;
+    if (request->mode == CPU_RUN)
+        request->mode = CPU_UNTIL;
+    return timeline_before_run(debug->timeline, &request->until, err);
+}
+
+static void history_fail(struct mh_stop *stop, const struct mh_error *err)
+{
+    *stop = (struct mh_stop){.kind = MH_STOP_HOST_ERROR};
+    snprintf(stop->text, sizeof stop->text, "%s", err->text);
+}
+
+bool history_after_run(struct debug *debug, const struct run_result *result, struct mh_stop *stop)
+{
+    struct mh_error err;
+    bool dropped;
+    if (debug->timeline == NULL)
+        return true;
+    bool was_in_past = timeline_is_in_past(debug->timeline);
+    if (timeline_after_run(debug->timeline, &dropped, &err) != MH_OK) {
+        history_fail(stop, &err);
+        return true;
+    }
+    if (dropped && !debug->has_told_of_limit) {
+        debug->has_told_of_limit = true;
+        history_say(debug, "the oldest part of the history was dropped; --history MB keeps more\n");
+    }
+    if (!result->count_reached)
+        return true;
+    if (!was_in_past || timeline_is_in_past(debug->timeline))
+        return false;
+    /* back in the present: a guest that had halted or crashed there has not gone on since */
+    if (debug->present_stop.kind != MH_STOP_HALTED && !mh_stop_is_crash(&debug->present_stop))
+        return false;
+    *stop = debug->present_stop;
+    return true;
+}
+
+/* ---- backwards ---- */
+
+/* A stop that was met on the way through a part of the past. */
+struct history_hit {
+    bool found;
+    uint64_t position;
+    struct mh_stop stop;
+};
+
+enum history_scan {
+    HISTORY_SCANNED,
+    HISTORY_INTERRUPTED, /* a descriptor may be readable */
+    HISTORY_FAILED,
+};
+
+/* A watchpoint met backwards stops before the access. */
+static uint64_t history_position_of(const struct debug *debug, const struct mh_stop *stop)
+{
+    uint64_t now = timeline_now(debug->timeline);
+    return stop->kind == MH_STOP_WATCHPOINT && now > 0 ? now - 1 : now;
+}
+
+/* Go through the past from `from` to `to` and keep the last wanted stop before `to`. */
+static enum history_scan history_scan(struct debug *debug, uint64_t from, uint64_t to, struct history_hit *hit,
+                                      struct mh_error *err)
+{
+    struct cpu_request request = {.mode = CPU_UNTIL,
+                                  .until = to,
+                                  .report = debug->catchpoints.report,
+                                  .wake_fds = debug->fds,
+                                  .wake_count = debug->fd_count};
+    if (timeline_seek(debug->timeline, from, err) != MH_OK || debug_arm(debug, err) != MH_OK)
+        return HISTORY_FAILED;
+    while (timeline_now(debug->timeline) < to) {
+        struct run_result result;
+        run_loop(debug->vm, &request, &result);
+        if (result.end == RUN_KICKED && debug_has_input(debug))
+            return HISTORY_INTERRUPTED;
+        request.step_off = false;
+        if (result.end == RUN_KICKED)
+            continue;
+        if (result.count_reached || !debug_is_point(result.stop.kind))
+            break;
+        debug_name_stop(debug, &result);
+        struct mh_stop stop = result.stop;
+        uint64_t position = history_position_of(debug, &stop);
+        request.step_off = stop.kind == MH_STOP_BREAKPOINT || stop.kind == MH_STOP_HW_BREAKPOINT;
+        if (position < to && debug_is_wanted(debug, &stop))
+            *hit = (struct history_hit){.found = true, .position = position, .stop = stop};
+    }
+    return HISTORY_SCANNED;
+}
+
+static uint64_t history_clock(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static void history_progress(struct debug *debug, uint64_t position, uint64_t *said)
+{
+    uint64_t now = history_clock();
+    if (now - *said < PROGRESS_NS)
+        return;
+    *said = now;
+    const struct timeline_info info = timeline_info(debug->timeline);
+    history_say(debug, "searching backwards: at instruction %" PRIu64 ", the history begins at %" PRIu64 "\n", position,
+                info.first);
+}
+
+static enum debug_end history_continue_backwards(struct debug *debug, struct mh_stop *stop)
+{
+    struct history_hit hit = {.found = false};
+    struct mh_error err;
+    uint64_t to = timeline_now(debug->timeline), from, said = history_clock();
+    while (!hit.found && timeline_checkpoint_before(debug->timeline, to, &from)) {
+        enum history_scan scan = history_scan(debug, from, to, &hit, &err);
+        if (scan != HISTORY_SCANNED && timeline_seek(debug->timeline, to, &err) == MH_OK && scan == HISTORY_INTERRUPTED)
+            return DEBUG_INPUT; /* the next wait goes on from here, unless it was Ctrl-C */
+        if (scan != HISTORY_SCANNED) {
+            history_fail(stop, &err);
+            return DEBUG_STOPPED;
+        }
+        to = from;
+        history_progress(debug, to, &said);
+    }
+    *stop = hit.found ? hit.stop : (struct mh_stop){.kind = MH_STOP_HISTORY_BEGIN};
+    if (timeline_seek(debug->timeline, hit.found ? hit.position : to, &err) != MH_OK)
+        history_fail(stop, &err);
+    return DEBUG_STOPPED;
+}
+
+static void history_step_backwards(struct debug *debug, struct mh_stop *stop)
+{
+    const struct timeline_info info = timeline_info(debug->timeline);
+    struct mh_error err;
+    *stop = (struct mh_stop){.kind = info.now > info.first ? MH_STOP_STEP : MH_STOP_HISTORY_BEGIN};
+    if (info.now > info.first && timeline_seek(debug->timeline, info.now - 1, &err) != MH_OK)
+        history_fail(stop, &err);
+}
+
+/* What the machine stopped with in its present is what it stops with again when it comes back there. */
+static void history_leave_present(struct debug *debug)
+{
+    if (!timeline_is_in_past(debug->timeline))
+        debug->present_stop = debug->last_stop;
+}
+
+enum debug_end history_run_backwards(struct debug *debug, struct mh_stop *stop)
+{
+    enum debug_end end = DEBUG_STOPPED;
+    if (debug->timeline == NULL) {
+        *stop = (struct mh_stop){.kind = MH_STOP_HISTORY_BEGIN};
+        return DEBUG_STOPPED;
+    }
+    history_leave_present(debug);
+    do {
+        if (debug->interrupt_wanted) {
+            *stop = (struct mh_stop){.kind = MH_STOP_INTERRUPTED};
+            return DEBUG_STOPPED;
+        }
+        if (debug->how.kind == MH_RESUME_CONTINUE)
+            end = history_continue_backwards(debug, stop);
+        else
+            history_step_backwards(debug, stop);
+    } while (end == DEBUG_STOPPED && stop->kind == MH_STOP_STEP && !debug_is_wanted(debug, stop));
+    return end;
+}
+
+/* ---- going there, and changing it ---- */
+
+enum mh_status history_change(struct debug *debug, struct mh_error *err)
+{
+    if (debug->timeline == NULL)
+        return MH_OK;
+    if (timeline_is_in_past(debug->timeline)) {
+        const struct timeline_info info = timeline_info(debug->timeline);
+        enum mh_status status = timeline_cut(debug->timeline, err);
+        if (status != MH_OK)
+            return status;
+        history_say(debug, "this changes the past: the %" PRIu64 " instructions after this point are discarded\n",
+                    info.last - info.now);
+    }
+    timeline_note_change(debug->timeline);
+    return MH_OK;
+}
+
+static enum mh_status history_parse(const char *where, const struct timeline_info *info, uint64_t *position,
+                                    struct mh_error *err)
+{
+    bool is_relative = *where == '+' || *where == '-';
+    char *end;
+    if (strcmp(where, "start") == 0 || strcmp(where, "end") == 0) {
+        *position = *where == 's' ? info->first : info->last;
+        return MH_OK;
+    }
+    errno = 0;
+    uint64_t number = strtoull(where + is_relative, &end, 0);
+    if (where[is_relative] < '0' || where[is_relative] > '9' || *end != '\0' || errno != 0)
+        return mh_fail(err, MH_ERR_USAGE, "goto: say an instruction count, start, end, +N or -N");
+    if ((*where == '-' && number > info->now) || (*where == '+' && number > UINT64_MAX - info->now))
+        return mh_fail(err, MH_ERR_RANGE, "the history goes from %" PRIu64 " to %" PRIu64, info->first, info->last);
+    *position = *where == '-' ? info->now - number : *where == '+' ? info->now + number : number;
+    return MH_OK;
+}
+
+enum mh_status history_go_to(struct debug *debug, const char *where, struct mh_error *err)
+{
+    uint64_t position = 0;
+    if (debug->timeline == NULL)
+        return mh_fail(err, MH_ERR_RANGE, "no history is kept: start without --no-history");
+    const struct timeline_info info = timeline_info(debug->timeline);
+    enum mh_status status = history_parse(where, &info, &position, err);
+    if (status != MH_OK)
+        return status;
+    history_leave_present(debug);
+    status = timeline_seek(debug->timeline, position, err);
+    if (status == MH_OK && position == info.last)
+        debug->last_stop = debug->present_stop;
+    else if (status == MH_OK)
+        debug->last_stop = (struct mh_stop){.kind = MH_STOP_STEP};
+    return status;
+}
+
+void history_show_position(const struct debug *debug, const struct text_output *output)
+{
+    if (debug->timeline == NULL) {
+        text_say(output, "no history is kept\n");
+        return;
+    }
+    const struct timeline_info info = timeline_info(debug->timeline);
+    uint64_t length = info.last - info.first;
+    double share = length == 0 ? 100 : 100 * (double)(info.now - info.first) / (double)length;
+    text_say(output, "instruction %" PRIu64 " of %" PRIu64 " to %" PRIu64 " (%.4g %%)%s\n", info.now, info.first,
+             info.last, share, timeline_is_in_past(debug->timeline) ? ", in the past" : "");
+}
+
+void history_show(const struct debug *debug, const struct text_output *output)
+{
+    history_show_position(debug, output);
+    if (debug->timeline == NULL)
+        return;
+    const struct timeline_info info = timeline_info(debug->timeline);
+    text_say(output, "%u checkpoints, %.1f of %.0f MB\n", info.checkpoints, (double)info.bytes / (1 << 20),
+             (double)info.limit / (1 << 20));
+}
