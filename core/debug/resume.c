@@ -5,6 +5,7 @@
 #include "debug/debug.h"
 #include "debug/history.h"
 #include "machine/run_loop.h"
+#include "replay/timeline.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -51,6 +52,8 @@ enum mh_status debug_arm(struct debug *debug, struct mh_error *err)
 {
     struct cpu *cpu = debug->vm->cpu;
     bool translates = cpu->ops->current != NULL && debug->breakpoints.count > 0;
+    if (debug->timeline != NULL && timeline_took_points(debug->timeline))
+        debug->breakpoints.have_changed = true;
     if (debug->points_are_armed && !debug->breakpoints.have_changed)
         return MH_OK;
     debug->points_are_armed = true;

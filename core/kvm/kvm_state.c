@@ -117,7 +117,7 @@ static int kvm_state_save_rest(struct kvm_cpu *self, struct mh_cpu_state *state)
     memcpy(state->dr, debugregs.db, sizeof state->dr);
     state->dr6 = debugregs.dr6;
     state->dr7 = debugregs.dr7;
-    state->xcr0 = xcrs.nr_xcrs > 0 ? xcrs.xcrs[0].value : self->xcr0;
+    state->xcr0 = xcrs.nr_xcrs > 0 ? xcrs.xcrs[0].value : MH_XCR0_X87;
     state->shadow = (uint8_t)((events.interrupt.shadow & KVM_X86_SHADOW_INT_MOV_SS ? MH_SHADOW_MOV_SS : 0) |
                               (events.interrupt.shadow & KVM_X86_SHADOW_INT_STI ? MH_SHADOW_STI : 0));
     state->pending = (struct mh_x86_pending){.valid = events.exception.injected || events.exception.pending,

@@ -22,7 +22,7 @@ static void vm_boot_state(const struct mh_vm *vm, struct mh_cpu_state *state)
     state->general = boot_general(&vm->ram, image_entry(vm->config.image));
     state->system = boot_system(xcr0 != 0);
     state->msrs = boot_msrs();
-    state->xcr0 = xcr0;
+    state->xcr0 = xcr0 | MH_XCR0_X87; /* as after RESET where there is no XSAVE */
     state->dr6 = BOOT_DR6;
     state->dr7 = BOOT_DR7;
     x86_xsave_init(state->xsave);

@@ -163,6 +163,18 @@ static bool run_loop_kicked(struct mh_vm *vm, const struct cpu_request *request,
     return true;
 }
 
+/* The HLT of a stub is none of the guest's instructions: the machine stands where the fault happened. */
+static bool run_loop_halt(struct mh_vm *vm, struct run_result *result)
+{
+    struct cpu *cpu = vm->cpu;
+    uint64_t count;
+    if (!faults_take_from_stub(vm, &result->stop))
+        return run_loop_stop(result, MH_STOP_HALTED);
+    if (result->stop.kind == MH_STOP_EXCEPTION && cpu->ops->instructions(cpu, &count))
+        cpu->ops->set_instructions(cpu, count - 1);
+    return true;
+}
+
 /* Serve one exit. True when the run ends, with *result filled in. */
 static bool run_loop_serve(struct mh_vm *vm, const struct cpu_request *request, const struct cpu_exit *exit,
                            struct run_result *result)
@@ -171,7 +183,7 @@ static bool run_loop_serve(struct mh_vm *vm, const struct cpu_request *request, 
     case CPU_EXIT_IO:
         return run_loop_io(vm, request, exit, result);
     case CPU_EXIT_HALT:
-        return faults_take_from_stub(vm, &result->stop) || run_loop_stop(result, MH_STOP_HALTED);
+        return run_loop_halt(vm, result);
     case CPU_EXIT_STEP: /* a fault without a handler leads to a stub, which need not be executed */
         return faults_take_from_stub(vm, &result->stop) || run_loop_stop(result, MH_STOP_STEP);
     case CPU_EXIT_COUNT_REACHED:

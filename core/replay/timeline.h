@@ -66,6 +66,9 @@ enum mh_status timeline_after_run(struct timeline *timeline, bool *dropped, stru
  */
 enum mh_status timeline_seek(struct timeline *timeline, uint64_t position, struct mh_error *err);
 
+/* Did a seek take the processor's points away since this was asked last? They are to be armed again. */
+bool timeline_took_points(struct timeline *timeline);
+
 /* The position of the last checkpoint before `position`; false when there is none. */
 bool timeline_checkpoint_before(const struct timeline *timeline, uint64_t position, uint64_t *found);
 

@@ -64,7 +64,7 @@ function(mh_kvm_test directory name)
   target_link_options(${name}_test PRIVATE -Wl,--wrap=open,--wrap=ioctl,--wrap=mmap,--wrap=munmap)
 endfunction()
 
-foreach(name kvm_debug kvm_memslots kvm_state kvm_sys)
+foreach(name kvm_cpu kvm_debug kvm_memslots kvm_state kvm_sys)
   mh_kvm_test(kvm ${name})
 endforeach()
 mh_core_test(kvm kvm_regs)
