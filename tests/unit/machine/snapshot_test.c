@@ -1,6 +1,7 @@
 #include "machine/snapshot.h"
 
 #include "fake_machine.h"
+#include "machine/machine.h"
 #include "mh/guest_abi.h"
 #include "unit.h"
 
