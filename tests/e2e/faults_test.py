@@ -203,6 +203,17 @@ class FaultsTest(Case):
                 with self.subTest(memory=memory, page=page):
                     self.exception("d", "divide error (#DE)", 0, arguments=("-m", memory, "-p", page))
 
+    def test_code_that_leaves_64_bit_mode(self):
+        """A machine has none but 64-bit mode. KVM goes on without it; then the report comes at the next stop."""
+        for letter in "hupi":
+            with self.subTest(letter=letter):
+                result = self.check(self.run_vm("-g", guest("leave64"), input=letter.encode()), EXIT_CRASHED, b"")
+                first = result.messages.splitlines()[0]
+                self.assertRegex(first, r"the guest leaves 64-bit mode, which the machine does not support, with a return to "
+                                        r"32-bit code \(compatibility mode\)|the guest left 64-bit mode, which the "
+                                        r"machine does not support, for (compatibility mode|32-bit protected mode)")
+                self.assertIn("code at rip:", result.messages)
+
 
 if __name__ == "__main__":
     main()
