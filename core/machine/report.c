@@ -2,6 +2,7 @@
 #include "machine/report.h"
 
 #include "machine/guest_mem.h"
+#include "machine/image.h"
 #include "mh/x86_regs.h"
 #include "text.h"
 #include "x86/exceptions.h"
@@ -47,6 +48,26 @@ static void report_say_page_walk(const struct report *report, uint64_t address)
         text_say(&report->output, "    the address is not canonical: no table is consulted\n");
     else if (walk.end == PAGING_NO_TABLE)
         text_say(&report->output, "    the next table lies where the machine has no memory\n");
+}
+
+/* A jump into zeroed RAM executes two-byte instructions up to its end; and some code before it. */
+static uint64_t report_first_instructions(const struct mh_vm *vm)
+{
+    return vm->config.ram_size / 2 + 100000;
+}
+
+bool report_is_misplaced(const struct mh_vm *vm)
+{
+    uint64_t count;
+    if (mh_image_is_elf(vm->config.image) || image_entry(vm->config.image) != 0 || vm->exits[CPU_EXIT_IO] != 0)
+        return false;
+    return !vm->cpu->ops->instructions(vm->cpu, &count) || count <= report_first_instructions(vm);
+}
+
+static void report_say_hint(const struct report *report)
+{
+    if (mh_stop_is_crash(report->stop) && report->stop->kind != MH_STOP_HOST_ERROR && report_is_misplaced(report->vm))
+        text_say(&report->output, "  hint: " REPORT_MISPLACED "\n");
 }
 
 static void report_say_exception(const struct report *report)
@@ -211,6 +232,7 @@ void report_stop(struct mh_vm *vm, const struct mh_stop *stop, void (*write)(voi
     report_say_what_happened(&report);
     if (stop->kind != MH_STOP_HALTED && stop->kind != MH_STOP_IO_ERROR)
         report_say_state(&report);
+    report_say_hint(&report);
 }
 
 void report_stop_briefly(struct mh_vm *vm, const struct mh_stop *stop, void (*write)(void *, const char *, size_t),

@@ -18,6 +18,9 @@ enum vm_notice {
     VM_NOTICE_SERIAL_WIDTH,
     VM_NOTICE_FILE_WIDTH,
     VM_NOTICE_OTHER_PORT,
+    VM_NOTICE_MISPLACED,
+    VM_NOTICE_FILE_MISUSE, /* and the following, one for each enum file_misuse */
+    VM_NOTICE_FILE_MISUSE_LAST = VM_NOTICE_FILE_MISUSE + FILE_MISUSES - 1,
     VM_NOTICES,
 };
 

@@ -60,11 +60,13 @@ enum mh_status mh_host_describe(struct mh_host *host, mh_text_sink *sink, void *
 struct mh_image;
 
 /*
- * Read a flat image or a static ELF64 executable. The image must fit `ram_size` bytes of RAM less MH_STACK_RESERVE.
+ * Read a flat image, to be loaded and entered at `address`, or a static ELF64 executable, which has addresses of its
+ * own. The image must fit `ram_size` bytes of RAM less MH_STACK_RESERVE.
  * Returns MH_OK with *image set, or MH_ERR_IMAGE with the path, the reason and the sizes that matter in *err.
  * An image is never written, so any number of machines may share it.
  */
-enum mh_status mh_image_load(const char *path, uint64_t ram_size, struct mh_image **image, struct mh_error *err);
+enum mh_status mh_image_load(const char *path, uint64_t ram_size, uint64_t address, struct mh_image **image,
+                             struct mh_error *err);
 void mh_image_free(struct mh_image *image);
 bool mh_image_is_elf(const struct mh_image *image);
 /* The absolute path of the image's file, NULL when it has none (any more). Lives as long as the image. */

@@ -90,10 +90,18 @@ def probe():
     return dict(line.split(": ", 1) for line in text.splitlines())
 
 
+@functools.cache
+def has_kvm():
+    """Whether this host has a usable KVM."""
+    return subprocess.run([PROGRAM, "--accel", "kvm", "--probe"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                          timeout=DEADLINE, check=False).returncode == 0
+
+
 def command(arguments):
     """The program with these arguments, on the processor that is tested unless they name one."""
     arguments = [str(argument) for argument in arguments]
-    return [PROGRAM, *([] if "--accel" in arguments else ["--accel", ACCEL]), *arguments]
+    names_one = any(argument == "--accel" or argument.startswith("--accel=") for argument in arguments)
+    return [PROGRAM, *([] if names_one else ["--accel", ACCEL]), *arguments]
 
 
 def on(*processors):
