@@ -1,4 +1,4 @@
-/* What a person is told about a machine that stopped: what happened, where, and everything to understand it. */
+/* The report about a machine that stopped: what happened, where, registers, code and page tables. */
 #include "machine/report.h"
 
 #include "machine/guest_mem.h"

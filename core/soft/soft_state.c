@@ -143,7 +143,7 @@ static void write_general(struct soft_cpu *cpu, const struct mh_x86_general *gen
     memcpy(cpu->gpr, general->gpr, sizeof cpu->gpr);
     if (cpu->rip != general->rip)
         cpu->repeating = false;
-    cpu->repeat_at = UINT64_MAX; /* a repeated comparison begins anew, as after an interrupt */
+    cpu->repeat_at = UINT64_MAX; /* a repeated comparison starts again, as after an interrupt */
     cpu->rip = general->rip;
     soft_set_rflags(cpu, general->rflags);
 }
