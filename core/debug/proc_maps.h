@@ -1,4 +1,4 @@
-/* What a machine's page tables map, as Linux tells it of a process: proc(5), /proc/pid/maps. */
+/* What a machine's page tables map, in the format of /proc/pid/maps (proc(5)). */
 #ifndef MH_CORE_MAPS_FILE_H
 #define MH_CORE_MAPS_FILE_H
 

@@ -118,12 +118,17 @@ enum mh_status vm_restart(struct mh_vm *vm, struct mh_error *err)
     return status;
 }
 
+/* Smaller images may well have nothing to say. */
+#define SILENT_IMAGE_MIN 64u
+
 void mh_vm_run(struct mh_vm *vm, struct mh_stop *stop)
 {
     const struct cpu_request request = {.mode = CPU_RUN};
     struct run_result result;
     run_loop(vm, &request, &result);
     *stop = result.stop;
+    if (stop->kind == MH_STOP_HALTED && report_is_misplaced(vm) && image_size(vm->config.image) >= SILENT_IMAGE_MIN)
+        vm_notice(vm, VM_NOTICE_MISPLACED, "halted without using a port; " REPORT_MISPLACED);
     events_stop(vm, stop);
 }
 

@@ -22,12 +22,13 @@ SAMPLES = ("compute", "crash", "echo", "fibonacci", "files", "hello", "paging", 
 GUESTS = ("bytes", "cat", "faults", "gdb_steps", "handlers", "interrupts", "keys", "monitor", "state", "strings")
 
 MESSAGE = re.compile(r"mini_hypervisor: VM (\d+) \([^)]*\): (.*)")
-NOTICE = re.compile(r"nothing is connected to port 0x|the (serial|file) port (takes|knows)")
+NOTICE = re.compile(r"no device is at port 0x|the (serial|file) port |(a|the) 32-bit OUT |halted without using a port")
 TIMED_OUT = re.compile(r"not even started after [0-9.]+ s, ended|still running after [0-9.]+ s, ended; it was interrupted at rip 0x[0-9a-f]{16}")
 CRASHED = re.compile(r"[A-Za-z0-9 -]+( \(#[A-Z]{2}\))?, vector \d+, at rip 0x[0-9a-f]{16}.*; the guest has no handler for it"
                      r"|the entry point returned; "
                      r"|triple fault: "
                      r"|(read of|write to) physical address 0x[0-9a-f]+, where the machine has no memory, near rip"
+                     r"|(.*, vector \d+, after )?the guest (leaves|left) 64-bit mode, which the machine does not support"
                      r"|KVM does not support the instruction at rip"
                      r"|the processor refuses the guest's state")
 

@@ -30,8 +30,9 @@ struct word_list {
 struct options {
     bool help, version, probe;
     enum mh_accel accel;
-    uint64_t ram_size;  /* bytes */
-    uint32_t page_size; /* bytes */
+    uint64_t ram_size;     /* bytes */
+    uint32_t page_size;    /* bytes */
+    uint64_t load_address; /* of flat images */
     struct word_list guests;
     struct word_list files;
     int64_t timeout_ms; /* 0: none */
