@@ -14,6 +14,17 @@ enum mh_status image_from_bytes(const uint8_t *bytes, size_t length, struct mh_i
 /* Bytes of the file that go to RAM. */
 uint64_t image_size(const struct mh_image *image);
 
+/* A part of an image. */
+struct image_part {
+    uint64_t address, length;
+    const uint8_t *bytes;
+};
+
+/* An image made of parts at hand, which are copied and fit the RAM they will be placed in. MH_OK with *image set, or
+ * MH_ERR_HOST. */
+enum mh_status image_from_parts(uint64_t entry, const struct image_part *parts, size_t count, struct mh_image **image,
+                                struct mh_error *err);
+
 /* Where the guest begins. */
 uint64_t image_entry(const struct mh_image *image);
 
