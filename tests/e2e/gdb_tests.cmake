@@ -1,5 +1,5 @@
 # End-to-end tests with a real gdb, one file a behaviour.
-foreach(behaviour all breakpoints catch conditions connect debuggers ends fallbacks faults files interrupt memory registers rings
+foreach(behaviour all breakpoints catch conditions connect debuggers ends fallbacks faults files interrupt memory nonstop registers rings
     restart snapshots steps tracepoints watchpoints)
   mh_e2e_test(gdb_${behaviour})
 endforeach()
