@@ -171,10 +171,14 @@ static bool debug_must_return(const struct debug *debug)
     return (atomic_load(&debug->vm->requests) & VM_REQUEST_STOP) != 0 || debug_has_input(debug);
 }
 
+/* Where stops that nobody wants follow each other closely, no kick is ever heard: look for input after this many. */
+#define UNWANTED_STOPS_PER_LOOK 64u
+
 enum debug_end debug_run(struct debug *debug, struct mh_stop *stop)
 {
     struct mh_vm *vm = debug->vm;
     enum debug_end end = DEBUG_STOPPED;
+    unsigned unwanted = 0;
     /* a single step is over before anybody could want to end it */
     bool look = debug->how.kind != MH_RESUME_STEP;
     if (debug->how.backwards)
@@ -196,6 +200,8 @@ enum debug_end debug_run(struct debug *debug, struct mh_stop *stop)
         }
         if (!look && debug_take_stop(debug, stop))
             break;
+        if (!look)
+            look = ++unwanted % UNWANTED_STOPS_PER_LOOK == 0;
     }
     atomic_store_explicit(&vm->wants_kicks, false, memory_order_relaxed);
     return end;
