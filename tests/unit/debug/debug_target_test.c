@@ -98,8 +98,8 @@ static void memory_is_copied_in_either_space(void **state)
         assert_int_equal(done, 0);
         assert_int_equal(f->ops->read_memory(f->ctx, 7, space, 2 * MB, text, 0, &done), MH_OK);
         assert_int_equal(f->ops->read_memory(f->ctx, 7, space, UINT64_MAX, text, 2, &done), MH_ERR_RANGE);
-        assert_int_equal(f->ops->read_memory(f->ctx, 7, space, MH_SYSTEM_AREA + MH_SYSTEM_AREA_SIZE - 2, text, 9, &done),
-                         MH_OK);
+        assert_int_equal(
+            f->ops->read_memory(f->ctx, 7, space, MH_SYSTEM_AREA + MH_SYSTEM_AREA_SIZE - 2, text, 9, &done), MH_OK);
         assert_int_equal(done, 2);
     }
 }

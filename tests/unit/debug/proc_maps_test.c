@@ -12,8 +12,9 @@ static void the_file_has_the_name_linux_gives_it(void **state)
 {
     (void)state;
     static const char *const names[] = {"/proc/1/maps", "/proc/0/maps", "/proc/123456789012345678901/maps"};
-    static const char *const others[] = {"/proc//maps", "/proc/self/maps", "/proc/1/map", "/proc/1/maps2",
-                                         "proc/1/maps", "/proc/1",         "",            "/proc/-1/maps"};
+    static const char *const others[] = {
+        "/proc//maps",  "/proc/self/maps", "/proc/1/map", "/proc/1/maps2", "proc/1/maps", "/proc/1", "",
+        "/proc/-1/maps"};
     for (size_t i = 0; i < COUNT(names); i++)
         assert_true(proc_maps_is(names[i]));
     for (size_t i = 0; i < COUNT(others); i++)

@@ -1,9 +1,9 @@
 #include "machine/guest_mem.h"
 
-#include "x86/boot_state.h"
 #include "fake_machine.h"
 #include "mh/x86_regs.h"
 #include "unit.h"
+#include "x86/boot_state.h"
 
 #include <string.h>
 

@@ -169,8 +169,7 @@ static void ports_with_nothing_behind_read_as_ones_and_are_told_once(void **stat
         all_ones(in[i]);
     assert_int_equal(m->output_length, 0);
     assert_int_equal(m->files->notices, 1);
-    assert_string_equal(m->files->notice,
-                        "no device is at port 0x3f8: writes have no effect, reads return all ones");
+    assert_string_equal(m->files->notice, "no device is at port 0x3f8: writes have no effect, reads return all ones");
 }
 
 static void each_kind_of_notice_is_told_once(void **state)

@@ -1,9 +1,9 @@
 #include "x86/paging.h"
 
-#include "x86/boot_state.h"
 #include "mh/guest_abi.h"
 #include "mh/x86_regs.h"
 #include "unit.h"
+#include "x86/boot_state.h"
 
 #include <stdlib.h>
 #include <string.h>
