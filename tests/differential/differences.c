@@ -96,8 +96,8 @@ static bool selectors_equal(uint16_t native, uint16_t soft)
 
 static bool cr2_equal(const struct outcome *native, const struct outcome *soft, unsigned tolerated)
 {
-    int64_t apart = (int64_t)(native->cr2 - soft->cr2);
-    return apart == 0 || ((tolerated & TOLERATE_CR2) != 0 && apart < OPERAND_MAX && apart > -OPERAND_MAX);
+    int32_t apart = (int32_t)(native->cr2 - soft->cr2); /* operands with 32-bit addresses end at 4 GB and go on at 0 */
+    return native->cr2 == soft->cr2 || ((tolerated & TOLERATE_CR2) != 0 && apart < OPERAND_MAX && apart > -OPERAND_MAX);
 }
 
 static bool registers_equal(const struct outcome *native, const struct outcome *soft)
