@@ -72,7 +72,7 @@ static void kvm_cpu_set_immediate_exit(const struct kvm_cpu *self, uint8_t value
     __atomic_store_n(&self->run->immediate_exit, value, __ATOMIC_SEQ_CST);
 }
 
-/* Enter the guest again, unless somebody has kicked: both kick() and finish_io() set `immediate_exit`. */
+/* Enter the guest again, unless there was a kick: both kick() and finish_io() set `immediate_exit`. */
 static void kvm_cpu_clear_immediate_exit(struct kvm_cpu *self)
 {
     kvm_cpu_set_immediate_exit(self, 0);
@@ -150,7 +150,7 @@ static size_t kvm_cpu_copy(struct kvm_cpu *self, uint64_t address, uint8_t *byte
 
 /*
  * KVM insists on completing an IN: that is done with whatever its data are, and what it did to registers and, for INS,
- * to memory is taken back. KVMs differ in whether rip is at the IN or behind it meanwhile.
+ * to memory is taken back. KVMs differ in whether rip is at the IN or after it at that time.
  */
 static void kvm_cpu_cancel_in(struct cpu *cpu)
 {

@@ -8,8 +8,14 @@
 #include <stddef.h>
 #include <string.h>
 
-#define MTRR_FIXED(index, i) {index, offsetof(struct mh_x86_msrs, mtrr_fixed) + (i) * sizeof(uint64_t)}
-#define MTRR_VARIABLE(i) {0x200 + (i), offsetof(struct mh_x86_msrs, mtrr_variable) + (i) * sizeof(uint64_t)}
+#define MTRR_FIXED(index, i)                                                                                           \
+    {                                                                                                                  \
+        index, offsetof(struct mh_x86_msrs, mtrr_fixed) + (i) * sizeof(uint64_t)                                       \
+    }
+#define MTRR_VARIABLE(i)                                                                                               \
+    {                                                                                                                  \
+        0x200 + (i), offsetof(struct mh_x86_msrs, mtrr_variable) + (i) * sizeof(uint64_t)                              \
+    }
 #define MTRR_PAIR(i) MTRR_VARIABLE(2 * (i)), MTRR_VARIABLE(2 * (i) + 1)
 
 /* The MSRs of struct mh_x86_msrs (Intel SDM volume 4, table 2-2). */

@@ -33,9 +33,9 @@ struct timeline {
     uint64_t present;  /* its position, while the machine is in the past */
     uint64_t next_due; /* position of the next checkpoint, in the present */
     bool is_in_past;
-    bool is_redoing; /* devices answer again what they have answered before: nothing is recorded */
+    bool is_redoing;  /* devices answer again what they have answered before: nothing is recorded */
     bool took_points; /* see timeline_took_points() */
-    bool is_changed; /* by a debugger, since the last checkpoint */
+    bool is_changed;  /* by a debugger, since the last checkpoint */
 };
 
 uint64_t timeline_now(const struct timeline *timeline)

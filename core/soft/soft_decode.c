@@ -62,7 +62,7 @@ static bool cursor_failed(const struct cursor *cursor)
 struct prefix_bits {
     uint8_t rex;          /* the last byte, 0 without */
     uint8_t override;     /* MH_FS, MH_GS or MH_SEG_COUNT */
-    bool has_vex, no_vex; /* no_vex: a prefix that must not stand before VEX */
+    bool has_vex, no_vex; /* no_vex: a prefix that is illegal before VEX */
 };
 
 #define REX_W 8u

@@ -231,8 +231,8 @@ static bool execute_one(struct run *run)
 }
 
 /*
- * As many as possible. RF means nothing where the guest has no breakpoint, so it is cleared before instead of after the
- * first instruction, and put back when that was not completed.
+ * As many as possible. RF has no meaning where the guest has no breakpoint, so it is cleared before instead of after
+ * the first instruction, and restored if that was not completed.
  */
 static bool execute_many(struct run *run)
 {

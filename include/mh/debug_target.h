@@ -64,7 +64,7 @@ struct mh_resume {
     /*
      * Run backwards: STEP undoes one instruction, RANGE undoes them until rip leaves the range, CONTINUE goes to the
      * last place before this one at which a breakpoint or watchpoint would have stopped; a breakpoint at this very
-     * place does not count. At a watchpoint the machine stands before the instruction that made the access. Needs
+     * place does not count. At a watchpoint the machine is before the instruction that made the access. Needs
      * can_reverse().
      */
     bool backwards;

@@ -1,6 +1,7 @@
 /*
  * Whatever a debugger sends, the stub answers it and comes to an end: a whole session over the fake machines for
- * each input. The first byte chooses the number of machines and whether they are held at their end.
+ * each input. The first byte chooses the number of machines, whether they are held at their end, and whether they keep
+ * their history.
  */
 #include "fake_target.h"
 #include "packets/dispatch.h"
@@ -40,6 +41,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (fuzzed == NULL)
         return 0;
     fake_target_init(&fuzzed->fake, 1 + (choice & 1));
+    fuzzed->fake.keeps_history = fuzzed->fake.talks = choice & 4;
     gdb_machines_init(&fuzzed->machines, &fuzzed->fake.target, fuzzed->list, fuzzed->fake.count, choice & 2,
                       gdb_breakpoint_should_stop);
     options.in_fd = input_of(data + (size > 0), size - (size > 0));

@@ -14,7 +14,7 @@ struct fake_kvm_cpu {
     struct guest_ram ram;
     struct x86_cpuid cpuid;
     struct mh_cpu_state boot;
-    struct cpu *cpu; /* NULL until fake_kvm_cpu_create() */
+    struct cpu *cpu;     /* NULL until fake_kvm_cpu_create() */
     struct kvm_cpu *kvm; /* the same */
     struct cpu_exit exit;
     struct mh_error err;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -241,6 +242,12 @@ unsigned fake_target_breaks(const struct fake_target *fake, unsigned vm)
 
 /* --- executing --- */
 
+static void say(const struct fake_target *fake, unsigned vm, const char *text)
+{
+    if (fake->talks && fake->console != NULL)
+        fake->console(fake->console_ctx, vm, text);
+}
+
 static void resume(void *ctx, unsigned vm, const struct mh_resume *how)
 {
     struct fake_machine *machine = fake_machine(ctx, vm);
@@ -270,13 +277,9 @@ static bool at_breakpoint(struct fake_machine *machine, struct mh_stop *stop)
     return true;
 }
 
-/* Store al at [rdi]; true when that was watched. */
-static bool store(struct fake_machine *machine, struct mh_stop *stop)
+/* Is a store to `address` watched? */
+static bool at_watchpoint(struct fake_machine *machine, uint64_t address, struct mh_stop *stop)
 {
-    uint64_t address = machine->regs.general.gpr[MH_RDI]++;
-
-    if (address < FAKE_MEMORY)
-        machine->memory[address] = (uint8_t)machine->regs.general.gpr[MH_RAX];
     for (unsigned i = 0; i < FAKE_BREAKS; i++) {
         const struct fake_break *one = &machine->breaks[i];
 
@@ -292,11 +295,43 @@ static bool store(struct fake_machine *machine, struct mh_stop *stop)
     return false;
 }
 
+/* Store al at [rdi]; true when that was watched. */
+static bool store(struct fake_machine *machine, struct fake_moment *moment, struct mh_stop *stop)
+{
+    uint64_t address = machine->regs.general.gpr[MH_RDI]++;
+
+    if (address < FAKE_MEMORY) {
+        moment->stored = true;
+        moment->address = address;
+        moment->byte = machine->memory[address];
+        machine->memory[address] = (uint8_t)machine->regs.general.gpr[MH_RAX];
+    }
+    return at_watchpoint(machine, address, stop);
+}
+
 static bool fault(struct mh_stop *stop, uint8_t vector)
 {
     stop->kind = MH_STOP_EXCEPTION;
     stop->vector = vector;
     return true;
+}
+
+/* An instruction is about to be executed; there is always room for it: the older half of a full history is forgotten.
+ */
+static struct fake_moment *begin_moment(struct fake_machine *machine)
+{
+    struct fake_moment *moment;
+
+    if (machine->moment_count == FAKE_HISTORY) {
+        machine->moment_count /= 2;
+        memmove(machine->moments, machine->moments + machine->moment_count,
+                machine->moment_count * sizeof *machine->moments);
+    }
+    moment = &machine->moments[machine->moment_count++];
+    *moment = (struct fake_moment){.before = machine->regs.general};
+    if (++machine->position > machine->furthest)
+        machine->furthest = machine->position;
+    return moment;
 }
 
 /* Execute one instruction; true when it stops the machine. */
@@ -311,12 +346,13 @@ static bool execute(struct fake_machine *machine, struct mh_stop *stop)
         return fault(stop, 3);
     if (at[0] == 0x0f && at[1] == 0x0b)
         return fault(stop, 6);
+    struct fake_moment *moment = begin_moment(machine);
     if (at[0] == 0xeb && at[1] == 0xfe)
         return false;
     ++*rip;
     if (at[0] == 0xf4)
         stop->kind = MH_STOP_HALTED;
-    return at[0] == 0xf4 || (at[0] == 0xaa && store(machine, stop));
+    return at[0] == 0xf4 || (at[0] == 0xaa && store(machine, moment, stop));
 }
 
 /* After an instruction: is what was asked for done? */
@@ -331,16 +367,44 @@ static bool resume_done(const struct fake_machine *machine)
 /* Is there a stop before anything is executed? */
 static bool stops_at_start(struct fake_machine *machine, struct mh_stop *stop)
 {
-    bool is_start = machine->at_start && machine->how.kind == MH_RESUME_CONTINUE;
+    bool is_start = machine->at_start && machine->how.kind == MH_RESUME_CONTINUE && !machine->how.backwards;
 
     machine->at_start = false;
     return is_start && at_breakpoint(machine, stop);
 }
 
-/* Execute one instruction and look at the breakpoints behind it; true when there is a stop. */
+/* Undo one instruction; true when it stops the machine. */
+static bool undo(struct fake_machine *machine, struct mh_stop *stop)
+{
+    if (machine->moment_count == 0) {
+        stop->kind = MH_STOP_HISTORY_BEGIN;
+        return true;
+    }
+    const struct fake_moment *moment = &machine->moments[--machine->moment_count];
+    machine->position--;
+    machine->alive = true;
+    machine->regs.general = moment->before;
+    if (!moment->stored)
+        return false;
+    machine->memory[moment->address] = moment->byte;
+    return at_watchpoint(machine, moment->address, stop);
+}
+
+static bool advance(struct fake_machine *machine, struct mh_stop *stop)
+{
+    if (machine->how.backwards)
+        return undo(machine, stop);
+    if (machine->replayed != 0 && machine->position >= machine->replayed) {
+        stop->kind = MH_STOP_HISTORY_END;
+        return true;
+    }
+    return execute(machine, stop);
+}
+
+/* Execute or undo one instruction and look at the breakpoints behind it; true when there is a stop. */
 static bool execute_to_stop(struct fake_machine *machine, struct mh_stop *stop)
 {
-    if (execute(machine, stop))
+    if (advance(machine, stop))
         return true;
     if (machine->how.kind != MH_RESUME_STEP && at_breakpoint(machine, stop))
         return true;
@@ -408,6 +472,8 @@ static enum mh_wait_result wait_target(void *ctx, const int *fds, unsigned fd_co
             if (!machine->running)
                 continue;
             any = true;
+            if (machine->at_start)
+                say(fake, i + 1, "running\n");
             if (!run_machine(machine, i + 1, stop))
                 continue;
             machine->running = machine->interrupted = false;
@@ -441,6 +507,8 @@ static void set_start(struct fake_machine *machine)
     machine->regs.fpu.mxcsr = 0x1f80;
     machine->alive = true;
     machine->running = machine->interrupted = false;
+    machine->moment_count = 0;
+    machine->position = machine->furthest = 0;
 }
 
 static enum mh_status restart(void *ctx, unsigned vm, struct mh_error *err)
@@ -451,6 +519,7 @@ static enum mh_status restart(void *ctx, unsigned vm, struct mh_error *err)
         return mh_fail(err, MH_ERR_IMAGE, "the image is gone");
     set_start(fake_machine(ctx, vm));
     fake_machine(ctx, vm)->restarts++;
+    say(fake, vm, "restarted\n");
     return MH_OK;
 }
 
@@ -465,6 +534,59 @@ static enum mh_status restore(void *ctx, unsigned vm, const char *name, struct m
         return mh_fail(err, MH_ERR_USAGE, "there is no snapshot '%s'", name);
     set_start(fake_machine(ctx, vm));
     return MH_OK;
+}
+
+static bool can_reverse(void *ctx, unsigned vm)
+{
+    (void)vm;
+    return ((const struct fake_target *)ctx)->keeps_history;
+}
+
+/* The position that `where` names, relative to the present one if it has a sign. */
+static bool parse_position(const struct fake_machine *machine, const char *where, uint64_t *position)
+{
+    char *end;
+
+    if (strcmp(where, "start") == 0 || strcmp(where, "end") == 0) {
+        *position = where[0] == 's' ? machine->position - machine->moment_count : machine->furthest;
+        return true;
+    }
+    *position = strtoull(where + (where[0] == '+' || where[0] == '-'), &end, 10);
+    if (where[0] == '+')
+        *position = machine->position + *position;
+    else if (where[0] == '-')
+        *position = machine->position - *position;
+    return end != where && *end == '\0';
+}
+
+/* Going to "broken" goes wrong half way. */
+static enum mh_status go_to(void *ctx, unsigned vm, const char *where, struct mh_error *err)
+{
+    struct fake_machine *machine = fake_machine(ctx, vm);
+    struct mh_stop stop = {.kind = MH_STOP_STEP};
+    uint64_t position;
+
+    if (strcmp(where, "broken") == 0) {
+        machine->alive = false;
+        return mh_fail(err, MH_ERR_HOST, "the past is gone");
+    }
+    if (!parse_position(machine, where, &position))
+        return mh_fail(err, MH_ERR_USAGE, "there is no position '%s'", where);
+    if (position > machine->furthest || position < machine->position - machine->moment_count)
+        return mh_fail(err, MH_ERR_RANGE, "position %s is not in the history", where);
+    while (machine->position > position)
+        undo(machine, &stop);
+    while (machine->position < position)
+        execute(machine, &stop);
+    return MH_OK;
+}
+
+static void set_console(void *ctx, mh_console *console, void *console_ctx)
+{
+    struct fake_target *fake = ctx;
+
+    fake->console = console;
+    fake->console_ctx = console_ctx;
 }
 
 static void kill_machine(void *ctx, unsigned vm)
@@ -495,6 +617,13 @@ static enum mh_status monitor(void *ctx, unsigned vm, const char *command, mh_te
     (void)vm;
     if (strcmp(command, "map") == 0) {
         sink(sink_ctx, text, sizeof text - 1);
+        return MH_OK;
+    }
+    if (strcmp(command, "when") == 0) {
+        char line[64];
+        int length = snprintf(line, sizeof line, "at %llu\n", (unsigned long long)fake_machine(ctx, vm)->position);
+
+        sink(sink_ctx, line, (size_t)length);
         return MH_OK;
     }
     if (strcmp(command, "flood") == 0) {
@@ -542,6 +671,9 @@ static const struct mh_debug_target_ops fake_ops = {
     .wait = wait_target,
     .restart = restart,
     .restore = restore,
+    .can_reverse = can_reverse,
+    .go_to = go_to,
+    .set_console = set_console,
     .kill = kill_machine,
     .describe_stop = describe_stop,
     .monitor = monitor,

@@ -21,11 +21,20 @@
 #define FAKE_SCRIPT 8u
 #define FAKE_HARDWARE_SLOTS 4u
 #define FAKE_MACHINES 4u
+#define FAKE_HISTORY 1024u
 
 struct fake_break {
     enum mh_break_kind kind;
     uint64_t address, length;
     unsigned owners; /* a set of enum mh_break_owner; 0: the entry is free */
+};
+
+/* What an instruction changed, to undo it. */
+struct fake_moment {
+    struct mh_x86_general before;
+    bool stored;
+    uint64_t address; /* what it stored to */
+    uint8_t byte;     /* what was there */
 };
 
 struct fake_machine {
@@ -40,6 +49,12 @@ struct fake_machine {
     unsigned restarts, kills, resumes, interrupts;
     unsigned filtered;       /* stops that the filter did not want */
     unsigned written_groups; /* of the last write_regs */
+    /* keeps_history: the last instructions, executed from position `position - moment_count` to `position` */
+    struct fake_moment moments[FAKE_HISTORY];
+    unsigned moment_count;
+    uint64_t position; /* instructions executed since the start */
+    uint64_t furthest; /* the last position there has ever been */
+    uint64_t replayed; /* not 0: the recording ends at this position */
     uint8_t memory[FAKE_MEMORY];
 };
 
@@ -48,6 +63,10 @@ struct fake_target {
     uint64_t xcr0;
     bool flat; /* images are no ELF files */
     bool refuse_regs, refuse_restart;
+    bool keeps_history; /* machines can go back, FAKE_HISTORY instructions at least */
+    bool talks;         /* "running" when a machine begins to run, "restarted" when it is */
+    mh_console *console;
+    void *console_ctx;
     struct fake_machine machines[FAKE_MACHINES];
     struct mh_debug_target target; /* what the stub gets */
 };

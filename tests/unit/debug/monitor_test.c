@@ -148,13 +148,13 @@ static void stats_names_processor_and_exits(void **state)
     fake_cpu_will_in(f->m->cpu, MH_PORT_SERIAL, 1, 1);
     fake_cpu_will_out(f->m->cpu, MH_PORT_SERIAL, 1, "x", 1);
     fake_machine_run(f->m);
-    assert_string_equal(monitor(f, "stats"), "runs on soft; exits to the hypervisor:\n"
-                                             "         2  port access\n"
-                                             "         1  hlt\n"
-                                             "         1  bytes into the guest\n");
+    assert_string_equal(monitor(f, "stats"), "processor: soft\n"
+                                             "exits, port access: 2\n"
+                                             "exits, hlt: 1\n"
+                                             "bytes into the guest: 1\n");
     f->m->cpu->counts = true;
     f->m->cpu->count = 1234;
-    assert_text_has(monitor(f, "stats"), "      1234  instructions\n");
+    assert_text_has(monitor(f, "stats"), "instructions: 1234\n");
 }
 
 static void catchpoints_come_and_go(void **state)

@@ -19,7 +19,7 @@ foreach(name agent traceframes)
   mh_gdbstub_test(${name} ${CMAKE_CURRENT_LIST_DIR}/${name}_test.c)
 endforeach()
 foreach(name breakpoint_should_stop dispatch endpoint file hex memory monitor packet packets registers reply resume
-    server session trace tracepoints x86_desc)
+    reverse server session trace tracepoints x86_desc)
   mh_gdbstub_test(${name}
     ${CMAKE_CURRENT_LIST_DIR}/${name}_test.c
     ${gdb_support}/fake_target.c

@@ -15,7 +15,7 @@ struct fixture {
     struct mh_vm *vm;
     struct run_result result;
     int pipe[2];
-    unsigned events; /* the hook saw */
+    unsigned events;      /* the hook saw */
     unsigned catch_event; /* the so-many-th is caught, from 1; 0: none */
     struct mh_event event;
 };
@@ -102,7 +102,8 @@ static void each_exit_has_a_name_of_its_own(void **state)
         assert_non_null(run_loop_exit_name((enum cpu_exit_kind)i));
         assert_ptr_equal(run_loop_exit_name((enum cpu_exit_kind)i), run_loop_exit_name((enum cpu_exit_kind)i));
         for (unsigned k = 0; k < i; k++)
-            assert_string_not_equal(run_loop_exit_name((enum cpu_exit_kind)i), run_loop_exit_name((enum cpu_exit_kind)k));
+            assert_string_not_equal(run_loop_exit_name((enum cpu_exit_kind)i),
+                                    run_loop_exit_name((enum cpu_exit_kind)k));
     }
 }
 

@@ -47,8 +47,8 @@ struct options {
     bool gdb_freezes;        /* -S */
     bool gdb_holds;          /* stop at hlt first */
     enum mh_gdb_lost gdb_lost;
-    bool no_history;         /* --no-history */
-    uint64_t history;        /* bytes for the past of each machine that is debugged; 0: it is not kept */
+    bool no_history;                     /* --no-history */
+    uint64_t history;                    /* bytes for the past of each machine that is debugged; 0: it is not kept */
     struct mh_gdb_endpoint gdb_endpoint; /* of machine 1; for the others see options_gdb_endpoint() */
     const char *files_dir;
     const char *core_dir; /* NULL: no core files */
