@@ -171,12 +171,15 @@ static bool debug_must_return(const struct debug *debug)
     return (atomic_load(&debug->vm->requests) & VM_REQUEST_STOP) != 0 || debug_has_input(debug);
 }
 
+#define UNWANTED_STOPS_BETWEEN_LOOKS 64u
+
 enum debug_end debug_run(struct debug *debug, struct mh_stop *stop)
 {
     struct mh_vm *vm = debug->vm;
     enum debug_end end = DEBUG_STOPPED;
     /* a single step is over before it could be interrupted */
     bool look = debug->how.kind != MH_RESUME_STEP;
+    unsigned unwanted = 0;
     if (debug->how.backwards)
         return history_run_backwards(debug, stop);
     atomic_store_explicit(&vm->wants_kicks, true, memory_order_relaxed);
@@ -196,6 +199,8 @@ enum debug_end debug_run(struct debug *debug, struct mh_stop *stop)
         }
         if (!look && debug_take_stop(debug, stop))
             break;
+        /* stops that nobody wants can come faster than any kick is heard */
+        look |= ++unwanted % UNWANTED_STOPS_BETWEEN_LOOKS == 0;
     }
     atomic_store_explicit(&vm->wants_kicks, false, memory_order_relaxed);
     return end;

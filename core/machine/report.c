@@ -5,6 +5,7 @@
 #include "machine/image.h"
 #include "mh/x86_regs.h"
 #include "text.h"
+#include "x86/descriptors.h"
 #include "x86/exceptions.h"
 
 #include <inttypes.h>
@@ -170,14 +171,12 @@ static void report_say_registers(const struct report *report)
              s->gdt.base, s->gdt.limit, s->idt.base, s->idt.limit);
 }
 
-#define CS_LONG 0x2000u /* L of a descriptor's attributes */
-
 /* Up to MH_INSTRUCTION_MAX bytes at rip, as far as they are mapped. */
 static unsigned report_read_code(const struct report *report, uint8_t *code)
 {
     const struct paging_mode mode = paging_mode_of(&report->regs.system);
     const struct mh_x86_segment *cs = &report->regs.system.seg[MH_CS];
-    const uint64_t base = (cs->attributes & CS_LONG) != 0 ? 0 : cs->base;
+    const uint64_t base = (cs->attributes & X86_SEGMENT_LONG) != 0 ? 0 : cs->base;
     return (unsigned)gva_read(report->vm, &mode, mh_gva_of(base + report->regs.general.rip), code, MH_INSTRUCTION_MAX);
 }
 
@@ -195,10 +194,41 @@ static void report_say_code(const struct report *report)
     text_say(&report->output, "%s\n", length == 0 ? " not mapped" : "");
 }
 
+/* Which right an access to a mapped page lacked (Intel SDM volume 3, 4.6.1); NULL when the tables do not say. */
+static const char *report_missing_right(uint32_t error_code, uint64_t cr4, const struct paging_walk *walk)
+{
+    bool is_user = (error_code & PAGE_FAULT_USER) != 0;
+    if (is_user && !walk->user)
+        return "the page is for ring 0 only";
+    if ((error_code & PAGE_FAULT_FETCH) != 0) {
+        if (!is_user && walk->user && (cr4 & MH_CR4_SMEP) != 0)
+            return "SMEP is on: ring 0 may not execute a page of ring 3";
+        return walk->executable ? NULL : "the page is not executable";
+    }
+    if (!is_user && walk->user && (cr4 & MH_CR4_SMAP) != 0)
+        return "SMAP is on: ring 0 may not access a page of ring 3 before STAC";
+    return (error_code & PAGE_FAULT_WRITE) != 0 && !walk->writable ? "the page is read-only" : NULL;
+}
+
+static void report_say_missing_right(const struct report *report)
+{
+    const struct paging_mode mode = paging_mode_of(&report->regs.system);
+    const uint32_t error_code = report->stop->error_code;
+    struct paging_walk walk;
+    if ((error_code & PAGE_FAULT_PRESENT) == 0 || (error_code & PAGE_FAULT_RESERVED) != 0 ||
+        !paging_walk(&report->vm->ram, &mode, mh_gva_of(report->stop->cr2), &walk))
+        return;
+    const char *right = report_missing_right(error_code, mode.cr4, &walk);
+    if (right != NULL)
+        text_say(&report->output, "    %s\n", right);
+}
+
 static void report_say_faulting_walk(const struct report *report)
 {
-    if (report->stop->kind == MH_STOP_EXCEPTION && report->stop->vector == EXCEPTION_PAGE_FAULT)
-        report_say_page_walk(report, report->stop->cr2);
+    if (report->stop->kind != MH_STOP_EXCEPTION || report->stop->vector != EXCEPTION_PAGE_FAULT)
+        return;
+    report_say_page_walk(report, report->stop->cr2);
+    report_say_missing_right(report);
 }
 
 static void report_say_state(const struct report *report)

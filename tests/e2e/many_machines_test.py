@@ -5,9 +5,12 @@ import signal
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from hypervisor import EXIT_CRASHED, EXIT_SIGTERM, Case, guest, main, sample  # noqa: E402
+from hypervisor import ACCEL, DEADLINE, EXIT_CRASHED, EXIT_SIGTERM, Case, guest, is_sanitized  # noqa: E402
+from hypervisor import main, sample  # noqa: E402
 
 COUNT = 500
+# that compute at the same time; a KVM that other machines share has more to do for each
+AT_ONCE = COUNT if ACCEL == "soft" and not is_sanitized() else 60
 
 
 class ManyMachinesTest(Case):
@@ -29,12 +32,13 @@ class ManyMachinesTest(Case):
 
     def test_really_at_once(self):
         """All run at the same time, none starves, and all end at a signal, with what they printed."""
-        run = self.start("-g", *[guest("spin")] * 60, "--label", "always")
-        run.output.wait_for("out", lambda got: got.count(b"a line\n") == 60, 60)
+        count = AT_ONCE
+        run = self.start("-g", *[guest("spin")] * count, "--label", "always")
+        run.output.wait_for("out", lambda got: got.count(b"a line\n") == count, DEADLINE)
         self.assertTrue(run.is_running())
         run.signal(signal.SIGTERM)
         result = self.check(run.finish(), EXIT_SIGTERM)
-        self.assertEqual(result.out.count(b"unfinished"), 60)
+        self.assertEqual(result.out.count(b"unfinished"), count)
 
     def test_crashes_among_many(self):
         images = [sample("crash") if number % 10 == 0 else sample("seed") for number in range(1, COUNT + 1)]
