@@ -48,7 +48,8 @@ static void stop_put_expedited(struct gdb_session *session, const struct gdb_mac
         uint8_t value[sizeof(uint64_t)];
 
         gdb_x86_get(reg, &session->regs, value);
-        gdb_reply_printf(&session->out, "%x:", expedited[i]);
+        gdb_reply_number(&session->out, expedited[i]);
+        gdb_reply_char(&session->out, ':');
         gdb_reply_hex(&session->out, value, reg->size);
         gdb_reply_char(&session->out, ';');
     }
@@ -76,7 +77,9 @@ void gdb_session_put_stop(struct gdb_session *session, const struct gdb_machine 
         stop_put_end(session, machine);
         return;
     }
-    gdb_reply_printf(&session->out, "T%02x", stop_signal(machine));
+    const uint8_t signal = stop_signal(machine);
+    gdb_reply_char(&session->out, 'T');
+    gdb_reply_hex(&session->out, &signal, sizeof signal);
     stop_put_reason(session, &machine->stop);
     gdb_reply_text(&session->out, "thread:");
     gdb_session_put_thread(session, &session->out, machine);
