@@ -21,7 +21,7 @@
 struct server {
     struct bare machine;
     int connection;
-    struct kvm_guest_debug armed; /* what KVM was told last */
+    struct kvm_guest_debug armed; /* what KVM was given last */
     uint64_t breakpoint;          /* ~0: none */
     bool has_condition;           /* the one of gdb_client.c, which is not read */
     bool interrupted;             /* a Ctrl-C came along with the packet */
@@ -101,7 +101,7 @@ static void go_on(struct server *server)
     } while (condition_is_false(server));
 }
 
-/* Nobody kicks this program out of the guest, so a wait for Ctrl-C is no more than an echo. */
+/* Nothing kicks this program out of the guest, so a wait for Ctrl-C is no more than an echo. */
 static void await_interrupt(const struct server *server)
 {
     char interrupt;
@@ -178,7 +178,7 @@ static void answer(struct server *server, const char *packet)
         reply_text(server, "$OK#9a");
 }
 
-/* One packet, without acknowledgement before it: whoever sends one waits for the reply. False at the end. */
+/* One packet, without acknowledgement before it: the sender waits for the reply. False at the end. */
 static bool receive(struct server *server, const char **packet)
 {
     size_t length = 0;

@@ -105,7 +105,7 @@ const struct x86_cpuid *accel_cpuid(const struct mh_host *host)
     return &host->cpuid;
 }
 
-/* What KVM reports to a debugger, tried once for the process and only when somebody debugs. */
+/* What KVM reports to a debugger. Probed once per process, and only if there is a debugger. */
 static enum mh_status accel_probe(struct mh_host *host, struct mh_error *err)
 {
     enum mh_status status = accel_prepare(host, err);

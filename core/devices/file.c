@@ -198,7 +198,7 @@ void file_port_call(struct file_port *port, struct guest_ram *memory, struct inp
     }
     memcpy(&call, at, sizeof call);
     if (!file_op_is_known(call.op) || call.zero != 0) {
-        /* a structure of the guest's own, perhaps: an answer would overwrite what it has where `result` lies */
+        /* perhaps another structure of the guest: an answer would overwrite what it has in the place of `result` */
         file_port_misused(port, FILE_MISUSE_CALL, call.op);
         return;
     }

@@ -15,7 +15,7 @@ enum file_port_state {
     FILE_PORT_ANSWER,  /* the guest reads result and data */
 };
 
-/* What a guest does that the protocol does not have; the port goes on, and the run loop says so once a kind. */
+/* Accesses that the protocol does not have. The port continues, and the run loop reports each kind once. */
 enum file_misuse {
     FILE_MISUSE_NONE,
     FILE_MISUSE_OP,           /* the first byte of a request is no op: misuse_value is the byte */
@@ -57,7 +57,7 @@ void file_port_destroy(struct file_port *port);
 void file_port_out(struct file_port *port, uint8_t byte);
 void file_port_in(struct file_port *port, struct input_log *inbound, uint8_t *to);
 
-/* A 32-bit OUT: make the call that lies at `address`. When it does not lie in RAM, its op is unknown or its `zero` is
+/* A 32-bit OUT: make the call at `address`. When it is not in RAM, its op is unknown or its `zero` is
  * not 0, it is none: nothing is done and nothing written. */
 void file_port_call(struct file_port *port, struct guest_ram *memory, struct input_log *inbound, mh_gpa address);
 

@@ -55,7 +55,7 @@ void file_store_destroy(struct file_store *store)
         close(store->directory);
 }
 
-/* What the guest is told of a failure on the host. */
+/* The guest's error number for a failure on the host. */
 static int64_t guest_error(int host_errno)
 {
     switch (host_errno) {
@@ -221,7 +221,7 @@ static int64_t make_own(struct file_store *store, const char *name, int original
 static int64_t open_own(struct file_store *store, struct own_file *own, uint32_t flags)
 {
     int fd = own_directory_reopen(store->directory, own->name, (flags & MH_O_WRITE) != 0);
-    /* somebody removed it: made again, as any that is missing */
+    /* removed on the host: created again, as any that is missing */
     bool is_made_again = fd == -ENOENT && (flags & (MH_O_WRITE | MH_O_CREATE)) != 0;
     if (is_made_again)
         fd = own_directory_create(store->directory, own->name);
@@ -355,7 +355,7 @@ int64_t file_store_close(struct file_store *store, int32_t fd)
     return 0;
 }
 
-/* Open for writing, and still the shared file: nobody has written to it yet, as far as this descriptor knows. */
+/* Open for writing, and still the shared file: not written to yet, as far as this descriptor knows. */
 static bool is_uncopied(const struct open_file *file)
 {
     return file->own == NULL && (file->flags & MH_O_WRITE) != 0;

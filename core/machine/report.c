@@ -1,10 +1,11 @@
-/* What a person is told about a machine that stopped: what happened, where, and everything to understand it. */
+/* The report about a machine that stopped: what happened, where, registers, code and page tables. */
 #include "machine/report.h"
 
 #include "machine/guest_mem.h"
 #include "machine/image.h"
 #include "mh/x86_regs.h"
 #include "text.h"
+#include "x86/descriptors.h"
 #include "x86/exceptions.h"
 
 #include <inttypes.h>
@@ -170,14 +171,12 @@ static void report_say_registers(const struct report *report)
              s->gdt.base, s->gdt.limit, s->idt.base, s->idt.limit);
 }
 
-#define CS_LONG 0x2000u /* L of a descriptor's attributes */
-
 /* Up to MH_INSTRUCTION_MAX bytes at rip, as far as they are mapped. */
 static unsigned report_read_code(const struct report *report, uint8_t *code)
 {
     const struct paging_mode mode = paging_mode_of(&report->regs.system);
     const struct mh_x86_segment *cs = &report->regs.system.seg[MH_CS];
-    const uint64_t base = (cs->attributes & CS_LONG) != 0 ? 0 : cs->base;
+    const uint64_t base = (cs->attributes & X86_SEGMENT_LONG) != 0 ? 0 : cs->base;
     return (unsigned)gva_read(report->vm, &mode, mh_gva_of(base + report->regs.general.rip), code, MH_INSTRUCTION_MAX);
 }
 

@@ -13,7 +13,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* Things the person who runs the machine is told once. */
+/* Notices that are printed once. */
 enum vm_notice {
     VM_NOTICE_SERIAL_WIDTH,
     VM_NOTICE_FILE_WIDTH,
@@ -32,7 +32,7 @@ struct vm_hooks {
     void *ctx;
     /* Something happened: is the machine to stop for it, with *text (one line, at most `size` bytes) as the reason? */
     bool (*event)(void *ctx, const struct mh_event *event, char *text, size_t size);
-    /* The machine was put somewhere else: to its start or to a snapshot. */
+    /* The machine was restarted or restored. */
     void (*relocated)(void *ctx);
     void (*destroy)(void *ctx);
 };

@@ -38,12 +38,12 @@ struct timeline_info {
 enum mh_status timeline_create(struct mh_vm *vm, uint64_t limit, struct timeline **timeline, struct mh_error *err);
 void timeline_destroy(struct timeline *timeline);
 
-/* The machine was put somewhere else: its past begins here. MH_OK, or MH_ERR_HOST and no past is kept. */
+/* The machine was restarted or restored: its past begins here. MH_OK, or MH_ERR_HOST and no past is kept. */
 enum mh_status timeline_begin(struct timeline *timeline, struct mh_error *err);
 
 struct timeline_info timeline_info(const struct timeline *timeline);
 uint64_t timeline_now(const struct timeline *timeline);
-/* Changes when the past begins anew or is cut: positions of before mean nothing then. */
+/* Changes when the past begins again or is cut: earlier positions are invalid then. */
 uint64_t timeline_generation(const struct timeline *timeline);
 bool timeline_is_in_past(const struct timeline *timeline);
 

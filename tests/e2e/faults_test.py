@@ -96,7 +96,7 @@ class FaultsTest(Case):
         report = self.exception("G", "general protection fault (#GP)", 13, error=0x48, code=b"\x8e\xd8")
         self.assertIn("selector 0x48", report.text)
 
-    @on("soft")  # not every KVM tells it from a general protection fault
+    @on("soft")  # not every KVM distinguishes it from a general protection fault
     def test_stack_fault(self):
         report = self.exception("s", "stack fault (#SS)", 12, error=0, code=b"\x50")
         self.assertEqual(report.registers["rsp"], 0x8000000000001000)
@@ -202,6 +202,17 @@ class FaultsTest(Case):
             for page in (2, 4):
                 with self.subTest(memory=memory, page=page):
                     self.exception("d", "divide error (#DE)", 0, arguments=("-m", memory, "-p", page))
+
+    def test_code_that_leaves_64_bit_mode(self):
+        """A machine has none but 64-bit mode. KVM goes on without it; then the report comes at the next stop."""
+        for letter in "hupi":
+            with self.subTest(letter=letter):
+                result = self.check(self.run_vm("-g", guest("leave64"), input=letter.encode()), EXIT_CRASHED, b"")
+                first = result.messages.splitlines()[0]
+                self.assertRegex(first, r"the guest leaves 64-bit mode, which the machine does not support, with a return to "
+                                        r"32-bit code \(compatibility mode\)|the guest left 64-bit mode, which the "
+                                        r"machine does not support, for (compatibility mode|32-bit protected mode)")
+                self.assertIn("code at rip:", result.messages)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ struct fake_cpu;
 /* One run(): what happens in it, and how it ends. */
 struct fake_exit {
     struct cpu_exit exit;         /* IO: `data` is the array below */
-    uint64_t rip;                 /* where the guest stands then; an access is at rip until it is completed */
+    uint64_t rip;                 /* where the guest is then; an access is at rip until it is completed */
     bool moves;                   /* else rip stays as it is */
     uint8_t length;               /* IO: of the instruction */
     uint8_t data[FAKE_BYTES_MAX]; /* of an OUT; of an IN, what the guest got */

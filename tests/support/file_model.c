@@ -33,7 +33,7 @@ void file_model_init(struct file_model *model, uint64_t limit, unsigned open_max
     model->open_max = open_max;
     model->shared.is_own = false;
     model->shared.size = length_of(text);
-    model->shared.bytes = (uint8_t *)(uintptr_t)text; /* nobody writes to a shared file */
+    model->shared.bytes = (uint8_t *)(uintptr_t)text; /* a shared file is never written */
     for (unsigned i = 0; i < MODEL_NAMES; i++) {
         model->file[i].is_own = false;
         model->file[i].size = 0;

@@ -1,6 +1,7 @@
 /* Whole machines on the software processor: a few bytes of code, and where and why they stop. */
 #include "debug/debug.h"
 #include "machine/image.h"
+#include "machine/machine.h"
 #include "machine/vm.h"
 
 #include "taken_text.h"
@@ -126,7 +127,7 @@ static void a_guest_echoes_and_halts(void **state)
     assert_int_equal(f->stop.kind, MH_STOP_HALTED);
     assert_string_equal(f->output, "kk");
     assert_int_equal(vm_rip(f->vm), 7);
-    assert_string_equal(vm_processor(f->vm), "soft");
+    assert_string_equal(f->vm->cpu->ops->name, "soft");
 }
 
 static void faults_without_a_handler_stop_at_the_instruction(void **state)
