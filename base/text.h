@@ -1,4 +1,4 @@
-/* Text for people, handed on in pieces to whoever shows it. */
+/* Text for people, passed in pieces to a sink. */
 #ifndef MH_CORE_TEXT_H
 #define MH_CORE_TEXT_H
 

@@ -286,7 +286,7 @@ static bool set_breakpoint(struct server *server)
     return !refused(server);
 }
 
-/* Does the guest go on from the breakpoint it stands on? Some servers tell of it again and again. */
+/* Does the guest continue from a breakpoint? Some servers report the same breakpoint again and again. */
 static bool goes_on(struct server *server)
 {
     ask(server, "g");
@@ -326,7 +326,7 @@ static bool set_condition(struct server *server)
     return server->evaluates && !refused(server);
 }
 
-/* Some servers tell of the breakpoint they stand on again, so that is stepped over. */
+/* Some servers report the current breakpoint again, so it is stepped over. */
 static size_t pass_hits(struct server *server)
 {
     ask(server, "vCont;s");

@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,7 +20,8 @@ struct mh_host {
     struct kvm_host *kvm;        /* NULL: machines run in software */
     struct mh_error kvm_problem; /* why, when KVM was tried */
     pthread_mutex_t mutex;       /* guards what follows until it is there */
-    bool is_prepared;
+    atomic_bool is_prepared;
+    bool kvm_has_no_cpuid; /* with AUTO: machines run in software */
     bool is_probed;
     struct kvm_quirks quirks;
     struct x86_cpuid cpuid;
@@ -70,6 +72,9 @@ static enum mh_status accel_fill_cpuid(struct mh_host *host, struct mh_error *er
     if (host->kvm == NULL)
         return MH_OK;
     int result = kvm_host_cpuid(host->kvm, &supported);
+    host->kvm_has_no_cpuid = result < 0;
+    if (result < 0 && host->accel == MH_ACCEL_AUTO)
+        return MH_OK;
     if (result < 0)
         return mh_fail(err, MH_ERR_HOST, "KVM does not give its CPUID: %s", strerror(-result));
     x86_cpuid_intersect(&host->cpuid, &supported);
@@ -79,10 +84,12 @@ static enum mh_status accel_fill_cpuid(struct mh_host *host, struct mh_error *er
 enum mh_status accel_prepare(struct mh_host *host, struct mh_error *err)
 {
     enum mh_status status = MH_OK;
+    if (atomic_load(&host->is_prepared)) /* hundreds of machines that start at once need not queue up for the mutex */
+        return MH_OK;
     pthread_mutex_lock(&host->mutex);
-    if (!host->is_prepared) {
+    if (!atomic_load(&host->is_prepared)) {
         status = accel_fill_cpuid(host, err);
-        host->is_prepared = status == MH_OK;
+        atomic_store(&host->is_prepared, status == MH_OK);
     }
     pthread_mutex_unlock(&host->mutex);
     return status;
@@ -98,7 +105,7 @@ const struct x86_cpuid *accel_cpuid(const struct mh_host *host)
     return &host->cpuid;
 }
 
-/* What KVM reports to a debugger, tried once for the process and only when somebody debugs. */
+/* What KVM reports to a debugger. Probed once per process, and only if there is a debugger. */
 static enum mh_status accel_probe(struct mh_host *host, struct mh_error *err)
 {
     enum mh_status status = accel_prepare(host, err);
@@ -122,9 +129,11 @@ enum mh_status accel_create_cpu(struct mh_host *host, struct guest_ram *ram, con
                                 struct cpu **cpu, struct mh_error *err)
 {
     struct cpu *kvm;
-    if (host->kvm == NULL)
+    if (host->kvm == NULL || host->kvm_has_no_cpuid)
         return soft_cpu_create(ram, &host->cpuid, boot, cpu, err);
     enum mh_status status = kvm_cpu_create(host->kvm, &host->cpuid, ram, boot, &kvm, err);
+    if (status != MH_OK && host->accel == MH_ACCEL_AUTO) /* /dev/kvm can be opened, and no more */
+        return soft_cpu_create(ram, &host->cpuid, boot, cpu, err);
     if (status != MH_OK)
         return status;
     const struct auto_cpu_config config = {.kvm = kvm,

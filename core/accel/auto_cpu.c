@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A continue that has come back this often since points were armed, for conditions that were false, goes to software:
- * there a hit costs less than moving the state. */
+/* A continue that has met this many breakpoints since points were armed, because their conditions were false, runs in
+ * software: there a hit costs less than moving the state. */
 #define KVM_HITS_MAX 24u
 
 struct auto_cpu {
@@ -147,7 +147,7 @@ static enum mh_status auto_cpu_to_kvm(struct auto_cpu *self, struct mh_error *er
     return auto_cpu_move(self, self->config.kvm, err);
 }
 
-/* Run the processor that has the state. Whoever kicked while the state moved has perhaps told the other one. */
+/* Run the processor that has the state. A kick while the state moved may have gone to the other one. */
 static void auto_cpu_run_current(struct auto_cpu *self, const struct cpu_request *request, struct cpu_exit *exit)
 {
     struct cpu *current = atomic_load(&self->current);

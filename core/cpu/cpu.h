@@ -4,11 +4,11 @@
  *
  * Rules that every implementation keeps:
  *
- * 1. With request.step_off, the first instruction is executed whatever point lies at it, and before any kick is heard.
- *    Without, an execute point at the address where run() starts fires at once. After a pending access was completed
- * the next instruction counts as arrived at, so step_off does not apply to it.
+ * 1. With request.step_off, the first instruction is executed even if there is a point at its address or a kick is
+ *    pending. Without, an execute point at the address where run() starts stops at once. If a pending
+ *    access is completed first, step_off does not apply to the instruction after it.
  * 2. When run() has returned, registers and RAM are architectural: no patch is visible, and no access is half done
- *    but that of a CPU_EXIT_IO, which finish_io() completes or cancel_in() takes back.
+ *    except that of a CPU_EXIT_IO, which finish_io() completes or cancel_in() undoes.
  * 3. A processor serves no device.
  * 4. Errors carry text.
  *
@@ -53,7 +53,7 @@ enum cpu_run_mode {
     CPU_UNTIL, /* until instructions() is `until` */
 };
 
-/* What to leave the guest for that it does not have to be left for. */
+/* Events that end a run only on request. */
 #define CPU_REPORT_FAULTS 1u /* an exception was delivered to a handler, by the guest's IDT */
 #define CPU_REPORT_CR3 2u    /* CR3 was written */
 
@@ -71,7 +71,7 @@ struct cpu_request {
 
 enum cpu_exit_kind {
     CPU_EXIT_IO,              /* an access to a port; not done yet */
-    CPU_EXIT_HALT,            /* HLT was executed, rip is behind it */
+    CPU_EXIT_HALT,            /* HLT was executed, rip is after it */
     CPU_EXIT_STEP,            /* CPU_STEP: the instruction is done, or its exception delivered */
     CPU_EXIT_BREAKPOINT,      /* rip is at an execute point, which has not been executed */
     CPU_EXIT_WATCHPOINT,      /* the instruction before rip touched what is watched */
@@ -81,7 +81,7 @@ enum cpu_exit_kind {
     CPU_EXIT_TRIPLE_FAULT,    /* registers are as at the instruction that led to it, where the processor knows them */
     CPU_EXIT_COUNT_REACHED,   /* CPU_UNTIL */
     CPU_EXIT_KICKED,          /* kick(), between two instructions */
-    CPU_EXIT_ERROR,           /* the processor cannot go on; `text` says why */
+    CPU_EXIT_ERROR,           /* the processor cannot continue; `text` says why */
 };
 
 #define CPU_EXIT_KINDS (CPU_EXIT_ERROR + 1)
@@ -129,10 +129,10 @@ struct cpu_ops {
 
     /* Complete the access of the last CPU_EXIT_IO without executing another instruction. */
     void (*finish_io)(struct cpu *cpu);
-    /* Forget the IN of the last CPU_EXIT_IO: rip is at it, and it has not begun. */
+    /* Undo the IN of the last CPU_EXIT_IO: rip is at it, and it has not begun. */
     void (*cancel_in)(struct cpu *cpu);
 
-    /* Any thread: make the run() that goes on, or else the next one, return CPU_EXIT_KICKED soon. The caller sends
+    /* Any thread: make the current run(), or else the next one, return CPU_EXIT_KICKED soon. The caller sends
      * MH_KICK_SIGNAL to the machine's thread right after. */
     void (*kick)(struct cpu *cpu);
 
@@ -141,18 +141,18 @@ struct cpu_ops {
     enum mh_status (*read_regs)(struct cpu *cpu, unsigned groups, struct mh_x86_regs *regs, struct mh_error *err);
     enum mh_status (*write_regs)(struct cpu *cpu, unsigned groups, const struct mh_x86_regs *regs,
                                  struct mh_error *err);
-    /* Where the guest stands, if that costs nothing; false when it does. */
+    /* rip, if reading it is free of charge; false otherwise. */
     bool (*rip_at_hand)(const struct cpu *cpu, uint64_t *rip);
 
     /* All of the state. A pending access must have been completed or cancelled. */
     enum mh_status (*save)(struct cpu *cpu, struct mh_cpu_state *state, struct mh_error *err);
     enum mh_status (*restore)(struct cpu *cpu, const struct mh_cpu_state *state, struct mh_error *err);
 
-    /* Note in ram.changed which pages the guest writes; from the first call on. Pages of before count as written. */
+    /* Record in ram.changed which pages the guest writes, from the first call on. Until then all count as written. */
     enum mh_status (*track_writes)(struct cpu *cpu, struct mh_error *err);
     /* Bring ram.changed up to date. */
     enum mh_status (*collect_writes)(struct cpu *cpu, struct mh_error *err);
-    /* Somebody else wrote [start, start + length) of guest-physical memory. */
+    /* [start, start + length) of guest-physical memory was written, but not by the guest. */
     void (*memory_changed)(struct cpu *cpu, mh_gpa start, uint64_t length);
 
     /* Replace all points. The array stays the caller's and must live until the next call. On error none is armed and
@@ -162,11 +162,12 @@ struct cpu_ops {
     /* How many instructions have been retired; a repetition of a string instruction counts as one. False when this
      * processor cannot count. */
     bool (*instructions)(const struct cpu *cpu, uint64_t *count);
-    /* After restore(): go on counting from `count`. Called only where instructions() returned true for the state. */
+    /* After restore(): continue counting from `count`. Called only where instructions() returned true for the state. */
     void (*set_instructions)(struct cpu *cpu, uint64_t count);
 
-    /* Optional, all three or none: let single bytes that the guest writes to `port` gather instead of leaving it for
-     * each. Take them after every run(): at most `room`, returns how many. Is there any? Any thread. */
+    /* Optional, all three or none: collect single bytes that the guest writes to `port` instead of leaving it for each.
+     * take_batch() is called after every run(); it returns how many bytes it stored, at most `room`. has_batch() may be
+     * called by any thread. */
     void (*batch_port)(struct cpu *cpu, uint16_t port, bool on);
     size_t (*take_batch)(struct cpu *cpu, uint8_t *to, size_t room);
     bool (*has_batch)(const struct cpu *cpu);

@@ -162,7 +162,7 @@ static void catchpoints_say(const struct catchpoint *catchpoint, const struct te
     case MH_EVENT_ENTER:
     case MH_EVENT_EXIT:
     case MH_EVENT_STOP:
-        break; /* nobody can ask for these */
+        break; /* there is no catchpoint for these */
     }
 }
 

@@ -1,6 +1,6 @@
 /*
- * Catchpoints: events that stop a machine for its debugger, right after they have happened. Like breakpoints they stay
- * when the machine is put back to its start.
+ * Catchpoints: events that stop a machine for its debugger, right after they have happened. Like breakpoints they
+ * remain when the machine is restarted.
  *
  * Accesses to ports and file calls leave the guest anyway. Faults that the guest handles itself and writes to CR3 do
  * not: the processor is asked to report them (`report`).

@@ -22,7 +22,7 @@
 #define XSAVE_LEGACY 512
 #define XSAVE_END_SSE 576
 
-/* Two for each mapping: one that spans RAM and what lies behind it is cut to both. */
+/* Two for each mapping: one that spans RAM and the addresses after it is split. */
 #define SEGMENTS_MAX (2 * PAGE_MAP_RUNS_MAX)
 
 /* A core file in the making. */
@@ -128,7 +128,7 @@ static void core_file_write_to_stream(void *stream, const char *text, size_t len
     fwrite(text, 1, length, stream);
 }
 
-/* What people are told about the stop, control registers and all. */
+/* The report about the stop, with control registers. */
 static int core_file_add_report(const struct core_file *core, FILE *notes)
 {
     char *text = NULL;

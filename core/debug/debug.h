@@ -28,7 +28,7 @@ struct debug {
     bool killed;            /* by the debugger: it does not run again, but may be restarted */
     bool interrupt_wanted;  /* stop as soon as possible */
     bool points_are_armed;  /* for the resume under way */
-    bool step_off;          /* the next instruction is executed whatever point lies at it */
+    bool step_off;          /* the next instruction is executed even if there is a point at it */
     bool has_told_of_limit; /* of the history */
     bool was_restored;      /* to a snapshot: the stop it was taken at has been reported before */
 };
@@ -41,8 +41,8 @@ enum debug_end {
 
 /* The debugger asks for `how`; debug_run() lets it happen. */
 void debug_resume(struct debug *debug, const struct mh_resume *how);
-/* The stop is not wanted: go on as resumed. False when that makes it the end of a step, with *stop changed to say so;
- * that may be unwanted again. */
+/* The stop is not wanted: continue as resumed. False when that makes it the end of a step, with *stop changed to say
+ * so; that may be unwanted again. */
 bool debug_go_on(struct debug *debug, struct mh_stop *stop);
 
 /* ---- for history.c ---- */

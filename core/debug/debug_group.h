@@ -1,6 +1,6 @@
 /*
- * Several machines behind one debug target. Each runs on its own thread, which does nothing but what the thread that
- * serves the debugger tells it; while a machine is stopped, the serving thread looks at it directly.
+ * Several machines behind one debug target. Each runs on its own thread, on request of the thread that serves the
+ * debugger; while a machine is stopped, the serving thread accesses it directly.
  */
 #ifndef MH_CORE_DEBUG_GROUP_H
 #define MH_CORE_DEBUG_GROUP_H
@@ -38,7 +38,7 @@ struct member {
 struct mh_debug_group {
     pthread_mutex_t mutex;
     pthread_cond_t changed; /* some member's state, or `finished` */
-    bool finished;          /* nobody serves the group any more; guarded by the mutex */
+    bool finished;          /* the group is no longer served; guarded by the mutex */
     int event_fd;           /* readable after a machine stopped */
     unsigned count;
     struct member members[];

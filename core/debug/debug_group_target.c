@@ -119,7 +119,7 @@ static void group_resume(void *ctx, unsigned vm, const struct mh_resume *how)
     member_set_state(member, MEMBER_RUNNING);
 }
 
-/* Is a stop that wait() took wanted? If not, the machine goes on. */
+/* Is a stop that wait() took wanted? If not, the machine continues. */
 static bool group_is_wanted(struct member *member, unsigned number, struct mh_stop *stop)
 {
     bool is_filtered = stop->kind == MH_STOP_BREAKPOINT || stop->kind == MH_STOP_HW_BREAKPOINT ||
@@ -149,7 +149,7 @@ static void group_interrupt(void *ctx, unsigned vm)
         mh_vm_kick(member->vm);
 }
 
-/* Take a stop nobody was told of. Returns its machine's number; 0 when there is none, with *running set. */
+/* Take a stop that has not been reported. Returns its machine's number; 0 when there is none, with *running set. */
 static unsigned take_stop(struct mh_debug_group *group, struct mh_stop *stop, bool *running)
 {
     unsigned number = 0;
@@ -188,7 +188,7 @@ static enum mh_wait_result group_wait(void *ctx, const int *fds, unsigned fd_cou
     unsigned count = fd_count < FDS_MAX ? fd_count : FDS_MAX;
     for (unsigned i = 0; i < count; i++)
         poll_fds[i + 1] = (struct pollfd){.fd = fds[i], .events = POLLIN};
-    /* there may be no end of stops that nobody wants to hear of, and the debugger must get through all the same */
+    /* unwanted stops may never end, and the debugger must be served all the same */
     if (count > 0 && poll(poll_fds + 1, count, 0) > 0)
         return MH_WAIT_INPUT;
     for (;;) {

@@ -170,7 +170,7 @@ static enum debug_end history_continue_backwards(struct debug *debug, struct mh_
     while (!hit.found && timeline_checkpoint_before(debug->timeline, to, &from)) {
         enum history_scan scan = history_scan(debug, from, to, &hit, &err);
         if (scan != HISTORY_SCANNED && timeline_seek(debug->timeline, to, &err) == MH_OK && scan == HISTORY_INTERRUPTED)
-            return DEBUG_INPUT; /* the next wait goes on from here, unless it was Ctrl-C */
+            return DEBUG_INPUT; /* the next wait continues from here, unless it was Ctrl-C */
         if (scan != HISTORY_SCANNED) {
             history_fail(stop, &err);
             return DEBUG_STOPPED;

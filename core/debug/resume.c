@@ -1,10 +1,11 @@
 /*
- * What a debugger's resume comes to. The points are armed once for it, and the run loop entered until a stop is wanted.
- * Whether one is, the filter that came with the resume decides: it evaluates conditions and runs commands.
+ * A debugger's resume. The points are armed once for it, and the run loop is entered until a stop is wanted. The filter
+ * that came with the resume decides that: it evaluates conditions and runs commands.
  */
 #include "debug/debug.h"
 #include "debug/history.h"
 #include "machine/run_loop.h"
+#include "replay/timeline.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -32,7 +33,7 @@ bool debug_go_on(struct debug *debug, struct mh_stop *stop)
         return false;
     }
     debug->running = true;
-    /* behind a watched access or a step lies an instruction that has not been met yet */
+    /* after a watched access or a step, the next instruction has not been met yet */
     debug->step_off = stop->kind == MH_STOP_BREAKPOINT || stop->kind == MH_STOP_HW_BREAKPOINT;
     return true;
 }
@@ -51,6 +52,8 @@ enum mh_status debug_arm(struct debug *debug, struct mh_error *err)
 {
     struct cpu *cpu = debug->vm->cpu;
     bool translates = cpu->ops->current != NULL && debug->breakpoints.count > 0;
+    if (debug->timeline != NULL && timeline_took_points(debug->timeline))
+        debug->breakpoints.have_changed = true;
     if (debug->points_are_armed && !debug->breakpoints.have_changed)
         return MH_OK;
     debug->points_are_armed = true;
@@ -105,7 +108,7 @@ bool debug_is_wanted(const struct debug *debug, struct mh_stop *stop)
     }
 }
 
-/* True when the stop is to be reported; else the machine is to go on. */
+/* True when the stop is to be reported; otherwise the machine continues. */
 static bool debug_take_stop(struct debug *debug, struct mh_stop *stop)
 {
     while (!debug_is_wanted(debug, stop)) {
@@ -145,7 +148,7 @@ static enum run_end debug_run_once(struct debug *debug, struct run_result *resul
     if (debug_arm(debug, &err) != MH_OK || history_before_run(debug, &request, &err) != MH_OK)
         return debug_fail(&result->stop, &err);
     run_loop(debug->vm, &request, result);
-    debug->step_off = result->in_was_cancelled; /* whatever lies at an IN has been met when it began */
+    debug->step_off = result->in_was_cancelled; /* a point at an IN was met when the IN began */
     if (result->end == RUN_STOPPED)
         debug_name_stop(debug, result);
     return result->end;
@@ -168,12 +171,15 @@ static bool debug_must_return(const struct debug *debug)
     return (atomic_load(&debug->vm->requests) & VM_REQUEST_STOP) != 0 || debug_has_input(debug);
 }
 
+#define UNWANTED_STOPS_BETWEEN_LOOKS 64u
+
 enum debug_end debug_run(struct debug *debug, struct mh_stop *stop)
 {
     struct mh_vm *vm = debug->vm;
     enum debug_end end = DEBUG_STOPPED;
-    /* a single step is over before anybody could want to end it */
+    /* a single step is over before it could be interrupted */
     bool look = debug->how.kind != MH_RESUME_STEP;
+    unsigned unwanted = 0;
     if (debug->how.backwards)
         return history_run_backwards(debug, stop);
     atomic_store_explicit(&vm->wants_kicks, true, memory_order_relaxed);
@@ -193,6 +199,8 @@ enum debug_end debug_run(struct debug *debug, struct mh_stop *stop)
         }
         if (!look && debug_take_stop(debug, stop))
             break;
+        /* stops that nobody wants can come faster than any kick is heard */
+        look |= ++unwanted % UNWANTED_STOPS_BETWEEN_LOOKS == 0;
     }
     atomic_store_explicit(&vm->wants_kicks, false, memory_order_relaxed);
     return end;

@@ -41,6 +41,12 @@ static void answer(struct file_port *port, int64_t result, uint32_t data_length)
     port->request.state = FILE_PORT_ANSWER;
 }
 
+static void file_port_misused(struct file_port *port, enum file_misuse misuse, uint32_t value)
+{
+    port->misuse = misuse;
+    port->misuse_value = value;
+}
+
 static uint32_t at_most(uint32_t length, uint32_t limit)
 {
     return length < limit ? length : limit;
@@ -112,14 +118,21 @@ static void head_is_whole(struct file_port *port)
         port->request.state = FILE_PORT_PAYLOAD;
 }
 
+static bool file_op_is_known(uint32_t op)
+{
+    return op < sizeof head_length && head_length[op] != 0;
+}
+
 static void start_request(struct file_port *port, uint8_t op)
 {
     port->request.op = op;
     port->request.got = 0;
-    if (op >= sizeof head_length || head_length[op] == 0)
-        answer(port, -MH_ENOSYS, 0);
-    else
+    if (file_op_is_known(op)) {
         port->request.state = FILE_PORT_HEAD;
+        return;
+    }
+    file_port_misused(port, FILE_MISUSE_OP, op);
+    answer(port, -MH_ENOSYS, 0);
 }
 
 void file_port_out(struct file_port *port, uint8_t byte)
@@ -146,8 +159,10 @@ void file_port_out(struct file_port *port, uint8_t byte)
 void file_port_in(struct file_port *port, struct input_log *inbound, uint8_t *to)
 {
     static const uint8_t nothing = 0xff;
-    if (port->request.state == FILE_PORT_HEAD || port->request.state == FILE_PORT_PAYLOAD)
+    if (port->request.state == FILE_PORT_HEAD || port->request.state == FILE_PORT_PAYLOAD) {
+        file_port_misused(port, FILE_MISUSE_ABANDONED, port->request.op);
         answer(port, -MH_EPROTO, 0);
+    }
     const uint8_t *from = &nothing;
     if (port->request.state == FILE_PORT_ANSWER) {
         uint32_t at = port->request.answer_read++;
@@ -155,7 +170,8 @@ void file_port_in(struct file_port *port, struct input_log *inbound, uint8_t *to
                                                 : &port->request.data[at - sizeof port->request.result];
         if (port->request.answer_read == port->request.answer_length)
             port->request.state = FILE_PORT_IDLE;
-    }
+    } else
+        file_port_misused(port, FILE_MISUSE_NO_ANSWER, 0);
     input_log_copy(inbound, to, from, 1);
 }
 
@@ -166,8 +182,6 @@ static int64_t make_call(struct file_port *port, struct guest_ram *memory, struc
     void *buffer = has_buffer ? ram_only_at(memory, mh_gpa_of(call->buffer), call->length) : NULL;
     if (has_buffer && buffer == NULL)
         return -MH_EFAULT;
-    if (call->zero != 0)
-        return -MH_EINVAL;
     int64_t result = make(port, call, buffer, inbound);
     if (call->op == MH_FILE_READ && result > 0)
         ram_note_written(memory, buffer, (size_t)result);
@@ -178,9 +192,16 @@ void file_port_call(struct file_port *port, struct guest_ram *memory, struct inp
 {
     struct mh_file_call call;
     uint8_t *at = ram_only_at(memory, address, sizeof call);
-    if (at == NULL)
+    if (at == NULL) {
+        file_port_misused(port, FILE_MISUSE_CALL_OUTSIDE, (uint32_t)address.v);
         return;
+    }
     memcpy(&call, at, sizeof call);
+    if (!file_op_is_known(call.op) || call.zero != 0) {
+        /* perhaps another structure of the guest: an answer would overwrite what it has in the place of `result` */
+        file_port_misused(port, FILE_MISUSE_CALL, call.op);
+        return;
+    }
     int64_t result = make_call(port, memory, inbound, &call);
     at += offsetof(struct mh_file_call, result);
     input_log_copy(inbound, at, &result, sizeof result);

@@ -30,7 +30,7 @@ static int read_all(int fd, struct piece *piece)
         if (got < 0 && errno != EINTR)
             return -errno;
         if (got == 0)
-            break; /* somebody cut it off on the host */
+            break; /* truncated on the host meanwhile */
         done += got > 0 ? (size_t)got : 0;
     }
     piece->length = done;

@@ -1,4 +1,4 @@
-/* Copies of file contents: of one version of a file, in memory, shared by whoever holds it. Holes cost nothing. */
+/* Copies of file contents: of one version of a file, in memory, shared by its holders. Holes cost nothing. */
 #ifndef MH_CORE_DEVICES_FILE_COPY_H
 #define MH_CORE_DEVICES_FILE_COPY_H
 

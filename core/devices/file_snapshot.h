@@ -13,8 +13,8 @@ struct file_snapshot;
 int file_snapshot_take(struct file_store *store, uint64_t *room, struct file_snapshot **snapshot);
 
 /*
- * Put it back, also on the host: files that changed are written anew, those that were not there are removed. Returns 0,
- * or minus an errno: some are back, and others not.
+ * Restore it, also on the host: files that changed are rewritten, newer ones are removed. Returns 0, or minus an errno
+ * with some files restored.
  */
 int file_snapshot_restore(struct file_store *store, const struct file_snapshot *snapshot);
 

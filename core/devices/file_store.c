@@ -55,7 +55,7 @@ void file_store_destroy(struct file_store *store)
         close(store->directory);
 }
 
-/* What the guest is told of a failure on the host. */
+/* The guest's error number for a failure on the host. */
 static int64_t guest_error(int host_errno)
 {
     switch (host_errno) {
@@ -191,7 +191,8 @@ static int64_t copy_own(struct file_store *store, const char *name, int original
     return result;
 }
 
-/* Make the guest's own file `name`, empty or as a copy of `original` (-1: none). Returns a host descriptor. */
+/* Make the guest's own file `name`, empty or as a copy of `original` (-1: none), after which something may still be
+ * written. Returns a host descriptor. */
 static int64_t make_own(struct file_store *store, const char *name, int original)
 {
     if (store->own_count == FILE_STORE_NAMES_MAX)
@@ -202,7 +203,7 @@ static int64_t make_own(struct file_store *store, const char *name, int original
     struct stat info;
     if (original >= 0 && fstat(original, &info) != 0)
         return guest_error(errno);
-    if (original >= 0 && (uint64_t)info.st_size > may_still_write(store))
+    if (original >= 0 && (uint64_t)info.st_size >= may_still_write(store))
         return -MH_EDQUOT;
     int64_t fd =
         original < 0 ? guest_result(own_directory_create(store->directory, name)) : copy_own(store, name, original);
@@ -220,7 +221,7 @@ static int64_t make_own(struct file_store *store, const char *name, int original
 static int64_t open_own(struct file_store *store, struct own_file *own, uint32_t flags)
 {
     int fd = own_directory_reopen(store->directory, own->name, (flags & MH_O_WRITE) != 0);
-    /* somebody removed it: made again, as any that is missing */
+    /* removed on the host: created again, as any that is missing */
     bool is_made_again = fd == -ENOENT && (flags & (MH_O_WRITE | MH_O_CREATE)) != 0;
     if (is_made_again)
         fd = own_directory_create(store->directory, own->name);
@@ -244,11 +245,11 @@ static int64_t open_on_host(struct file_store *store, const char *name, uint32_t
     if (*own != NULL)
         return open_own(store, *own, flags);
     int shared = shared_files_find(store->shared, name);
-    if (shared >= 0 && (flags & MH_O_WRITE) == 0)
-        return shared;
+    if (shared >= 0 && (flags & MH_O_TRUNCATE) == 0)
+        return shared; /* copied when it is written to */
     if ((flags & (MH_O_WRITE | MH_O_CREATE)) == 0)
         return -MH_ENOENT;
-    int64_t fd = make_own(store, name, (flags & MH_O_TRUNCATE) != 0 ? -1 : shared);
+    int64_t fd = make_own(store, name, -1);
     if (fd >= 0)
         *own = &store->own[store->own_count - 1];
     return fd;
@@ -354,6 +355,41 @@ int64_t file_store_close(struct file_store *store, int32_t fd)
     return 0;
 }
 
+/* Open for writing, and still the shared file: not written to yet, as far as this descriptor knows. */
+static bool is_uncopied(const struct open_file *file)
+{
+    return file->own == NULL && (file->flags & MH_O_WRITE) != 0;
+}
+
+/* When the guest has its own copy by now, a descriptor that may write to the file leads to the copy. */
+static int64_t follow_copy(struct file_store *store, struct open_file *file)
+{
+    if (!is_uncopied(file))
+        return 0;
+    struct own_file *own = find_own(store, shared_files_name(store->shared, file->fd));
+    if (own == NULL)
+        return 0;
+    int64_t fd = open_own(store, own, MH_O_WRITE);
+    if (fd < 0)
+        return fd;
+    file->fd = (int)fd;
+    file->own = own;
+    return 0;
+}
+
+/* The first write to a shared file: make the guest's own copy. */
+static int64_t copy_to_write(struct file_store *store, struct open_file *file)
+{
+    if (!is_uncopied(file))
+        return 0;
+    int64_t fd = make_own(store, shared_files_name(store->shared, file->fd), file->fd);
+    if (fd < 0)
+        return fd;
+    file->fd = (int)fd;
+    file->own = &store->own[store->own_count - 1];
+    return 0;
+}
+
 static int64_t host_source(void *source_ctx, void *to, size_t length)
 {
     struct open_file *file = source_ctx;
@@ -370,8 +406,10 @@ int64_t file_store_read(struct file_store *store, int32_t fd, void *to, size_t l
     struct open_file *file = find_open(store, fd);
     if (file == NULL || (file->flags & MH_O_READ) == 0)
         return -MH_EBADF;
-    int64_t got =
-        inbound == NULL ? host_source(file, to, length) : input_log_fill(inbound, to, length, host_source, file);
+    int64_t got = follow_copy(store, file);
+    if (got < 0)
+        return got;
+    got = inbound == NULL ? host_source(file, to, length) : input_log_fill(inbound, to, length, host_source, file);
     if (got > 0)
         file->position += (uint64_t)got;
     return got;
@@ -388,6 +426,9 @@ int64_t file_store_write(struct file_store *store, int32_t fd, const void *from,
     struct open_file *file = find_open(store, fd);
     if (file == NULL || (file->flags & MH_O_WRITE) == 0)
         return -MH_EBADF;
+    int64_t result = follow_copy(store, file);
+    if (result < 0)
+        return result;
     if ((file->flags & MH_O_APPEND) != 0) {
         int64_t end = host_size(file);
         if (end < 0)
@@ -400,6 +441,9 @@ int64_t file_store_write(struct file_store *store, int32_t fd, const void *from,
         return -MH_EDQUOT;
     if (file->position >= store->limits.bytes_written)
         return -MH_EFBIG;
+    result = copy_to_write(store, file);
+    if (result < 0)
+        return result;
     uint64_t room = store->limits.bytes_written - file->position;
     uint64_t allowed = room < may_still_write(store) ? room : may_still_write(store);
     ssize_t put;
@@ -419,7 +463,9 @@ int64_t file_store_seek(struct file_store *store, int32_t fd, uint32_t whence, i
     struct open_file *file = find_open(store, fd);
     if (file == NULL)
         return -MH_EBADF;
-    int64_t base = 0;
+    int64_t base = follow_copy(store, file);
+    if (base < 0)
+        return base;
     if (whence == MH_SEEK_CUR)
         base = (int64_t)file->position;
     else if (whence == MH_SEEK_END)
@@ -438,5 +484,8 @@ int64_t file_store_seek(struct file_store *store, int32_t fd, uint32_t whence, i
 int64_t file_store_size(struct file_store *store, int32_t fd)
 {
     struct open_file *file = find_open(store, fd);
-    return file == NULL ? -MH_EBADF : host_size(file);
+    if (file == NULL)
+        return -MH_EBADF;
+    int64_t result = follow_copy(store, file);
+    return result < 0 ? result : host_size(file);
 }

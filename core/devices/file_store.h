@@ -1,6 +1,7 @@
 /*
- * The files one guest may reach: those shared with all (read only), and its own, in a directory of its own. Opening a
- * shared file for writing makes the guest an own copy of it under the same name, which it finds from then on.
+ * The files one guest may reach: those shared with all (read only), and its own, in a directory of its own. Writing to
+ * a shared file makes the guest an own copy of it under the same name, which it finds from then on. Descriptors that
+ * may write to the file lead to the copy as soon as there is one; those that may only read still read the original.
  *
  * At the start of a run a guest has no files of its own: what an earlier run left in the directory is not seen, and
  * replaced when the guest makes a file of that name. The directory itself is made when it is first needed.
@@ -27,7 +28,8 @@ struct own_file {
 
 struct open_file {
     int fd;               /* on the host; -1: free */
-    struct own_file *own; /* NULL: a shared one, whose descriptor belongs to the set */
+    struct own_file *own; /* NULL: a shared one, whose descriptor belongs to the set; also when it is open for writing
+                             and has not been written to */
     uint32_t flags;
     uint64_t position;
 };

@@ -1,10 +1,9 @@
 /*
- * The one door through which anything from outside enters a guest: bytes of the serial line, contents and results of
- * file calls. A recorder or a replayer has to stand at this door only.
+ * The only way for data from outside into a guest: bytes of the serial line, contents and results of file calls.
  *
- * What the outside gives only once, the bytes of the serial line, is one stream. The door remembers its last part: so
- * bytes can be taken back when an IN is undone, and a machine that is put back to an earlier state gets the same bytes
- * again. Results of file calls are not remembered: the files are put back too, and give them again.
+ * The bytes of the serial line are one stream, and can be read from outside only once. The log keeps the last part of
+ * it, so that an IN can be undone, and a machine that is restored to an earlier state reads the same bytes again.
+ * Results of file calls are not kept: the files are restored too, and give the same results.
  */
 #ifndef MH_CORE_INBOUND_H
 #define MH_CORE_INBOUND_H
@@ -14,14 +13,14 @@
 #include <stdint.h>
 
 #define INPUT_LOG_MAX (16u << 20)    /* bytes of the stream that are kept for snapshots; the oldest go first */
-#define INPUT_LOG_UNREAD_MAX (4096u) /* bytes that can always be taken back */
+#define INPUT_LOG_UNREAD_MAX (4096u) /* bytes that can always be unread */
 
 /* A machine has one. All zero is its start; input_log_free() ends it. */
 struct input_log {
     uint64_t bytes;          /* that came in, for statistics */
     uint8_t *log;            /* the last part of the stream */
     size_t length, capacity; /* bytes in it, and room */
-    size_t at;               /* what is taken next: log[at], or, at the end, what the outside gives */
+    size_t at;               /* what is read next: log[at] or, at the end, the source */
     uint64_t start;          /* how many bytes of the stream came before log[0] */
     bool keeps;              /* for snapshots; otherwise only what the IN under way has taken stays */
 };
@@ -43,7 +42,7 @@ void input_log_copy(struct input_log *inbound, void *to, const void *from, size_
  */
 int64_t input_log_next(struct input_log *inbound, uint8_t *to, input_log_source *source, void *source_ctx);
 
-/* An IN begins: what was taken before it will not be taken back. */
+/* An IN begins: bytes read before it will not be unread. */
 void input_log_begin(struct input_log *inbound);
 
 /* The last `count` bytes taken since input_log_begin() are to be taken again; at most INPUT_LOG_UNREAD_MAX. */

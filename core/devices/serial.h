@@ -1,4 +1,4 @@
-/* The serial port 0xe9: bytes out are gathered and handed on in batches, bytes in are waited for one by one. */
+/* The serial port 0xe9: output is written in batches, input is read byte by byte. */
 #ifndef MH_CORE_DEVICES_SERIAL_H
 #define MH_CORE_DEVICES_SERIAL_H
 
@@ -22,11 +22,11 @@ void serial_init(struct serial *serial, struct mh_serial_end end);
 /* The guest printed bytes. They stay in the buffer until it is full or serial_flush() is called. */
 void serial_put(struct serial *serial, const uint8_t *bytes, size_t length);
 
-/* Hand everything on to the other end. A failure stays in serial->error. */
+/* Write everything to the other end. A failure remains in serial->error. */
 void serial_flush(struct serial *serial);
 
 /*
- * The guest reads a byte into `to`: what it printed before is handed on first.
+ * The guest reads a byte into `to`: what it printed before is flushed first.
  * Returns 0, -EINTR when the wait was broken off (nothing was taken), or minus an errno.
  */
 int serial_get(struct serial *serial, struct input_log *log, uint8_t *to, const int *wake_fds, unsigned wake_count);

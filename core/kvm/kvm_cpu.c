@@ -72,7 +72,7 @@ static void kvm_cpu_set_immediate_exit(const struct kvm_cpu *self, uint8_t value
     __atomic_store_n(&self->run->immediate_exit, value, __ATOMIC_SEQ_CST);
 }
 
-/* Enter the guest again, unless somebody has kicked: both kick() and finish_io() set `immediate_exit`. */
+/* Enter the guest again, unless there was a kick: both kick() and finish_io() set `immediate_exit`. */
 static void kvm_cpu_clear_immediate_exit(struct kvm_cpu *self)
 {
     kvm_cpu_set_immediate_exit(self, 0);
@@ -150,7 +150,7 @@ static size_t kvm_cpu_copy(struct kvm_cpu *self, uint64_t address, uint8_t *byte
 
 /*
  * KVM insists on completing an IN: that is done with whatever its data are, and what it did to registers and, for INS,
- * to memory is taken back. KVMs differ in whether rip is at the IN or behind it meanwhile.
+ * to memory is taken back. KVMs differ in whether rip is at the IN or after it at that time.
  */
 static void kvm_cpu_cancel_in(struct cpu *cpu)
 {
@@ -253,6 +253,40 @@ static bool kvm_cpu_exit_debug(struct kvm_cpu *self, struct cpu_exit *exit, uint
     return true;
 }
 
+/* The mode the processor is in, NULL for 64-bit mode. */
+static const char *kvm_cpu_other_mode(const struct kvm_sregs *sregs)
+{
+    if ((sregs->cr0 & MH_CR0_PE) == 0)
+        return "real mode";
+    if ((sregs->efer & MH_EFER_LMA) == 0)
+        return "32-bit protected mode";
+    return sregs->cs.l == 0 ? "compatibility mode (32-bit code)" : NULL;
+}
+
+/* What a processor is in after a reset; some KVMs leave that of a triple fault. */
+static bool kvm_cpu_was_reset(struct kvm_cpu *self)
+{
+    return kvm_cpu_regs(self)->rip == 0xfff0 && (kvm_cpu_sregs(self)->cr0 & MH_CR0_PE) == 0;
+}
+
+/*
+ * Nothing but 64-bit code is in the machine's contract. KVM runs other code too, so where the machine is about to stop,
+ * a stop in another mode becomes an error that says so; to look at each access to a port would cost too much.
+ */
+static void kvm_cpu_check_mode(struct kvm_cpu *self, struct cpu_exit *exit)
+{
+    const bool is_stop = exit->kind != CPU_EXIT_IO && (exit->kind != CPU_EXIT_KICKED || self->registers_are_current);
+    if (!is_stop || exit->is_host_error || kvm_cpu_sregs(self) == NULL)
+        return;
+    const char *mode = kvm_cpu_other_mode(kvm_cpu_sregs(self));
+    if (mode == NULL || (exit->kind == CPU_EXIT_TRIPLE_FAULT && kvm_cpu_was_reset(self)))
+        return;
+    char text[CPU_ERROR_TEXT_MAX];
+    snprintf(text, sizeof text, "the guest left 64-bit mode, which the machine does not support, for %s", mode);
+    kvm_cpu_exit_error(exit, false, text);
+    exit->is_unsupported = false;
+}
+
 /* Fill in *exit for what KVM_RUN came back with. False when the guest is to be entered again at once. */
 static bool kvm_cpu_exit(struct kvm_cpu *self, struct cpu_exit *exit, uint32_t *inject)
 {
@@ -348,6 +382,7 @@ static void kvm_cpu_run(struct cpu *cpu, const struct cpu_request *request, stru
         kvm_cpu_watch(self, request->wake_fds, request->wake_count);
     while (!kvm_cpu_run_once(self, exit, &inject)) {
     }
+    kvm_cpu_check_mode(self, exit);
 }
 
 static void kvm_cpu_kick(struct cpu *cpu)

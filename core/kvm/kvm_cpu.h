@@ -34,7 +34,7 @@ struct kvm_cpu {
     bool sync_system;           /* ... the system registers as well, which costs a little */
     bool registers_are_current; /* run->s.regs holds what the processor holds */
     bool io_is_pending;
-    atomic_bool is_kicked; /* and no run() has returned CPU_EXIT_KICKED since */
+    atomic_bool is_kicked;    /* and no run() has returned CPU_EXIT_KICKED since */
     unsigned refused_entries; /* in a row, with EAGAIN */
     struct kvm_memslots slots;
     struct kvm_debug debug;

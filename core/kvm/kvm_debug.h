@@ -1,7 +1,7 @@
 /*
  * Break- and watchpoints on KVM: an INT3 in guest memory for a breakpoint, a debug register for a watchpoint, or for a
- * breakpoint that is best in one. They are in place only while the guest runs, so nobody else sees them; what the guest
- * or anybody writes over one is simply what is there the next time.
+ * breakpoint that is best in one. They are in place only while the guest runs, so only the guest can see them. If an
+ * INT3 is overwritten, the new byte is what the next patch preserves.
  */
 #ifndef MH_CORE_KVM_KVM_DEBUG_H
 #define MH_CORE_KVM_KVM_DEBUG_H
@@ -28,7 +28,7 @@ struct kvm_debug {
     unsigned register_count;
     struct cpu_point in_register[KVM_DEBUG_REGISTERS];
     unsigned register_point[KVM_DEBUG_REGISTERS];
-    struct kvm_guest_debug control; /* what KVM was told last */
+    struct kvm_guest_debug control; /* what KVM was given last */
     bool control_is_current;        /* it was, and nothing has happened since that could make it forget */
 };
 
@@ -40,10 +40,10 @@ struct kvm_debug {
 enum mh_status kvm_debug_arm(struct cpu *cpu, const struct cpu_point *points, size_t count, struct mh_error *err);
 void kvm_debug_destroy(struct kvm_debug *debug);
 
-/* Put the patches in, and tell KVM what to report. `inject` is 0, KVM_GUESTDBG_INJECT_BP or _DB. 0, or minus an errno.
+/* Insert the patches, and tell KVM what to report. `inject` is 0, KVM_GUESTDBG_INJECT_BP or _DB. 0, or minus an errno.
  */
 int kvm_debug_enter(struct kvm_cpu *self, uint32_t inject);
-/* Take the patches out. */
+/* Remove the patches. */
 void kvm_debug_leave(struct kvm_cpu *self);
 
 /* The execute point whose patch is at `rip`; false when there is none. */

@@ -53,7 +53,7 @@ int kvm_memslots_log_writes(struct kvm_memslots *slots)
     return result;
 }
 
-/* No watcher is told: these are the guest's own writes, of which the processor knows. */
+/* No watcher is called: these are the guest's own writes, which the processor knows. */
 static void kvm_memslots_mark(const struct kvm_memslots *slots, unsigned slot, const uint64_t *bitmap)
 {
     const size_t first = slot == SLOT_RAM ? 0 : slots->ram->ram_size / PAGE_4K;

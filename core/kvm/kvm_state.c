@@ -8,8 +8,14 @@
 #include <stddef.h>
 #include <string.h>
 
-#define MTRR_FIXED(index, i) {index, offsetof(struct mh_x86_msrs, mtrr_fixed) + (i) * sizeof(uint64_t)}
-#define MTRR_VARIABLE(i) {0x200 + (i), offsetof(struct mh_x86_msrs, mtrr_variable) + (i) * sizeof(uint64_t)}
+#define MTRR_FIXED(index, i)                                                                                           \
+    {                                                                                                                  \
+        index, offsetof(struct mh_x86_msrs, mtrr_fixed) + (i) * sizeof(uint64_t)                                       \
+    }
+#define MTRR_VARIABLE(i)                                                                                               \
+    {                                                                                                                  \
+        0x200 + (i), offsetof(struct mh_x86_msrs, mtrr_variable) + (i) * sizeof(uint64_t)                              \
+    }
 #define MTRR_PAIR(i) MTRR_VARIABLE(2 * (i)), MTRR_VARIABLE(2 * (i) + 1)
 
 /* The MSRs of struct mh_x86_msrs (Intel SDM volume 4, table 2-2). */
@@ -117,7 +123,7 @@ static int kvm_state_save_rest(struct kvm_cpu *self, struct mh_cpu_state *state)
     memcpy(state->dr, debugregs.db, sizeof state->dr);
     state->dr6 = debugregs.dr6;
     state->dr7 = debugregs.dr7;
-    state->xcr0 = xcrs.nr_xcrs > 0 ? xcrs.xcrs[0].value : self->xcr0;
+    state->xcr0 = xcrs.nr_xcrs > 0 ? xcrs.xcrs[0].value : MH_XCR0_X87;
     state->shadow = (uint8_t)((events.interrupt.shadow & KVM_X86_SHADOW_INT_MOV_SS ? MH_SHADOW_MOV_SS : 0) |
                               (events.interrupt.shadow & KVM_X86_SHADOW_INT_STI ? MH_SHADOW_STI : 0));
     state->pending = (struct mh_x86_pending){.valid = events.exception.injected || events.exception.pending,

@@ -107,7 +107,7 @@ int kvm_sys_create_vm(int fd)
     int result;
     do {
         result = kvm_ioctl(fd, KVM_CREATE_VM, 0);
-    } while (result == -EINTR); /* a kick came; making the machine is the one thing here that minds */
+    } while (result == -EINTR); /* a kick came; only the creation of a machine has to be repeated for it */
     return result;
 }
 

@@ -5,7 +5,7 @@
 
 #include "machine/vm.h"
 
-/* Is anybody interested? */
+/* Is there a listener or a catchpoint? */
 static inline bool events_wanted(const struct mh_vm *vm)
 {
     return vm->config.event != NULL || vm->hooks.event != NULL;

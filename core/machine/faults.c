@@ -2,6 +2,7 @@
 
 #include "mh/x86_regs.h"
 #include "x86/boot_state.h"
+#include "x86/descriptors.h"
 #include "x86/exceptions.h"
 #include "x86/paging.h"
 
@@ -69,6 +70,16 @@ static bool faults_fail(struct mh_stop *stop, const struct mh_error *err)
     return true;
 }
 
+/* The exception is a consequence: the guest runs code that the machine does not support. */
+static void faults_blame_mode(struct mh_stop *stop)
+{
+    stop->kind = MH_STOP_CPU_ERROR;
+    snprintf(stop->text, sizeof stop->text,
+             "%s, vector %u, after the guest left 64-bit mode, which the machine does not support, for compatibility "
+             "mode (32-bit code)",
+             exception_name(stop->vector), stop->vector);
+}
+
 bool faults_take_from_stub(struct mh_vm *vm, struct mh_stop *stop)
 {
     struct exception_frame frame;
@@ -90,5 +101,9 @@ bool faults_take_from_stub(struct mh_vm *vm, struct mh_stop *stop)
     stop->kind = MH_STOP_EXCEPTION;
     stop->vector = (uint8_t)stub;
     stop->cr2 = regs.system.cr2;
-    return faults_return(vm, &frame, &regs, &err) == MH_OK || faults_fail(stop, &err);
+    if (faults_return(vm, &frame, &regs, &err) != MH_OK)
+        return faults_fail(stop, &err);
+    if ((regs.system.seg[MH_CS].attributes & X86_SEGMENT_LONG) == 0)
+        faults_blame_mode(stop);
+    return true;
 }

@@ -34,6 +34,7 @@ struct source {
     int fd;
     uint64_t size;
     uint64_t ram_size;
+    uint64_t address; /* where it goes when it is flat */
 };
 
 #define SEGMENTS_MAX 64u
@@ -206,6 +207,18 @@ static enum mh_status parse_elf(struct mh_image *image, const struct source *sou
     return status == MH_OK ? check_entry(image, source, err) : status;
 }
 
+/* A flat image does not fit where --load wants it. */
+static enum mh_status image_fail_address(const struct source *source, struct mh_error *err)
+{
+    if (source->size > room_for_image(source))
+        return fail_size(source, source->size, err);
+    return mh_fail(err, MH_ERR_IMAGE,
+                   "guest image '%s' (%" PRIu64 " bytes) does not fit at 0x%" PRIx64 ": with %" PRIu64
+                   " MB of memory the highest address for it is 0x%" PRIx64 " (%u bytes are kept for the stack)",
+                   source->path, source->size, source->address, source->ram_size >> 20,
+                   room_for_image(source) - source->size, MH_STACK_RESERVE);
+}
+
 static enum mh_status parse_image(struct mh_image *image, const struct source *source, struct mh_error *err)
 {
     char magic[SELFMAG] = {0};
@@ -216,11 +229,15 @@ static enum mh_status parse_image(struct mh_image *image, const struct source *s
     }
     if (memcmp(magic, ELFMAG, SELFMAG) == 0)
         return parse_elf(image, source, err);
-    const struct segment whole = {.memory_size = source->size, .size = source->size};
+    const struct segment whole = {.address = source->address, .memory_size = source->size, .size = source->size};
+    image->entry = source->address;
+    if (source->address != 0 && source->address + source->size > room_for_image(source))
+        return image_fail_address(source, err);
     return add_segment(image, source, &whole, err);
 }
 
-enum mh_status mh_image_load(const char *path, uint64_t ram_size, struct mh_image **image, struct mh_error *err)
+enum mh_status mh_image_load(const char *path, uint64_t ram_size, uint64_t address, struct mh_image **image,
+                             struct mh_error *err)
 {
     struct mh_image *loaded = calloc(1, sizeof *loaded);
     struct segment *segments = calloc(SEGMENTS_MAX, sizeof *segments);
@@ -230,7 +247,7 @@ enum mh_status mh_image_load(const char *path, uint64_t ram_size, struct mh_imag
         return mh_fail(err, MH_ERR_HOST, "no memory for guest image '%s'", path);
     }
     loaded->segments = segments;
-    struct source source = {.path = path, .fd = -1, .ram_size = ram_size};
+    struct source source = {.path = path, .fd = -1, .ram_size = ram_size, .address = address};
     enum mh_status status = open_source(&source, err);
     if (status == MH_OK)
         status = parse_image(loaded, &source, err);
@@ -299,4 +316,12 @@ void image_place(const struct mh_image *image, const struct guest_ram *memory)
 uint64_t image_entry(const struct mh_image *image)
 {
     return image->entry;
+}
+
+uint64_t image_size(const struct mh_image *image)
+{
+    uint64_t size = 0;
+    for (size_t i = 0; i < image->segment_count; i++)
+        size += image->segments[i].size;
+    return size;
 }

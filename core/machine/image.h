@@ -11,6 +11,9 @@ void image_place(const struct mh_image *image, const struct guest_ram *memory);
 /* An image of `length` bytes at hand, flat. MH_OK with *image set, or MH_ERR_HOST. */
 enum mh_status image_from_bytes(const uint8_t *bytes, size_t length, struct mh_image **image, struct mh_error *err);
 
+/* Bytes of the file that go to RAM. */
+uint64_t image_size(const struct mh_image *image);
+
 /* Where the guest begins. */
 uint64_t image_entry(const struct mh_image *image);
 

@@ -22,7 +22,7 @@ static void vm_boot_state(const struct mh_vm *vm, struct mh_cpu_state *state)
     state->general = boot_general(&vm->ram, image_entry(vm->config.image));
     state->system = boot_system(xcr0 != 0);
     state->msrs = boot_msrs();
-    state->xcr0 = xcr0;
+    state->xcr0 = xcr0 | MH_XCR0_X87; /* as after RESET where there is no XSAVE */
     state->dr6 = BOOT_DR6;
     state->dr7 = BOOT_DR7;
     x86_xsave_init(state->xsave);
@@ -118,12 +118,17 @@ enum mh_status vm_restart(struct mh_vm *vm, struct mh_error *err)
     return status;
 }
 
+/* Smaller images may well have nothing to say. */
+#define SILENT_IMAGE_MIN 64u
+
 void mh_vm_run(struct mh_vm *vm, struct mh_stop *stop)
 {
     const struct cpu_request request = {.mode = CPU_RUN};
     struct run_result result;
     run_loop(vm, &request, &result);
     *stop = result.stop;
+    if (stop->kind == MH_STOP_HALTED && report_is_misplaced(vm) && image_size(vm->config.image) >= SILENT_IMAGE_MIN)
+        vm_notice(vm, VM_NOTICE_MISPLACED, "halted without using a port; " REPORT_MISPLACED);
     events_stop(vm, stop);
 }
 

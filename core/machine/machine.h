@@ -1,4 +1,4 @@
-/* A machine as a whole: created, run, put back to its start (mh/vm.h). */
+/* A machine as a whole: created, run, restarted (mh/vm.h). */
 #ifndef MH_CORE_MACHINE_MACHINE_H
 #define MH_CORE_MACHINE_MACHINE_H
 

@@ -81,13 +81,58 @@ static uint32_t ports_word(const uint8_t *data)
     return word;
 }
 
-/* The file call that this access completed, as an event; op 0: none. */
-static struct mh_event ports_take_file_call(struct mh_vm *vm)
+/* The file call that this access completed, if it completed one, as an event. */
+static void ports_take_file_call(struct mh_vm *vm, struct mh_event *event)
 {
-    const struct mh_event event = {
+    if (vm->file.made_op == 0)
+        return;
+    *event = (struct mh_event){
         .kind = MH_EVENT_FILE, .op = vm->file.made_op, .name = vm->file.made_name, .result = vm->file.made_result};
     vm->file.made_op = 0;
-    return event;
+}
+
+#define PORTS_FILE_PORT_IS_DESCRIBED "(docs/guest-interface.md describes the port)"
+
+/* Say what this access did that the protocol does not have, once for each kind: guests of other machines speak other
+ * protocols on the same port, and would wait or crash without a word. */
+static void ports_tell_misuse(struct mh_vm *vm)
+{
+    const enum file_misuse misuse = vm->file.misuse;
+    const uint32_t value = vm->file.misuse_value;
+    const enum vm_notice kind = (enum vm_notice)(VM_NOTICE_FILE_MISUSE + (unsigned)misuse);
+    vm->file.misuse = FILE_MISUSE_NONE;
+    switch (misuse) {
+    case FILE_MISUSE_NONE:
+        break;
+    case FILE_MISUSE_OP:
+        vm_notice(vm, kind,
+                  "the file port got a byte 0x%02x where a request begins, which is no call; the answer is -%d "
+                  "(ENOSYS) " PORTS_FILE_PORT_IS_DESCRIBED,
+                  value, MH_ENOSYS);
+        break;
+    case FILE_MISUSE_ABANDONED:
+        vm_notice(vm, kind,
+                  "the file port was read before the request '%s' was complete; the answer is -%d "
+                  "(EPROTO) " PORTS_FILE_PORT_IS_DESCRIBED,
+                  mh_file_op_name((uint8_t)value), MH_EPROTO);
+        break;
+    case FILE_MISUSE_NO_ANSWER:
+        vm_notice(vm, kind,
+                  "the file port was read where no answer is left; it gives 0xff " PORTS_FILE_PORT_IS_DESCRIBED);
+        break;
+    case FILE_MISUSE_CALL:
+        vm_notice(vm, kind,
+                  "a 32-bit OUT to the file port names a structure that is no call (op 0x%x, or `zero` is not 0); "
+                  "it has no effect " PORTS_FILE_PORT_IS_DESCRIBED,
+                  value);
+        break;
+    case FILE_MISUSE_CALL_OUTSIDE:
+        vm_notice(vm, kind,
+                  "the 32-bit OUT of 0x%x to the file port names a call that does not lie in RAM; it has no "
+                  "effect " PORTS_FILE_PORT_IS_DESCRIBED,
+                  value);
+        break;
+    }
 }
 
 static int ports_serve_file(struct mh_vm *vm, const struct cpu_exit *exit)
@@ -107,6 +152,7 @@ static int ports_serve_file(struct mh_vm *vm, const struct cpu_exit *exit)
             ports_answer_all_ones(exit);
             break;
         }
+        ports_tell_misuse(vm);
     }
     return 0;
 }
@@ -144,7 +190,7 @@ static int ports_serve_live(struct mh_vm *vm, const struct cpu_request *request,
                  : exit->port == MH_PORT_FILE ? ports_serve_file(vm, exit)
                                               : ports_serve_nothing(vm, exit);
     vm->serves_port = false;
-    *file = ports_take_file_call(vm);
+    ports_take_file_call(vm, file);
     if (hooks->finish != NULL && result == 0)
         hooks->finish(hooks->ctx, exit, file);
     else if (hooks->cancel != NULL)
@@ -154,7 +200,8 @@ static int ports_serve_live(struct mh_vm *vm, const struct cpu_request *request,
 
 int ports_serve(struct mh_vm *vm, const struct cpu_request *request, const struct cpu_exit *exit, struct mh_stop *stop)
 {
-    struct mh_event file = {.kind = MH_EVENT_FILE};
+    struct mh_event file; /* nobody looks at the rest while op is 0, and this is done for each byte a guest prints */
+    file.op = 0;
     bool differs = false;
     int result = 0;
     if (vm->port_hooks.replay == NULL || !vm->port_hooks.replay(vm->port_hooks.ctx, exit, &file, &differs))

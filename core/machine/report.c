@@ -1,9 +1,11 @@
-/* What a person is told about a machine that stopped: what happened, where, and everything to understand it. */
+/* The report about a machine that stopped: what happened, where, registers, code and page tables. */
 #include "machine/report.h"
 
 #include "machine/guest_mem.h"
+#include "machine/image.h"
 #include "mh/x86_regs.h"
 #include "text.h"
+#include "x86/descriptors.h"
 #include "x86/exceptions.h"
 
 #include <inttypes.h>
@@ -47,6 +49,26 @@ static void report_say_page_walk(const struct report *report, uint64_t address)
         text_say(&report->output, "    the address is not canonical: no table is consulted\n");
     else if (walk.end == PAGING_NO_TABLE)
         text_say(&report->output, "    the next table lies where the machine has no memory\n");
+}
+
+/* A jump into zeroed RAM executes two-byte instructions up to its end; and some code before it. */
+static uint64_t report_first_instructions(const struct mh_vm *vm)
+{
+    return vm->config.ram_size / 2 + 100000;
+}
+
+bool report_is_misplaced(const struct mh_vm *vm)
+{
+    uint64_t count;
+    if (mh_image_is_elf(vm->config.image) || image_entry(vm->config.image) != 0 || vm->exits[CPU_EXIT_IO] != 0)
+        return false;
+    return !vm->cpu->ops->instructions(vm->cpu, &count) || count <= report_first_instructions(vm);
+}
+
+static void report_say_hint(const struct report *report)
+{
+    if (mh_stop_is_crash(report->stop) && report->stop->kind != MH_STOP_HOST_ERROR && report_is_misplaced(report->vm))
+        text_say(&report->output, "  hint: " REPORT_MISPLACED "\n");
 }
 
 static void report_say_exception(const struct report *report)
@@ -149,14 +171,12 @@ static void report_say_registers(const struct report *report)
              s->gdt.base, s->gdt.limit, s->idt.base, s->idt.limit);
 }
 
-#define CS_LONG 0x2000u /* L of a descriptor's attributes */
-
 /* Up to MH_INSTRUCTION_MAX bytes at rip, as far as they are mapped. */
 static unsigned report_read_code(const struct report *report, uint8_t *code)
 {
     const struct paging_mode mode = paging_mode_of(&report->regs.system);
     const struct mh_x86_segment *cs = &report->regs.system.seg[MH_CS];
-    const uint64_t base = (cs->attributes & CS_LONG) != 0 ? 0 : cs->base;
+    const uint64_t base = (cs->attributes & X86_SEGMENT_LONG) != 0 ? 0 : cs->base;
     return (unsigned)gva_read(report->vm, &mode, mh_gva_of(base + report->regs.general.rip), code, MH_INSTRUCTION_MAX);
 }
 
@@ -174,10 +194,41 @@ static void report_say_code(const struct report *report)
     text_say(&report->output, "%s\n", length == 0 ? " not mapped" : "");
 }
 
+/* Which right an access to a mapped page lacked (Intel SDM volume 3, 4.6.1); NULL when the tables do not say. */
+static const char *report_missing_right(uint32_t error_code, uint64_t cr4, const struct paging_walk *walk)
+{
+    bool is_user = (error_code & PAGE_FAULT_USER) != 0;
+    if (is_user && !walk->user)
+        return "the page is for ring 0 only";
+    if ((error_code & PAGE_FAULT_FETCH) != 0) {
+        if (!is_user && walk->user && (cr4 & MH_CR4_SMEP) != 0)
+            return "SMEP is on: ring 0 may not execute a page of ring 3";
+        return walk->executable ? NULL : "the page is not executable";
+    }
+    if (!is_user && walk->user && (cr4 & MH_CR4_SMAP) != 0)
+        return "SMAP is on: ring 0 may not access a page of ring 3 before STAC";
+    return (error_code & PAGE_FAULT_WRITE) != 0 && !walk->writable ? "the page is read-only" : NULL;
+}
+
+static void report_say_missing_right(const struct report *report)
+{
+    const struct paging_mode mode = paging_mode_of(&report->regs.system);
+    const uint32_t error_code = report->stop->error_code;
+    struct paging_walk walk;
+    if ((error_code & PAGE_FAULT_PRESENT) == 0 || (error_code & PAGE_FAULT_RESERVED) != 0 ||
+        !paging_walk(&report->vm->ram, &mode, mh_gva_of(report->stop->cr2), &walk))
+        return;
+    const char *right = report_missing_right(error_code, mode.cr4, &walk);
+    if (right != NULL)
+        text_say(&report->output, "    %s\n", right);
+}
+
 static void report_say_faulting_walk(const struct report *report)
 {
-    if (report->stop->kind == MH_STOP_EXCEPTION && report->stop->vector == EXCEPTION_PAGE_FAULT)
-        report_say_page_walk(report, report->stop->cr2);
+    if (report->stop->kind != MH_STOP_EXCEPTION || report->stop->vector != EXCEPTION_PAGE_FAULT)
+        return;
+    report_say_page_walk(report, report->stop->cr2);
+    report_say_missing_right(report);
 }
 
 static void report_say_state(const struct report *report)
@@ -211,6 +262,7 @@ void report_stop(struct mh_vm *vm, const struct mh_stop *stop, void (*write)(voi
     report_say_what_happened(&report);
     if (stop->kind != MH_STOP_HALTED && stop->kind != MH_STOP_IO_ERROR)
         report_say_state(&report);
+    report_say_hint(&report);
 }
 
 void report_stop_briefly(struct mh_vm *vm, const struct mh_stop *stop, void (*write)(void *, const char *, size_t),

@@ -13,7 +13,7 @@ enum run_end {
     RUN_KICKED,  /* with wake descriptors only: one of them may be readable */
 };
 
-/* How a run ended, beyond what mh_stop tells. */
+/* How a run ended, beyond what is in mh_stop. */
 struct run_result {
     enum run_end end;
     struct mh_stop stop;
@@ -22,7 +22,7 @@ struct run_result {
     bool in_was_cancelled; /* rip is at an IN that waited for input, and has not begun */
 };
 
-/* Run the guest. Everything printed has been handed on when it returns. */
+/* Run the guest. Everything it printed has been flushed when this returns. */
 void run_loop(struct mh_vm *vm, const struct cpu_request *request, struct run_result *result);
 
 /* What a kind of exit is called in statistics; one pointer for each name. */

@@ -1,7 +1,6 @@
 /*
  * A machine at one moment, all of it: processor, memory, devices, files, and its place in the stream of its input.
- * Taken and put back by one pair of functions; docs/snapshots.md says what a machine that is put back repeats, and what
- * not.
+ * Taken and restored by one pair of functions; docs/snapshots.md says what a restored machine repeats, and what not.
  */
 #ifndef MH_CORE_SNAPSHOT_H
 #define MH_CORE_SNAPSHOT_H
@@ -15,8 +14,8 @@ uint64_t snapshot_room(const struct mh_file_limits *limits);
 
 /*
  * Take a snapshot of a machine that is stopped. MH_OK with *snapshot set; MH_ERR_RANGE when snapshots have no room for
- * what its files hold, or MH_ERR_HOST, with the machine as it was. The
- * first one makes a machine keep its input and KVM note what the guest writes, from then on.
+ * what its files hold, or MH_ERR_HOST, with the machine
+ * unchanged. From the first snapshot on, a machine keeps its input, and its processor records what the guest writes.
  */
 enum mh_status snapshot_take(struct mh_vm *vm, struct snapshot **snapshot, struct mh_error *err);
 
@@ -35,7 +34,7 @@ void snapshot_free(struct snapshot *snapshot);
 /* Bytes that a snapshot takes beside pages and files. */
 size_t snapshot_own_size(const struct mh_vm *vm);
 
-/* For people: where it stands, and how many pages of memory hold something. */
+/* For messages: rip, and how many pages of memory are not zero. */
 uint64_t snapshot_rip(const struct snapshot *snapshot);
 size_t snapshot_pages(const struct snapshot *snapshot);
 

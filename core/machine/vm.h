@@ -13,11 +13,14 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* Things the person who runs the machine is told once. */
+/* Notices that are printed once. */
 enum vm_notice {
     VM_NOTICE_SERIAL_WIDTH,
     VM_NOTICE_FILE_WIDTH,
     VM_NOTICE_OTHER_PORT,
+    VM_NOTICE_MISPLACED,
+    VM_NOTICE_FILE_MISUSE, /* and the following, one for each enum file_misuse */
+    VM_NOTICE_FILE_MISUSE_LAST = VM_NOTICE_FILE_MISUSE + FILE_MISUSES - 1,
     VM_NOTICES,
 };
 
@@ -29,7 +32,7 @@ struct vm_hooks {
     void *ctx;
     /* Something happened: is the machine to stop for it, with *text (one line, at most `size` bytes) as the reason? */
     bool (*event)(void *ctx, const struct mh_event *event, char *text, size_t size);
-    /* The machine was put somewhere else: to its start or to a snapshot. */
+    /* The machine was restarted or restored. */
     void (*relocated)(void *ctx);
     void (*destroy)(void *ctx);
 };

@@ -1,4 +1,4 @@
-/* Guest-physical memory: RAM from address 0 and the system area behind it, and the one check every access passes. */
+/* Guest-physical memory: RAM from address 0, the system area, and the one check that every access passes. */
 #ifndef MH_CORE_RAM_RAM_H
 #define MH_CORE_RAM_RAM_H
 
@@ -15,10 +15,10 @@
 struct guest_ram {
     uint8_t *host;     /* RAM, followed directly by the system area; NULL: none */
     uint64_t ram_size; /* bytes */
-    /* one bit a page, in the order of `host`: written since whoever keeps copies cleared it; see memory_image.h */
+    /* one bit per page, in the order of `host`: written since ram_snapshot.c cleared it */
     uint64_t changed[(RAM_PAGES_MAX + 63) / 64];
     size_t copies; /* pages that snapshots of this memory hold at the moment; see ram_snapshot.c */
-    /* Told of each write that is not the guest's: a processor may have cached what was there. May be NULL. */
+    /* Called for each write that is not the guest's: a processor may have cached what was there. May be NULL. */
     void (*watcher)(void *watcher_ctx, mh_gpa start, uint64_t length);
     void *watcher_ctx;
 };
@@ -46,9 +46,8 @@ void *ram_at(const struct guest_ram *ram, mh_gpa start, uint64_t length);
 void *ram_only_at(const struct guest_ram *ram, mh_gpa start, uint64_t length);
 
 /*
- * A processor notes what the guest writes, and nothing else. So whoever else writes to guest memory does it by
- * ram_put(), or calls ram_note_written() afterwards; `at` and `to` are of ram_at()'s. Both tell `watcher`, if there is
- * one.
+ * A processor records only what the guest writes. All other writes to guest memory use ram_put(), or call
+ * ram_note_written() afterwards; `at` and `to` come from ram_at(). Both call `watcher`, if there is one.
  */
 void ram_put(struct guest_ram *ram, void *to, const void *from, size_t length);
 void ram_note_written(struct guest_ram *ram, const void *at, size_t length);

@@ -2,8 +2,8 @@
  * Copies of a machine's memory that share what they have in common, page by page: a copy costs the pages that changed
  * since the one before.
  *
- * The *base* is what memory held when it was last copied or put back; memory differs from it in the pages marked in
- * ram->changed, and in no others. A page of zeros takes no room.
+ * The *base* is what memory held when it was last copied or restored; memory differs from it in the pages marked in
+ * ram->changed, and in no others. A page of zeros takes no space.
  */
 #ifndef MH_CORE_RAM_RAM_SNAPSHOT_H
 #define MH_CORE_RAM_RAM_SNAPSHOT_H

@@ -33,8 +33,9 @@ struct timeline {
     uint64_t present;  /* its position, while the machine is in the past */
     uint64_t next_due; /* position of the next checkpoint, in the present */
     bool is_in_past;
-    bool is_redoing; /* devices answer again what they have answered before: nothing is recorded */
-    bool is_changed; /* by a debugger, since the last checkpoint */
+    bool is_redoing;  /* devices answer again what they have answered before: nothing is recorded */
+    bool took_points; /* see timeline_took_points() */
+    bool is_changed;  /* by a debugger, since the last checkpoint */
 };
 
 uint64_t timeline_now(const struct timeline *timeline)
@@ -314,6 +315,8 @@ static enum mh_status timeline_run_to(struct timeline *timeline, uint64_t positi
     struct run_result result;
     if (timeline_now(timeline) == position)
         return MH_OK;
+    vm->cpu->ops->arm(vm->cpu, NULL, 0, NULL);
+    timeline->took_points = true;
     run_loop(vm, &request, &result);
     if (timeline_now(timeline) == position && result.stop.kind != MH_STOP_HOST_ERROR)
         return MH_OK;
@@ -406,6 +409,13 @@ static enum mh_status timeline_redo(struct timeline *timeline, const struct chec
     status = timeline_run_to(timeline, position, err);
     vm->serial.is_muted = timeline->is_redoing = false;
     return status;
+}
+
+bool timeline_took_points(struct timeline *timeline)
+{
+    bool took = timeline->took_points;
+    timeline->took_points = false;
+    return took;
 }
 
 static bool timeline_same_registers(struct mh_vm *vm, const struct mh_x86_regs *before)

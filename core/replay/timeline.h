@@ -38,12 +38,12 @@ struct timeline_info {
 enum mh_status timeline_create(struct mh_vm *vm, uint64_t limit, struct timeline **timeline, struct mh_error *err);
 void timeline_destroy(struct timeline *timeline);
 
-/* The machine was put somewhere else: its past begins here. MH_OK, or MH_ERR_HOST and no past is kept. */
+/* The machine was restarted or restored: its past begins here. MH_OK, or MH_ERR_HOST and no past is kept. */
 enum mh_status timeline_begin(struct timeline *timeline, struct mh_error *err);
 
 struct timeline_info timeline_info(const struct timeline *timeline);
 uint64_t timeline_now(const struct timeline *timeline);
-/* Changes when the past begins anew or is cut: positions of before mean nothing then. */
+/* Changes when the past begins again or is cut: earlier positions are invalid then. */
 uint64_t timeline_generation(const struct timeline *timeline);
 bool timeline_is_in_past(const struct timeline *timeline);
 
@@ -65,6 +65,9 @@ enum mh_status timeline_after_run(struct timeline *timeline, bool *dropped, stru
  * not repeat itself, and is lost.
  */
 enum mh_status timeline_seek(struct timeline *timeline, uint64_t position, struct mh_error *err);
+
+/* Did a seek take the processor's points away since this was asked last? They are to be armed again. */
+bool timeline_took_points(struct timeline *timeline);
 
 /* The position of the last checkpoint before `position`; false when there is none. */
 bool timeline_checkpoint_before(const struct timeline *timeline, uint64_t position, uint64_t *found);

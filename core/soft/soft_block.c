@@ -156,7 +156,7 @@ static struct code_page *code_page(struct soft_cpu *cpu, size_t page)
     return code;
 }
 
-/* False: the instruction goes on in the next page. */
+/* False: the instruction continues in the next page. */
 static bool decode_in_page(const uint8_t *host, unsigned offset, struct soft_insn *insn)
 {
     const unsigned left = PAGE_4K - offset;

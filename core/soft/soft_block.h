@@ -2,7 +2,7 @@
  * The cache of decoded code. A block is a run of instructions in one physical page, as operations for the loop of
  * soft_exec.c: it is entered at its first one, and left at any branch that is taken or at its end.
  *
- * Everything lies in one arena that only grows; when it is full, all of it is dropped. A page that is written loses its
+ * Everything is in one arena that only grows; when it is full, all of it is dropped. A page that is written loses its
  * blocks, whose memory is not used again before that. So an operation that is being executed stays what it is even when
  * it overwrites itself, and blocks of one page may refer to each other by their place in the arena.
  */

@@ -5,7 +5,7 @@
  * executed by soft_exec.c. Every instruction has a handler; the frequent ones are executed without calling it.
  * A handler either changes the guest's state completely or, when it returns SOFT_FAULT or SOFT_EXIT, not at all.
  * Memory is reached through soft_mem.h only, which translates, checks, and notes what is written and watched.
- * soft_run.c stands around all of it: steps, counts, points, the trap flag, delivery of exceptions.
+ * soft_run.c is the loop around all of it: steps, counts, points, the trap flag, delivery of exceptions.
  */
 #ifndef MH_CORE_SOFT_SOFT_CPU_H
 #define MH_CORE_SOFT_SOFT_CPU_H
@@ -254,7 +254,7 @@ bool soft_blocks_create(struct soft_cpu *cpu); /* false: no memory */
 void soft_blocks_destroy(struct soft_cpu *cpu);
 /* Guest-physical page number `page` (in the order of ram.host) is written: drop what was decoded from it. */
 void soft_blocks_drop_page(struct soft_cpu *cpu, size_t page);
-/* The same for [offset, offset + length) of it only: what lies beside decoded instructions does not drop them. This is
+/* The same for [offset, offset + length) of it only: bytes beside decoded instructions do not drop them. This is
  * what the slow path of a guest's write calls; soft_blocks_has_page() tells afterwards whether any are left. */
 void soft_blocks_write(struct soft_cpu *cpu, size_t page, unsigned offset, unsigned length);
 void soft_blocks_drop_all(struct soft_cpu *cpu);
@@ -292,6 +292,9 @@ uint64_t soft_xinuse(const struct soft_cpu *cpu);
 /* Set cpu->fault; each returns SOFT_FAULT. */
 enum soft_result soft_raise(struct soft_cpu *cpu, uint8_t vector);
 enum soft_result soft_raise_error(struct soft_cpu *cpu, uint8_t vector, uint32_t error_code);
+
+/* What the texts about branches to 32-bit code begin with: the machine has no other mode. */
+#define SOFT_LEAVES_64_BIT_MODE "the guest leaves 64-bit mode, which the machine does not support, with "
 
 /* The instruction at rip asks for what this processor does not have: fill in cpu->exit, of kind CPU_EXIT_ERROR, with
  * `text`; returns SOFT_EXIT. */

@@ -103,7 +103,7 @@ void soft_commit_return(struct soft_cpu *cpu, const struct soft_return *target, 
 
 /* ---- for handlers ---- */
 
-/* Done, and what decoded code depends on may have changed: go on behind the instruction. */
+/* Done, and what decoded code depends on may have changed: continue after the instruction. */
 static inline enum soft_result soft_done(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
     cpu->rip += insn->length;

@@ -149,7 +149,7 @@ static enum soft_result directly(struct soft_cpu *cpu, const struct soft_insn *i
     if (!(attributes & X86_SEGMENT_PRESENT))
         return soft_raise_error(cpu, VECTOR_NP, x86_selector_error(target->selector));
     if (!(attributes & X86_SEGMENT_LONG))
-        return soft_unsupported(cpu, insn, "a far branch to 32-bit code (compatibility mode) is not supported");
+        return soft_unsupported(cpu, insn, SOFT_LEAVES_64_BIT_MODE "a far branch to 32-bit code (compatibility mode)");
     target->cpl = soft_cpl(cpu);
     return enter_same_ring(cpu, insn, target, soft_far_offset_size(cpu, insn));
 }

@@ -1,5 +1,5 @@
 /*
- * The handlers that opcode tables name. They stand beside each other because the tables of one file (soft_opcodes.c)
+ * The handlers that opcode tables name. They are declared together because the tables of one file (soft_opcodes.c)
  * name handlers of many. Each does what the manual says about the mnemonic in its name.
  */
 #ifndef MH_CORE_SOFT_SOFT_HANDLERS_H

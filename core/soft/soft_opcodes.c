@@ -1,5 +1,5 @@
 /*
- * The opcode tables. A table has one row for each opcode and stands in the order of the opcode maps of the manual
+ * The opcode tables. A table has one row for each opcode, in the order of the opcode maps of the manual
  * (Intel SDM volume 2, A.3 and A.4), so that both can be laid side by side. A row that is missing is an opcode that is
  * not an instruction in 64-bit code, or one of soft_simd_table.c.
  *

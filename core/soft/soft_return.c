@@ -62,7 +62,7 @@ enum soft_result soft_prepare_return(struct soft_cpu *cpu, const struct soft_ins
     if (!(target->code.segment.attributes & X86_SEGMENT_LONG)) {
         if ((uint32_t)target->rip > target->code.segment.limit)
             return soft_raise_error(cpu, VECTOR_GP, 0);
-        return soft_unsupported(cpu, insn, "a return to 32-bit code (compatibility mode) is not supported");
+        return soft_unsupported(cpu, insn, SOFT_LEAVES_64_BIT_MODE "a return to 32-bit code (compatibility mode)");
     }
     if (!x86_is_canonical(target->rip))
         return soft_raise_error(cpu, VECTOR_GP, 0);

@@ -50,7 +50,7 @@ static bool accept_flags(struct soft_cpu *cpu, uint32_t guest, uint32_t flags)
     return false;
 }
 
-/* Is one of the results tiny? VCVTPS2PH does not heed FTZ, so its exact tiny results are looked for. */
+/* Is one of the results tiny? VCVTPS2PH ignores FTZ, so its exact tiny results are looked for. */
 static bool has_tiny_half(const struct host_simd_operands *operands, enum simd_kind kind)
 {
     for (unsigned i = 0; i < (kind == SIMD_VEX256 ? 16u : 8u); i += 2) {

@@ -180,8 +180,8 @@ static void gather_commit(struct soft_cpu *cpu, const struct soft_insn *insn, st
 }
 
 /*
- * A gather that meets a fault keeps the elements before it and clears their bits in the mask, so that it goes on where
- * it was when it is executed again: the manual demands that it does not lose what it has done.
+ * A gather that meets a fault keeps the elements before it and clears their bits in the mask, so that it
+ * continues from there when it is executed again, as the manual requires.
  */
 enum soft_result simd_gather(struct soft_cpu *cpu, const struct soft_insn *insn)
 {

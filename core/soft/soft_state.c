@@ -143,7 +143,7 @@ static void write_general(struct soft_cpu *cpu, const struct mh_x86_general *gen
     memcpy(cpu->gpr, general->gpr, sizeof cpu->gpr);
     if (cpu->rip != general->rip)
         cpu->repeating = false;
-    cpu->repeat_at = UINT64_MAX; /* a repeated comparison begins anew, as after an interrupt */
+    cpu->repeat_at = UINT64_MAX; /* a repeated comparison starts again, as after an interrupt */
     cpu->rip = general->rip;
     soft_set_rflags(cpu, general->rflags);
 }
@@ -188,7 +188,8 @@ enum mh_status soft_save(struct cpu *cpu, struct mh_cpu_state *state, struct mh_
                                    .dr6 = soft->dr6,
                                    .dr7 = soft->dr7,
                                    .pending = soft->pending,
-                                   .shadow = soft->shadow};
+                                   .shadow = soft->shadow,
+                                   .is_repeating = soft->repeating};
     read_general(soft, &state->general);
     read_system(soft, &state->system);
     memcpy(state->dr, soft->dr, sizeof state->dr);
@@ -221,9 +222,14 @@ static enum mh_status check_state(const struct mh_cpu_state *state, struct mh_er
     return check_mxcsr(mxcsr, err);
 }
 
-/* XCR0 always has x87, and AVX only with SSE (Intel SDM volume 1, 13.3). */
+/*
+ * XCR0 always has x87, and AVX only with SSE (Intel SDM volume 1, 13.3). A processor without XSAVE has no XCR0: the
+ * state says 0 then.
+ */
 static enum mh_status check_xcr0(const struct soft_cpu *cpu, uint64_t xcr0, struct mh_error *err)
 {
+    if (cpu->cpuid->xcr0 == 0 && xcr0 == 0)
+        return MH_OK;
     if ((xcr0 & ~(cpu->cpuid->xcr0 | MH_XCR0_X87)) != 0)
         return refuse(err, "XCR0", xcr0, "the processor does not have these registers");
     if ((xcr0 & MH_XCR0_X87) == 0 || (xcr0 & (MH_XCR0_SSE | MH_XCR0_AVX)) == MH_XCR0_AVX)
@@ -264,6 +270,7 @@ enum mh_status soft_restore(struct cpu *cpu, const struct mh_cpu_state *state, s
     memcpy(soft->xsave, state->xsave, sizeof soft->xsave);
     soft_xsave_loaded(soft);
     write_general(soft, &state->general);
+    soft->repeating = state->is_repeating;
     soft_update_attention(soft);
     return MH_OK;
 }

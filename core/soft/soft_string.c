@@ -1,7 +1,7 @@
 /*
  * String instructions. A handler does one repetition and says SOFT_REPEAT when there are more, so that a fault, a
- * step or a kick finds the registers of the repetitions done. soft_string_bulk() does many at once where nobody can
- * tell the difference.
+ * step or a kick finds the registers of the repetitions done. soft_string_bulk() does many at once where this makes
+ * no difference.
  */
 #include "soft_string.h"
 
@@ -139,7 +139,7 @@ static enum soft_result comparison_failed(struct soft_cpu *cpu, const struct sof
     return access_failed(cpu, insn);
 }
 
-/* REPE goes on while both are equal, REPNE while they are not. */
+/* REPE continues while both are equal, REPNE while they are not. */
 static enum soft_result comparison_done(struct soft_cpu *cpu, const struct soft_insn *insn, uint64_t left,
                                         uint64_t right)
 {

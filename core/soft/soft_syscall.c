@@ -49,7 +49,7 @@ enum soft_result soft_op_sysret(struct soft_cpu *cpu, const struct soft_insn *in
     if (soft_cpl(cpu) != 0)
         return soft_raise_error(cpu, VECTOR_GP, 0);
     if (!insn->rex_w)
-        return soft_unsupported(cpu, insn, "SYSRET to 32-bit code (compatibility mode) is not supported");
+        return soft_unsupported(cpu, insn, SOFT_LEAVES_64_BIT_MODE "SYSRET to 32-bit code (compatibility mode)");
     /* AMD's processors return, and fault at the target in ring 3. */
     if (!x86_is_canonical(cpu->gpr[MH_RCX]) && !cpu->cpuid->is_amd)
         return soft_raise_error(cpu, VECTOR_GP, 0);
@@ -86,7 +86,7 @@ enum soft_result soft_op_sysexit(struct soft_cpu *cpu, const struct soft_insn *i
     if (x86_is_null(base) || soft_cpl(cpu) != 0)
         return soft_raise_error(cpu, VECTOR_GP, 0);
     if (!insn->rex_w)
-        return soft_unsupported(cpu, insn, "SYSEXIT to 32-bit code (compatibility mode) is not supported");
+        return soft_unsupported(cpu, insn, SOFT_LEAVES_64_BIT_MODE "SYSEXIT to 32-bit code (compatibility mode)");
     if (!x86_is_canonical(cpu->gpr[MH_RCX]) || !x86_is_canonical(cpu->gpr[MH_RDX]))
         return soft_raise_error(cpu, VECTOR_GP, 0);
     const uint16_t selector = (uint16_t)((base + 32) | 3);

@@ -593,7 +593,7 @@ static bool keeps_flags(const struct soft_insn *insn)
     }
 }
 
-/* Instructions behind which code seldom goes on, and repetitions, of which nobody knows how many there will be. */
+/* Instructions after which code seldom continues, and repetitions, whose number is not known. */
 static bool ends_block(const struct soft_insn *insn)
 {
     static soft_handler *const last[] = {

@@ -99,10 +99,58 @@ static void write_stubs(uint8_t *system_area)
         memcpy(system_area + BOOT_STUBS + (size_t)slot * BOOT_STUB_SIZE, stub, sizeof stub);
 }
 
+/* ---- page tables ---- */
+
+static uint64_t *table_at(const struct guest_ram *memory, uint32_t offset)
+{
+    return (uint64_t *)(void *)(ram_system_area(memory) + offset);
+}
+
+static uint64_t entry_to_table(uint32_t offset)
+{
+    return (MH_SYSTEM_AREA + offset) | PAGING_PRESENT | PAGING_WRITE | PAGING_USER;
+}
+
+static void boot_map_ram_2m(const struct guest_ram *memory)
+{
+    uint64_t *pd = table_at(memory, BOOT_PD);
+    for (uint64_t i = 0; i < memory->ram_size / PAGE_2M; i++)
+        pd[i] = i * PAGE_2M | PAGING_PRESENT | PAGING_WRITE | PAGING_USER | PAGING_LARGE;
+}
+
+static void map_ram_4k(const struct guest_ram *memory)
+{
+    uint64_t *pd = table_at(memory, BOOT_PD);
+    uint64_t *pt = table_at(memory, BOOT_RAM_PT); /* one after the other, so one long array */
+    for (uint32_t i = 0; i < memory->ram_size / PAGE_2M; i++)
+        pd[i] = entry_to_table(BOOT_RAM_PT + i * PAGE_4K);
+    for (uint64_t i = 0; i < memory->ram_size / PAGE_4K; i++)
+        pt[i] = i * PAGE_4K | PAGING_PRESENT | PAGING_WRITE | PAGING_USER;
+}
+
+static void map_system_area(const struct guest_ram *memory)
+{
+    table_at(memory, BOOT_PD)[MH_SYSTEM_AREA / PAGE_2M] = entry_to_table(BOOT_SYSTEM_PT);
+    uint64_t *pt = table_at(memory, BOOT_SYSTEM_PT);
+    for (uint64_t i = 0; i < MH_SYSTEM_AREA_SIZE / PAGE_4K; i++)
+        pt[i] = (MH_SYSTEM_AREA + i * PAGE_4K) | PAGING_PRESENT | PAGING_WRITE;
+}
+
+static void boot_build_tables(const struct guest_ram *memory, uint32_t page_size)
+{
+    table_at(memory, BOOT_PML4)[0] = entry_to_table(BOOT_PDPT);
+    table_at(memory, BOOT_PDPT)[0] = entry_to_table(BOOT_PD);
+    if (page_size == PAGE_2M)
+        boot_map_ram_2m(memory);
+    else
+        map_ram_4k(memory);
+    map_system_area(memory);
+}
+
 void boot_write_system_area(const struct guest_ram *memory, uint32_t page_size)
 {
     uint8_t *system_area = ram_system_area(memory);
-    paging_build(memory, page_size);
+    boot_build_tables(memory, page_size);
     write_gdt(system_area);
     write_tss(system_area);
     write_idt(system_area);
@@ -138,7 +186,7 @@ struct mh_x86_system boot_system(bool use_xsave)
         .gdt = {.base = area(BOOT_GDT), .limit = GDT_ENTRIES * sizeof(uint64_t) - 1},
         .idt = {.base = area(BOOT_IDT), .limit = BOOT_VECTORS * sizeof(struct gate) - 1},
         .cr0 = MH_CR0_PE | MH_CR0_MP | MH_CR0_ET | MH_CR0_NE | MH_CR0_WP | MH_CR0_AM | MH_CR0_PG,
-        .cr3 = paging_root().v,
+        .cr3 = MH_SYSTEM_AREA + BOOT_PML4,
         .cr4 = MH_CR4_PAE | MH_CR4_OSFXSR | MH_CR4_OSXMMEXCPT | (use_xsave ? MH_CR4_OSXSAVE : 0),
         .efer = MH_EFER_SCE | MH_EFER_LME | MH_EFER_LMA | MH_EFER_NXE,
     };

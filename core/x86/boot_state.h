@@ -2,8 +2,8 @@
  * What a machine finds when it starts: the contents of the system area and the registers.
  *
  * The IDT leads every exception to a stub of its own, `hlt` in a 16-byte slot, on a stack of its own (IST 1). So a
- * guest without handlers leaves KVM with HLT, the slot in rip tells the vector, and the frame on the stack tells the
- * rest, whatever the guest did to its own stack.
+ * guest without handlers ends in HLT: rip, in a slot, identifies the vector, and the frame on that stack has the rest,
+ * whatever the guest did to its own stack.
  */
 #ifndef MH_CORE_X86_BOOT_STATE_H
 #define MH_CORE_X86_BOOT_STATE_H
@@ -53,8 +53,8 @@ struct mh_x86_msrs boot_msrs(void);
 #define BOOT_DR7 0x400u
 
 /*
- * Which stub a machine stands in: 0 to 31 for an exception's vector, BOOT_STUB_RETURNED, or -1 when `rip` is neither at
- * a stub's HLT nor directly behind it.
+ * Which stub a machine is in: 0 to 31 for an exception's vector, BOOT_STUB_RETURNED, or -1 when `rip` is neither at
+ * a stub's HLT nor directly after it.
  */
 int boot_stub_at(uint64_t rip);
 

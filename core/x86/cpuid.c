@@ -75,7 +75,8 @@ static const uint32_t offered[X86_FEATURE_WORDS] = {
                           BIT(X86_FEATURE_PAGE_1G) | BIT(X86_FEATURE_RDTSCP) | BIT(X86_FEATURE_LM),
 };
 
-/* These say that something is missing. They describe how the host executes x87 instructions, so nobody may clear them.
+/* These say that something is missing. They describe how the host executes x87 instructions, so they must not be
+ * cleared.
  */
 static const uint32_t lacks[X86_FEATURE_WORDS] = {
     [X86_WORD_7_EBX] = BIT(X86_FEATURE_FDP_EXCPTN_ONLY) | BIT(X86_FEATURE_NO_FCS_FDS),

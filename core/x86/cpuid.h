@@ -1,6 +1,6 @@
 /*
- * What CPUID tells a guest: one table for every processor, so that a guest cannot tell them apart and its state can
- * move between them. It is what the host's processor has, cut to what the software processor implements.
+ * What CPUID reports to a guest: one table for every processor, so that a guest cannot tell them apart and its state
+ * can move between them. It is what the host's processor has, cut to what the software processor implements.
  */
 #ifndef MH_CORE_X86_CPUID_H
 #define MH_CORE_X86_CPUID_H
@@ -105,7 +105,7 @@ struct x86_cpuid {
     uint64_t xcr0; /* bits XCR0 may have; 0: no XSAVE */
 
     /* Copies of what the leaves say, for quick questions. */
-    bool is_amd; /* AMD or Hygon; false: Intel, and whoever else follows the Intel manual */
+    bool is_amd; /* AMD or Hygon; false: Intel, and others that follow the Intel manual */
     uint8_t physical_bits;
     uint32_t features[X86_FEATURE_WORDS];
 };

@@ -35,21 +35,15 @@ const char *exception_name(uint8_t vector)
     return "reserved exception";
 }
 
-#define PF_PRESENT 0x01u
-#define PF_WRITE 0x02u
-#define PF_USER 0x04u
-#define PF_RESERVED 0x08u
-#define PF_FETCH 0x10u
-
 static void explain_page_fault(uint32_t code, char *text, size_t size)
 {
-    const char *access = (code & PF_FETCH) != 0   ? "instruction fetch from"
-                         : (code & PF_WRITE) != 0 ? "write to"
-                                                  : "read of";
-    const char *page = (code & PF_RESERVED) != 0  ? "a page whose tables have reserved bits set"
-                       : (code & PF_PRESENT) != 0 ? "a page that does not allow it"
-                                                  : "a page that is not mapped";
-    snprintf(text, size, "%s %s, in ring %s", access, page, (code & PF_USER) != 0 ? "3" : "0 to 2");
+    const char *access = (code & PAGE_FAULT_FETCH) != 0   ? "instruction fetch from"
+                         : (code & PAGE_FAULT_WRITE) != 0 ? "write to"
+                                                          : "read of";
+    const char *page = (code & PAGE_FAULT_RESERVED) != 0  ? "a page whose tables have reserved bits set"
+                       : (code & PAGE_FAULT_PRESENT) != 0 ? "a page that does not allow it"
+                                                          : "a page that is not mapped";
+    snprintf(text, size, "%s %s, in ring %s", access, page, (code & PAGE_FAULT_USER) != 0 ? "3" : "0 to 2");
 }
 
 #define SELECTOR_EXTERNAL 1u

@@ -12,6 +12,13 @@
 #define EXCEPTION_GENERAL_PROTECTION 13
 #define EXCEPTION_PAGE_FAULT 14
 
+/* Bits of a page fault's error code. */
+#define PAGE_FAULT_PRESENT 0x01u
+#define PAGE_FAULT_WRITE 0x02u
+#define PAGE_FAULT_USER 0x04u
+#define PAGE_FAULT_RESERVED 0x08u
+#define PAGE_FAULT_FETCH 0x10u
+
 /* The frame the processor pushes, lowest address first; below it lies the error code of those that have one. */
 struct exception_frame {
     uint64_t rip, cs, rflags, rsp, ss;

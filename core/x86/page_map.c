@@ -12,7 +12,7 @@ static bool page_map_continues(const struct page_mapping *run, uint64_t address,
            walk->user == run->user && walk->executable == run->executable;
 }
 
-/* How far to go on after a walk that found nothing: past everything the missing entry would have mapped. */
+/* How far to skip after a walk that found nothing: everything the missing entry would have mapped. */
 static uint64_t page_map_hole(const struct paging_walk *walk, unsigned levels)
 {
     return 1ull << (12 + 9 * (levels - walk->steps));

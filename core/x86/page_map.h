@@ -10,7 +10,7 @@ struct page_mapping {
     bool writable, user, executable;
 };
 
-/* No more are reported: tables that lead to themselves map more than anybody can read. */
+/* No more are reported: tables that lead to themselves map more than can be read. */
 #define PAGE_MAP_RUNS_MAX 4096u
 
 /*

@@ -1,64 +1,11 @@
 #include "x86/paging.h"
 
-#include "mh/guest_abi.h"
 #include "mh/x86_regs.h"
-#include "x86/boot_state.h"
 
 #include <string.h>
 
 #define ENTRIES 512u
 #define ADDRESS_MASK 0x000ffffffffff000ull
-
-static uint64_t *table_at(const struct guest_ram *memory, uint32_t offset)
-{
-    return (uint64_t *)(void *)(ram_system_area(memory) + offset);
-}
-
-static uint64_t entry_to_table(uint32_t offset)
-{
-    return (MH_SYSTEM_AREA + offset) | PAGING_PRESENT | PAGING_WRITE | PAGING_USER;
-}
-
-static void map_ram_2m(const struct guest_ram *memory)
-{
-    uint64_t *pd = table_at(memory, BOOT_PD);
-    for (uint64_t i = 0; i < memory->ram_size / PAGE_2M; i++)
-        pd[i] = i * PAGE_2M | PAGING_PRESENT | PAGING_WRITE | PAGING_USER | PAGING_LARGE;
-}
-
-static void map_ram_4k(const struct guest_ram *memory)
-{
-    uint64_t *pd = table_at(memory, BOOT_PD);
-    uint64_t *pt = table_at(memory, BOOT_RAM_PT); /* one after the other, so one long array */
-    for (uint32_t i = 0; i < memory->ram_size / PAGE_2M; i++)
-        pd[i] = entry_to_table(BOOT_RAM_PT + i * PAGE_4K);
-    for (uint64_t i = 0; i < memory->ram_size / PAGE_4K; i++)
-        pt[i] = i * PAGE_4K | PAGING_PRESENT | PAGING_WRITE | PAGING_USER;
-}
-
-static void map_system_area(const struct guest_ram *memory)
-{
-    table_at(memory, BOOT_PD)[MH_SYSTEM_AREA / PAGE_2M] = entry_to_table(BOOT_SYSTEM_PT);
-    uint64_t *pt = table_at(memory, BOOT_SYSTEM_PT);
-    for (uint64_t i = 0; i < MH_SYSTEM_AREA_SIZE / PAGE_4K; i++)
-        pt[i] = (MH_SYSTEM_AREA + i * PAGE_4K) | PAGING_PRESENT | PAGING_WRITE;
-}
-
-void paging_build(const struct guest_ram *memory, uint32_t page_size)
-{
-    table_at(memory, BOOT_PML4)[0] = entry_to_table(BOOT_PDPT);
-    table_at(memory, BOOT_PDPT)[0] = entry_to_table(BOOT_PD);
-    if (page_size == PAGE_2M)
-        map_ram_2m(memory);
-    else
-        map_ram_4k(memory);
-    map_system_area(memory);
-}
-
-mh_gpa paging_root(void)
-{
-    return mh_gpa_of(MH_SYSTEM_AREA + BOOT_PML4);
-}
 
 static bool is_canonical(uint64_t address, unsigned bits)
 {

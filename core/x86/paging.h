@@ -18,13 +18,6 @@
 
 #define PAGE_2M 0x200000u
 
-/* Write the tables into the system area: RAM identity-mapped with pages of `page_size` bytes, the system area itself
- * with 4 KB pages for ring 0 only, nothing else. */
-void paging_build(const struct guest_ram *memory, uint32_t page_size);
-
-/* The value of CR3 that makes them current. */
-mh_gpa paging_root(void);
-
 /* How far a walk came, and why it ended. */
 enum paging_end {
     PAGING_MAPPED,

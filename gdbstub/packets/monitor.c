@@ -16,6 +16,7 @@ static const char help_text[] =
     "regs          show all registers, including control registers and segments\n"
     "pt ADDR       show how the page tables translate ADDR, level by level\n"
     "map           show which addresses are mapped, and with what access\n"
+    "info WHAT     mem, tlb or registers, in the form of QEMU's monitor\n"
     "files         list the machine's files\n"
     "stats         show how often the machine left the processor, and why\n"
     "snapshot NAME save the complete state of the machine\n"

@@ -4,7 +4,7 @@
  *     mini_hypervisor --memory 4 --page 2 --guest guest.img < input.txt
  *
  * Run it without `< input.txt` to type the lines yourself. An `in` from port 0xe9 waits until there is a byte. As on a
- * real serial line, nobody shows what is typed unless the guest sends it back: that is the `true` for getline below.
+ * real serial line, what is typed is not shown unless the guest sends it back: that is the `true` for getline below.
  * When the input is at its end, every further `in` gives 0xff, which getline turns into EOF.
  */
 #include "console.h"

@@ -32,7 +32,7 @@ static void write_text(int fd, const char *text)
         printf("write: %s\n", file_error(written));
 }
 
-/* Opening the shared file for writing gives this machine a copy; readers of before go on reading the original. */
+/* Writing to the shared file gives this machine a copy; earlier readers still read the original. */
 static void change_shared_file(void)
 {
     int reader = open("notes.txt", MH_O_READ);

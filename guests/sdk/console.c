@@ -160,7 +160,7 @@ static uint64_t next_unsigned(const struct conversion *conversion, struct argume
     return conversion->wide ? va_arg(arguments->list, uint64_t) : va_arg(arguments->list, unsigned);
 }
 
-/* Read a conversion, `format` pointing behind its %. Returns where the format goes on. */
+/* Read a conversion, `format` pointing after its %. Returns where the format continues. */
 static const char *read_conversion(const char *format, struct conversion *conversion)
 {
     *conversion = (struct conversion){0};
@@ -225,7 +225,7 @@ int vprintf(const char *format, va_list list)
         }
         rest = read_conversion(format + 1, &conversion);
         count = put_conversion(&conversion, &arguments);
-        if (count < 0) { /* which argument it was meant for is anybody's guess: stop here */
+        if (count < 0) { /* which argument it was meant for is not known: stop here */
             put_bytes(format, strlen(format));
             printed += (int)strlen(format);
             break;

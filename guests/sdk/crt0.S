@@ -12,11 +12,11 @@
     .type _start, @function
 _start:
     .cfi_startproc
-    .cfi_undefined rip   /* nobody called us: a backtrace ends here */
+    .cfi_undefined rip   /* there is no caller: a backtrace ends here */
     xorl %ebp, %ebp
-    andq $-16, %rsp      /* the ABI wants rsp a multiple of 16 at a call */
+    andq $-16, %rsp      /* the ABI requires rsp to be a multiple of 16 at a call */
     call main
-1:  hlt                  /* ends the guest well */
+1:  hlt                  /* ends the guest */
     jmp 1b
     .cfi_endproc
     .size _start, . - _start

@@ -1,7 +1,7 @@
 /*
- * Files, one exit from the guest a call: the call is described in memory, and the hypervisor is told where.
- * Names, flags and errors are explained in docs/guest-interface.md. Every function returns a negative number when it
- * fails: minus one of enum mh_file_error.
+ * Files, with one exit from the guest per call: the call is described in memory, at an address that is passed to the
+ * port. Names, flags and errors are explained in docs/guest-interface.md. Every function returns a negative number when
+ * it fails: minus one of enum mh_file_error.
  */
 #ifndef SDK_FILES_H
 #define SDK_FILES_H

@@ -60,11 +60,12 @@ typedef bool mh_stop_filter(void *filter_ctx, unsigned vm, struct mh_stop *stop)
  */
 struct mh_resume {
     enum mh_resume_kind kind;
-    uint64_t start, end;    /* RANGE */
+    uint64_t start, end; /* RANGE */
     /*
-     * Run backwards: STEP undoes one instruction, RANGE undoes them until rip leaves the range, CONTINUE goes to the last
-     * place before this one at which a breakpoint or watchpoint would have stopped; a breakpoint at this very place does
-     * not count. At a watchpoint the machine stands before the instruction that made the access. Needs can_reverse().
+     * Run backwards: STEP undoes one instruction, RANGE undoes them until rip leaves the range, CONTINUE goes to the
+     * last place before this one at which a breakpoint or watchpoint would have stopped; a breakpoint at this very
+     * place does not count. At a watchpoint the machine is before the instruction that made the access. Needs
+     * can_reverse().
      */
     bool backwards;
     mh_stop_filter *filter; /* NULL: every stop is wanted */
@@ -162,8 +163,8 @@ struct mh_debug_target_ops {
     enum mh_status (*restore)(void *ctx, unsigned vm, const char *name, struct mh_error *err);
     /* Is its past kept, so that it can run backwards? */
     bool (*can_reverse)(void *ctx, unsigned vm);
-    /* Go to a place in its past, or back to its present: an instruction count, "start", "end", "+N" or "-N". Registers and
-     * memory are those of that place; break- and watchpoints stay. MH_OK; MH_ERR_USAGE or MH_ERR_RANGE with what is
+    /* Go to a place in its past, or back to its present: an instruction count, "start", "end", "+N" or "-N". Registers
+     * and memory are those of that place; break- and watchpoints stay. MH_OK; MH_ERR_USAGE or MH_ERR_RANGE with what is
      * possible in *err and nothing changed; after MH_ERR_HOST the machine is not alive. */
     enum mh_status (*go_to)(void *ctx, unsigned vm, const char *where, struct mh_error *err);
     /* Where texts for the person at the debugger go from now on; NULL: nowhere. */
@@ -173,15 +174,16 @@ struct mh_debug_target_ops {
 
     /* The text about a stop for people (the crash report); several lines. */
     void (*describe_stop)(void *ctx, unsigned vm, const struct mh_stop *stop, mh_text_sink *sink, void *sink_ctx);
-    /* `monitor` commands that look at the machine: "regs", "pt ADDR", "map", "files", "stats", "snapshots"; and
-     * "snapshot NAME", which remembers all of it, and "forget NAME"; "when" and "history". Returns MH_ERR_USAGE for a
-     * command it does not know, with *err naming those it does. */
+    /* `monitor` commands that look at the machine: "regs", "pt ADDR", "map", "files", "stats", "snapshots", "info
+     * WHAT"; and "snapshot NAME", which remembers all of it, and "forget NAME"; "when" and "history". Returns
+     * MH_ERR_USAGE for a command it does not know, with *err naming those it does. */
     enum mh_status (*monitor)(void *ctx, unsigned vm, const char *command, mh_text_sink *sink, void *sink_ctx,
                               struct mh_error *err);
 
     /* The VM's own files, read only: a host descriptor the caller closes, or minus an errno. The path vm_exec_file()
-     * gives is asked for too, by debuggers that look for the symbols; and "/proc/N/maps", by those that want to save
-     * all memory: what the page tables map, in the form of proc(5), whatever N is. */
+     * gives is asked for too, by debuggers that look for the symbols; and files of "/proc/N/", in the form of proc(5),
+     * whatever N is: "maps", what the page tables map, by those that want to save all memory; "exe", "cmdline",
+     * "environ" and "auxv" by scripts. */
     int (*open_file)(void *ctx, unsigned vm, const char *name);
 };
 

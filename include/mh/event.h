@@ -1,4 +1,4 @@
-/* What happens in a virtual machine, as it is told to those who want to know: catchpoints, and a trace. */
+/* Events of a virtual machine, for catchpoints and traces. */
 #ifndef MH_EVENT_H
 #define MH_EVENT_H
 
@@ -21,7 +21,7 @@ enum mh_event_kind {
 struct mh_event {
     enum mh_event_kind kind;
 
-    /* where the guest was left last; at a STOP, where it stands. Some KVMs tell an OUT before rip is after it. */
+    /* where the guest was left last; at a STOP, where it is. Some KVMs report an OUT before rip is after it. */
     bool has_rip;
     uint64_t rip;
 
@@ -36,7 +36,7 @@ struct mh_event {
     /* FILE */
     uint8_t op;       /* enum mh_file_op */
     const char *name; /* of the file, as the guest knows it; "" when there is none. For the time of the call only */
-    int64_t result;   /* what the guest was told */
+    int64_t result;   /* what the guest received */
 
     /* FAULT */
     uint8_t vector;

@@ -91,7 +91,8 @@ enum mh_file_error {
     MH_EDQUOT = 122,      /* the VM has written as much, or made as many files, as it may */
 };
 
-/* A call in memory, for the one-exit path. Little-endian, no alignment asked for. */
+/* A call in memory, for the one-exit path. Little-endian, no alignment asked for. When op is none of the above or
+ * `zero` is not 0 nothing is done, and `result` stays as it is: put -MH_EFAULT there before. */
 struct mh_file_call {
     uint32_t op;     /* enum mh_file_op */
     int32_t fd;      /* all but OPEN */

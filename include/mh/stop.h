@@ -16,7 +16,7 @@ enum mh_stop_kind {
     MH_STOP_RETURNED,      /* the guest's entry point returned to its caller, which does not exist */
     MH_STOP_TRIPLE_FAULT,  /* a fault while a fault was being delivered to the guest's own broken handlers */
     MH_STOP_NO_MEMORY,     /* the guest reached a physical address that has no memory */
-    MH_STOP_CPU_ERROR,     /* the processor cannot go on with the guest: `text` says why */
+    MH_STOP_CPU_ERROR,     /* the processor cannot continue: `text` says why */
     MH_STOP_HOST_ERROR,    /* the host failed the processor: `text` says how */
     MH_STOP_IO_ERROR,      /* the host could not read or write for the guest */
     MH_STOP_HISTORY_BEGIN, /* it ran backwards to the earliest place that is kept */
@@ -63,7 +63,7 @@ struct mh_stop {
 /* What a kind of stop is called: "halted" to "interrupted". */
 const char *mh_stop_name(enum mh_stop_kind kind);
 
-/* True when the machine cannot go on after this stop unless someone repairs it. */
+/* True when the machine cannot continue after this stop unless a debugger corrects it. */
 bool mh_stop_is_crash(const struct mh_stop *stop);
 
 /* The signal (of <signal.h>) that Linux would have sent a program for this stop; 0 for MH_STOP_HALTED. */

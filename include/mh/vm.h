@@ -60,11 +60,13 @@ enum mh_status mh_host_describe(struct mh_host *host, mh_text_sink *sink, void *
 struct mh_image;
 
 /*
- * Read a flat image or a static ELF64 executable. The image must fit `ram_size` bytes of RAM less MH_STACK_RESERVE.
+ * Read a flat image, to be loaded and entered at `address`, or a static ELF64 executable, which has addresses of its
+ * own. The image must fit `ram_size` bytes of RAM less MH_STACK_RESERVE.
  * Returns MH_OK with *image set, or MH_ERR_IMAGE with the path, the reason and the sizes that matter in *err.
  * An image is never written, so any number of machines may share it.
  */
-enum mh_status mh_image_load(const char *path, uint64_t ram_size, struct mh_image **image, struct mh_error *err);
+enum mh_status mh_image_load(const char *path, uint64_t ram_size, uint64_t address, struct mh_image **image,
+                             struct mh_error *err);
 void mh_image_free(struct mh_image *image);
 bool mh_image_is_elf(const struct mh_image *image);
 /* The absolute path of the image's file, NULL when it has none (any more). Lives as long as the image. */
@@ -119,10 +121,10 @@ struct mh_vm_config {
     struct mh_file_limits limits;
     uint64_t history;     /* bytes of memory for the past of a machine that is debugged, at most; 0: it is not kept */
     const char *core_dir; /* directory for core files; NULL: none may be written */
-    /* Told once for each kind of thing a guest does that has no effect; may be NULL. One line, no newline. */
+    /* Called once for each kind of access that has no effect; may be NULL. One line, no newline. */
     void (*notice)(void *ctx, const char *text);
     void *notice_ctx;
-    /* Told everything that happens, on the machine's thread and at once: what it costs, the guest waits. May be NULL.
+    /* Called for every event, on the machine's thread: the guest waits as long as it takes. May be NULL.
      */
     void (*event)(void *ctx, const struct mh_event *event);
     void *event_ctx;
@@ -156,8 +158,8 @@ enum mh_status mh_debug_group_create(unsigned count, struct mh_debug_group **gro
 void mh_debug_group_destroy(struct mh_debug_group *group);
 
 /*
- * The thread of machine `index` (from 0) does what the debugger wants until the group is finished; `vm` NULL tells that
- * the machine could not be made, and returns at once. MH_OK, or MH_ERR_HOST at once when it cannot be debugged.
+ * The thread of machine `index` (from 0) does what the debugger wants until the group is finished; `vm` is NULL
+ * if the machine could not be created: returns at once. MH_OK, or MH_ERR_HOST at once when it cannot be debugged.
  */
 enum mh_status mh_debug_group_join(struct mh_debug_group *group, unsigned index, struct mh_vm *vm,
                                    struct mh_error *err);
@@ -200,13 +202,12 @@ void mh_vm_stats(struct mh_vm *vm, mh_text_sink *sink, void *sink_ctx);
 #define MH_KICK_SIGNAL SIGUSR1
 void mh_kick_install(void);
 
-/* Take the machine out of the guest for a moment, so that it hands on what it printed. Any thread. */
+/* Make the machine leave the guest for a moment, so that it flushes what it printed. Any thread. */
 void mh_vm_kick(struct mh_vm *vm);
 /* Make mh_vm_run() return MH_STOP_INTERRUPTED soon. Any thread; may be repeated until it did. */
 void mh_vm_request_stop(struct mh_vm *vm);
-/* True when there is a reason to kick: bytes were printed that nobody has seen, or, under a debugger, the guest waits
- * for input and could have missed that the debugger wants something, or a timer of the stub's may be over. Any
- * thread. */
+/* True when there is a reason to kick: printed bytes are still in a buffer or, under a debugger, the guest waits for
+ * input and could have missed a request of the debugger, or a timer of the stub may have expired. Any thread. */
 bool mh_vm_wants_kick(struct mh_vm *vm);
 
 #endif

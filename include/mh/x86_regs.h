@@ -1,5 +1,5 @@
 /*
- * The registers of one x86-64 processor as the rooms hand them to each other, and the bits of the control registers.
+ * The registers of one x86-64 processor as the layers pass them to each other, and the bits of the control registers.
  * Names and numbers: Intel SDM volume 3 chapters 2 and 13, AMD APM volume 2 chapter 3.
  */
 #ifndef MH_X86_REGS_H

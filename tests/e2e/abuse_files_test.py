@@ -24,7 +24,7 @@ class FilesTest(Case):
         os.mkdir(directory)
         result = self.run_vm("-m", 8, "-g", guest("file_fuzz"), "-f", self.path("notes.txt"), "--max-written", 1,
                              input=seed.to_bytes(8, "little"), cwd=directory)
-        self.check(result, 0, err="")
+        self.check(result, 0)
         own = os.path.join(directory, "vm-files", "1-file_fuzz")
         there = [f"{name} {len(data)} {fnv1a(data)}" for name in (os.listdir(own) if os.path.exists(own) else [])
                  for data in [contents(os.path.join(own, name))]]

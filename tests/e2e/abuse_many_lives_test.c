@@ -127,7 +127,7 @@ static void thousands_of_machines_leave_nothing_behind(void **state)
     (void)state;
     abuse_begin(&abuse);
     temp_file(&dir, "guest.img", guest, sizeof guest);
-    assert_int_equal(mh_image_load(temp_path(&dir, "guest.img", path), 2u << 20, &image, NULL), MH_OK);
+    assert_int_equal(mh_image_load(temp_path(&dir, "guest.img", path), 2u << 20, 0, &image, NULL), MH_OK);
     temp_dir_remove(&dir);
     assert_int_equal(mh_host_open(MH_ACCEL_AUTO, &lives.host, NULL), MH_OK);
     pthread_mutex_init(&lives.mutex, NULL);

@@ -5,7 +5,7 @@ import re
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from hypervisor import EXIT_CRASHED, MB, Case, guest, main, on  # noqa: E402
+from hypervisor import ACCEL, EXIT_CRASHED, MB, Case, guest, main, on  # noqa: E402
 
 # What the guest `faults` puts into the registers that no fault needs for itself.
 REGISTERS = {"rsi": 0x5151515151515151, "rdi": 0xd1d1d1d1d1d1d1d1, "rbp": 0xbebebebebebebebe,
@@ -96,7 +96,7 @@ class FaultsTest(Case):
         report = self.exception("G", "general protection fault (#GP)", 13, error=0x48, code=b"\x8e\xd8")
         self.assertIn("selector 0x48", report.text)
 
-    @on("soft")  # not every KVM tells it from a general protection fault
+    @on("soft")  # not every KVM distinguishes it from a general protection fault
     def test_stack_fault(self):
         report = self.exception("s", "stack fault (#SS)", 12, error=0, code=b"\x50")
         self.assertEqual(report.registers["rsp"], 0x8000000000001000)
@@ -109,6 +109,7 @@ class FaultsTest(Case):
         walk = [("PML4", 0, True), ("PDPT", 0, True), ("PD", 8, True), ("PT", 0, True)]
         report = self.page_fault("k", 0x1000000, 5, walk, "ring 3", ring=3, code=b"\x8b\x08")
         self.assertEqual(report.registers["rsp"], 0x80000)
+        self.assertIn("    the page is for ring 0 only\n", report.text)
         self.assertIn("cs 0023", report.text)
         self.assertIn("ss 001b", report.text)
 
@@ -123,10 +124,30 @@ class FaultsTest(Case):
     def test_page_that_may_not_be_executed(self):
         report = self.page_fault("x", 0x40000000, 0x11, self.own_table_walk(), "instruction fetch")
         self.assertIn("no execute", report.text)
+        self.assertIn("    the page is not executable\n", report.text)
 
     def test_page_that_may_not_be_written(self):
         report = self.page_fault("W", 0x40010000, 3, self.own_table_walk(), "does not allow it")
-        self.assertIn("leads to physical 0x10000, in a page of 2097152 bytes", report.text)
+        self.assertIn("leads to physical 0x10000, in a page of 2097152 bytes\n    the page is read-only\n", report.text)
+
+    def protection(self, letter, *expected):
+        """A fault of SMEP or SMAP, where the processor has these."""
+        if b"no such" in self.run_vm("-g", guest("faults"), input=letter.encode()).out:
+            self.assertNotEqual(ACCEL, "soft")
+            return
+        at = self.fault(letter)[1]
+        address, error, access, why = expected
+        report = self.page_fault(letter, address or at, error, [("PML4", 0, True), ("PDPT", 0, True), ("PD", 0, True)],
+                                 access)
+        self.assertIn(f"    {why}\n", report.text)
+
+    def test_smep(self):
+        self.protection("p", None, 0x11, "instruction fetch from a page that does not allow it",
+                        "SMEP is on: ring 0 may not execute a page of ring 3")
+
+    def test_smap(self):
+        self.protection("a", 0x80000, 1, "read of a page that does not allow it",
+                        "SMAP is on: ring 0 may not access a page of ring 3 before STAC")
 
     @on("soft")  # not every KVM looks at them
     def test_reserved_bits(self):
@@ -181,6 +202,17 @@ class FaultsTest(Case):
             for page in (2, 4):
                 with self.subTest(memory=memory, page=page):
                     self.exception("d", "divide error (#DE)", 0, arguments=("-m", memory, "-p", page))
+
+    def test_code_that_leaves_64_bit_mode(self):
+        """A machine has none but 64-bit mode. KVM goes on without it; then the report comes at the next stop."""
+        for letter in "hupi":
+            with self.subTest(letter=letter):
+                result = self.check(self.run_vm("-g", guest("leave64"), input=letter.encode()), EXIT_CRASHED, b"")
+                first = result.messages.splitlines()[0]
+                self.assertRegex(first, r"the guest leaves 64-bit mode, which the machine does not support, with a return to "
+                                        r"32-bit code \(compatibility mode\)|the guest left 64-bit mode, which the "
+                                        r"machine does not support, for (compatibility mode|32-bit protected mode)")
+                self.assertIn("code at rip:", result.messages)
 
 
 if __name__ == "__main__":

@@ -54,6 +54,28 @@ class FaultsTest(GdbCase):
         result = vm.run.finish()
         self.assertEqual(result.out, self.run_vm("-g", guest("handlers")).out)
 
+    def test_leaving_64_bit_mode_is_told(self):
+        for letter in (b"h", b"u", b"i"):
+            with self.subTest(letter=letter):
+                vm, gdb = self.debug(elf("leave64"))
+                vm.run.send(letter)
+                answer = gdb("continue")
+                self.assertIn("SIGABRT", answer)
+                self.assertRegex(answer, "the guest (leaves|left) 64-bit mode, which the machine does not support")
+                self.assertIn("Program terminated with signal SIGABRT", gdb("continue"))
+                self.assertEqual(vm.run.finish().code, EXIT_CRASHED)
+
+    def test_stepping_out_of_64_bit_mode(self):
+        vm, gdb = self.debug(elf("leave64"))
+        vm.run.send(b"h")
+        gdb("break far_return")
+        gdb("continue")
+        self.assertEqual(gdb.pc(), gdb.value("&far_return"))
+        gdb.all("stepi", "stepi")
+        answer = gdb("stepi")
+        self.assertIn("a return to 32-bit code (compatibility mode)", answer)
+        self.assertIn("lretq", gdb("x/i $pc"))
+
     def test_all_faults_as_without_gdb(self):
         """Every one that `faults` knows stops with a signal, and what it says of it is what is said without gdb."""
         for letter in b"bdegikmnorstuwxz":

@@ -7,8 +7,8 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from gdb_driver import Wire  # noqa: E402
-from hypervisor import EXIT_HOST, EXIT_IO, Case, drop_file_capabilities, guest, is_sanitized  # noqa: E402
-from hypervisor import main, sample  # noqa: E402
+from hypervisor import EXIT_HOST, EXIT_IO, Case, drop_file_capabilities, guest, has_kvm  # noqa: E402
+from hypervisor import is_sanitized, main, sample  # noqa: E402
 from mounts import MS_BIND, may_mount, mount, own_mounts  # noqa: E402
 
 
@@ -35,7 +35,7 @@ class KvmTest(Case):
                      "nested")
 
     def test_no_permission(self):
-        """A device of somebody else, for a root that may not ignore permissions."""
+        """A device of another user, for a root that may not ignore permissions."""
         path = self.write("somebody's", b"")
         os.chown(path, 65534, 65534)
         os.chmod(path, 0o600)
@@ -49,7 +49,8 @@ class KvmTest(Case):
         self.refused(lambda: mount("/dev/null", "/dev/kvm", flags=MS_BIND), "does not answer as KVM")
 
     def test_probe(self):
-        result = self.run_vm("--probe", preexec_fn=lambda: (own_mounts(), mount("tmpfs", "/dev", b"tmpfs")))
+        result = self.run_vm("--probe", "--accel", "auto",
+                             preexec_fn=lambda: (own_mounts(), mount("tmpfs", "/dev", b"tmpfs")))
         self.check(result, 0, err="")
         self.assertTrue(result.out.startswith(b"accel: soft\nkvm: "), result)
         self.assertIn(b"/dev/kvm does not exist", result.out)
@@ -72,8 +73,17 @@ class ResourcesTest(Case):
             self.skipTest("the program is built with a sanitizer, which needs resources of its own")
 
     def test_too_few_descriptors(self):
-        """Machines for which there are no descriptors are told; the others run, and nothing hangs."""
-        result = self.run_vm("-g", *[guest("spin")] * 40, "--label", "always", "--timeout", "2",
+        """Where each machine needs one of its own, nothing is started with fewer, and nothing hangs."""
+        result = self.run_vm("-g", *[guest("spin")] * 40, "--serial", "file:out-%n",
+                             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40)))
+        self.check(result, EXIT_IO, b"", "open files")
+        self.assertEqual(result.messages.count("\n"), 1, result)
+
+    def test_too_few_descriptors_for_kvm(self):
+        """Machines for which there are no descriptors are reported; the others run, and nothing hangs."""
+        if not has_kvm():
+            return  # software needs none
+        result = self.run_vm("-g", *[guest("spin")] * 40, "--accel", "kvm", "--label", "always", "--timeout", "2",
                              preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40)))
         self.assertNotEqual(result.code, 0)
         self.assertIn("open files", result.messages)
@@ -87,7 +97,7 @@ class ResourcesTest(Case):
         self.assertEqual(result.messages.count("\n"), 1, result)
 
     def test_a_debugger_comes_when_there_is_a_descriptor_again(self):
-        """Also to a guest that computes, prints nothing, and leaves the processor for nobody."""
+        """Also to a guest that computes, prints nothing, and never leaves the processor."""
         run = self.start("-g", guest("spin"), "--gdb", "unix:socket", "--gdb-run")
         run.wait_for(b"type: gdb", "err")
         run.wait_for(b"unfinished")
@@ -95,7 +105,7 @@ class ResourcesTest(Case):
         enough = resource.prlimit(pid, resource.RLIMIT_NOFILE)
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (4, enough[1]))
         with contextlib.closing(Wire(self.path("socket"))) as wire:
-            run.wait_for(b"cannot accept a debugger for now", "err")
+            run.wait_for(b"cannot accept a debugger at the moment", "err")
             resource.prlimit(pid, resource.RLIMIT_NOFILE, enough)
             wire.send("?")
             self.assertTrue(wire.receive().startswith(b"T"))
@@ -110,7 +120,7 @@ class ResourcesTest(Case):
         self.assertEqual(result.out.count(b"Hello, world!\n"), 30)
 
     def test_too_little_memory(self):
-        """Machines that cannot be had are told, a line each; nothing crashes, and nothing hangs."""
+        """Machines that cannot be created are reported, one line each; nothing crashes or hangs."""
         result = self.run_vm("-m", 8, "-g", *[sample("seed")] * 60,
                              preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (96 << 20, 96 << 20)))
         self.assertIn(result.code, (EXIT_HOST, EXIT_IO), result)

@@ -5,7 +5,8 @@ import struct
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from hypervisor import EXIT_IMAGE, MB, STACK_RESERVE, Case, contents, drop_file_capabilities, main, sample  # noqa: E402
+from hypervisor import (EXIT_CRASHED, EXIT_IMAGE, MB, STACK_RESERVE, Case, contents, drop_file_capabilities,  # noqa: E402
+                        main, sample)
 
 HELLO = b"Hello, world!\n"
 
@@ -63,6 +64,32 @@ class FlatTest(Case):
                     self.assertIn(f"--memory {2 * memory}", result.messages)
                     self.check(self.run_vm("-m", 2 * memory, "-g", "large.img"), 0)
 
+    def test_load_address(self):
+        """An image is loaded and entered where --load says: this one prints the byte at 0x800c, its last."""
+        self.write("at.img", b"\xa0" + struct.pack("<Q", 0x800c) + b"\xe6\xe9\xf4" + b"Z")
+        for address in ("0x8000", "32768", "0X8000"):
+            self.check(self.run_vm("--load", address, "-g", "at.img"), 0, b"Z", "")
+        result = self.check(self.run_vm("--load", "0x1ff000", "-g", "at.img"), EXIT_IMAGE, b"", ["'at.img'", "0x1feff3"])
+        self.assertEqual(result.messages.count("\n"), 1)
+        self.check(self.run_vm("--load", "0x1feff3", "-g", "at.img"), 0, b"\0")
+        self.check(self.run_vm("--load", "0x200000", "-m", 4, "-g", "at.img"), 0, b"\0")
+
+    def test_load_leaves_elf_files_where_they_are(self):
+        self.write("good.elf", elf([segment(0x1000)]))
+        self.check(self.run_vm("--load", "0x8000", "-g", "good.elf"), 0, b"!", "")
+
+    def test_hint_for_an_image_linked_elsewhere(self):
+        """mov 0x8020, %al; test %al, %al; jz to hlt: the text it was linked to print is not there."""
+        code = b"\xa0" + struct.pack("<Q", 0x8020) + b"\x84\xc0\x74\x02\xe6\xe9\xf4"
+        self.write("quiet.img", code.ljust(0x20, b"\x90") + b"Hello, world, from far away.\n".ljust(64, b"."))
+        self.check(self.run_vm("-g", "quiet.img"), 0, b"", ["--load", "0x8000"])
+        self.check(self.run_vm("--load", "0x8000", "-g", "quiet.img"), 0, b"H", "")
+        self.write("jump.img", b"\xb8\x00\x90\x00\x00\xff\xe0".ljust(0x40, b"\xf4"))  # mov $0x9000, %eax; jmp *%rax
+        self.check(self.run_vm("-g", "jump.img"), EXIT_CRASHED, b"", ["--load", "0x8000"])
+        self.write("prints.img", b"\xb0!\xe6\xe9\x0f\x0b")
+        result = self.check(self.run_vm("-g", "prints.img"), EXIT_CRASHED, b"!")
+        self.assertNotIn("--load", result.messages)
+
     def test_smallest(self):
         self.write("hlt.img", b"\xf4")
         self.check(self.run_vm("-g", "hlt.img"), 0, b"", "")
@@ -89,7 +116,7 @@ class FlatTest(Case):
         self.refused("/dev/zero", "device")
 
     def test_unreadable(self):
-        """As somebody who may not read it: root may read everything."""
+        """As a user who may not read it: root may read everything."""
         os.chmod(self.dir, 0o755)
         path = self.write("secret.img", b"\xf4")
         os.chmod(path, 0)

@@ -160,6 +160,15 @@ class OwnTablesTest(Case):
         for page in (2, 4):
             self.check(self.run_vm("-p", page, "-g", guest("interrupts")), 0, expected, "")
 
+    def test_floating_point_in_ring_0(self):
+        """x87, SSE and AVX, where a KVM cannot execute them too: the guest goes on in software, and is not told."""
+        for label in ("auto", "always"):
+            result = self.check(self.run_vm("-g", guest("simd"), "--label", label), 0, err="")
+            lines = result.out.decode().replace("simd| ", "").splitlines()
+            self.assertEqual(lines[:2], ["x87 0000000000000c46", "sse 0000000000000a55 0000000000000006"])
+            avx = ["avx 4008000000000000"] if int(probe()["xcr0"], 16) & 4 else []
+            self.assertEqual(lines[2:], avx + ["end"])
+
 
 if __name__ == "__main__":
     main()

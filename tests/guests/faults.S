@@ -31,6 +31,8 @@ table:
     fault 'x', no_execute, 0x40000000
     fault 'W', read_only, read_only_at
     fault 'R', reserved, reserved_at
+    fault 'p', smep, smep_at
+    fault 'a', smap, smap_at
     fault 'z', returned, 0
 table_end:
 
@@ -167,6 +169,42 @@ reserved:
     map_second_gigabyte 0x2083 /* a large page that does not begin where large pages do */
 reserved_at:
     mov 0x40000004, %eax
+
+    /* from now on ring 0 may not execute, or not access, pages of ring 3: all of RAM is such */
+smep:
+    call has_protection
+    mov %cr4, %rax
+    bts $20, %rax
+    mov %rax, %cr4
+smep_at:
+    nop
+smap:
+    call has_protection
+    mov %cr4, %rax
+    bts $21, %rax
+    mov %rax, %cr4
+smap_at:
+    mov 0x80000, %eax
+
+    /* leave all registers as they are; without these protections the guest ends well */
+has_protection:
+    push %rax
+    push %rbx
+    push %rcx
+    push %rdx
+    mov $7, %eax
+    xor %ecx, %ecx
+    cpuid
+    and $0x00100080, %ebx /* SMAP, SMEP */
+    cmp $0x00100080, %ebx
+    jne 1f
+    pop %rdx
+    pop %rcx
+    pop %rbx
+    pop %rax
+    ret
+1:  say "no such protection\n"
+    end_well
 returned:
     ret
 

@@ -12,7 +12,7 @@ struct collector {
     size_t length;
 };
 
-/* A pipe that holds COLLECTOR_MAX bytes, so that nobody waits for its reader. */
+/* A pipe that holds COLLECTOR_MAX bytes, so that writers never wait for its reader. */
 struct collector *collector_make(void);
 void collector_remove(struct collector *collector);
 

@@ -193,6 +193,11 @@ static bool fake_cpu_instructions(const struct cpu *cpu, uint64_t *count)
     return self->counts;
 }
 
+static void fake_cpu_set_instructions(struct cpu *cpu, uint64_t count)
+{
+    fake_of(cpu)->count = count;
+}
+
 static void fake_cpu_batch_port(struct cpu *cpu, uint16_t port, bool on)
 {
     (void)port;
@@ -246,6 +251,7 @@ struct fake_cpu *fake_cpu_make(const char *name, struct guest_ram *ram, const st
                                  .memory_changed = fake_cpu_memory_changed,
                                  .arm = fake_cpu_arm,
                                  .instructions = fake_cpu_instructions,
+                                 .set_instructions = fake_cpu_set_instructions,
                                  .batch_port = fake_cpu_batch_port,
                                  .take_batch = fake_cpu_take_batch,
                                  .has_batch = fake_cpu_has_batch};

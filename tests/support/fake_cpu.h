@@ -19,10 +19,10 @@ struct fake_cpu;
 
 /* One run(): what happens in it, and how it ends. */
 struct fake_exit {
-    struct cpu_exit exit; /* IO: `data` is the array below */
-    uint64_t rip;         /* where the guest stands then; an access is at rip until it is completed */
-    bool moves;           /* else rip stays as it is */
-    uint8_t length;       /* IO: of the instruction */
+    struct cpu_exit exit;         /* IO: `data` is the array below */
+    uint64_t rip;                 /* where the guest is then; an access is at rip until it is completed */
+    bool moves;                   /* else rip stays as it is */
+    uint8_t length;               /* IO: of the instruction */
     uint8_t data[FAKE_BYTES_MAX]; /* of an OUT; of an IN, what the guest got */
     void (*during)(struct fake_cpu *cpu);
 };
@@ -56,7 +56,7 @@ struct fake_cpu {
     unsigned memory_changes; /* calls of memory_changed() */
     uint8_t batch[FAKE_BATCH_MAX];
     size_t batch_length;
-    bool batches;        /* batch_port(on) */
+    bool batches;           /* batch_port(on) */
     char log[FAKE_LOG_MAX]; /* the other operations, each with a space behind it */
 };
 

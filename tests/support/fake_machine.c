@@ -45,7 +45,7 @@ struct fake_machine *fake_machine_make(const void *code, size_t length)
     machine->config.serial = (struct mh_serial_end){.ctx = machine, .write = take_output, .read = give_input};
     temp_file(&machine->files->dir, "guest.img", code, length);
     temp_path(&machine->files->dir, "guest.img", path);
-    assert_int_equal(mh_image_load(path, 2 * MB, &machine->image, NULL), MH_OK);
+    assert_int_equal(mh_image_load(path, 2 * MB, 0, &machine->image, NULL), MH_OK);
     machine->config.image = machine->image;
     assert_int_equal(mh_host_open(MH_ACCEL_SOFT, &machine->host, NULL), MH_OK);
     return machine;

@@ -12,9 +12,9 @@ struct fake_machine {
     struct mh_host *host;
     struct mh_image *image;
     struct mh_vm_config config;
-    struct mh_vm *vm;      /* NULL until fake_machine_create() */
+    struct mh_vm *vm;     /* NULL until fake_machine_create() */
     struct fake_cpu *cpu; /* the machine's */
-    void *ctx;             /* the test's; also that of the processor */
+    void *ctx;            /* the test's; also that of the processor */
 
     char output[8 * FAKE_BYTES_MAX]; /* what came out of the serial port */
     size_t output_length;

@@ -33,7 +33,7 @@ void file_model_init(struct file_model *model, uint64_t limit, unsigned open_max
     model->open_max = open_max;
     model->shared.is_own = false;
     model->shared.size = length_of(text);
-    model->shared.bytes = (uint8_t *)(uintptr_t)text; /* nobody writes to a shared file */
+    model->shared.bytes = (uint8_t *)(uintptr_t)text; /* a shared file is never written */
     for (unsigned i = 0; i < MODEL_NAMES; i++) {
         model->file[i].is_own = false;
         model->file[i].size = 0;
@@ -101,16 +101,14 @@ static uint64_t quota(const struct file_model *model)
     return model->limit - model->written;
 }
 
-/* The file becomes the guest's own, as a copy of the shared one where there is one to be copied. */
-static int64_t make_own(struct file_model *model, struct model_file *file, bool is_shared, uint32_t flags)
+/* The file becomes the guest's own, as a copy of the shared one, if a byte may be written then. */
+static int64_t copy_shared(struct file_model *model, struct model_file *file)
 {
-    if (is_shared && (flags & MH_O_TRUNCATE) == 0) {
-        if (model->shared.size > quota(model))
-            return -MH_EDQUOT;
-        copy(file->bytes, model->shared.bytes, model->shared.size);
-        file->size = model->shared.size;
-        model->written += file->size;
-    }
+    if (model->shared.size >= quota(model))
+        return -MH_EDQUOT;
+    copy(file->bytes, model->shared.bytes, model->shared.size);
+    file->size = model->shared.size;
+    model->written += file->size;
     file->is_own = true;
     return 0;
 }
@@ -145,12 +143,11 @@ static int64_t answer_open(struct file_model *model, const struct model_call *ca
         return slot;
     struct model_file *file = &model->file[index];
     bool is_shared = index == 0 && !file->is_own;
-    bool makes = (call->flags & MH_O_WRITE) != 0 || (!is_shared && (call->flags & MH_O_CREATE) != 0);
+    bool makes = (call->flags & (is_shared ? MH_O_TRUNCATE : MH_O_WRITE)) != 0 ||
+                 (!is_shared && (call->flags & MH_O_CREATE) != 0);
     if (!file->is_own && !is_shared && !makes)
         return -MH_ENOENT;
-    int64_t result = !file->is_own && makes ? make_own(model, file, is_shared, call->flags) : 0;
-    if (result < 0)
-        return result;
+    file->is_own = file->is_own || makes;
     if ((call->flags & MH_O_TRUNCATE) != 0)
         truncate(file);
     model->open[slot] = (struct model_open){
@@ -160,7 +157,8 @@ static int64_t answer_open(struct file_model *model, const struct model_call *ca
 
 static const struct model_file *file_of(const struct model_open *open)
 {
-    return open->original != NULL ? open->original : open->own;
+    bool is_original = open->original != NULL && ((open->flags & MH_O_WRITE) == 0 || !open->own->is_own);
+    return is_original ? open->original : open->own;
 }
 
 static int64_t answer_read(struct model_open *open, uint64_t length, const uint8_t **data)
@@ -182,13 +180,15 @@ static int64_t answer_write(struct file_model *model, struct model_open *open, c
     if ((open->flags & MH_O_WRITE) == 0)
         return -MH_EBADF;
     if ((open->flags & MH_O_APPEND) != 0)
-        open->position = file->size;
+        open->position = file_of(open)->size;
     if (length == 0)
         return 0;
     if (quota(model) == 0)
         return -MH_EDQUOT;
     if (open->position >= model->limit)
         return -MH_EFBIG;
+    if (!file->is_own && copy_shared(model, file) < 0)
+        return -MH_EDQUOT;
     uint64_t put = least(length, least(quota(model), model->limit - open->position));
     copy(file->bytes + open->position, data, put);
     open->position += put;

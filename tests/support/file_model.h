@@ -13,7 +13,7 @@
 #define MODEL_NAMES 6u
 #define MODEL_OPEN_MAX 16u
 
-/* What one of its names stands for. */
+/* What one of its names means. */
 struct model_file {
     bool is_own;
     uint64_t size;
@@ -22,7 +22,7 @@ struct model_file {
 
 struct model_open {
     bool is_open;
-    const struct model_file *original; /* the shared file it goes on reading; NULL: the guest's own */
+    const struct model_file *original; /* the shared file that it still reads; NULL: the guest's own */
     struct model_file *own;
     uint32_t flags;
     uint64_t position;

@@ -173,13 +173,17 @@ static bool break_off(struct file_play *play)
     return play->got == play->wanted;
 }
 
+static bool is_known(const struct file_play *play)
+{
+    return play->call.op >= MH_FILE_OPEN && play->call.op <= MH_FILE_SIZE;
+}
+
 static bool play_bytes(struct file_play *play)
 {
     struct request request = {.play = play, .left = UINT64_MAX};
     struct model_call *call = &play->call;
     const uint8_t *data = NULL;
-    bool is_known = call->op >= MH_FILE_OPEN && call->op <= MH_FILE_SIZE;
-    if (is_known && one_in(play, 10))
+    if (is_known(play) && one_in(play, 10))
         return break_off(play);
     send_request(&request);
     if (call->op != MH_FILE_OPEN && call->length > MH_FILE_STREAM_MAX)
@@ -225,7 +229,7 @@ static int64_t spoil(struct file_play *play, uint32_t *address)
         return -MH_EFAULT;
     }
     play->in_memory.zero = 1 + (uint32_t)below(play, 1000);
-    return -MH_EINVAL;
+    return NOT_ANSWERED;
 }
 
 static bool has_data(const struct file_play *play, const uint8_t *wanted)
@@ -242,7 +246,10 @@ static bool play_in_memory(struct file_play *play)
     const uint8_t *data = NULL;
     uint32_t address = address_of(play, &play->in_memory);
     describe(play);
-    play->wanted = one_in(play, 10) ? spoil(play, &address) : file_model_answer(&play->model, &play->call, &data);
+    if (one_in(play, 10))
+        play->wanted = spoil(play, &address);
+    else
+        play->wanted = is_known(play) ? file_model_answer(&play->model, &play->call, &data) : NOT_ANSWERED;
     play->ops->call(play->ctx, address);
     play->got = play->in_memory.result;
     return play->got == play->wanted && has_data(play, data);

@@ -12,6 +12,7 @@ ENOENT, EIO, EBADF, EACCES, EFAULT, EINVAL, EMFILE, EFBIG = -2, -5, -9, -13, -14
 ENOSPC, ENAMETOOLONG, ENOSYS, EPROTO, EDQUOT = -28, -36, -38, -71, -122
 STREAM_MAX = 4096
 
+UNTOUCHED = -9999  # the result of a call that was none
 CALL, BUFFER = 0x20000, 0x40000  # where the tests put things in a guest's memory
 
 
@@ -22,8 +23,7 @@ class InOneStep:
         self.monitor = monitor
 
     def call(self, op, fd=0, flags=0, buffer=0, length=0, offset=0, zero=0, at=CALL):
-        untouched = -9999
-        self.monitor.poke(at, struct.pack("<IiIIQQqq", op, fd, flags, zero, buffer, length, offset, untouched))
+        self.monitor.poke(at, struct.pack("<IiIIQQqq", op, fd, flags, zero, buffer, length, offset, UNTOUCHED))
         self.monitor.out(PORT, 4, at)
         return struct.unpack("<q", self.monitor.peek(at + 40, 8))[0]
 
@@ -104,3 +104,10 @@ class FilesCase(Case):
     def halt(self, run, files):
         files.monitor.halt()
         return self.check(run.finish(), err="")
+
+    def halt_with_notice(self, run, files, *notices):
+        """The same of a guest that misused the port: each kind is on stderr once, with the page to read."""
+        files.monitor.halt()
+        result = self.check(run.finish(), err=notices)
+        self.assertEqual(result.messages.count("docs/guest-interface.md"), len(notices), result)
+        self.assertEqual(result.messages.count("\n"), len(notices), result)

@@ -69,7 +69,7 @@ def elf(name):
 
 
 class Gdb:
-    """A gdb that does what it is told, command by command."""
+    """A gdb that executes commands, one by one."""
 
     def __init__(self, cwd, file=None, program="gdb"):
         commands, self.commands = os.pipe()
@@ -92,7 +92,7 @@ class Gdb:
     def answer(self, deadline=DEADLINE):
         """What the command in progress printed, once it has ended."""
         line = "null"
-        while line == "null":  # it let the machine run, and goes on
+        while line == "null":  # it let the machine run, and continues
             got = self.output.wait_for("answers", lambda got: got.find(b"\n", self.taken) >= 0, deadline)
             end = got.index(b"\n", self.taken)
             line, self.taken = got[self.taken:end].decode(), end + 1

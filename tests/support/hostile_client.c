@@ -35,7 +35,7 @@ struct hostile {
     const char *at, *end; /* of the script */
     struct client clients[CLIENTS];
     struct client *current;
-    struct client *flooding; /* NULL: nobody is */
+    struct client *flooding; /* NULL: none is */
     char flood[FLOOD_MAX];   /* the packet again and again, so that a lot of it fits a socket buffer */
     size_t flood_length, flooded;
     bool small;
@@ -242,7 +242,7 @@ static void take_turn(struct hostile *run)
     keep_flooding(run);
     if (line == run->end) {
         eventfd_write(run->stop_fd, 1);
-        expect(++run->looks_after_end < LOOKS_AFTER_END, "the server does not end when it is told to");
+        expect(++run->looks_after_end < LOOKS_AFTER_END, "the server does not end when it is asked to");
         return;
     }
     end = memchr(line, '\n', (size_t)(run->end - line));

@@ -69,7 +69,7 @@ def is_sanitized():
 
 
 def drop_file_capabilities():
-    """Make of root somebody who may not ignore the permissions of files; it lasts over exec. For preexec_fn."""
+    """Take from root the right to ignore permissions of files; this survives exec. For preexec_fn."""
     libc = ctypes.CDLL(None, use_errno=True)
     header = struct.pack("<Ii", 0x20080522, 0)
     data = ctypes.create_string_buffer(24)
@@ -90,10 +90,18 @@ def probe():
     return dict(line.split(": ", 1) for line in text.splitlines())
 
 
+@functools.cache
+def has_kvm():
+    """Whether this host has a usable KVM."""
+    return subprocess.run([PROGRAM, "--accel", "kvm", "--probe"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                          timeout=DEADLINE, check=False).returncode == 0
+
+
 def command(arguments):
     """The program with these arguments, on the processor that is tested unless they name one."""
     arguments = [str(argument) for argument in arguments]
-    return [PROGRAM, *([] if "--accel" in arguments else ["--accel", ACCEL]), *arguments]
+    names_one = any(argument == "--accel" or argument.startswith("--accel=") for argument in arguments)
+    return [PROGRAM, *([] if names_one else ["--accel", ACCEL]), *arguments]
 
 
 def on(*processors):
@@ -134,7 +142,7 @@ class Output:
             if fd in ready:
                 try:
                     data = os.read(fd, 65536)
-                except OSError:  # a pseudo-terminal nobody is left at
+                except OSError:  # the other side of a pseudo-terminal is closed
                     data = b""
                 self.bytes[name] += data
                 if not data:
@@ -154,7 +162,7 @@ class Output:
 
 
 class Running:
-    """A run that goes on while the test looks at it, connected by pipes."""
+    """A run that continues while the test observes it, connected by pipes."""
 
     def __init__(self, arguments, cwd, **options):
         self.process = subprocess.Popen(command(arguments), cwd=cwd, stdin=subprocess.PIPE,
@@ -286,7 +294,7 @@ def act_as_shell(news, arguments):
         os.tcsetpgrp(0, group)
         os.kill(pid, signal.SIGCONT)
     signal.signal(signal.SIGTTOU, signal.SIG_IGN)
-    import fcntl  # not needed by anybody else
+    import fcntl  # only needed here
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     pid = os.fork()
     if pid == 0:
@@ -310,7 +318,7 @@ def act_as_shell(news, arguments):
 
 class Monitor:
     """
-    Talks to the guest `monitor`, which does what it is told: see tests/guests/monitor.c. `write` and `read_exactly` are
+    Talks to the guest `monitor`, which executes commands: see tests/guests/monitor.c. `write` and `read_exactly` are
     the ways to it and from it.
     """
 

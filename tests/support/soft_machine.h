@@ -23,14 +23,14 @@ void soft_machine_put(struct soft_machine *machine, uint64_t at, const void *byt
 void soft_machine_put64(struct soft_machine *machine, uint64_t at, uint64_t value);
 uint64_t soft_machine_get64(const struct soft_machine *machine, uint64_t at);
 
-/* Put code at `at` and let the guest go on there. */
+/* Put code at `at` and let the guest continue there. */
 #define soft_machine_code(machine, at, string) soft_machine_load(machine, at, string, sizeof(string) - 1)
 void soft_machine_load(struct soft_machine *machine, uint64_t at, const void *code, size_t length);
 
 /* Run with machine->request; returns how it ended. */
 enum cpu_exit_kind soft_machine_run(struct soft_machine *machine, enum cpu_run_mode mode);
 
-/* Let ring 3 go on from now, or ring 0. */
+/* Continue in ring 3, or in ring 0. */
 void soft_machine_set_ring(struct soft_machine *machine, unsigned ring);
 
 #endif

@@ -34,7 +34,7 @@ bool temp_exists(const struct temp_dir *dir, const char *name);
 unsigned count_open_fds(void);
 
 /*
- * Root may do what others may not. Go on as an ordinary user until regain_root(), which is to be called in the test's
+ * Root may do what others may not. Continue as an ordinary user until regain_root(), which is called in the test's
  * tear-down; the test is skipped where root cannot become one.
  */
 void drop_root(void);

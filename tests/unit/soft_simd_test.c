@@ -311,6 +311,40 @@ static void exceptions_before_the_calculation_come_first(void **state)
     assert_int_equal(mxcsr(machine) & MXCSR_FLAGS, ZE);
 }
 
+/* ---- the fast loop ---- */
+
+/* addsd %xmm1, %xmm0; movsd %xmm0, (%rsi); movss 4(%rsi), %xmm2; mulpd (%rsi), %xmm0; movapd %xmm0, %xmm3;
+ * movups %xmm3, 24(%rsi); addps 16(%rsi), %xmm3; unpcklpd %xmm1, %xmm3; movaps 24(%rsi), %xmm0, which is not aligned */
+#define MIXTURE                                                                                                        \
+    "\xf2\x0f\x58\xc1\xf2\x0f\x11\x06\xf3\x0f\x10\x56\x04\x66\x0f\x59\x06\x66\x0f\x28\xd8"                             \
+    "\x0f\x11\x5e\x18\x0f\x58\x5e\x10\x66\x0f\x14\xd9\x0f\x28\x46\x18"
+
+static void start_mixture(struct soft_machine *machine)
+{
+    memset(machine->soft->xsave + XSAVE_XMM, 0, XSAVE_LEGACY_END - XSAVE_XMM);
+    memset(machine->ram.host + DATA, 0x3f, 64);
+    set_xmm(machine, 0, ONE, 1);
+    set_xmm(machine, 1, THREE, 2);
+    simd_set_mxcsr(machine->soft, MXCSR_INITIAL);
+}
+
+/* Steps use the handlers. */
+static void the_fast_loop_does_what_handlers_do(void **state)
+{
+    struct soft_machine *machine = *state;
+    uint8_t stepped[MH_XSAVE_SIZE], memory[64];
+    start_mixture(machine);
+    soft_machine_code(machine, CODE, MIXTURE HLT);
+    for (unsigned i = 0; i < 8; i++)
+        assert_int_equal(soft_machine_run(machine, CPU_STEP), CPU_EXIT_STEP);
+    memcpy(stepped, machine->soft->xsave, sizeof stepped);
+    memcpy(memory, machine->ram.host + DATA, sizeof memory);
+    start_mixture(machine);
+    assert_int_equal(RUN(machine, MIXTURE), EXCEPTION_GP);
+    assert_memory_equal(machine->soft->xsave, stepped, sizeof stepped);
+    assert_memory_equal(machine->ram.host + DATA, memory, sizeof memory);
+}
+
 /* ---- MMX ---- */
 
 static void mmx_makes_all_x87_registers_valid(void **state)
@@ -418,6 +452,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_unmasked_exception_is_raised_before_the_result, set_up, tear_down),
         cmocka_unit_test_setup_teardown(unmasked_underflow_needs_no_inexact_result, set_up, tear_down),
         cmocka_unit_test_setup_teardown(exceptions_before_the_calculation_come_first, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_fast_loop_does_what_handlers_do, set_up, tear_down),
         cmocka_unit_test_setup_teardown(mmx_makes_all_x87_registers_valid, set_up, tear_down),
         cmocka_unit_test_setup_teardown(fxsave_and_fxrstor_keep_registers, set_up, tear_down),
         cmocka_unit_test_setup_teardown(xsave_marks_what_is_not_initial, set_up, tear_down),

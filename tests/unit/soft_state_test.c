@@ -212,6 +212,18 @@ static void the_processor_is_small(void **state)
     assert_true(sizeof(struct soft_cpu) <= 32 * 1024);
 }
 
+static void without_xsave_there_is_no_xcr0(void **state)
+{
+    struct soft_machine *machine = *state;
+    struct mh_cpu_state saved = state_after(machine, 0);
+    saved.xcr0 = 0;
+    machine->cpuid.xcr0 = 0;
+    assert_int_equal(machine->cpu->ops->restore(machine->cpu, &saved, NULL), MH_OK);
+    assert_int_equal(state_after(machine, 0).xcr0, 0);
+    saved.xcr0 = MH_XCR0_X87 | MH_XCR0_SSE;
+    assert_int_not_equal(machine->cpu->ops->restore(machine->cpu, &saved, NULL), MH_OK);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -224,6 +236,7 @@ int main(void)
         TEST(registers_come_back_as_written),
         TEST(values_no_register_can_hold_are_refused_by_name),
         TEST(a_state_that_is_none_of_64_bit_code_makes_no_processor),
+        TEST(without_xsave_there_is_no_xcr0),
         TEST(memory_changed_reaches_decoded_code),
         TEST(the_processor_is_small),
     };

@@ -23,7 +23,7 @@ static void occupy_standard_descriptors(void)
 static void ignore_signals(void)
 {
     signal(SIGPIPE, SIG_IGN); /* write() returns EPIPE instead, which is reported */
-    signal(SIGXFSZ, SIG_IGN); /* and EFBIG, which the guest is told as well */
+    signal(SIGXFSZ, SIG_IGN); /* writes fail with EFBIG instead, which the guest receives */
     mh_kick_install();
 }
 

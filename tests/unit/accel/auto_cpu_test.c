@@ -79,7 +79,8 @@ static enum cpu_exit_kind step(struct fixture *f)
 
 static void runs_on(const struct fixture *f, const char *name)
 {
-    assert_string_equal(f->cpu->ops->current_name(f->cpu), name);
+    uint64_t moves;
+    assert_string_equal(f->cpu->ops->current(f->cpu, &moves), name);
 }
 
 static void arm(struct fixture *f, size_t count)
@@ -464,7 +465,7 @@ static void bytes_gather_in_kvm(void **state)
     assert_false(f->cpu->ops->has_batch(f->cpu));
     f->kvm->batch[0] = 'x';
     f->kvm->batch_length = 1;
-    step(f); /* whoever has the state now: they are not lost */
+    step(f); /* whichever has the state now: they are not lost */
     assert_true(f->cpu->ops->has_batch(f->cpu));
     assert_int_equal(f->cpu->ops->take_batch(f->cpu, &byte, 1), 1);
     assert_int_equal(byte, 'x');

@@ -38,8 +38,7 @@ static void take_off(struct breakpoints *b, unsigned owners, enum mh_break_kind 
 static void refused(struct breakpoints *b, enum mh_break_kind kind, uint64_t address, uint64_t length,
                     const char *words)
 {
-    const struct breakpoint added = {
-        .kind = kind, .address = address, .length = length, .owners = MH_OWNER_DEBUGGER};
+    const struct breakpoint added = {.kind = kind, .address = address, .length = length, .owners = MH_OWNER_DEBUGGER};
     struct mh_error err = {.text = ""};
     size_t count = b->count;
     assert_int_equal(breakpoints_add(b, &added, &err), MH_ERR_RANGE);

@@ -205,12 +205,9 @@ static void what_cannot_be_written_is_an_error_and_leaves_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(memory_is_there_once_with_its_addresses),
-        TEST(a_page_mapped_twice_points_to_the_same_bytes),
-        TEST(registers_are_notes_as_linux_writes_them),
-        TEST(the_report_is_a_note_of_ours),
-        TEST(an_access_under_way_is_completed_first),
-        TEST(what_cannot_be_written_is_an_error_and_leaves_nothing),
+        TEST(memory_is_there_once_with_its_addresses),  TEST(a_page_mapped_twice_points_to_the_same_bytes),
+        TEST(registers_are_notes_as_linux_writes_them), TEST(the_report_is_a_note_of_ours),
+        TEST(an_access_under_way_is_completed_first),   TEST(what_cannot_be_written_is_an_error_and_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -72,6 +72,8 @@ static void registers_go_through(void **state)
     assert_int_equal(fake_machine_general(f->machine)->gpr[MH_RAX], 5);
     assert_int_equal(fake_cpu_asked(f->machine->cpu, "finish_io"), 1); /* before rip is changed */
     f->machine->cpu->failing = "write_regs";
+    assert_int_equal(f->ops->write_regs(f->ctx, 7, MH_REGS_GENERAL, &regs, &f->err), MH_OK); /* nothing changes */
+    regs.general.gpr[MH_RAX] = 6;
     assert_int_equal(f->ops->write_regs(f->ctx, 7, MH_REGS_ALL, &regs, &f->err), MH_ERR_HOST);
     assert_text_has(f->err.text, "write_regs");
     f->machine->cpu->failing = "read_regs";
@@ -96,8 +98,8 @@ static void memory_is_copied_in_either_space(void **state)
         assert_int_equal(done, 0);
         assert_int_equal(f->ops->read_memory(f->ctx, 7, space, 2 * MB, text, 0, &done), MH_OK);
         assert_int_equal(f->ops->read_memory(f->ctx, 7, space, UINT64_MAX, text, 2, &done), MH_ERR_RANGE);
-        assert_int_equal(f->ops->read_memory(f->ctx, 7, space, MH_SYSTEM_AREA + MH_SYSTEM_AREA_SIZE - 2, text, 9, &done),
-                         MH_OK);
+        assert_int_equal(
+            f->ops->read_memory(f->ctx, 7, space, MH_SYSTEM_AREA + MH_SYSTEM_AREA_SIZE - 2, text, 9, &done), MH_OK);
         assert_int_equal(done, 2);
     }
 }

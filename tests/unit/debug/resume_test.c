@@ -199,21 +199,22 @@ static void points_are_armed_when_they_have_changed(void **state)
     assert_int_equal(f->cpu->point_count, 0);
 }
 
-static const char *current_name(const struct cpu *cpu)
+static const char *current(const struct cpu *cpu, uint64_t *moves)
 {
     (void)cpu;
+    *moves = 0;
     return "kvm";
 }
 
 static void a_processor_that_translates_is_armed_for_each_resume(void **state)
 {
     struct fixture *f = *state;
-    f->cpu->ops.current_name = current_name;
+    f->cpu->ops.current = current;
     set(f, MH_BREAK_SOFTWARE, 0x10, 1);
     fake_cpu_will(f->cpu, CPU_EXIT_BREAKPOINT);
     fake_cpu_will(f->cpu, CPU_EXIT_BREAKPOINT);
     run_filtered(f, CONTINUE, 2);
-    assert_int_equal(fake_cpu_asked(f->cpu, "arm"), 1); /* not again after a stop nobody wants */
+    assert_int_equal(fake_cpu_asked(f->cpu, "arm"), 1); /* not again after an unwanted stop */
     run(f, CONTINUE);
     assert_int_equal(fake_cpu_asked(f->cpu, "arm"), 2);
 }

@@ -87,6 +87,22 @@ static void contents_and_positions_come_back(void **state)
     assert_int_equal(file_store_open(&f->store, "other", 5, MH_O_READ), -MH_ENOENT);
 }
 
+static void before_the_first_write_the_shared_file_comes_back(void **state)
+{
+    struct fixture *f = *state;
+    int32_t fd = opened(f, "notes.txt", MH_O_READ | MH_O_WRITE);
+    take(f);
+    for (unsigned i = 0; i < 2; i++) {
+        put(f, fd, "THESE");
+        reads(f, fd, NOTES + 5);
+        assert_int_equal(f->store.own_count, 1);
+        put_back(f);
+        assert_int_equal(f->store.own_count, 0);
+        reads(f, fd, NOTES);
+        file_store_seek(&f->store, fd, MH_SEEK_SET, 0);
+    }
+}
+
 static void files_that_were_emptied_come_back(void **state)
 {
     struct fixture *f = *state;
@@ -203,6 +219,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(contents_and_positions_come_back),
+        TEST(before_the_first_write_the_shared_file_comes_back),
         TEST(files_that_were_emptied_come_back),
         TEST(a_store_that_starts_anew_gets_them_too),
         TEST(copies_are_shared_until_a_file_changes),

@@ -69,7 +69,7 @@ static void a_copy_made_in_small_steps_is_whole(void **state)
 {
     struct stores *f = *state;
     wrapped_io.most = 4;
-    close_file(f, opened(f, "notes.txt", MH_O_WRITE));
+    assert_int_equal(put(f, opened(f, "notes.txt", MH_O_WRITE), "t"), 1);
     assert_true(wrapped_io.copies > strlen(NOTES) / 4);
     assert_true(on_host(f, "vm-files/1-one/notes.txt", NOTES));
 }
@@ -81,7 +81,7 @@ static void where_the_kernel_cannot_copy_we_do(void **state)
     for (size_t i = 0; i < COUNT(reasons); i++) {
         stores_restart(f, GUEST_OPEN_FILES, GUEST_BYTES);
         wrapped_io = (struct wrapped_io){.copy_errors = INT_MAX, .copy_errno = reasons[i], .most = 5};
-        close_file(f, opened(f, "notes.txt", MH_O_WRITE));
+        assert_int_equal(put(f, opened(f, "notes.txt", MH_O_WRITE), "these"), 5);
         assert_true(on_host(f, "vm-files/1-one/notes.txt", NOTES));
     }
 }
@@ -91,11 +91,12 @@ static void a_failed_copy_leaves_nothing_behind(void **state)
     struct stores *f = *state;
     wrapped_io = (struct wrapped_io){.copy_errors = 1, .copy_errno = ENOSPC};
     unsigned fds = count_open_fds();
-    assert_int_equal(open_named(f, "notes.txt", MH_O_WRITE), -MH_ENOSPC);
+    int32_t fd = opened(f, "notes.txt", MH_O_WRITE);
+    assert_int_equal(put(f, fd, "x"), -MH_ENOSPC);
     assert_false(temp_exists(&f->files->dir, "vm-files/1-one/notes.txt"));
     assert_int_equal(count_open_fds(), fds + 1); /* the directory */
     holds(f, "notes.txt", NOTES);
-    assert_int_equal(opened(f, "notes.txt", MH_O_WRITE), 0);
+    assert_int_equal(put(f, fd, "T"), 1);
 }
 
 static void ask_to_stop(void *ctx)
@@ -108,7 +109,7 @@ static void a_long_copy_ends_when_the_machine_is_to_stop(void **state)
 {
     struct stores *f = *state;
     wrapped_io = (struct wrapped_io){.most = 4, .on_copy = ask_to_stop, .on_copy_ctx = &f->files->stop};
-    assert_int_equal(open_named(f, "notes.txt", MH_O_WRITE), -MH_EIO);
+    assert_int_equal(put(f, opened(f, "notes.txt", MH_O_WRITE), "x"), -MH_EIO);
     assert_int_equal(wrapped_io.copies, 1);
     assert_false(temp_exists(&f->files->dir, "vm-files/1-one/notes.txt"));
 }

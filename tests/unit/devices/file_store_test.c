@@ -35,11 +35,23 @@ static void a_new_file_lies_in_the_directory_of_its_guest(void **state)
     assert_int_equal(file_store_open(&f->store[1], "new.txt", 7, MH_O_READ), -MH_ENOENT);
 }
 
-static void opening_for_writing_makes_a_copy_and_leaves_the_original_alone(void **state)
+static void opening_for_writing_copies_nothing(void **state)
 {
     struct stores *f = *state;
     int32_t fd = opened(f, "notes.txt", MH_O_READ | MH_O_WRITE);
-    assert_true(on_host(f, "vm-files/1-one/notes.txt", NOTES));
+    reads(f, fd, NOTES);
+    assert_int_equal(put(f, fd, ""), 0);
+    assert_int_equal(file_store_size(&f->store[0], fd), strlen(NOTES));
+    assert_string_equal(file_store_name(&f->store[0], fd), "notes.txt");
+    close_file(f, fd);
+    assert_false(temp_exists(&f->files->dir, "vm-files"));
+    holds(f, "notes.txt", NOTES);
+}
+
+static void the_first_write_makes_a_copy_and_leaves_the_original_alone(void **state)
+{
+    struct stores *f = *state;
+    int32_t fd = opened(f, "notes.txt", MH_O_READ | MH_O_WRITE);
     assert_int_equal(put(f, fd, "THESE"), 5);
     assert_true(on_host(f, "notes.txt", NOTES));
     assert_true(on_host(f, "vm-files/1-one/notes.txt", "THESE notes belong to everybody"));
@@ -64,12 +76,42 @@ static void the_other_guest_never_sees_the_change(void **state)
     assert_memory_equal(content, NOTES, strlen(NOTES));
 }
 
+/* All descriptors that may write refer to the same file: two writers must not get two copies. */
+static void all_who_may_write_have_one_copy(void **state)
+{
+    struct stores *f = *state;
+    int32_t first = opened(f, "notes.txt", MH_O_READ | MH_O_WRITE);
+    int32_t second = opened(f, "notes.txt", MH_O_READ | MH_O_WRITE);
+    int32_t appends = opened(f, "notes.txt", MH_O_WRITE | MH_O_APPEND);
+    int32_t reader = opened(f, "notes.txt", MH_O_READ);
+    assert_int_equal(seek(f, second, MH_SEEK_SET, 6), 6);
+    assert_int_equal(put(f, first, "THESE"), 5);
+    assert_int_equal(put(f, second, "NOTES"), 5);
+    assert_int_equal(put(f, appends, "!"), 1);
+    assert_int_equal(file_store_size(&f->store[0], first), strlen(NOTES) + 1);
+    assert_int_equal(seek(f, first, MH_SEEK_SET, 0), 0);
+    reads(f, first, "THESE NOTES belong to everybody!");
+    reads(f, reader, NOTES);
+    assert_true(on_host(f, "vm-files/1-one/notes.txt", "THESE NOTES belong to everybody!"));
+}
+
+static void truncation_by_one_is_seen_by_all_who_may_write(void **state)
+{
+    struct stores *f = *state;
+    int32_t first = opened(f, "notes.txt", MH_O_READ | MH_O_WRITE);
+    int32_t reader = opened(f, "notes.txt", MH_O_READ);
+    close_file(f, opened(f, "notes.txt", MH_O_WRITE | MH_O_TRUNCATE));
+    assert_int_equal(seek(f, first, MH_SEEK_END, 0), 0);
+    reads(f, first, "");
+    reads(f, reader, NOTES);
+}
+
 static void a_second_opening_finds_the_copy(void **state)
 {
     struct stores *f = *state;
     int32_t writer = opened(f, "notes.txt", MH_O_WRITE);
-    int32_t reader = opened(f, "notes.txt", MH_O_READ);
     assert_int_equal(put(f, writer, "THESE"), 5);
+    int32_t reader = opened(f, "notes.txt", MH_O_READ);
     reads(f, reader, "THESE notes belong to everybody");
     int32_t again = opened(f, "notes.txt", MH_O_READ | MH_O_WRITE);
     reads(f, again, "THESE notes belong to everybody");
@@ -268,7 +310,10 @@ int main(void)
         TEST(shared_files_can_be_read_by_all),
         TEST(reading_makes_no_directory),
         TEST(a_new_file_lies_in_the_directory_of_its_guest),
-        TEST(opening_for_writing_makes_a_copy_and_leaves_the_original_alone),
+        TEST(opening_for_writing_copies_nothing),
+        TEST(the_first_write_makes_a_copy_and_leaves_the_original_alone),
+        TEST(all_who_may_write_have_one_copy),
+        TEST(truncation_by_one_is_seen_by_all_who_may_write),
         TEST(a_descriptor_open_for_reading_keeps_what_it_had),
         TEST(the_other_guest_never_sees_the_change),
         TEST(a_second_opening_finds_the_copy),

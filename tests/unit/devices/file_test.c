@@ -55,9 +55,13 @@ static void unknown_ops_are_answered_at_once(void **state)
     for (unsigned op = 0; op < 256; op++) {
         if (op >= MH_FILE_OPEN && op <= MH_FILE_SIZE)
             continue;
+        f->port[0]->misuse = FILE_MISUSE_NONE;
         out_number(f, op, 1);
+        assert_int_equal(f->port[0]->misuse, FILE_MISUSE_OP);
+        assert_int_equal(f->port[0]->misuse_value, op);
         assert_int_equal(result(f), -MH_ENOSYS);
         is_idle(f);
+        assert_int_equal(f->port[0]->misuse, FILE_MISUSE_NO_ANSWER);
     }
 }
 
@@ -82,7 +86,10 @@ static void reading_before_a_request_is_whole_drops_it(void **state)
     for (size_t i = 0; i < count; i++) {
         for (size_t length = 1; length < requests[i].length; length++) {
             out(f, requests[i].bytes, length);
+            f->port[0]->misuse = FILE_MISUSE_NONE;
             assert_int_equal(result(f), -MH_EPROTO);
+            assert_int_equal(f->port[0]->misuse, FILE_MISUSE_ABANDONED);
+            assert_int_equal(f->port[0]->misuse_value, requests[i].bytes[0]);
             is_idle(f);
         }
     }

@@ -327,7 +327,7 @@ static void texts_come_while_it_runs(void **state)
     assert_string_equal(console(fake_debugger_last(debugger, 1)), "running\n");
     stops(debugger, "bs", "T05thread", 0x1000);
     assert_string_equal(console(fake_debugger_last(debugger, 1)), "running\n");
-    /* nobody is there for them now */
+    /* there is no debugger for them now */
     assert_null(debugger->fake.console);
 }
 

@@ -14,9 +14,24 @@ static void fill(void *to, size_t length, unsigned seed)
 static void general_registers_come_in_the_order_of_encodings(void **state)
 {
     (void)state;
-    const struct kvm_regs from = {.rax = 1, .rcx = 2, .rdx = 3, .rbx = 4, .rsp = 5, .rbp = 6, .rsi = 7, .rdi = 8,
-                                  .r8 = 9, .r9 = 10, .r10 = 11, .r11 = 12, .r12 = 13, .r13 = 14, .r14 = 15, .r15 = 16,
-                                  .rip = 17, .rflags = 18};
+    const struct kvm_regs from = {.rax = 1,
+                                  .rcx = 2,
+                                  .rdx = 3,
+                                  .rbx = 4,
+                                  .rsp = 5,
+                                  .rbp = 6,
+                                  .rsi = 7,
+                                  .rdi = 8,
+                                  .r8 = 9,
+                                  .r9 = 10,
+                                  .r10 = 11,
+                                  .r11 = 12,
+                                  .r12 = 13,
+                                  .r13 = 14,
+                                  .r14 = 15,
+                                  .r15 = 16,
+                                  .rip = 17,
+                                  .rflags = 18};
     struct mh_x86_general general;
     kvm_regs_to_general(&from, &general);
     for (unsigned i = 0; i < MH_GPR_COUNT; i++)

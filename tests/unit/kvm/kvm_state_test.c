@@ -137,10 +137,11 @@ static void the_time_stamp_counter_may_be_refused(void **state)
 static void whatever_kvm_refuses_is_an_error_with_text(void **state)
 {
     struct fake_kvm_cpu *f = *state;
-    static const unsigned long reads[] = {KVM_GET_REGS, KVM_GET_SREGS, KVM_GET_XSAVE, KVM_GET_DEBUGREGS,
-                                          KVM_GET_VCPU_EVENTS, KVM_GET_XCRS};
-    static const unsigned long writes[] = {KVM_SET_USER_MEMORY_REGION, KVM_SET_SREGS, KVM_SET_REGS, KVM_SET_XSAVE,
-                                           KVM_SET_XCRS, KVM_SET_VCPU_EVENTS, KVM_SET_MP_STATE, KVM_SET_DEBUGREGS};
+    static const unsigned long reads[] = {KVM_GET_REGS,      KVM_GET_SREGS,       KVM_GET_XSAVE,
+                                          KVM_GET_DEBUGREGS, KVM_GET_VCPU_EVENTS, KVM_GET_XCRS};
+    static const unsigned long writes[] = {
+        KVM_SET_USER_MEMORY_REGION, KVM_SET_SREGS,    KVM_SET_REGS,     KVM_SET_XSAVE, KVM_SET_XCRS,
+        KVM_SET_VCPU_EVENTS,        KVM_SET_MP_STATE, KVM_SET_DEBUGREGS};
     struct mh_cpu_state saved;
     fake_kvm.failing_errno = EIO;
     for (size_t i = 0; i < COUNT(reads); i++) {

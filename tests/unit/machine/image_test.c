@@ -34,7 +34,7 @@ static struct mh_image *load(const char *name, uint64_t ram_size)
     char path[PATH_MAX];
     struct mh_image *image = NULL;
     struct mh_error err = {0};
-    if (mh_image_load(temp_path(&dir, name, path), ram_size, &image, &err) != MH_OK)
+    if (mh_image_load(temp_path(&dir, name, path), ram_size, 0, &image, &err) != MH_OK)
         fail_msg("%s", err.text);
     return image;
 }
@@ -47,7 +47,7 @@ static void refused(const char *name, uint64_t ram_size, const char *words)
     struct mh_image *image = untouched;
     struct mh_error err = {0};
     unsigned fds = count_open_fds();
-    assert_int_equal(mh_image_load(temp_path(&dir, name, path), ram_size, &image, &err), MH_ERR_IMAGE);
+    assert_int_equal(mh_image_load(temp_path(&dir, name, path), ram_size, 0, &image, &err), MH_ERR_IMAGE);
     assert_int_equal(err.status, MH_ERR_IMAGE);
     assert_text_has(err.text, path);
     assert_text_has(err.text, words);
@@ -547,7 +547,7 @@ static void every_changed_byte_of_the_headers_loads_or_is_refused(void **state)
             temp_file(&dir, "changed.elf", &elf, sizeof elf);
             struct mh_image *image;
             struct mh_error err = {0};
-            if (mh_image_load(path, 2 * MB, &image, &err) != MH_OK) {
+            if (mh_image_load(path, 2 * MB, 0, &image, &err) != MH_OK) {
                 assert_int_not_equal(err.text[0], '\0');
                 continue;
             }

@@ -126,11 +126,9 @@ static void other_accesses_to_the_file_port_have_no_effect_and_are_told_once(voi
     fake_cpu_will_out(m->cpu, MH_PORT_FILE, 2, "\x01\x01\x02\x02", 2);
     const struct fake_exit *words = fake_cpu_will_in(m->cpu, MH_PORT_FILE, 2, 2);
     const struct fake_exit *dword = fake_cpu_will_in(m->cpu, MH_PORT_FILE, 4, 1);
-    const struct fake_exit *byte = fake_cpu_will_in(m->cpu, MH_PORT_FILE, 1, 1);
     runs_well(m);
     all_ones(words);
     all_ones(dword);
-    all_ones(byte);
     assert_int_equal(m->files->notices, 1);
     assert_string_equal(m->files->notice, "the file port has no 2-byte OUT; it has no effect");
 }
@@ -169,8 +167,7 @@ static void ports_with_nothing_behind_read_as_ones_and_are_told_once(void **stat
         all_ones(in[i]);
     assert_int_equal(m->output_length, 0);
     assert_int_equal(m->files->notices, 1);
-    assert_string_equal(m->files->notice,
-                        "no device is at port 0x3f8: writes have no effect, reads return all ones");
+    assert_string_equal(m->files->notice, "no device is at port 0x3f8: writes have no effect, reads return all ones");
 }
 
 static void each_kind_of_notice_is_told_once(void **state)
@@ -183,6 +180,38 @@ static void each_kind_of_notice_is_told_once(void **state)
     }
     runs_well(m);
     assert_int_equal(m->files->notices, 3);
+}
+
+/* A guest that speaks a protocol of its own hears of it once for each kind of misuse. */
+static void misuse_of_the_file_port_is_told_once(void **state)
+{
+    struct fake_machine *m = *state;
+    const uint32_t addresses[] = {0x3000, 0x3000, 0x90000000, 0x90000000};
+    m->vm->ram.host[0x3000] = 0x77;
+    for (unsigned i = 0; i < 2; i++) {
+        fake_cpu_will_out(m->cpu, MH_PORT_FILE, 1, "0", 1);
+        fake_cpu_will_in(m->cpu, MH_PORT_FILE, 1, 9);
+        fake_cpu_will_out(m->cpu, MH_PORT_FILE, 1,
+                          "\x01"
+                          "12",
+                          3);
+        fake_cpu_will_in(m->cpu, MH_PORT_FILE, 1, 8);
+    }
+    fake_cpu_will_out(m->cpu, MH_PORT_FILE, 4, addresses, COUNT(addresses));
+    runs_well(m);
+    assert_int_equal(m->files->notices, 5);
+    assert_string_equal(m->files->notice,
+                        "the 32-bit OUT of 0x90000000 to the file port names a call that does not lie in RAM; "
+                        "it has no effect (docs/guest-interface.md describes the port)");
+}
+
+static void right_use_of_the_file_port_is_not_told(void **state)
+{
+    struct fake_machine *m = *state;
+    fake_cpu_will_out(m->cpu, MH_PORT_FILE, 1, "\x02\x07\x00\x00\x00", 5);
+    fake_cpu_will_in(m->cpu, MH_PORT_FILE, 1, 8);
+    runs_well(m);
+    assert_int_equal(m->files->notices, 0);
 }
 
 static void notices_need_nobody_who_listens(void **state)
@@ -228,6 +257,8 @@ int main(void)
         TEST(what_was_printed_is_seen_at_the_next_file_access),
         TEST(ports_with_nothing_behind_read_as_ones_and_are_told_once),
         TEST(each_kind_of_notice_is_told_once),
+        TEST(misuse_of_the_file_port_is_told_once),
+        TEST(right_use_of_the_file_port_is_not_told),
         TEST(notices_need_nobody_who_listens),
         TEST(the_largest_strings_go_through),
     };

@@ -15,7 +15,7 @@ struct fixture {
     struct mh_vm *vm;
     struct run_result result;
     int pipe[2];
-    unsigned events; /* the hook saw */
+    unsigned events;      /* the hook saw */
     unsigned catch_event; /* the so-many-th is caught, from 1; 0: none */
     struct mh_event event;
 };
@@ -80,7 +80,7 @@ static void exits_end_a_run_or_do_not(void **state)
         {CPU_EXIT_TRIPLE_FAULT, MH_STOP_TRIPLE_FAULT},
         {CPU_EXIT_COUNT_REACHED, MH_STOP_STEP},
         {CPU_EXIT_ERROR, MH_STOP_CPU_ERROR},
-        {CPU_EXIT_FAULT_DELIVERED, MH_STOP_HALTED}, /* nobody wants it: the guest goes on, and halts */
+        {CPU_EXIT_FAULT_DELIVERED, MH_STOP_HALTED}, /* not wanted: the guest continues, and halts */
         {CPU_EXIT_CR3_WRITTEN, MH_STOP_HALTED},
         {CPU_EXIT_KICKED, MH_STOP_HALTED},
     };
@@ -102,7 +102,8 @@ static void each_exit_has_a_name_of_its_own(void **state)
         assert_non_null(run_loop_exit_name((enum cpu_exit_kind)i));
         assert_ptr_equal(run_loop_exit_name((enum cpu_exit_kind)i), run_loop_exit_name((enum cpu_exit_kind)i));
         for (unsigned k = 0; k < i; k++)
-            assert_string_not_equal(run_loop_exit_name((enum cpu_exit_kind)i), run_loop_exit_name((enum cpu_exit_kind)k));
+            assert_string_not_equal(run_loop_exit_name((enum cpu_exit_kind)i),
+                                    run_loop_exit_name((enum cpu_exit_kind)k));
     }
 }
 
@@ -444,7 +445,7 @@ static void input_that_cannot_be_read_stops_the_machine(void **state)
     run(f);
     stopped(f, MH_STOP_IO_ERROR);
     assert_int_equal(f->result.stop.host_errno, EIO);
-    assert_int_equal(fake_cpu_asked(f->cpu, "cancel_in"), 1); /* the guest may be let go on, and tries again */
+    assert_int_equal(fake_cpu_asked(f->cpu, "cancel_in"), 1); /* the guest may be resumed, and tries again */
 }
 
 static void output_that_cannot_be_written_stops_an_endless_printer(void **state)

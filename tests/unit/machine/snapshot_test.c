@@ -1,6 +1,8 @@
+#include "machine/machine.h"
 #include "machine/snapshot.h"
 
 #include "fake_machine.h"
+#include "machine/machine.h"
 #include "mh/guest_abi.h"
 #include "unit.h"
 
@@ -181,7 +183,7 @@ static void a_failure_while_taking_changes_nothing(void **state)
     }
 }
 
-/* While one is put back: either it is whole, or the machine is lost until it is restarted. */
+/* During a restore: either it is complete, or the machine is lost until it is restarted. */
 static void a_failure_while_putting_back_ends_the_machine(void **state)
 {
     struct fixture *f = *state;
@@ -204,28 +206,6 @@ static void a_failure_while_putting_back_ends_the_machine(void **state)
         processor_is_filled(f, 1);
         assert_int_equal(*ram(f, 0x3000), 'x');
     }
-}
-
-static unsigned relocations;
-
-static void note_relocation(void *ctx)
-{
-    (void)ctx;
-    relocations++;
-}
-
-static void whoever_debugs_is_told_that_the_machine_is_elsewhere(void **state)
-{
-    struct fixture *f = *state;
-    relocations = 0;
-    f->vm->hooks.relocated = note_relocation;
-    take(f);
-    assert_int_equal(relocations, 0);
-    put_back(f);
-    assert_int_equal(relocations, 1);
-    f->machine->cpu->failing = "restore";
-    assert_int_equal(snapshot_restore(f->vm, f->snapshot, &f->err), MH_ERR_HOST);
-    assert_int_equal(relocations, 2);
 }
 
 /* Each version of a file takes room, which only dropping a snapshot gives back. */
@@ -286,7 +266,6 @@ int main(void)
         TEST(half_a_file_call_comes_back),
         TEST(a_failure_while_taking_changes_nothing),
         TEST(a_failure_while_putting_back_ends_the_machine),
-        TEST(whoever_debugs_is_told_that_the_machine_is_elsewhere),
         TEST(files_of_all_snapshots_are_bounded),
         TEST(who_may_write_more_may_have_as_much_in_snapshots),
         TEST(input_that_is_kept_no_longer_is_an_error_before_anything_changes),

@@ -1,4 +1,4 @@
-#include "machine/vm.h"
+#include "machine/machine.h"
 
 #include "fake_machine.h"
 #include "unit.h"
@@ -74,13 +74,6 @@ static void who_writes_memory_tells_the_processor(void **state)
     assert_int_equal(m->cpu->memory_changes, 0);
     ram_put(&m->vm->ram, m->vm->ram.host + 5, "x", 1);
     assert_int_equal(m->cpu->memory_changes, 1);
-}
-
-static void the_processor_is_named(void **state)
-{
-    struct fake_machine *m = *state;
-    fake_machine_create(m);
-    assert_string_equal(vm_processor(m->vm), "soft");
 }
 
 static void rip_is_read_when_it_is_not_at_hand(void **state)
@@ -214,6 +207,24 @@ static void a_restart_puts_everything_back(void **state)
     assert_int_equal(fake_machine_run(m).kind, MH_STOP_HALTED);
 }
 
+static void count_relocation(void *ctx)
+{
+    ++*(unsigned *)ctx;
+}
+
+static void whoever_debugs_is_told_of_a_restart(void **state)
+{
+    struct fake_machine *m = *state;
+    unsigned relocations = 0;
+    fake_machine_create(m);
+    m->vm->hooks = (struct vm_hooks){.ctx = &relocations, .relocated = count_relocation};
+    assert_int_equal(vm_restart(m->vm, NULL), MH_OK);
+    assert_int_equal(relocations, 1);
+    m->cpu->failing = "restore";
+    assert_int_equal(vm_restart(m->vm, NULL), MH_ERR_HOST);
+    assert_int_equal(relocations, 2);
+}
+
 static void a_restart_completes_what_was_under_way(void **state)
 {
     struct fake_machine *m = *state;
@@ -250,7 +261,6 @@ int main(void)
         TEST(a_processor_that_cannot_be_made_is_an_error),
         TEST(memory_that_cannot_be_had_is_an_error),
         TEST(who_writes_memory_tells_the_processor),
-        TEST(the_processor_is_named),
         TEST(rip_is_read_when_it_is_not_at_hand),
         TEST(a_guest_that_halts_ends_well),
         TEST(a_wait_for_input_ends_when_the_machine_is_to_stop),
@@ -259,6 +269,7 @@ int main(void)
         TEST(many_single_bytes_make_the_processor_gather_them),
         TEST(a_processor_that_cannot_gather_is_not_asked),
         TEST(a_restart_puts_everything_back),
+        TEST(whoever_debugs_is_told_of_a_restart),
         TEST(a_restart_completes_what_was_under_way),
         TEST(a_restart_that_fails_leaves_no_machine_and_may_be_tried_again),
     };

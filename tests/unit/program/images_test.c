@@ -13,8 +13,10 @@ struct fixture {
     struct mh_image images[4]; /* of the paths "0" to "3" */
 };
 
-enum mh_status mh_image_load(const char *path, uint64_t ram_size, struct mh_image **image, struct mh_error *err)
+enum mh_status mh_image_load(const char *path, uint64_t ram_size, uint64_t address, struct mh_image **image,
+                             struct mh_error *err)
 {
+    assert_int_equal(address, 0x8000);
     /* the fake finds the fixture by the size it is given, which no test looks at */
     struct fixture *f = (struct fixture *)(uintptr_t)ram_size;
     if (path[0] < '0' || path[0] > '3')
@@ -36,7 +38,7 @@ static void equal_paths_share_an_image(void **state)
     struct images images;
     const char *words[] = {"1", "0", "1", "2", "0"};
     const struct word_list paths = {.words = words, .count = COUNT(words)};
-    assert_int_equal(images_load(&images, &paths, (uintptr_t)&f, NULL), MH_OK);
+    assert_int_equal(images_load(&images, &paths, (uintptr_t)&f, 0x8000, NULL), MH_OK);
     for (size_t i = 0; i < COUNT(words); i++)
         assert_ptr_equal(images.of_machine[i], &f.images[words[i][0] - '0']);
     images_free(&images);
@@ -54,7 +56,7 @@ static void those_before_one_that_fails_are_freed(void **state)
     struct mh_error err;
     const char *words[] = {"3", "3", "x", "0"};
     const struct word_list paths = {.words = words, .count = COUNT(words)};
-    assert_int_equal(images_load(&images, &paths, (uintptr_t)&f, &err), MH_ERR_IMAGE);
+    assert_int_equal(images_load(&images, &paths, (uintptr_t)&f, 0x8000, &err), MH_ERR_IMAGE);
     assert_string_equal(err.text, "no image x");
     images_free(&images);
     assert_int_equal(f.images[3].loaded, 1);

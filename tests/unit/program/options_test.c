@@ -103,11 +103,26 @@ static void the_second_example_is_understood(void **state)
     are_words(&options->files, files, 2);
 }
 
+static void images_are_loaded_where_load_says(void **state)
+{
+    static const char *const bad[] = {"0x", "8000h", "-1", "+1", "0x800000", "8388608", "99999999999999999999"};
+    assert_int_equal(parse(*state, "-g a.img --load 0x8000")->load_address, 0x8000);
+    assert_int_equal(parse(*state, "-g a.img --load=0X7fFfff")->load_address, 0x7fffff);
+    assert_int_equal(parse(*state, "-g a.img --load 010")->load_address, 10);
+    assert_int_equal(parse(*state, "-g a.img --load 0")->load_address, 0);
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        char line[64];
+        snprintf(line, sizeof line, "-g a.img --load=%s", bad[i]);
+        refused(*state, line, "--load '");
+    }
+}
+
 static void what_is_not_said_has_the_documented_values(void **state)
 {
     const struct options *options = parse(*state, "-g a.img");
     assert_int_equal(options->ram_size, 2 * MB);
     assert_int_equal(options->page_size, 2 * MB);
+    assert_int_equal(options->load_address, 0);
     assert_int_equal(options->timeout_ms, 0);
     assert_int_equal(options->console, 1);
     assert_int_equal(options->label, LABEL_AUTO);
@@ -484,6 +499,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(the_first_example_is_understood),
         TEST(the_second_example_is_understood),
+        TEST(images_are_loaded_where_load_says),
         TEST(what_is_not_said_has_the_documented_values),
         TEST(memory_is_2_4_or_8),
         TEST(pages_are_2_or_4),

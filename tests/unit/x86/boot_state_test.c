@@ -1,8 +1,8 @@
 #include "x86/boot_state.h"
 
 #include "mh/x86_regs.h"
-#include "x86/paging.h"
 #include "unit.h"
+#include "x86/paging.h"
 
 #include <string.h>
 

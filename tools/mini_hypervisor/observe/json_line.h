@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Where the next byte goes, and where the room ends; what does not fit is left out. */
+/* Where the next byte goes, and where the buffer ends; what does not fit is left out. */
 struct json_line {
     char *at;
     char *end;

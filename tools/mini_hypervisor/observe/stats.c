@@ -2,7 +2,7 @@
 
 #include <inttypes.h>
 
-/* The last entry counts every reason for which there is no room. */
+/* The last entry counts all reasons that do not fit. */
 static struct stats_exits *stats_exits_for(struct stats *stats, const char *reason)
 {
     unsigned i = 0;

@@ -30,8 +30,9 @@ struct word_list {
 struct options {
     bool help, version, probe;
     enum mh_accel accel;
-    uint64_t ram_size;  /* bytes */
-    uint32_t page_size; /* bytes */
+    uint64_t ram_size;     /* bytes */
+    uint32_t page_size;    /* bytes */
+    uint64_t load_address; /* of flat images */
     struct word_list guests;
     struct word_list files;
     int64_t timeout_ms; /* 0: none */
@@ -46,8 +47,8 @@ struct options {
     bool gdb_freezes;        /* -S */
     bool gdb_holds;          /* stop at hlt first */
     enum mh_gdb_lost gdb_lost;
-    bool no_history;         /* --no-history */
-    uint64_t history;        /* bytes for the past of each machine that is debugged; 0: it is not kept */
+    bool no_history;                     /* --no-history */
+    uint64_t history;                    /* bytes for the past of each machine that is debugged; 0: it is not kept */
     struct mh_gdb_endpoint gdb_endpoint; /* of machine 1; for the others see options_gdb_endpoint() */
     const char *files_dir;
     const char *core_dir; /* NULL: no core files */

@@ -9,6 +9,7 @@
 #define GDB_PORT "1234"
 #define TIMEOUT_MAX_SECONDS 1e7
 #define WRITTEN_MAX_MB (1024ul * 1024)
+#define LOAD_END (8 * MB) /* no machine has more memory */
 #define OPEN_FILES_MAX 1024ul
 
 /* The value is refused; `advice` says which are accepted. */
@@ -73,6 +74,22 @@ static enum mh_status take_page(struct options *options, const char *value, stru
     if (size != 4 * KB && size != 2 * MB)
         return refuse_value(err, "page", value, "give 4K or 2M (4 alone means 4 KB, 2 alone means 2 MB)");
     options->page_size = (uint32_t)size;
+    return MH_OK;
+}
+
+static enum mh_status take_load(struct options *options, const char *value, struct mh_error *err)
+{
+    const bool is_hex = strncasecmp(value, "0x", 2) == 0;
+    const char *digits = is_hex ? value + 2 : value;
+    char *end;
+    errno = 0;
+    options->load_address = strtoull(digits, &end, is_hex ? 16 : 10);
+    /* strtoull() takes signs, spaces and another 0x */
+    const size_t length = strspn(digits, is_hex ? "0123456789abcdefABCDEF" : "0123456789");
+    if (length == 0 || digits[length] != '\0' || errno != 0 || options->load_address >= LOAD_END)
+        return refuse_value(err, "load", value,
+                            "give the address where flat images are loaded and entered, below 0x800000 (8 MB), "
+                            "such as 0x8000 or 32768");
     return MH_OK;
 }
 
@@ -308,6 +325,7 @@ static enum mh_status take_version(struct options *options, const char *value, s
 const struct option option_table[OPTION_COUNT] = {
     {"memory", 'm', false, true, NULL, take_memory},
     {"page", 'p', false, true, NULL, take_page},
+    {"load", 0, false, true, NULL, take_load},
     {"accel", 0, false, true, NULL, take_accel},
     {"guest", 'g', true, true, NULL, take_guest},
     {"file", 'f', true, true, NULL, take_file},

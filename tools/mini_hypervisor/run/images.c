@@ -14,7 +14,7 @@ static size_t images_first_same(const struct images *images, size_t index)
     return i;
 }
 
-enum mh_status images_load(struct images *images, const struct word_list *paths, uint64_t ram_size,
+enum mh_status images_load(struct images *images, const struct word_list *paths, uint64_t ram_size, uint64_t address,
                            struct mh_error *err)
 {
     *images = (struct images){.paths = paths};
@@ -27,7 +27,7 @@ enum mh_status images_load(struct images *images, const struct word_list *paths,
         if (first < i)
             images->of_machine[i] = images->of_machine[first];
         else
-            status = mh_image_load(paths->words[i], ram_size, &images->of_machine[i], err);
+            status = mh_image_load(paths->words[i], ram_size, address, &images->of_machine[i], err);
         if (status != MH_OK)
             return status;
         images->count++;

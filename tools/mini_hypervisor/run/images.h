@@ -10,9 +10,9 @@ struct images {
     size_t count;                 /* how many are loaded */
 };
 
-/* Load an image for each path, which must outlive them. MH_OK, or an error as of mh_image_load() or MH_ERR_HOST.
- * images_free() is to be called in either case. */
-enum mh_status images_load(struct images *images, const struct word_list *paths, uint64_t ram_size,
+/* Load an image for each path, which must outlive them; flat ones at `address`. MH_OK, or an error as of
+ * mh_image_load() or MH_ERR_HOST. images_free() is to be called in either case. */
+enum mh_status images_load(struct images *images, const struct word_list *paths, uint64_t ram_size, uint64_t address,
                            struct mh_error *err);
 void images_free(struct images *images);
 

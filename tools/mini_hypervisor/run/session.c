@@ -122,7 +122,7 @@ static enum mh_status session_prepare(struct session *session, struct mh_error *
     if (status == MH_OK)
         status = output_make_core_directory(options->core_dir, err);
     if (status == MH_OK)
-        status = images_load(&session->images, &options->guests, options->ram_size, err);
+        status = images_load(&session->images, &options->guests, options->ram_size, options->load_address, err);
     if (status == MH_OK)
         status = mh_shared_files_open(options->files.words, options->files.count, &shared->files, err);
     return status == MH_OK ? session_init_machines(session, err) : status;
