@@ -175,7 +175,7 @@ class Guest:
             self.code += b"\x48\x03\x04\x25" + struct.pack("<I", number * 4096 + offset)
 
     def msr(self):
-        index = self.chance.choice([0xc0000082, 0xc0000100, 0xc0000101, 0xc0000102, 0x174, 0x175])
+        index = self.chance.choice([0xc0000082, 0xc0000100, 0xc0000101, 0xc0000102, 0x175, 0x176])
         self.code += b"\x49\x89\xc1\xb9" + struct.pack("<I", index)  # mov ecx, index
         self.code += b"\x0f\x32\x49\x01\xc2\x44\x89\xc8\x25\xff\xff\x0f\x00\x31\xd2\x0f\x30\x4c\x89\xc8"
 
