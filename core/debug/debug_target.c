@@ -390,6 +390,9 @@ const struct mh_debug_target_ops debug_target_ops = {
 bool mh_vm_last_stop(const struct mh_vm *vm, struct mh_stop *stop)
 {
     const struct debug *debug = debug_of(vm);
+    *stop = (struct mh_stop){.kind = MH_STOP_INTERRUPTED};
+    if (debug == NULL) /* mh_vm_debug() failed */
+        return false;
     *stop = debug->last_stop;
     if (debug->killed && !mh_stop_is_crash(stop))
         stop->kind = MH_STOP_HALTED;
