@@ -96,7 +96,7 @@ class OneByOneTest(RefusalCase):
         self.each("labels", "memory")
 
     def test_a_crash(self):
-        """Even where the report of a crash cannot be made, it is told that there was one."""
+        """Even if the report of a crash cannot be made, a message says that there was one."""
         self.each("crash", "memory", "run")
 
     def test_files(self):

@@ -97,7 +97,7 @@ SAMPLES = ("hello", "echo", "files", "primes", "fibonacci", "paging", "crash", "
 
 class ExactTest(GdbCase):
     def compare(self, first, second, what):
-        """Two runs; the first difference is told, not all of what they hold."""
+        """Two runs; the first difference is reported, not everything that they contain."""
         for number, (one, other) in enumerate(zip(first[0], second[0])):
             self.assertEqual(one, other, f"{what}: after {number} actions")
         self.assertEqual(len(first[0]), len(second[0]), what)

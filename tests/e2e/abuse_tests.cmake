@@ -1,4 +1,4 @@
-# What guests, debuggers and people do to the program that nobody should. See "Abuse" in CONTRIBUTING.md.
+# Stress tests: random guests, debuggers, signals and failures. See "Stress tests" in CONTRIBUTING.md.
 mh_e2e_test(abuse_gdb_silence)
 mh_abuse_test(e2e_abuse_gdb_silence)
 mh_e2e_test(abuse_gdb_flood)

@@ -99,7 +99,7 @@ class CoreFileTest(GdbCase):
         self.check(result, EXIT_IO, err="no directory cores for core files: Not a directory")
 
     def test_a_directory_nobody_may_write(self):
-        """It is told at the start, not when there is a crash to save."""
+        """It is reported at the start, not when there is a crash to save."""
         os.mkdir(self.path("cores"), 0o555)
         result = self.run_vm("-g", sample("hello"), "--core", "cores", preexec_fn=drop_file_capabilities)
         self.check(result, EXIT_IO, b"", err="no core files in cores: Permission denied")

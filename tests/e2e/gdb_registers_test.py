@@ -118,7 +118,7 @@ class RegistersTest(GdbCase):
         self.assertNotIn("error", text)
 
     def test_packets_agree(self):
-        """g and p tell the same, and writing back what was read changes nothing."""
+        """g and p return the same, and writing back what was read changes nothing."""
         self.gdb.kill()
         wire = self.vm.wire()
         wire.ask("qSupported:xmlRegisters=i386")

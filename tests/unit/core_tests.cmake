@@ -59,6 +59,11 @@ endforeach()
 mh_core_test(accel auto_cpu ${support}/fake_cpu.c)
 target_link_options(auto_cpu_test PRIVATE -Wl,--wrap=soft_cpu_create)
 
+foreach(name timeline)
+  mh_core_test(replay ${name} ${support}/past_machine.c ${support}/guest_files.c ${support}/temp_dir.c)
+endforeach()
+mh_core_test(replay port_log)
+
 # mh_kvm_test(directory name sources...): a fake KVM in the place of the kernel's.
 function(mh_kvm_test directory name)
   mh_core_test(${directory} ${name} ${ARGN} ${support}/fake_kvm.c ${support}/temp_dir.c)

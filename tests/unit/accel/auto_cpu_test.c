@@ -465,7 +465,7 @@ static void bytes_gather_in_kvm(void **state)
     assert_false(f->cpu->ops->has_batch(f->cpu));
     f->kvm->batch[0] = 'x';
     f->kvm->batch_length = 1;
-    step(f); /* whoever has the state now: they are not lost */
+    step(f); /* whichever has the state now: they are not lost */
     assert_true(f->cpu->ops->has_batch(f->cpu));
     assert_int_equal(f->cpu->ops->take_batch(f->cpu, &byte, 1), 1);
     assert_int_equal(byte, 'x');
