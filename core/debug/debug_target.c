@@ -74,7 +74,8 @@ static bool target_same_regs(struct cpu *cpu, unsigned groups, const struct mh_x
         return false;
     return ((groups & MH_REGS_GENERAL) == 0 || memcmp(&now.general, &regs->general, sizeof now.general) == 0) &&
            ((groups & MH_REGS_SYSTEM) == 0 || memcmp(&now.system, &regs->system, sizeof now.system) == 0) &&
-           ((groups & MH_REGS_FPU) == 0 || memcmp(&now.fpu, &regs->fpu, sizeof now.fpu) == 0);
+           ((groups & MH_REGS_FPU) == 0 || memcmp(&now.fpu, &regs->fpu, sizeof now.fpu) == 0) &&
+           ((groups & MH_REGS_MSRS) == 0 || memcmp(&now.msrs, &regs->msrs, sizeof now.msrs) == 0);
 }
 
 static enum mh_status target_write_regs(void *ctx, unsigned number, unsigned groups, const struct mh_x86_regs *regs,

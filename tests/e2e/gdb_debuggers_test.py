@@ -74,6 +74,13 @@ class OtherDebuggersTest(GdbCase):
         self.assertIn("(int) a = 3", answer)
         self.assertEqual(answer.count("stop reason = breakpoint"), 1, "false conditions are not seen")
 
+    def test_lldb_reads_and_writes_msrs(self):
+        answer = self.lldb("gdb_points", "register read k_gs_base lstar pat", "register write lstar 0x1234",
+                           "register read lstar", "register read rip rsp", "stepi", "register read rip")
+        self.assertRegex(answer, r"k_gs_base = 0x0+ ")
+        self.assertRegex(answer, r"lstar = 0x0*1234\b")
+        self.assertRegex(answer, r"rsp = 0x00000000001ffff8")
+
     def test_packets_of_others_are_answered_with_nothing(self):
         vm = self.offer(elf("gdb_points"))
         wire = vm.wire()
