@@ -40,6 +40,7 @@ struct kvm_cpu {
     struct kvm_debug debug;
     const int *wake_fds; /* that send KVM_WAKE_SIGNAL to this thread */
     unsigned wake_count;
+    uint64_t tsc_read; /* the time stamp counter, as a debugger last read it */
 };
 
 /* Create a KVM machine with one processor in the state *boot, and block KVM_WAKE_SIGNAL in the calling thread, which is
