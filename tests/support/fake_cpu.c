@@ -56,7 +56,12 @@ static void fake_cpu_run(struct cpu *cpu, const struct cpu_request *request, str
     fake_cpu_ask(self, "run");
     assert_true(self->runs < FAKE_REQUESTS_MAX);
     self->requests[self->runs++] = *request;
+    bool completes = self->pending != NULL;
     fake_cpu_complete(self);
+    *exit = (struct cpu_exit){.kind = CPU_EXIT_STEP};
+    uint64_t rip = self->state.general.rip;
+    if (completes && request->mode == CPU_STEP && !(rip >= request->range_start && rip < request->range_end))
+        return;
     *exit = (struct cpu_exit){.kind = CPU_EXIT_KICKED};
     if (!request->step_off && atomic_exchange(&self->kicked, false))
         return;
