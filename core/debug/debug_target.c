@@ -5,7 +5,7 @@
 #include "debug/debug.h"
 #include "debug/history.h"
 #include "debug/monitor.h"
-#include "debug/proc_maps.h"
+#include "debug/proc_files.h"
 #include "machine/events.h"
 #include "machine/guest_mem.h"
 #include "machine/image.h"
@@ -348,8 +348,8 @@ static int target_open_file(void *ctx, unsigned number, const char *name)
 {
     struct mh_vm *vm = target_vm(ctx);
     const char *image = target_exec_file(ctx, number);
-    if (proc_maps_is(name))
-        return proc_maps_open(vm);
+    if (proc_files_is(name))
+        return proc_files_open(vm, name);
     if (image != NULL && strcmp(name, image) == 0) {
         int fd = open(image, O_RDONLY | O_CLOEXEC);
         return fd < 0 ? -errno : fd;

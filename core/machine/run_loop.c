@@ -3,6 +3,7 @@
 #include "machine/events.h"
 #include "machine/faults.h"
 #include "machine/ports.h"
+#include "x86/exceptions.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -163,16 +164,25 @@ static bool run_loop_kicked(struct mh_vm *vm, const struct cpu_request *request,
     return true;
 }
 
-/* The HLT of a stub is none of the guest's instructions: the machine stands where the fault happened. */
-static bool run_loop_halt(struct mh_vm *vm, struct run_result *result)
+/* Was the machine in a stub? It then stands where the fault happened, and neither the delivery of a fault nor the HLT
+ * of the stub is counted: `executed` is the number of the stub's instructions. Traps are not counted at all, and INT3
+ * as the instruction it is. */
+static bool run_loop_take_fault(struct mh_vm *vm, uint64_t executed, struct run_result *result)
 {
     struct cpu *cpu = vm->cpu;
     uint64_t count;
     if (!faults_take_from_stub(vm, &result->stop))
-        return run_loop_stop(result, MH_STOP_HALTED);
-    if (result->stop.kind == MH_STOP_EXCEPTION && cpu->ops->instructions(cpu, &count))
-        cpu->ops->set_instructions(cpu, count - 1);
+        return false;
+    if (result->stop.kind == MH_STOP_EXCEPTION && cpu->ops->instructions(cpu, &count)) {
+        bool is_fault = result->stop.vector != EXCEPTION_DEBUG && result->stop.vector != EXCEPTION_BREAKPOINT;
+        cpu->ops->set_instructions(cpu, count - executed - is_fault);
+    }
     return true;
+}
+
+static bool run_loop_halt(struct mh_vm *vm, struct run_result *result)
+{
+    return run_loop_take_fault(vm, 1, result) || run_loop_stop(result, MH_STOP_HALTED);
 }
 
 /* Serve one exit. True when the run ends, with *result filled in. */
@@ -185,7 +195,7 @@ static bool run_loop_serve(struct mh_vm *vm, const struct cpu_request *request, 
     case CPU_EXIT_HALT:
         return run_loop_halt(vm, result);
     case CPU_EXIT_STEP: /* a fault without a handler leads to a stub, which need not be executed */
-        return faults_take_from_stub(vm, &result->stop) || run_loop_stop(result, MH_STOP_STEP);
+        return run_loop_take_fault(vm, 0, result) || run_loop_stop(result, MH_STOP_STEP);
     case CPU_EXIT_COUNT_REACHED:
         result->count_reached = true;
         return run_loop_stop(result, MH_STOP_STEP);

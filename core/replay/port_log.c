@@ -5,25 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/*
- * An answer in the log. Behind the head: `data_length` bytes for the IN, then the file's name, then the writes, each a
- * struct port_write and its bytes.
- */
-struct port_answer {
-    uint64_t access; /* its number, from 1 */
-    int64_t file_result;
-    uint32_t data_length;
-    uint32_t writes;
-    uint16_t port;
-    uint8_t width;
-    uint8_t file_op;
-    uint16_t name_length;
-    bool is_in;
-};
-
-struct port_write {
-    uint64_t start, length;
-};
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "answers are stored as they are in memory");
+_Static_assert(sizeof(struct port_answer) == 32, "the form of answers in files");
 
 void port_log_free(struct port_log *log)
 {
@@ -41,24 +24,36 @@ bool port_log_is_at_end(const struct port_log *log, const struct port_cursor *cu
     return cursor->access == log->accesses;
 }
 
+/* Accesses that have no number: see the head of the header. */
+static bool port_log_ignores(const struct cpu_exit *exit)
+{
+    return exit->port == MH_PORT_SERIAL && !exit->is_in;
+}
+
 /* ---- recording ---- */
+
+static bool port_log_make_room(struct port_log *log, size_t length)
+{
+    size_t capacity = log->capacity == 0 ? 4096 : log->capacity;
+    while (capacity - log->length < length)
+        capacity *= 2;
+    if (capacity == log->capacity)
+        return true;
+    uint8_t *grown = realloc(log->bytes, capacity);
+    if (grown == NULL)
+        return false;
+    log->bytes = grown;
+    log->capacity = capacity;
+    return true;
+}
 
 static void port_log_append(struct port_log *log, const void *bytes, size_t length)
 {
     if (log->failed || length == 0)
         return;
-    size_t capacity = log->capacity == 0 ? 4096 : log->capacity;
-    while (capacity - log->length < length)
-        capacity *= 2;
-    if (capacity != log->capacity) {
-        uint8_t *grown = realloc(log->bytes, capacity);
-        if (grown == NULL) {
-            log->failed = true;
-            return;
-        }
-        log->bytes = grown;
-        log->capacity = capacity;
-    }
+    log->failed = !port_log_make_room(log, length);
+    if (log->failed)
+        return;
     memcpy(log->bytes + log->length, bytes, length);
     log->length += length;
 }
@@ -87,11 +82,10 @@ void port_log_cancel(struct port_log *log)
 static void port_log_insert_head(struct port_log *log, const struct port_answer *head, const void *data,
                                  const char *name)
 {
-    size_t written = log->length - log->start;
-    size_t front = sizeof *head + head->data_length + head->name_length;
-    static const uint8_t zeros[64];
-    for (size_t room = 0; room < front; room += sizeof zeros)
-        port_log_append(log, zeros, front - room < sizeof zeros ? front - room : sizeof zeros);
+    const size_t written = log->length - log->start;
+    const size_t front = sizeof *head + head->data_length + head->name_length;
+    if (!log->failed)
+        log->failed = !port_log_make_room(log, front);
     if (log->failed)
         return;
     uint8_t *at = log->bytes + log->start;
@@ -99,27 +93,42 @@ static void port_log_insert_head(struct port_log *log, const struct port_answer 
     memcpy(at, head, sizeof *head);
     memcpy(at + sizeof *head, data, head->data_length);
     memcpy(at + sizeof *head + head->data_length, name, head->name_length);
+    log->length += front;
 }
 
-void port_log_finish(struct port_log *log, const struct cpu_exit *exit, const struct mh_event *file)
+/* One repetition, the one with the data at `data`. */
+static void port_log_finish_one(struct port_log *log, const struct cpu_exit *exit, const uint8_t *data,
+                                const struct mh_event *file)
 {
-    const size_t data_length = exit->is_in ? (size_t)exit->width * exit->count : 0;
     log->accesses++;
-    if (data_length == 0 && log->writes == 0 && file->op == 0)
+    if (!exit->is_in && log->writes == 0 && file->op == 0)
         return;
     const struct port_answer head = {.access = log->accesses,
-                                     .file_result = file->result,
-                                     .data_length = (uint32_t)data_length,
+                                     .file_result = file->op == 0 ? 0 : file->result,
+                                     .data_length = exit->is_in ? exit->width : 0,
                                      .writes = (uint32_t)log->writes,
                                      .port = exit->port,
+                                     .name_length = file->op == 0 ? 0 : (uint16_t)(strlen(file->name) + 1),
                                      .width = exit->width,
                                      .file_op = file->op,
-                                     .name_length = file->op == 0 ? 0 : (uint16_t)(strlen(file->name) + 1),
                                      .is_in = exit->is_in};
-    port_log_insert_head(log, &head, exit->data, file->op == 0 ? "" : file->name);
-    log->answered = log->accesses;
+    port_log_insert_head(log, &head, data, file->op == 0 ? "" : file->name);
     if (log->failed)
         port_log_cancel(log);
+    else
+        log->answered = log->accesses;
+}
+
+/* What a string instruction did to guest memory belongs to its first repetition. */
+void port_log_finish(struct port_log *log, const struct cpu_exit *exit, const struct mh_event *file)
+{
+    static const struct mh_event none = {.op = 0};
+    if (port_log_ignores(exit))
+        return;
+    for (uint32_t i = 0; i < exit->count; i++) {
+        port_log_finish_one(log, exit, exit->data + (size_t)i * exit->width, i == 0 ? file : &none);
+        port_log_begin(log);
+    }
 }
 
 void port_log_cut(struct port_log *log, const struct port_cursor *cursor)
@@ -127,16 +136,13 @@ void port_log_cut(struct port_log *log, const struct port_cursor *cursor)
     log->length = cursor->offset;
     log->accesses = cursor->access;
     log->answered = cursor->answered;
-    log->failed = false;
 }
 
 /* ---- replaying ---- */
 
 static bool port_log_same_access(const struct port_answer *head, const struct cpu_exit *exit)
 {
-    const size_t data_length = exit->is_in ? (size_t)exit->width * exit->count : 0;
-    return head->port == exit->port && head->width == exit->width && head->is_in == exit->is_in &&
-           head->data_length == data_length;
+    return head->port == exit->port && head->width == exit->width && (head->is_in != 0) == exit->is_in;
 }
 
 /* Do the writes again. Returns the offset behind them. */
@@ -154,31 +160,132 @@ static size_t port_log_write_again(const struct port_log *log, size_t offset, ui
     return offset;
 }
 
-enum port_replay port_log_replay(const struct port_log *log, struct port_cursor *cursor, const struct cpu_exit *exit,
-                                 struct guest_ram *ram, struct mh_event *file)
+static enum port_replay port_log_replay_one(const struct port_log *log, struct port_cursor *cursor,
+                                            const struct cpu_exit *exit, uint8_t *data, struct guest_ram *ram,
+                                            struct mh_event *file)
 {
-    struct port_answer head;
-    file->op = 0;
+    struct port_answer head = {.access = 0};
     if (port_log_is_at_end(log, cursor))
         return PORT_REPLAY_ENDED;
     if (cursor->offset < log->length)
         memcpy(&head, log->bytes + cursor->offset, sizeof head);
-    else
-        head.access = 0;
-    if (head.access != cursor->access + 1) { /* this one has no answer */
-        cursor->access++;
-        return exit->is_in ? PORT_REPLAY_DIFFERS : PORT_REPLAYED;
-    }
-    if (!port_log_same_access(&head, exit))
+    bool has_answer = head.access == cursor->access + 1;
+    if (has_answer ? !port_log_same_access(&head, exit) : exit->is_in)
         return PORT_REPLAY_DIFFERS;
+    cursor->access++;
+    if (!has_answer)
+        return PORT_REPLAYED;
     size_t offset = cursor->offset + sizeof head;
-    memcpy(exit->data, log->bytes + offset, head.data_length);
+    memcpy(data, log->bytes + offset, head.data_length);
     offset += head.data_length;
-    file->op = head.file_op;
-    file->result = head.file_result;
-    file->name = (const char *)log->bytes + offset;
+    if (head.file_op != 0) {
+        file->op = head.file_op;
+        file->result = head.file_result;
+        file->name = (const char *)log->bytes + offset;
+    }
     offset += head.name_length;
     cursor->offset = port_log_write_again(log, offset, head.writes, ram);
-    cursor->answered = ++cursor->access;
+    cursor->answered = cursor->access;
     return PORT_REPLAYED;
+}
+
+enum port_replay port_log_replay(const struct port_log *log, struct port_cursor *cursor, const struct cpu_exit *exit,
+                                 struct guest_ram *ram, struct mh_event *file)
+{
+    const struct port_cursor before = *cursor;
+    enum port_replay result = PORT_REPLAYED;
+    file->op = 0;
+    if (port_log_ignores(exit))
+        return PORT_REPLAYED;
+    for (uint32_t i = 0; i < exit->count && result == PORT_REPLAYED; i++)
+        result = port_log_replay_one(log, cursor, exit, exit->data + (size_t)i * exit->width, ram, file);
+    if (result != PORT_REPLAYED)
+        *cursor = before;
+    return result;
+}
+
+/* ---- logs from elsewhere ---- */
+
+/* What is left of a piece. */
+struct port_piece {
+    const uint8_t *at;
+    size_t left;
+};
+
+/* The next `length` bytes; NULL when there are not so many. */
+static const uint8_t *port_piece_take(struct port_piece *piece, uint64_t length)
+{
+    const uint8_t *taken = piece->at;
+    if (length > piece->left)
+        return NULL;
+    piece->at += length;
+    piece->left -= (size_t)length;
+    return taken;
+}
+
+static bool port_log_head_is_sound(const struct port_answer *head, uint64_t previous, uint64_t accesses)
+{
+    bool is_width = head->width == 1 || head->width == 2 || head->width == 4;
+    bool is_answer = head->is_in || head->writes > 0 || head->file_op != 0;
+    return head->access > previous && head->access <= accesses && is_width && head->is_in <= 1 && head->zero == 0 &&
+           is_answer && head->data_length == (head->is_in ? head->width : 0u) && head->file_op <= MH_FILE_SIZE &&
+           (head->file_op != 0) == (head->name_length != 0) && head->name_length <= MH_FILE_NAME_MAX + 1 &&
+           (head->is_in || head->port != MH_PORT_SERIAL);
+}
+
+static bool port_log_name_is_sound(const uint8_t *name, size_t length)
+{
+    return length == 0 || (const uint8_t *)memchr(name, '\0', length) == name + length - 1;
+}
+
+static bool port_log_take_writes(struct port_piece *piece, uint32_t writes, const struct guest_ram *ram)
+{
+    for (uint32_t i = 0; i < writes; i++) {
+        struct port_write write;
+        const uint8_t *at = port_piece_take(piece, sizeof write);
+        if (at == NULL)
+            return false;
+        memcpy(&write, at, sizeof write);
+        if (ram_at(ram, mh_gpa_of(write.start), write.length) == NULL || port_piece_take(piece, write.length) == NULL)
+            return false;
+    }
+    return true;
+}
+
+/* Check one answer; *last is the number of the one before it, and becomes its own. */
+static bool port_log_take_answer(struct port_piece *piece, uint64_t *last, uint64_t accesses,
+                                 const struct guest_ram *ram)
+{
+    struct port_answer head;
+    const uint8_t *at = port_piece_take(piece, sizeof head);
+    if (at == NULL)
+        return false;
+    memcpy(&head, at, sizeof head);
+    if (!port_log_head_is_sound(&head, *last, accesses) || port_piece_take(piece, head.data_length) == NULL)
+        return false;
+    const uint8_t *name = port_piece_take(piece, head.name_length);
+    if (name == NULL || !port_log_name_is_sound(name, head.name_length))
+        return false;
+    *last = head.access;
+    return port_log_take_writes(piece, head.writes, ram);
+}
+
+bool port_log_append_foreign(struct port_log *log, const uint8_t *bytes, size_t length, uint64_t accesses,
+                             const struct guest_ram *ram)
+{
+    struct port_piece piece = {.at = bytes, .left = length};
+    uint64_t last = log->accesses;
+    if (accesses < log->accesses)
+        return false;
+    while (piece.left > 0) {
+        if (!port_log_take_answer(&piece, &last, accesses, ram))
+            return false;
+    }
+    port_log_append(log, bytes, length);
+    if (log->failed)
+        return false;
+    log->accesses = accesses;
+    if (length > 0)
+        log->answered = last;
+    return true;
 }

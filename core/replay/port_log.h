@@ -2,8 +2,9 @@
  * What came from outside into a guest: the answers to its port accesses, in order. A guest has one processor and no
  * asynchronous input, so with these and the start everything else repeats by itself.
  *
- * Most accesses have no answer (an OUT to the serial port), and take no room: an answer is stored with the number of
- * its access. A cursor is a place in the log: between two accesses.
+ * Accesses are numbered from 1, each repetition of a string instruction on its own, but for those that print to the
+ * serial port: they have no answer, and processors may gather them. Most others have none either, and take no room: an
+ * answer is stored with the number of its access. A cursor is a place in the log: between two accesses.
  */
 #ifndef MH_CORE_REPLAY_PORT_LOG_H
 #define MH_CORE_REPLAY_PORT_LOG_H
@@ -15,15 +16,37 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/*
+ * An answer in the log, which is also its form in a recording's file: little-endian, without padding. Behind the head
+ * are `data_length` bytes for the IN, the file's name with its NUL, and the writes to guest memory, each a struct
+ * port_write and its bytes.
+ */
+struct __attribute__((packed)) port_answer {
+    uint64_t access; /* its number */
+    int64_t file_result;
+    uint32_t data_length;
+    uint32_t writes;
+    uint16_t port;
+    uint16_t name_length;
+    uint8_t width;
+    uint8_t file_op;
+    uint8_t is_in;
+    uint8_t zero;
+};
+
+struct __attribute__((packed)) port_write {
+    uint64_t start, length;
+};
+
 struct port_log {
     uint8_t *bytes; /* the answers, one after the other */
     size_t length, capacity;
     uint64_t accesses; /* recorded in all */
-    uint64_t answered; /* number of the last access that has an answer, counted from 1; 0: none has */
+    uint64_t answered; /* number of the last access that has an answer; 0: none has */
+    bool failed;       /* no memory for an answer: the log is good for nothing behind the last one */
     /* the access that is being recorded: */
     size_t start;  /* of its answer in `bytes` */
     size_t writes; /* to guest memory so far */
-    bool failed;   /* no memory: the log ends with the last whole answer */
 };
 
 struct port_cursor {
@@ -56,12 +79,20 @@ enum port_replay {
 
 /*
  * Answer the access of *exit from the log: fill in its data, and guest memory, and *file (its name lives in the log).
- * Moves the cursor behind it.
+ * Moves the cursor behind it; where the result is not PORT_REPLAYED, nothing is moved or filled in.
  */
 enum port_replay port_log_replay(const struct port_log *log, struct port_cursor *cursor, const struct cpu_exit *exit,
                                  struct guest_ram *ram, struct mh_event *file);
 
 /* Drop what is behind the cursor. */
 void port_log_cut(struct port_log *log, const struct port_cursor *cursor);
+
+/*
+ * Add a piece of a log that comes from elsewhere and may hold anything, and say that `accesses` have been recorded
+ * now. It is checked as a whole first, against a guest that has `ram`. False: it is no piece that can follow, or there
+ * is no memory for it, and the log is as it was.
+ */
+bool port_log_append_foreign(struct port_log *log, const uint8_t *bytes, size_t length, uint64_t accesses,
+                             const struct guest_ram *ram);
 
 #endif

@@ -33,6 +33,7 @@ struct run {
     struct cpu_exit *exit;
     bool step_off; /* execute the next instruction without looking for points and kicks */
     bool stepped;  /* an instruction was executed, or an exception delivered */
+    bool is_trap;  /* what is delivered next belongs to the instruction before */
     unsigned turns;
 };
 
@@ -144,6 +145,8 @@ static bool deliver(struct run *run)
     cpu->pending.valid = false;
     cpu->repeating = false;
     cpu->shadow = 0;
+    cpu->instructions += !run->is_trap; /* the places before and after a fault are two */
+    run->is_trap = false;
     run->step_off = false;
     run->stepped = true;
     soft_update_attention(cpu);
@@ -164,6 +167,7 @@ static bool deliver_pending(struct run *run)
                                      .error_code = pending->error_code,
                                      .address = cpu->cr2,
                                      .is_trap = pending->vector == EXCEPTION_DEBUG};
+    run->is_trap = cpu->fault.is_trap;
     return deliver(run);
 }
 
@@ -181,6 +185,7 @@ static bool deliver_traps(struct run *run)
 {
     uint64_t dr6 = run->cpu->debug_hits;
     run->cpu->debug_hits = 0;
+    run->is_trap = true;
     return deliver_debug(run, dr6);
 }
 

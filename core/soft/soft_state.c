@@ -188,7 +188,8 @@ enum mh_status soft_save(struct cpu *cpu, struct mh_cpu_state *state, struct mh_
                                    .dr6 = soft->dr6,
                                    .dr7 = soft->dr7,
                                    .pending = soft->pending,
-                                   .shadow = soft->shadow};
+                                   .shadow = soft->shadow,
+                                   .is_repeating = soft->repeating};
     read_general(soft, &state->general);
     read_system(soft, &state->system);
     memcpy(state->dr, soft->dr, sizeof state->dr);
@@ -269,6 +270,7 @@ enum mh_status soft_restore(struct cpu *cpu, const struct mh_cpu_state *state, s
     memcpy(soft->xsave, state->xsave, sizeof soft->xsave);
     soft_xsave_loaded(soft);
     write_general(soft, &state->general);
+    soft->repeating = state->is_repeating;
     soft_update_attention(soft);
     return MH_OK;
 }

@@ -51,6 +51,9 @@ struct mh_cpu_state {
     uint64_t dr[4], dr6, dr7; /* the guest's own debug registers */
     struct mh_x86_pending pending;
     uint8_t shadow; /* MH_SHADOW_* */
+    /* Between two repetitions of the string instruction at rip, where the processor knows: a breakpoint there has been
+     * met. */
+    bool is_repeating;
     alignas(64) uint8_t xsave[MH_XSAVE_SIZE];
 };
 

@@ -53,11 +53,16 @@ foreach(name events guest_mem ports report run_loop snapshot vm)
   mh_fake_test(machine ${name})
 endforeach()
 mh_core_test(debug breakpoints)
-foreach(name core_file debug_group debug_target monitor proc_maps resume)
+foreach(name core_file debug_group debug_target monitor proc_files resume)
   mh_fake_test(debug ${name})
 endforeach()
 mh_core_test(accel auto_cpu ${support}/fake_cpu.c)
 target_link_options(auto_cpu_test PRIVATE -Wl,--wrap=soft_cpu_create)
+
+foreach(name timeline)
+  mh_core_test(replay ${name} ${support}/past_machine.c ${support}/guest_files.c ${support}/temp_dir.c)
+endforeach()
+mh_core_test(replay port_log)
 
 # mh_kvm_test(directory name sources...): a fake KVM in the place of the kernel's.
 function(mh_kvm_test directory name)

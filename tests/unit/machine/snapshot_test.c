@@ -1,3 +1,4 @@
+#include "machine/machine.h"
 #include "machine/snapshot.h"
 
 #include "fake_machine.h"
