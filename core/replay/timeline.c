@@ -19,7 +19,7 @@ struct checkpoint {
     uint64_t position;
     struct port_cursor cursor;
     struct snapshot *snapshot;
-    bool is_change; /* a debugger changed the machine here: what is behind does not follow from what is before */
+    bool is_change; /* a debugger changed the machine here: the state after it does not follow from the one before */
 };
 
 struct timeline {
@@ -194,7 +194,7 @@ static unsigned timeline_least_needed(const struct timeline *timeline)
     return least;
 }
 
-/* Stay within the limit. Sets *dropped when the oldest part of the past had to go. */
+/* Stay within the limit. Sets *dropped when the oldest part of the past was dropped. */
 static void timeline_thin(struct timeline *timeline, bool *dropped)
 {
     while (timeline_bytes(timeline) > timeline->limit && timeline->count > 2) {
@@ -355,7 +355,7 @@ static enum mh_status timeline_approach(struct timeline *timeline, uint64_t posi
     return status == MH_OK ? timeline_run_to(timeline, position, err) : status;
 }
 
-/* The present gets a checkpoint when it is left: it is to be found again as it is. */
+/* The present gets a checkpoint when it is left, so that it can be restored exactly. */
 static enum mh_status timeline_leave_present(struct timeline *timeline, struct mh_error *err)
 {
     const uint64_t now = timeline_now(timeline);
