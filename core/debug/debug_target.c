@@ -66,7 +66,7 @@ static enum mh_status target_read_regs(void *ctx, unsigned number, unsigned grou
     return cpu->ops->read_regs(cpu, groups, regs, err);
 }
 
-/* A debugger writes back what it has read now and then; that changes nothing. */
+/* Debuggers sometimes write back what they have read; that changes nothing. */
 static bool target_same_regs(struct cpu *cpu, unsigned groups, const struct mh_x86_regs *regs)
 {
     struct mh_x86_regs now;
@@ -98,7 +98,7 @@ static uint64_t target_xcr0(void *ctx, unsigned number)
     return accel_cpuid(target_vm(ctx)->host)->xcr0 | MH_XCR0_X87 | MH_XCR0_SSE;
 }
 
-/* As much of physical [address, address + length) as lies in one piece of memory from its start. */
+/* The first contiguous piece of physical [address, address + length). */
 static uint8_t *target_physical_piece(struct mh_vm *vm, uint64_t address, size_t *length)
 {
     uint64_t end = address < MH_SYSTEM_AREA ? vm->ram.ram_size : MH_SYSTEM_AREA + MH_SYSTEM_AREA_SIZE;

@@ -8,7 +8,7 @@
 /* Copy the image into RAM, which is zeroed and as large as the image was checked for. */
 void image_place(const struct mh_image *image, const struct guest_ram *memory);
 
-/* An image of `length` bytes at hand, flat. MH_OK with *image set, or MH_ERR_HOST. */
+/* A flat image from memory. MH_OK with *image set, or MH_ERR_HOST. */
 enum mh_status image_from_bytes(const uint8_t *bytes, size_t length, struct mh_image **image, struct mh_error *err);
 
 /* Bytes of the file that go to RAM. */

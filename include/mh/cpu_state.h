@@ -23,7 +23,7 @@ struct mh_x86_pending {
     uint32_t error_code;
 };
 
-/* What holds back interrupts and debug exceptions for one instruction (Intel SDM volume 3, 6.8.3). */
+/* What delays interrupts and debug exceptions for one instruction (Intel SDM volume 3, 6.8.3). */
 #define MH_SHADOW_STI 1u
 #define MH_SHADOW_MOV_SS 2u
 
