@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import abuse  # noqa: E402
 from gdb_driver import Wire  # noqa: E402
 from hypervisor import EXIT_CRASHED, EXIT_HOST, EXIT_IMAGE, EXIT_IO, Case, guest, is_sanitized, sample  # noqa: E402
-from hypervisor import sample_source  # noqa: E402
+from hypervisor import on, sample_source  # noqa: E402
 from refusing_host import KINDS, Refusal  # noqa: E402
 
 # what a refused call says, for each kind
@@ -131,6 +131,7 @@ class ByChanceTest(RefusalCase):
         abuse.done(count, "runs on a host that refuses by chance")
 
 
+@on("kvm", "auto")
 class RunTest(RefusalCase):
     """KVM_RUN itself fails."""
 
@@ -163,7 +164,7 @@ class RunTest(RefusalCase):
     def test_only_one_machine_is_disturbed(self):
         for error in (errno.ENOMEM, errno.EFAULT):
             result = self.run_with(7, error, 1, "three")
-            self.check(result, EXIT_HOST, err=["KVM cannot run it: " + os.strerror(error)])
+            self.check(result, EXIT_HOST, err=["KVM cannot run the guest: " + os.strerror(error)])
             self.assertGreaterEqual(result.out.count(HELLO), 2, result)
 
     def test_a_crash_without_registers_is_no_good_end(self):
@@ -172,6 +173,7 @@ class RunTest(RefusalCase):
             self.assertIn(self.run_refused("crash", refusal).code, (EXIT_HOST, EXIT_CRASHED), str(refusal))
 
 
+@on("kvm", "auto")
 class DebuggedTest(RefusalCase):
     """KVM refuses while a debugger is at work."""
 
