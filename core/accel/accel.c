@@ -97,7 +97,7 @@ enum mh_status accel_prepare(struct mh_host *host, struct mh_error *err)
 
 void mh_host_prepare(struct mh_host *host)
 {
-    accel_prepare(host, NULL); /* a failure is met again, and reported, where a machine needs the answer */
+    accel_prepare(host, NULL); /* a failure recurs, and is reported, when a machine needs the result */
 }
 
 const struct x86_cpuid *accel_cpuid(const struct mh_host *host)

@@ -65,6 +65,19 @@ static void history_fail(struct mh_stop *stop, const struct mh_error *err)
     snprintf(stop->text, sizeof stop->text, "%s", err->text);
 }
 
+/* What cannot be kept is no reason to stop, as long as there is a machine. */
+static bool history_give_up(struct debug *debug, const struct run_result *result, struct mh_stop *stop,
+                            const struct mh_error *err)
+{
+    history_say(debug, "no history is kept any more: %s\n", err->text);
+    if (debug->vm->is_lost || timeline_is_in_past(debug->timeline)) {
+        history_fail(stop, err);
+        return true;
+    }
+    history_end(debug);
+    return !result->count_reached;
+}
+
 bool history_after_run(struct debug *debug, const struct run_result *result, struct mh_stop *stop)
 {
     struct mh_error err;
@@ -72,10 +85,8 @@ bool history_after_run(struct debug *debug, const struct run_result *result, str
     if (debug->timeline == NULL)
         return true;
     bool was_in_past = timeline_is_in_past(debug->timeline);
-    if (timeline_after_run(debug->timeline, &dropped, &err) != MH_OK) {
-        history_fail(stop, &err);
-        return true;
-    }
+    if (timeline_after_run(debug->timeline, &dropped, &err) != MH_OK)
+        return history_give_up(debug, result, stop, &err);
     if (dropped && !debug->has_told_of_limit) {
         debug->has_told_of_limit = true;
         history_say(debug, "the oldest part of the history was dropped; --history MB keeps more\n");
@@ -84,7 +95,7 @@ bool history_after_run(struct debug *debug, const struct run_result *result, str
         return true;
     if (!was_in_past || timeline_is_in_past(debug->timeline))
         return false;
-    /* back in the present: a guest that had halted or crashed there has not gone on since */
+    /* back in the present: a guest that had halted or crashed there has not run since */
     if (debug->present_stop.kind != MH_STOP_HALTED && !mh_stop_is_crash(&debug->present_stop))
         return false;
     *stop = debug->present_stop;
@@ -193,7 +204,7 @@ static void history_step_backwards(struct debug *debug, struct mh_stop *stop)
         history_fail(stop, &err);
 }
 
-/* What the machine stopped with in its present is what it stops with again when it comes back there. */
+/* The stop of the present is reported again when the machine returns to it. */
 static void history_leave_present(struct debug *debug)
 {
     if (!timeline_is_in_past(debug->timeline))

@@ -63,7 +63,7 @@ static bool run_loop_stop_for_io(struct run_result *result, int error)
     return run_loop_stop(result, MH_STOP_IO_ERROR);
 }
 
-/* Output could not be written. A write that a request to stop broke off does not count. */
+/* Output could not be written. A write interrupted by a request to stop does not count. */
 static bool run_loop_serial_failed(const struct mh_vm *vm)
 {
     return vm->serial.error != 0 && vm->serial.error != EINTR;
@@ -107,10 +107,10 @@ static bool run_loop_io(struct mh_vm *vm, const struct cpu_request *request, con
         vm->cpu->ops->cancel_in(vm->cpu);
         return run_loop_stop_for_io(result, error);
     }
-    if (result->stop.kind != MH_STOP_CAUGHT && request->mode != CPU_STEP)
-        return false; /* the next run() completes it */
+    if (result->stop.kind != MH_STOP_CAUGHT)
+        return false; /* the next run() completes it, and ends a step with the traps that follow */
     vm->cpu->ops->finish_io(vm->cpu);
-    return run_loop_instruction_done(vm, request, result);
+    return true;
 }
 
 static bool run_loop_event(struct mh_vm *vm, const struct cpu_request *request, struct mh_event *event,

@@ -818,14 +818,25 @@ L_JCC_PAGE:
     FUSED_TEST(64, JNZ, result != 0)
 }
 
+/* The block that begins at rip, mostly one that was there before; NULL when there can be none. */
+static struct soft_block *block_at_rip(struct soft_cpu *cpu, const uint8_t *host, size_t page)
+{
+    const unsigned offset = (unsigned)(cpu->rip & PAGE_MASK);
+    const struct soft_jump *jump = soft_jump_slot(cpu->blocks, host + offset);
+    return jump->host == host + offset ? jump->block : soft_block_find(cpu, page, offset);
+}
+
 /* From rip, as far as blocks go. */
 static enum soft_result run_from_rip(struct soft_cpu *cpu, uint64_t until)
 {
-    const uint8_t *host;
+    const struct soft_tlb_entry *entry = &cpu->tlb_fetch[cpu->user][cpu->rip >> 12 & (SOFT_TLB_SIZE - 1)];
+    const uint8_t *host = entry->host;
     size_t page;
-    if (!soft_fetch_page(cpu, cpu->rip, &host, &page))
+    if (entry->tag == (cpu->rip & ~PAGE_MASK))
+        page = (size_t)(host - cpu->ram->host) / PAGE_4K;
+    else if (!soft_fetch_page(cpu, cpu->rip, &host, &page))
         return soft_mem_result(cpu);
-    struct soft_block *block = soft_block_find(cpu, page, (unsigned)(cpu->rip & PAGE_MASK));
+    struct soft_block *block = block_at_rip(cpu, host, page);
     if (block == NULL || until - cpu->instructions < block->count)
         return soft_exec_one(cpu);
     return run_blocks(cpu, block, cpu->rip & ~PAGE_MASK, until);

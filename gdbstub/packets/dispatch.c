@@ -113,6 +113,12 @@ static bool command_args_fit(const struct gdb_command *command, struct gdb_text 
     return false;
 }
 
+/* Compares the first two characters, which is enough to rule out nearly every row. `packet` is not empty. */
+static bool command_may_be(const char *name, const struct gdb_text *packet)
+{
+    return name[0] == packet->at[0] && (name[1] == '\0' || (packet->end - packet->at > 1 && name[1] == packet->at[1]));
+}
+
 const struct gdb_command *gdb_command_find(struct gdb_text packet, struct gdb_text *args)
 {
     const struct gdb_command *best = NULL;
@@ -123,7 +129,7 @@ const struct gdb_command *gdb_command_find(struct gdb_text packet, struct gdb_te
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         struct gdb_text rest = packet;
 
-        if (table[i].name[0] != *packet.at || !gdb_text_eat_word(&rest, table[i].name))
+        if (!command_may_be(table[i].name, &packet) || !gdb_text_eat_word(&rest, table[i].name))
             continue;
         if (!command_args_fit(&table[i], &rest) || strlen(table[i].name) <= best_length)
             continue;

@@ -183,8 +183,10 @@ bool gdb_session_thread_id(struct gdb_session *session, struct gdb_text *text, s
 
 void gdb_session_put_thread(struct gdb_session *session, struct gdb_reply *to, const struct gdb_machine *machine)
 {
-    if (session->multiprocess)
-        gdb_reply_printf(to, "p%x.%x", machine->vm, machine->vm);
-    else
-        gdb_reply_printf(to, "%x", machine->vm);
+    if (session->multiprocess) {
+        gdb_reply_char(to, 'p');
+        gdb_reply_number(to, machine->vm);
+        gdb_reply_char(to, '.');
+    }
+    gdb_reply_number(to, machine->vm);
 }

@@ -48,7 +48,8 @@ static void stop_put_expedited(struct gdb_session *session, struct gdb_reply *to
         uint8_t value[sizeof(uint64_t)];
 
         gdb_x86_get(reg, &session->regs, value);
-        gdb_reply_printf(to, "%x:", expedited[i]);
+        gdb_reply_number(to, expedited[i]);
+        gdb_reply_char(to, ':');
         gdb_reply_hex(to, value, reg->size);
         gdb_reply_char(to, ';');
     }
@@ -77,7 +78,9 @@ static void stop_put(struct gdb_session *session, struct gdb_reply *to, const st
         stop_put_end(session, to, machine);
         return;
     }
-    gdb_reply_printf(to, "T%02x", stop_signal(machine));
+    const uint8_t signal = stop_signal(machine);
+    gdb_reply_char(to, 'T');
+    gdb_reply_hex(to, &signal, sizeof signal);
     stop_put_reason(session, to, &machine->stop);
     gdb_reply_text(to, "thread:");
     gdb_session_put_thread(session, to, machine);
