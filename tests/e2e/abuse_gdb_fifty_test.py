@@ -123,7 +123,7 @@ class FiftyTest(HostileCase):
         names = symbols(elf("gdb_points"))
         random = chance(self)
         models = [Model(random, names) for _ in range(MACHINES)]
-        first = self.session(vm, models, 2)
+        first = self.session(vm, models, ROUNDS)
         last = self.session(vm, models, ROUNDS)
         self.assertEqual(last.descriptors, first.descriptors)
         self.assertEqual(last.threads, first.threads)
