@@ -307,7 +307,13 @@ static enum mh_status target_restore(void *ctx, unsigned number, const char *nam
     struct debug *debug = ctx;
     if (debug->killed)
         return mh_fail(err, MH_ERR_RANGE, "there is no machine any more: restart it first");
-    enum mh_status status = snapshot_list_restore(debug->vm, name, err);
+    bool done;
+    enum mh_status status = history_restore_snapshot(debug, name, &done, err);
+    if (status != MH_OK || done) {
+        debug->was_restored |= status == MH_OK;
+        return status;
+    }
+    status = snapshot_list_restore(debug->vm, name, err);
     if (status == MH_OK || debug->vm->is_lost)
         debug_on_relocated(debug);
     debug->was_restored |= status == MH_OK;

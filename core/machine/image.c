@@ -341,3 +341,28 @@ bool image_has_changed(const struct mh_image *image)
     return now.st_dev != then->st_dev || now.st_ino != then->st_ino || now.st_size != then->st_size ||
            now.st_mtim.tv_sec != then->st_mtim.tv_sec || now.st_mtim.tv_nsec != then->st_mtim.tv_nsec;
 }
+
+enum mh_status image_from_parts(uint64_t entry, const struct image_part *parts, size_t count, struct mh_image **image,
+                                struct mh_error *err)
+{
+    struct mh_image *made = calloc(1, sizeof *made);
+    if (made != NULL)
+        made->segments = calloc(count == 0 ? 1 : count, sizeof *made->segments);
+    bool is_whole = made != NULL && made->segments != NULL;
+    for (size_t i = 0; is_whole && i < count; i++) {
+        struct segment *segment = &made->segments[made->segment_count++];
+        *segment =
+            (struct segment){.address = parts[i].address, .memory_size = parts[i].length, .size = parts[i].length};
+        segment->bytes = malloc(parts[i].length == 0 ? 1 : parts[i].length);
+        is_whole = segment->bytes != NULL;
+        if (is_whole)
+            memcpy(segment->bytes, parts[i].bytes, parts[i].length);
+    }
+    if (!is_whole) {
+        mh_image_free(made);
+        return mh_fail(err, MH_ERR_HOST, "no memory for a guest image");
+    }
+    made->entry = entry;
+    *image = made;
+    return MH_OK;
+}

@@ -20,6 +20,17 @@ uint64_t image_size(const struct mh_image *image);
  */
 bool image_has_changed(const struct mh_image *image);
 
+/* A part of an image. */
+struct image_part {
+    uint64_t address, length;
+    const uint8_t *bytes;
+};
+
+/* An image made of parts at hand, which are copied and fit the RAM they will be placed in. MH_OK with *image set, or
+ * MH_ERR_HOST. */
+enum mh_status image_from_parts(uint64_t entry, const struct image_part *parts, size_t count, struct mh_image **image,
+                                struct mh_error *err);
+
 /* Where the guest begins. */
 uint64_t image_entry(const struct mh_image *image);
 

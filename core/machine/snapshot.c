@@ -130,6 +130,8 @@ enum mh_status snapshot_restore(struct mh_vm *vm, const struct snapshot *snapsho
         vm->is_lost = true;
         return snapshot_fail(err, "cannot restore the machine's files", -result);
     }
+    if (vm->record_hooks.changed != NULL)
+        vm->record_hooks.changed(vm->record_hooks.ctx, "a snapshot was restored");
     vm->file.request = snapshot->request;
     enum mh_status status = snapshot_restore_cpu_and_ram(vm, snapshot, err);
     if (status == MH_OK)
