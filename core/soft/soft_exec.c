@@ -51,12 +51,23 @@ static enum soft_result retire(struct soft_cpu *cpu, const struct soft_insn *ins
     return result;
 }
 
+/* soft_fetch_page() for rip, mostly by a look at the TLB. */
+static inline bool fetch_at_rip(struct soft_cpu *cpu, const uint8_t **host, size_t *page)
+{
+    const struct soft_tlb_entry *entry = &cpu->tlb_fetch[cpu->user][cpu->rip >> 12 & (SOFT_TLB_SIZE - 1)];
+    if (entry->tag != (cpu->rip & ~PAGE_MASK))
+        return soft_fetch_page(cpu, cpu->rip, host, page);
+    *host = entry->host;
+    *page = (size_t)(entry->host - cpu->ram->host) / PAGE_4K;
+    return true;
+}
+
 enum soft_result soft_exec_one(struct soft_cpu *cpu)
 {
     const uint8_t *host;
     size_t page;
     struct soft_insn crossing;
-    if (!soft_fetch_page(cpu, cpu->rip, &host, &page))
+    if (!fetch_at_rip(cpu, &host, &page))
         return soft_mem_result(cpu);
     const struct soft_insn *insn = soft_block_insn(cpu, page, (unsigned)(cpu->rip & PAGE_MASK));
     if (insn == NULL) {
@@ -829,12 +840,9 @@ static struct soft_block *block_at_rip(struct soft_cpu *cpu, const uint8_t *host
 /* From rip, as far as blocks go. */
 static enum soft_result run_from_rip(struct soft_cpu *cpu, uint64_t until)
 {
-    const struct soft_tlb_entry *entry = &cpu->tlb_fetch[cpu->user][cpu->rip >> 12 & (SOFT_TLB_SIZE - 1)];
-    const uint8_t *host = entry->host;
+    const uint8_t *host;
     size_t page;
-    if (entry->tag == (cpu->rip & ~PAGE_MASK))
-        page = (size_t)(host - cpu->ram->host) / PAGE_4K;
-    else if (!soft_fetch_page(cpu, cpu->rip, &host, &page))
+    if (!fetch_at_rip(cpu, &host, &page))
         return soft_mem_result(cpu);
     struct soft_block *block = block_at_rip(cpu, host, page);
     if (block == NULL || until - cpu->instructions < block->count)
