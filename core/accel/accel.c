@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,7 +20,7 @@ struct mh_host {
     struct kvm_host *kvm;        /* NULL: machines run in software */
     struct mh_error kvm_problem; /* why, when KVM was tried */
     pthread_mutex_t mutex;       /* guards what follows until it is there */
-    bool is_prepared;
+    atomic_bool is_prepared;
     bool kvm_has_no_cpuid; /* with AUTO: machines run in software */
     bool is_probed;
     struct kvm_quirks quirks;
@@ -83,10 +84,12 @@ static enum mh_status accel_fill_cpuid(struct mh_host *host, struct mh_error *er
 enum mh_status accel_prepare(struct mh_host *host, struct mh_error *err)
 {
     enum mh_status status = MH_OK;
+    if (atomic_load(&host->is_prepared)) /* hundreds of machines that start at once need not queue up for the mutex */
+        return MH_OK;
     pthread_mutex_lock(&host->mutex);
-    if (!host->is_prepared) {
+    if (!atomic_load(&host->is_prepared)) {
         status = accel_fill_cpuid(host, err);
-        host->is_prepared = status == MH_OK;
+        atomic_store(&host->is_prepared, status == MH_OK);
     }
     pthread_mutex_unlock(&host->mutex);
     return status;
@@ -94,7 +97,7 @@ enum mh_status accel_prepare(struct mh_host *host, struct mh_error *err)
 
 void mh_host_prepare(struct mh_host *host)
 {
-    accel_prepare(host, NULL); /* a failure is met again, and reported, where a machine needs the answer */
+    accel_prepare(host, NULL); /* a failure recurs, and is reported, when a machine needs the result */
 }
 
 const struct x86_cpuid *accel_cpuid(const struct mh_host *host)

@@ -108,7 +108,7 @@ bool history_after_run(struct debug *debug, const struct run_result *result, str
     }
     if (!was_in_past || timeline_is_in_past(debug->timeline))
         return false;
-    /* back in the present: a guest that had halted or crashed there has not gone on since */
+    /* back in the present: a guest that had halted or crashed there has not run since */
     if (debug->present_stop.kind != MH_STOP_HALTED && !mh_stop_is_crash(&debug->present_stop))
         return false;
     *stop = debug->present_stop;
@@ -217,7 +217,7 @@ static void history_step_backwards(struct debug *debug, struct mh_stop *stop)
         history_fail(stop, &err);
 }
 
-/* What the machine stopped with in its present is what it stops with again when it comes back there. */
+/* The stop of the present is reported again when the machine returns to it. */
 static void history_leave_present(struct debug *debug)
 {
     if (!timeline_is_in_past(debug->timeline))

@@ -3,6 +3,7 @@
 #include "debug/core_file.h"
 #include "debug/debug.h"
 #include "debug/history.h"
+#include "debug/monitor_info.h"
 #include "machine/guest_mem.h"
 #include "machine/ports.h"
 #include "machine/report.h"
@@ -167,6 +168,12 @@ static enum mh_status monitor_show_history(struct debug *debug, const char *argu
     return MH_OK;
 }
 
+static enum mh_status monitor_show_info(struct debug *debug, const char *argument, const struct text_output *output,
+                                        struct mh_error *err)
+{
+    return monitor_info(debug, argument, output, err);
+}
+
 struct command {
     const char *name;
     enum mh_status (*run)(struct debug *, const char *, const struct text_output *, struct mh_error *);
@@ -177,7 +184,7 @@ static const struct command commands[] = {
     {"files", monitor_show_files},         {"stats", monitor_show_stats},       {"snapshot", monitor_take_snapshot},
     {"snapshots", monitor_show_snapshots}, {"catch", monitor_catch_event},      {"uncatch", monitor_forget_catch},
     {"core", monitor_write_core},          {"forget", monitor_forget_snapshot}, {"when", monitor_show_position},
-    {"history", monitor_show_history},
+    {"history", monitor_show_history},     {"info", monitor_show_info},
 };
 
 enum mh_status monitor_run(struct debug *debug, const char *command, mh_text_sink *sink, void *sink_ctx,

@@ -60,7 +60,7 @@ int kvm_host_cpuid(const struct kvm_host *host, struct x86_cpuid *cpuid)
 {
     union kvm_sys_cpuid *supported = calloc(1, sizeof *supported);
     int result = supported == NULL ? -ENOMEM : kvm_sys_supported_cpuid(host->fd, supported);
-    cpuid->count = 0;
+    *cpuid = (struct x86_cpuid){.count = 0};
     for (uint32_t i = 0; result == 0 && i < supported->head.nent && cpuid->count < X86_CPUID_MAX; i++) {
         const struct kvm_cpuid_entry2 *entry = &supported->head.entries[i];
         cpuid->leaves[cpuid->count++] =

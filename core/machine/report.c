@@ -20,7 +20,7 @@ struct report {
     struct text_output output;
 };
 
-/* A processor in its reset state: what AMD leaves of the guest after a triple fault. */
+/* A processor in its reset state, which is what AMD processors leave after a triple fault. */
 static bool report_registers_were_reset(const struct report *report)
 {
     return report->regs.general.rip == 0xfff0 && (report->regs.system.cr0 & MH_CR0_PE) == 0;

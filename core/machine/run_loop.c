@@ -64,7 +64,7 @@ static bool run_loop_stop_for_io(struct run_result *result, int error)
     return run_loop_stop(result, MH_STOP_IO_ERROR);
 }
 
-/* Output could not be written. A write that a request to stop broke off does not count. */
+/* Output could not be written. A write interrupted by a request to stop does not count. */
 static bool run_loop_serial_failed(const struct mh_vm *vm)
 {
     return vm->serial.error != 0 && vm->serial.error != EINTR;

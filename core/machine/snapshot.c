@@ -46,7 +46,7 @@ static enum mh_status snapshot_fail(struct mh_error *err, const char *what, int 
 
 #define FILES_ROOM (256ull << 20)
 
-/* A guest that may write more than that needs room for one snapshot at least. */
+/* A guest that may write more needs space for at least one snapshot. */
 uint64_t snapshot_room(const struct mh_file_limits *limits)
 {
     return limits->bytes_written > FILES_ROOM ? limits->bytes_written : FILES_ROOM;

@@ -30,7 +30,7 @@ struct snapshot_list {
  */
 enum mh_status snapshot_list_take(struct mh_vm *vm, const char *name, struct mh_error *err);
 
-/* Put the machine back. MH_OK; MH_ERR_RANGE for a name that is not there; otherwise see snapshot_restore(). */
+/* Restore the machine. MH_OK; MH_ERR_RANGE for an unknown name; otherwise see snapshot_restore(). */
 enum mh_status snapshot_list_restore(struct mh_vm *vm, const char *name, struct mh_error *err);
 
 /* The index of the snapshot with this name, `count` when there is none. */

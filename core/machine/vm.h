@@ -24,13 +24,13 @@ enum vm_notice {
     VM_NOTICES,
 };
 
-/* The request word: what other threads want of a machine that runs. Each is set before the machine is kicked. */
+/* The request word: requests of other threads. A bit is set before the machine is kicked. */
 #define VM_REQUEST_STOP 1u /* mh_vm_request_stop(): end the run, for good */
 
-/* What a debugger's side adds to a machine. All members may be NULL. */
+/* What a debugger adds to a machine. All members may be NULL. */
 struct vm_hooks {
     void *ctx;
-    /* Something happened: is the machine to stop for it, with *text (one line, at most `size` bytes) as the reason? */
+    /* An event: should the machine stop for it, with *text (one line, at most `size` bytes) as the reason? */
     bool (*event)(void *ctx, const struct mh_event *event, char *text, size_t size);
     /* The machine was restarted or restored. */
     void (*relocated)(void *ctx);
@@ -106,7 +106,7 @@ struct mh_vm {
     struct vm_replay_hooks replay_hooks;
     atomic_bool record_waits;      /* something has gathered for record_hooks.flush() */
     bool serves_port;              /* a device is answering a port access */
-    bool is_replaying;             /* the machine goes through its past: nothing it does is to be seen outside */
+    bool is_replaying;             /* the machine is in its past: nothing that it does may be visible outside */
     struct ram_snapshot *ram_base; /* see ram_snapshot.h; NULL before the first snapshot */
     struct snapshot_list snapshots;
     uint64_t snapshot_room; /* bytes of files that snapshots may have beyond those they have */

@@ -60,7 +60,7 @@ mh_gpa ram_gpa(const struct guest_ram *ram, const void *at)
     return mh_gpa_of(offset < ram->ram_size ? offset : MH_SYSTEM_AREA + (offset - ram->ram_size));
 }
 
-static void ram_mark_written(struct guest_ram *ram, const void *at, size_t length)
+void ram_mark_written(struct guest_ram *ram, const void *at, size_t length)
 {
     size_t offset = (size_t)((const uint8_t *)at - ram->host);
     for (size_t page = offset / PAGE_4K; page <= (offset + length - 1) / PAGE_4K; page++)

@@ -52,6 +52,10 @@ void *ram_only_at(const struct guest_ram *ram, mh_gpa start, uint64_t length);
 void ram_put(struct guest_ram *ram, void *to, const void *from, size_t length);
 void ram_note_written(struct guest_ram *ram, const void *at, size_t length);
 
+/* What a processor calls when the guest has written `length` bytes, at least 1. It tells nobody: a processor looks
+ * after its own caches itself, and better. */
+void ram_mark_written(struct guest_ram *ram, const void *at, size_t length);
+
 /* The guest-physical address of a byte in this process's memory that belongs to the guest's. */
 mh_gpa ram_gpa(const struct guest_ram *ram, const void *at);
 

@@ -55,7 +55,7 @@ static enum mh_status soft_track_writes(struct cpu *cpu, struct mh_error *err)
     (void)err;
     if (soft->tracks_writes)
         return MH_OK;
-    ram_note_written(soft->ram, soft->ram->host, ram_pages(soft->ram) * PAGE_4K);
+    ram_mark_written(soft->ram, soft->ram->host, ram_pages(soft->ram) * PAGE_4K);
     soft->tracks_writes = true;
     soft_tlb_flush(soft);
     return MH_OK;

@@ -299,6 +299,16 @@ static bool is_group(uint8_t opcode)
            (opcode & 0xf8) == 0xd8;
 }
 
+/* AAM, AAD and the far branches with an immediate: bytes behind these opcodes that 64-bit mode does not define. */
+static unsigned undefined_immediate(uint8_t opcode, unsigned prefixes)
+{
+    if (opcode == 0xd4 || opcode == 0xd5)
+        return 1;
+    if (opcode == 0x9a || opcode == 0xea)
+        return prefixes & SOFT_PREFIX_OPSIZE ? 4 : 6;
+    return 0;
+}
+
 static bool has_immediate_0f(uint8_t opcode)
 {
     return (opcode >= 0x70 && opcode <= 0x73) || opcode == 0xba || opcode == 0xc2 || (opcode >= 0xc4 && opcode <= 0xc6);
@@ -313,6 +323,8 @@ static void skip_operands(struct cursor *cursor, struct soft_insn *insn, uint8_t
     static const struct soft_opcode no_row = {.flags = SOFT_OP_MODRM};
     const struct soft_opcode *row = &no_row;
     const bool vex = (insn->prefixes & SOFT_PREFIX_VEX) != 0;
+    if (insn->map == SOFT_MAP_ONE_BYTE && undefined_immediate(insn->opcode, insn->prefixes) != 0)
+        cursor_number(cursor, undefined_immediate(insn->opcode, insn->prefixes));
     if (insn->map == SOFT_MAP_ONE_BYTE ? !is_group(insn->opcode)
                                        : insn->map == SOFT_MAP_0F && is_undefined_0f(insn->opcode, vex))
         return;

@@ -51,12 +51,23 @@ static enum soft_result retire(struct soft_cpu *cpu, const struct soft_insn *ins
     return result;
 }
 
+/* soft_fetch_page() for rip, mostly by a look at the TLB. */
+static inline bool fetch_at_rip(struct soft_cpu *cpu, const uint8_t **host, size_t *page)
+{
+    const struct soft_tlb_entry *entry = &cpu->tlb_fetch[cpu->user][cpu->rip >> 12 & (SOFT_TLB_SIZE - 1)];
+    if (entry->tag != (cpu->rip & ~PAGE_MASK))
+        return soft_fetch_page(cpu, cpu->rip, host, page);
+    *host = entry->host;
+    *page = (size_t)(entry->host - cpu->ram->host) / PAGE_4K;
+    return true;
+}
+
 enum soft_result soft_exec_one(struct soft_cpu *cpu)
 {
     const uint8_t *host;
     size_t page;
     struct soft_insn crossing;
-    if (!soft_fetch_page(cpu, cpu->rip, &host, &page))
+    if (!fetch_at_rip(cpu, &host, &page))
         return soft_mem_result(cpu);
     const struct soft_insn *insn = soft_block_insn(cpu, page, (unsigned)(cpu->rip & PAGE_MASK));
     if (insn == NULL) {
@@ -818,14 +829,22 @@ L_JCC_PAGE:
     FUSED_TEST(64, JNZ, result != 0)
 }
 
+/* The block that begins at rip, mostly one that was there before; NULL when there can be none. */
+static struct soft_block *block_at_rip(struct soft_cpu *cpu, const uint8_t *host, size_t page)
+{
+    const unsigned offset = (unsigned)(cpu->rip & PAGE_MASK);
+    const struct soft_jump *jump = soft_jump_slot(cpu->blocks, host + offset);
+    return jump->host == host + offset ? jump->block : soft_block_find(cpu, page, offset);
+}
+
 /* From rip, as far as blocks go. */
 static enum soft_result run_from_rip(struct soft_cpu *cpu, uint64_t until)
 {
     const uint8_t *host;
     size_t page;
-    if (!soft_fetch_page(cpu, cpu->rip, &host, &page))
+    if (!fetch_at_rip(cpu, &host, &page))
         return soft_mem_result(cpu);
-    struct soft_block *block = soft_block_find(cpu, page, (unsigned)(cpu->rip & PAGE_MASK));
+    struct soft_block *block = block_at_rip(cpu, host, page);
     if (block == NULL || until - cpu->instructions < block->count)
         return soft_exec_one(cpu);
     return run_blocks(cpu, block, cpu->rip & ~PAGE_MASK, until);

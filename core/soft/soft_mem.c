@@ -221,7 +221,7 @@ static void read_span(struct soft_cpu *cpu, const struct span *span, void *to)
 static void note_write(struct soft_cpu *cpu, const struct piece *piece, const struct soft_access *access)
 {
     size_t offset = (size_t)(piece->host - cpu->ram->host), page = offset / PAGE_4K;
-    ram_note_written(cpu->ram, piece->host, piece->length);
+    ram_mark_written(cpu->ram, piece->host, piece->length);
     soft_blocks_write(cpu, page, (unsigned)(offset % PAGE_4K), piece->length);
     soft_walk_written(cpu, page);
     note_touch(cpu, piece, true);

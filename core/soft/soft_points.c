@@ -132,10 +132,18 @@ void soft_points_free(struct soft_cpu *cpu)
     cpu->points = NULL;
 }
 
+/* Entries of the TLB say which pages are watched. They know nothing of execute points, of which a debugger that steps
+ * over a breakpoint arms and disarms one all the time. */
+static void drop_watches(struct soft_cpu *cpu)
+{
+    if (cpu->point_index != NULL && cpu->point_index->watch_count > 0)
+        soft_tlb_flush(cpu);
+}
+
 enum mh_status soft_points_arm(struct soft_cpu *cpu, const struct cpu_point *points, size_t count, struct mh_error *err)
 {
+    drop_watches(cpu);
     soft_points_free(cpu);
-    soft_tlb_flush(cpu); /* its entries say which pages are watched */
     cpu->watch_hit = false;
     if (count == 0)
         return MH_OK;
@@ -145,6 +153,7 @@ enum mh_status soft_points_arm(struct soft_cpu *cpu, const struct cpu_point *poi
     if (cpu->point_index == NULL)
         return mh_fail(err, MH_ERR_HOST, "no memory for %zu break- and watchpoints", count);
     cpu->points = points;
+    drop_watches(cpu);
     return MH_OK;
 }
 

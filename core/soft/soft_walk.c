@@ -169,7 +169,7 @@ static void set_bits(struct soft_cpu *cpu, struct walk *walk, unsigned level, ui
     memcpy(walk->entry[level], &value, sizeof value);
     size_t offset = (size_t)(walk->entry[level] - cpu->ram->host);
     if (cpu->tracks_writes)
-        ram_note_written(cpu->ram, walk->entry[level], sizeof value);
+        ram_mark_written(cpu->ram, walk->entry[level], sizeof value);
     soft_blocks_write(cpu, offset / PAGE_4K, (unsigned)(offset % PAGE_4K), sizeof value);
 }
 

@@ -10,7 +10,11 @@
  * whichever way a machine came there.
  */
 #include "soft_simd.h"
+#include "soft_walk.h"
 
+#define EXCEPTION_STACK 12
+#define EXCEPTION_ALIGNMENT 17
+#define RFLAGS_AC 0x40000u
 #define FCW_INITIAL 0x037fu
 #define AREA_ALIGNMENT 64u
 #define FXSAVE_ALIGNMENT 16u
@@ -96,6 +100,24 @@ static void reset_x87(uint8_t *area)
     area[XSAVE_FCW + 1] = FCW_INITIAL >> 8;
 }
 
+/*
+ * The checks of an area's address: canonical form first, then #AC where alignment is checked and the address is no
+ * multiple of 4, else #GP(0). False: return SOFT_FAULT.
+ */
+static bool is_aligned(struct soft_cpu *cpu, const struct soft_insn *insn, unsigned alignment)
+{
+    const uint64_t address = soft_address(cpu, insn);
+    const bool checks = address % sizeof(uint32_t) != 0 && soft_cpl(cpu) == 3 && (cpu->rflags & RFLAGS_AC) != 0 &&
+                        (cpu->cr0 & MH_CR0_AM) != 0;
+    if (address % alignment == 0)
+        return true;
+    if (!soft_is_canonical(address))
+        soft_raise_error(cpu, insn->segment == MH_SS ? EXCEPTION_STACK : EXCEPTION_GP, 0);
+    else
+        soft_raise_error(cpu, checks ? EXCEPTION_ALIGNMENT : EXCEPTION_GP, 0);
+    return false;
+}
+
 /* ---- FXSAVE, FXRSTOR ---- */
 
 /* #UD, #NM and alignment. False: return SOFT_FAULT. */
@@ -105,10 +127,8 @@ static bool fxsave_allowed(struct soft_cpu *cpu, const struct soft_insn *insn)
         soft_raise(cpu, EXCEPTION_UD);
     else if ((cpu->cr0 & (CR0_EM | CR0_TS)) != 0)
         soft_raise(cpu, EXCEPTION_NM);
-    else if (soft_address(cpu, insn) % FXSAVE_ALIGNMENT != 0)
-        soft_raise_error(cpu, EXCEPTION_GP, 0);
     else
-        return true;
+        return is_aligned(cpu, insn, FXSAVE_ALIGNMENT);
     return false;
 }
 
@@ -181,10 +201,8 @@ static bool xsave_allowed(struct soft_cpu *cpu, const struct soft_insn *insn)
         soft_raise(cpu, EXCEPTION_UD);
     else if ((cpu->cr0 & CR0_TS) != 0)
         soft_raise(cpu, EXCEPTION_NM);
-    else if (soft_address(cpu, insn) % AREA_ALIGNMENT != 0)
-        soft_raise_error(cpu, EXCEPTION_GP, 0);
     else
-        return true;
+        return is_aligned(cpu, insn, AREA_ALIGNMENT);
     return false;
 }
 

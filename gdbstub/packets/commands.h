@@ -37,6 +37,7 @@ gdb_command_fn gdb_cmd_step_signal;        /* S */
 gdb_command_fn gdb_cmd_continue_backwards; /* bc */
 gdb_command_fn gdb_cmd_step_backwards;     /* bs */
 gdb_command_fn gdb_cmd_vcont;              /* vCont; */
+gdb_command_fn gdb_cmd_stopped;            /* vStopped */
 gdb_command_fn gdb_cmd_vcont_query;        /* vCont? */
 gdb_command_fn gdb_cmd_ctrl_c;             /* vCtrlC */
 
@@ -52,6 +53,7 @@ gdb_command_fn gdb_cmd_detach;   /* D */
 /* query.c */
 gdb_command_fn gdb_cmd_supported;       /* qSupported */
 gdb_command_fn gdb_cmd_no_ack;          /* QStartNoAckMode */
+gdb_command_fn gdb_cmd_non_stop;        /* QNonStop */
 gdb_command_fn gdb_cmd_unknown;         /* vMustReplyEmpty */
 gdb_command_fn gdb_cmd_pass_signals;    /* QPassSignals */
 gdb_command_fn gdb_cmd_program_signals; /* QProgramSignals */

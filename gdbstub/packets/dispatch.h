@@ -12,6 +12,11 @@ enum gdb_args {
     GDB_ARGS_OPTIONAL, /* after the separator, or none */
 };
 
+enum gdb_command_flag {
+    GDB_LATER = 1,  /* the reply may take long, so the packet is acknowledged first */
+    GDB_PAUSES = 2, /* the selected machine has to stand still; in non-stop mode, it is stopped for a moment */
+};
+
 /* Answers one packet. `args` is what follows its name and separator. The reply goes to session->out. */
 typedef enum gdb_outcome gdb_command_fn(struct gdb_session *session, struct gdb_text args);
 
@@ -19,7 +24,7 @@ struct gdb_command {
     const char *name;
     enum gdb_args args;
     char separator; /* AFTER and OPTIONAL */
-    bool later;     /* the reply may take long, so the packet is acknowledged first */
+    unsigned flags; /* a set of enum gdb_command_flag */
     gdb_command_fn *run;
 };
 

@@ -9,9 +9,6 @@
 
 #define COMMAND_MAX 1024u
 
-/* gdb has no reason to think that a monitor command changes registers and memory. */
-#define FLUSH_HINT "Now type: maintenance flush register-cache\nand: maintenance flush dcache\n"
-
 static const char help_text[] =
     "help          show this text\n"
     "reset         restart the machine: image, memory, registers, files\n"
@@ -19,6 +16,7 @@ static const char help_text[] =
     "regs          show all registers, including control registers and segments\n"
     "pt ADDR       show how the page tables translate ADDR, level by level\n"
     "map           show which addresses are mapped, and with what access\n"
+    "info WHAT     mem, tlb or registers, in the form of QEMU's monitor\n"
     "files         list the machine's files\n"
     "stats         show how often the machine left the processor, and why\n"
     "snapshot NAME save the complete state of the machine\n"
@@ -76,6 +74,15 @@ static enum gdb_outcome monitor_help(struct gdb_session *session)
     return monitor_done(session);
 }
 
+/* gdb does not notice that a monitor command changes registers and memory of a stopped machine. */
+static const char *flush_hint(const struct gdb_session *session, bool memory)
+{
+    if (session->paused != NULL)
+        return "It runs on from there.\n";
+    return memory ? "Now type: maintenance flush register-cache\nand: maintenance flush dcache\n"
+                  : "Now type: maintenance flush register-cache\n";
+}
+
 static enum gdb_outcome monitor_reset(struct gdb_session *session)
 {
     struct gdb_machine *machine = session->g_thread;
@@ -85,8 +92,10 @@ static enum gdb_outcome monitor_reset(struct gdb_session *session)
     if (gdb_machines_restart(session->machines, machine, &err) != MH_OK)
         return monitor_fail(session, err.text);
     gdb_machines_attach(machine);
-    monitor_print(session, "VM %u is at its start. Now type: %s\n", machine->vm,
-                  had_ended ? "attach and its number" : "maintenance flush register-cache");
+    if (had_ended)
+        monitor_print(session, "VM %u is at its start. Now type: attach %u\n", machine->vm, machine->vm);
+    else
+        monitor_print(session, "VM %u is at its start. %s", machine->vm, flush_hint(session, false));
     return monitor_done(session);
 }
 
@@ -99,7 +108,7 @@ static enum gdb_outcome monitor_restore(struct gdb_session *session, const char 
         return monitor_unavailable(session);
     if (gdb_machines_restore(session->machines, machine, name, &err) != MH_OK)
         return monitor_fail(session, err.text);
-    monitor_print(session, "VM %u has been restored. " FLUSH_HINT, machine->vm);
+    monitor_print(session, "VM %u has been restored. %s", machine->vm, flush_hint(session, true));
     return monitor_done(session);
 }
 
@@ -112,7 +121,7 @@ static enum gdb_outcome monitor_go_to(struct gdb_session *session, const char *w
         return monitor_unavailable(session);
     if (gdb_machines_go_to(session->machines, machine, where, &err) != MH_OK)
         return monitor_fail(session, err.text);
-    monitor_print(session, "VM %u has been moved. " FLUSH_HINT, machine->vm);
+    monitor_print(session, "VM %u has been moved. %s", machine->vm, flush_hint(session, true));
     return monitor_done(session);
 }
 

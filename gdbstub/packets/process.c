@@ -39,11 +39,13 @@ enum gdb_outcome gdb_cmd_attach(struct gdb_session *session, struct gdb_text arg
                                 machine->vm);
     bool is_new = !machine->attached;
     gdb_machines_attach(machine);
-    gdb_machines_halt(session->machines);
+    gdb_machines_halt_one(session->machines, machine);
     if (is_new)
         gdb_machines_clear_persistent(session->machines, machine);
     session->g_thread = machine;
-    machine->stop_pending = false;
+    machine->stop_requested = machine->stop_pending = machine->resume_pending = session->non_stop;
+    if (session->non_stop)
+        return gdb_session_ok(session); /* the stop follows in a notification */
     gdb_session_put_stop(session, machine);
     return GDB_REPLY;
 }
@@ -118,8 +120,12 @@ enum gdb_outcome gdb_cmd_restart(struct gdb_session *session, struct gdb_text ar
 
 static void process_kill(struct gdb_session *session, struct gdb_machine *machine)
 {
-    if (machine->attached && machine->state != GDB_MACHINE_ENDED)
+    if (!machine->attached || machine->state == GDB_MACHINE_ENDED)
+        return;
+    gdb_machines_halt_one(session->machines, machine);
+    if (machine->state != GDB_MACHINE_ENDED)
         gdb_machines_kill(session->machines, machine, GDB_SIGNAL_KILL);
+    machine->stop_pending = machine->resume_pending = machine->stop_reported = false;
 }
 
 enum gdb_outcome gdb_cmd_kill(struct gdb_session *session, struct gdb_text args)
@@ -152,8 +158,9 @@ static void process_detach(struct gdb_session *session, struct gdb_machine *mach
 {
     if (!machine->attached)
         return;
+    gdb_machines_halt_one(session->machines, machine);
     gdb_machines_detach(session->machines, machine);
-    machine->stop_pending = false;
+    machine->stop_pending = machine->resume_pending = machine->stop_reported = false;
     gdb_machines_run_detached(session->machines, machine);
 }
 

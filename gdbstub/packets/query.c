@@ -45,9 +45,10 @@ enum gdb_outcome gdb_cmd_supported(struct gdb_session *session, struct gdb_text 
         features_enable(session, &feature);
     }
     gdb_reply_printf(&session->out, "PacketSize=%x", GDB_PACKET_SIZE);
-    gdb_reply_text(&session->out, ";QStartNoAckMode+;vContSupported+;swbreak+;hwbreak+;QThreadEvents+;QPassSignals+"
-                                  ";QProgramSignals+;qXfer:features:read+;qXfer:threads:read+;qXfer:memory-map:read+"
-                                  ";qXfer:exec-file:read+;binary-upload+;ConditionalBreakpoints+;BreakpointCommands+");
+    gdb_reply_text(&session->out,
+                   ";QStartNoAckMode+;vContSupported+;swbreak+;hwbreak+;QThreadEvents+;QPassSignals+"
+                   ";QProgramSignals+;QNonStop+;qXfer:features:read+;qXfer:threads:read+;qXfer:memory-map:read+"
+                   ";qXfer:exec-file:read+;binary-upload+;ConditionalBreakpoints+;BreakpointCommands+");
     if (gdb_trace_possible(&session->machines->trace))
         gdb_reply_text(&session->out, ";ConditionalTracepoints+;TracepointSource+;EnableDisableTracepoints+;tracenz+"
                                       ";InstallInTrace+;DisconnectedTracing+;QTBuffer:size+"
@@ -65,6 +66,26 @@ enum gdb_outcome gdb_cmd_no_ack(struct gdb_session *session, struct gdb_text arg
 {
     (void)args;
     session->no_ack = true;
+    return gdb_session_ok(session);
+}
+
+enum gdb_outcome gdb_cmd_non_stop(struct gdb_session *session, struct gdb_text args)
+{
+    bool non_stop = gdb_text_is(&args, "1");
+
+    if (!non_stop && !gdb_text_is(&args, "0"))
+        return gdb_session_malformed(session);
+    if (session->non_stop && !non_stop)
+        gdb_machines_halt(session->machines);
+    const struct gdb_machine *first = gdb_machines_first_alive(session->machines, true);
+    for (unsigned i = 0; i < session->machines->count && session->non_stop != non_stop; i++) {
+        struct gdb_machine *machine = &session->machines->list[i];
+
+        machine->resume_pending = machine->stop_reported = false;
+        machine->unannounced = non_stop && machine != first;
+    }
+    session->notifying = session->interrupt_due = false;
+    session->non_stop = non_stop;
     return gdb_session_ok(session);
 }
 
@@ -111,6 +132,13 @@ enum gdb_outcome gdb_cmd_thread_events(struct gdb_session *session, struct gdb_t
     return gdb_session_ok(session);
 }
 
+static struct gdb_machine *announced(struct gdb_machine *machine)
+{
+    if (machine != NULL)
+        machine->unannounced = false;
+    return machine;
+}
+
 enum gdb_outcome gdb_cmd_attached(struct gdb_session *session, struct gdb_text args)
 {
     const struct gdb_machine *machine = session->g_thread;
@@ -119,7 +147,7 @@ enum gdb_outcome gdb_cmd_attached(struct gdb_session *session, struct gdb_text a
     if (!gdb_text_empty(&args)) {
         if (!gdb_text_u32(&args, UINT32_MAX, &vm) || !gdb_text_empty(&args))
             return gdb_session_malformed(session);
-        machine = gdb_machines_find(session->machines, vm);
+        machine = announced(gdb_machines_find(session->machines, vm));
     }
     if (machine == NULL)
         return gdb_session_fail(session, GDB_ERROR_NO_THREAD, "there is no VM %u", vm);

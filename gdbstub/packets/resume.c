@@ -7,15 +7,44 @@
 
 /* What a machine is to do. */
 struct action {
+    bool stay; /* stop, or stay stopped */
     struct mh_resume how;
     uint8_t signal; /* delivered to the program first */
 };
 
+/* All stops are reported again: the first now, the others with notifications. */
+static enum gdb_outcome why_non_stop(struct gdb_session *session)
+{
+    for (unsigned i = 0; i < session->machines->count; i++) {
+        struct gdb_machine *machine = &session->machines->list[i];
+
+        if (machine->attached && gdb_machine_is_stopped(machine)) {
+            machine->stop_requested |= !machine->stop_pending;
+            machine->stop_pending = machine->resume_pending = true;
+        }
+        machine->stop_reported = false;
+    }
+    return gdb_session_put_first_stop(session) ? GDB_REPLY : gdb_session_ok(session);
+}
+
+enum gdb_outcome gdb_cmd_stopped(struct gdb_session *session, struct gdb_text args)
+{
+    if (!session->non_stop)
+        return gdb_cmd_unknown(session, args);
+    gdb_session_stop_acknowledged(session);
+    gdb_session_ok(session);
+    /* outside extended mode, the end of the last machine ends the session */
+    bool leaves = !session->extended && gdb_machines_first_alive(session->machines, true) == NULL &&
+                  gdb_machines_pending(session->machines, true) == NULL;
+    return leaves ? GDB_LEAVE : GDB_REPLY;
+}
+
 enum gdb_outcome gdb_cmd_why(struct gdb_session *session, struct gdb_text args)
 {
-    struct gdb_machine *pending = gdb_machines_pending(session->machines, false);
-
     (void)args;
+    if (session->non_stop)
+        return why_non_stop(session);
+    struct gdb_machine *pending = gdb_machines_pending(session->machines, false);
     if (pending != NULL) {
         pending->stop_pending = false;
         session->g_thread = pending;
@@ -33,8 +62,9 @@ enum gdb_outcome gdb_cmd_vcont_query(struct gdb_session *session, struct gdb_tex
 
 enum gdb_outcome gdb_cmd_ctrl_c(struct gdb_session *session, struct gdb_text args)
 {
-    /* by the time a packet is answered, it has stopped all machines */
+    /* in all-stop mode, by the time a packet is answered, it has stopped all machines */
     (void)args;
+    gdb_machines_interrupt(session->machines);
     return gdb_session_ok(session);
 }
 
@@ -44,9 +74,11 @@ static bool machine_dies_of(const struct gdb_session *session, uint8_t signal)
     return gdb_signal_is_deadly(signal) && session->program_signal[signal];
 }
 
-static bool machine_can_run(const struct gdb_machine *machine)
+/* In non-stop mode, the debugger does not mean to resume a machine of whose stop it does not know. */
+static bool machine_can_run(const struct gdb_session *session, const struct gdb_machine *machine)
 {
-    return machine->attached && gdb_machine_is_stopped(machine);
+    return machine->attached && gdb_machine_is_stopped(machine) &&
+           !(session->non_stop && machine->stop_pending && machine->resume_pending);
 }
 
 static void machine_request_resume(struct gdb_machine *machine, const struct action *action)
@@ -63,7 +95,7 @@ static void machine_request_resume(struct gdb_machine *machine, const struct act
  */
 static void machine_end_if_requested(struct gdb_session *session, struct gdb_machine *machine)
 {
-    if (!machine->resume_pending || machine->stop_pending || machine->how.backwards)
+    if (!machine->resume_pending || machine->stop_pending || machine->how.backwards || !gdb_machine_is_stopped(machine))
         return;
     if (machine->state == GDB_MACHINE_HELD) {
         gdb_machines_finish(machine);
@@ -75,8 +107,8 @@ static void machine_end_if_requested(struct gdb_session *session, struct gdb_mac
 }
 
 /*
- * Resume all machines with a request. But if one of them has a stop to report already, none is resumed, because the
- * debugger must be told first.
+ * Resume all machines with a request. But if one of them has a stop to report already, the debugger must be told first:
+ * it is not resumed, and in all-stop mode none is.
  */
 static enum gdb_outcome resume_requested(struct gdb_session *session)
 {
@@ -87,11 +119,17 @@ static enum gdb_outcome resume_requested(struct gdb_session *session)
         any |= machines->list[i].resume_pending;
         machine_end_if_requested(session, &machines->list[i]);
     }
+    if (session->non_stop)
+        any |= gdb_machines_first_alive(machines, true) != NULL;
     if (!any)
         return gdb_session_fail(session, GDB_ERROR_NO_THREAD, "no such machine, or it has ended");
-    for (unsigned i = 0; i < machines->count && gdb_machines_pending(machines, true) == NULL; i++)
-        if (machines->list[i].resume_pending)
-            gdb_machines_resume(machines, &machines->list[i], &machines->list[i].how);
+    for (unsigned i = 0; i < machines->count; i++) {
+        struct gdb_machine *machine = &machines->list[i];
+        bool waits = session->non_stop ? machine->stop_pending : gdb_machines_pending(machines, true) != NULL;
+
+        if (machine->resume_pending && gdb_machine_is_stopped(machine) && !waits)
+            gdb_machines_resume(machines, machine, &machine->how);
+    }
     if (session->interrupt_due)
         gdb_machines_interrupt(machines);
     session->interrupt_due = false;
@@ -100,16 +138,15 @@ static enum gdb_outcome resume_requested(struct gdb_session *session)
 
 /* --- vCont --- */
 
-/* Parse one action of vCont without its thread. Returns false if it is invalid. *stay is true for 't'. */
-static bool action_parse(struct gdb_text *text, struct action *action, bool *stay)
+/* Parse one action of vCont without its thread. Returns false if it is invalid. */
+static bool action_parse(struct gdb_text *text, struct action *action)
 {
     uint32_t signal = 0;
 
     if (gdb_text_empty(text))
         return false;
     char verb = *text->at++;
-    *action = (struct action){.how.kind = MH_RESUME_CONTINUE};
-    *stay = verb == 't';
+    *action = (struct action){.stay = verb == 't', .how.kind = MH_RESUME_CONTINUE};
     if (verb == 'C' || verb == 'S')
         if (!gdb_text_u32(text, GDB_SIGNAL_COUNT - 1, &signal))
             return false;
@@ -121,7 +158,7 @@ static bool action_parse(struct gdb_text *text, struct action *action, bool *sta
         return gdb_text_u64(text, &action->how.start) && gdb_text_eat(text, ',') &&
                gdb_text_u64(text, &action->how.end);
     }
-    return verb == 'c' || verb == 'C' || *stay || action->how.kind == MH_RESUME_STEP;
+    return verb == 'c' || verb == 'C' || action->stay || action->how.kind == MH_RESUME_STEP;
 }
 
 /* Parse the thread of an action; without one it is for all. */
@@ -134,30 +171,38 @@ static bool action_parse_thread(struct gdb_session *session, struct gdb_text *te
 }
 
 /*
- * Find the first of `actions` that applies to `machine`. Returns 1 and *action; 0 if the machine is to stay stopped; -1
- * if any action is invalid.
+ * Find the first of `actions` that applies to `machine`. Returns 1 and *action; 0 if there is none; -1 if any action is
+ * invalid.
  */
 static int vcont_choose_action(struct gdb_session *session, struct gdb_text actions, const struct gdb_machine *machine,
                                struct action *action)
 {
-    int chosen = 0;
-    bool found = false;
+    int found = 0;
 
     do {
         struct gdb_text one = gdb_text_cut(&actions, ';');
         struct gdb_thread_id id;
         struct action candidate;
-        bool stay;
 
-        if (!action_parse(&one, &candidate, &stay) || !action_parse_thread(session, &one, &id))
+        if (!action_parse(&one, &candidate) || !action_parse_thread(session, &one, &id))
             return -1;
         if (found || !(id.all || id.machine == machine || (id.any && machine == session->g_thread)))
             continue;
-        found = true;
-        chosen = !stay;
+        found = 1;
         *action = candidate;
     } while (!gdb_text_empty(&actions));
-    return chosen;
+    return found;
+}
+
+/* Carry out an action that applies to an attached machine; those that do not fit its state are ignored. */
+static void machine_act(struct gdb_session *session, struct gdb_machine *machine, const struct action *action)
+{
+    if (!action->stay && machine_can_run(session, machine))
+        machine_request_resume(machine, action);
+    if (action->stay && session->non_stop && gdb_machine_is_running(machine)) {
+        machine->stop_requested = true;
+        gdb_machines_interrupt_one(session->machines, machine);
+    }
 }
 
 enum gdb_outcome gdb_cmd_vcont(struct gdb_session *session, struct gdb_text args)
@@ -171,8 +216,8 @@ enum gdb_outcome gdb_cmd_vcont(struct gdb_session *session, struct gdb_text args
     for (unsigned i = 0; i < machines->count; i++) {
         struct gdb_machine *machine = &machines->list[i];
 
-        if (machine_can_run(machine) && vcont_choose_action(session, args, machine, &action) > 0)
-            machine_request_resume(machine, &action);
+        if (machine->attached && vcont_choose_action(session, args, machine, &action) > 0)
+            machine_act(session, machine, &action);
     }
     return resume_requested(session);
 }
@@ -207,7 +252,7 @@ static enum gdb_outcome resume_c_thread(struct gdb_session *session, const struc
     for (unsigned i = 0; i < machines->count; i++) {
         struct gdb_machine *machine = &machines->list[i];
 
-        if (!machine_can_run(machine) || (only != NULL && only != machine))
+        if (!machine_can_run(session, machine) || (only != NULL && only != machine))
             continue;
         if (!action->how.backwards || gdb_machine_can_reverse(machines, machine))
             machine_request_resume(machine, action);
@@ -233,7 +278,7 @@ static enum gdb_outcome resume_packet(struct gdb_session *session, struct gdb_te
         return resume_c_thread(session, &action);
     if (!gdb_text_u64(&args, &address) || !gdb_text_empty(&args))
         return gdb_session_malformed(session);
-    if (!machine_can_run(machine))
+    if (!machine_can_run(session, machine))
         return resume_requested(session);
     if (machine_set_rip(session, machine, address) != GDB_RESUMED)
         return GDB_REPLY;
@@ -268,7 +313,7 @@ static enum gdb_outcome resume_backwards(struct gdb_session *session, struct gdb
     const struct gdb_machine *named = session->c_thread != NULL ? session->c_thread : session->g_thread;
 
     (void)args;
-    if (machine_can_run(named) && !gdb_machine_can_reverse(session->machines, named))
+    if (machine_can_run(session, named) && !gdb_machine_can_reverse(session->machines, named))
         return gdb_session_fail(session, GDB_ERROR_FAILED, GDB_NO_HISTORY, named->vm);
     return resume_c_thread(session, &action);
 }

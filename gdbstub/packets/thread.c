@@ -60,7 +60,7 @@ enum gdb_outcome gdb_cmd_first_threads(struct gdb_session *session, struct gdb_t
 
     (void)args;
     for (unsigned i = 0; i < machines->count; i++) {
-        if (!thread_is_alive(&machines->list[i]))
+        if (!thread_is_alive(&machines->list[i]) || machines->list[i].unannounced)
             continue;
         gdb_reply_char(&session->out, separator);
         gdb_session_put_thread(session, &session->out, &machines->list[i]);

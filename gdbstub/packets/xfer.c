@@ -92,7 +92,7 @@ enum gdb_outcome gdb_cmd_xfer_threads(struct gdb_session *session, struct gdb_te
     for (unsigned i = 0; i < session->machines->count; i++) {
         const struct gdb_machine *machine = &session->machines->list[i];
 
-        if (!machine->attached || machine->state == GDB_MACHINE_ENDED)
+        if (!machine->attached || machine->state == GDB_MACHINE_ENDED || machine->unannounced)
             continue;
         gdb_reply_text(&document, "<thread id=\"");
         gdb_session_put_thread(session, &document, machine);

@@ -106,9 +106,29 @@ int gdb_hex_digit(char c)
     return -1;
 }
 
+typedef uint8_t octet __attribute__((vector_size(8)));
+typedef uint8_t characters __attribute__((vector_size(16)));
+typedef uint16_t pairs __attribute__((vector_size(16)));
+
+/* Eight bytes at once. All are read before the first digit is written. Hosts are little-endian. */
+static void hex_encode_octet(char *to, const uint8_t *from)
+{
+    octet bytes;
+
+    memcpy(&bytes, from, sizeof bytes);
+    const pairs wide = __builtin_convertvector(bytes, pairs);
+    const characters nibbles = (characters)(wide >> 4 | (wide & 15) << 8);
+    const characters text = nibbles + '0' + ((characters)(nibbles > 9) & ('a' - '0' - 10));
+    memcpy(to, &text, sizeof text);
+}
+
 void gdb_hex_encode(char *to, const uint8_t *from, size_t length)
 {
-    for (size_t i = 0; i < length; i++)
+    size_t i = 0;
+
+    for (; length - i >= sizeof(octet); i += sizeof(octet))
+        hex_encode_octet(to + 2 * i, from + i);
+    for (; i < length; i++)
         memcpy(to + 2 * i, hex_pairs + 2 * from[i], 2);
 }
 

@@ -106,6 +106,17 @@ void gdb_reply_printf(struct gdb_reply *reply, const char *format, ...)
     va_end(args);
 }
 
+void gdb_reply_number(struct gdb_reply *reply, uint64_t number)
+{
+    unsigned digits = 1;
+
+    while (digits < 16 && number >> (4 * digits) != 0)
+        digits++;
+    char *at = reply_extend(reply, digits);
+    for (unsigned i = 0; at != NULL && i < digits; i++)
+        at[i] = "0123456789abcdef"[number >> (4 * (digits - 1 - i)) & 15];
+}
+
 void gdb_reply_hex(struct gdb_reply *reply, const void *bytes, size_t length)
 {
     if (length > gdb_reply_left(reply) / 2) {

@@ -44,6 +44,9 @@ void gdb_reply_text(struct gdb_reply *reply, const char *text);
 void gdb_reply_printf(struct gdb_reply *reply, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void gdb_reply_vprintf(struct gdb_reply *reply, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
 
+/* Append a number in hexadecimal, without leading zeros. */
+void gdb_reply_number(struct gdb_reply *reply, uint64_t number);
+
 /* Append bytes in hexadecimal, two digits each. */
 void gdb_reply_hex(struct gdb_reply *reply, const void *bytes, size_t length);
 

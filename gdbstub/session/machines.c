@@ -112,7 +112,7 @@ void gdb_machines_resume(struct gdb_machines *machines, struct gdb_machine *mach
     request.filter_ctx = machines;
     machine->state = steps_for_trace ? GDB_MACHINE_STEPPING_FOR_TRACE : GDB_MACHINE_RUNNING;
     machine->has_run = true;
-    machine->stop_pending = machine->interrupted = false;
+    machine->stop_pending = machine->stop_reported = machine->stop_requested = machine->interrupted = false;
     machine->how = *how;
     /* only a CONTINUE forwards asks again about the breakpoints where it starts */
     machine->has_met &= request.kind == MH_RESUME_CONTINUE && !request.backwards;
@@ -152,9 +152,8 @@ enum mh_status gdb_machines_restart(struct gdb_machines *machines, struct gdb_ma
 {
     bool is_new = !machine->attached;
 
-    /* a detached machine is running */
     machine->attached = true;
-    gdb_machines_halt(machines);
+    gdb_machines_halt_one(machines, machine);
     if (is_new)
         machine_forget_breakpoints(machines, machine);
     enum mh_status status = machines->target->ops->restart(machines->target->ctx, machine->vm, err);
@@ -211,10 +210,10 @@ enum mh_status gdb_machines_go_to(struct gdb_machines *machines, struct gdb_mach
     return machine_on_relocation(machines, machine, target->ops->go_to(target->ctx, machine->vm, where, err));
 }
 
-/* HLT ends the machine, unless machines are to be held there, or the debugger can go back from there. */
+/* HLT ends the machine, unless machines are to be held there. */
 static void machine_on_halt(struct gdb_machines *machines, struct gdb_machine *machine)
 {
-    if (machines->hold || (machine->attached && gdb_machine_can_reverse(machines, machine)))
+    if (machines->hold)
         machine->state = GDB_MACHINE_HELD;
     else
         gdb_machines_finish(machine);
@@ -256,16 +255,19 @@ void gdb_machines_on_stop(struct gdb_machines *machines, unsigned vm, const stru
         machine_on_halt(machines, machine);
 }
 
+void gdb_machines_interrupt_one(struct gdb_machines *machines, struct gdb_machine *machine)
+{
+    if (!gdb_machine_is_running(machine))
+        return;
+    machine->interrupted = true;
+    machines->target->ops->interrupt(machines->target->ctx, machine->vm);
+}
+
 void gdb_machines_interrupt(struct gdb_machines *machines)
 {
-    for (unsigned i = 0; i < machines->count; i++) {
-        struct gdb_machine *machine = &machines->list[i];
-
-        if (!machine->attached || !gdb_machine_is_running(machine))
-            continue;
-        machine->interrupted = true;
-        machines->target->ops->interrupt(machines->target->ctx, machine->vm);
-    }
+    for (unsigned i = 0; i < machines->count; i++)
+        if (machines->list[i].attached)
+            gdb_machines_interrupt_one(machines, &machines->list[i]);
 }
 
 void gdb_machines_on_idle(struct gdb_machines *machines)
@@ -284,7 +286,7 @@ void gdb_machines_on_idle(struct gdb_machines *machines)
 /* What only comes from stopping everything is not reported. */
 static void machine_forget_halt(struct gdb_machine *machine)
 {
-    if (machine == NULL || machine->state != GDB_MACHINE_STOPPED)
+    if (machine->state != GDB_MACHINE_STOPPED)
         return;
     if (machine->stop.kind != MH_STOP_INTERRUPTED && machine->stop.kind != MH_STOP_STEP)
         return;
@@ -292,32 +294,74 @@ static void machine_forget_halt(struct gdb_machine *machine)
     machine->stop_pending = false;
 }
 
-void gdb_machines_halt(struct gdb_machines *machines)
+/* Let machines run until one stops, and return that one; NULL if none has. */
+static struct gdb_machine *machines_wait(struct gdb_machines *machines)
 {
     const struct mh_debug_target *target = machines->target;
+    struct mh_stop stop = {.kind = MH_STOP_INTERRUPTED};
+    unsigned vm = 0;
 
+    switch (target->ops->wait(target->ctx, NULL, 0, &vm, &stop)) {
+    case MH_WAIT_STOPPED:
+        gdb_machines_on_stop(machines, vm, &stop);
+        return gdb_machines_find(machines, vm);
+    case MH_WAIT_IDLE:
+        gdb_machines_on_idle(machines);
+        break;
+    case MH_WAIT_INPUT:
+        break;
+    }
+    return NULL;
+}
+
+void gdb_machines_halt(struct gdb_machines *machines)
+{
     gdb_machines_interrupt(machines);
     while (gdb_machines_running(machines, true)) {
-        struct mh_stop stop = {.kind = MH_STOP_INTERRUPTED};
-        unsigned vm = 0;
+        struct gdb_machine *stopped = machines_wait(machines);
 
-        switch (target->ops->wait(target->ctx, NULL, 0, &vm, &stop)) {
-        case MH_WAIT_STOPPED:
-            gdb_machines_on_stop(machines, vm, &stop);
-            machine_forget_halt(gdb_machines_find(machines, vm));
-            break;
-        case MH_WAIT_IDLE:
-            gdb_machines_on_idle(machines);
-            break;
-        case MH_WAIT_INPUT:
-            break;
-        }
+        if (stopped != NULL)
+            machine_forget_halt(stopped);
     }
+}
+
+void gdb_machines_halt_one(struct gdb_machines *machines, struct gdb_machine *machine)
+{
+    if (!gdb_machine_is_running(machine))
+        return;
+    gdb_machines_interrupt_one(machines, machine);
+    while (gdb_machine_is_running(machine))
+        machines_wait(machines);
+    machine_forget_halt(machine);
+}
+
+bool gdb_machines_pause(struct gdb_machines *machines, struct gdb_machine *machine)
+{
+    bool stops_anyway = machine->interrupted;
+
+    if (!machine->attached || !gdb_machine_is_running(machine))
+        return false;
+    gdb_machines_interrupt_one(machines, machine);
+    while (gdb_machine_is_running(machine))
+        machines_wait(machines);
+    if (stops_anyway || machine->state != GDB_MACHINE_STOPPED || machine->stop.kind != MH_STOP_INTERRUPTED)
+        return false;
+    machine->stop_pending = false;
+    return true;
+}
+
+void gdb_machines_unpause(struct gdb_machines *machines, struct gdb_machine *machine)
+{
+    if (!machine->attached || !gdb_machine_is_stopped(machine) || machine->stop_pending)
+        return;
+    machine->resume_pending = true;
+    gdb_machines_resume(machines, machine, &machine->how);
 }
 
 void gdb_machines_attach(struct gdb_machine *machine)
 {
     machine->attached = true;
+    machine->resume_pending = machine->stop_reported = machine->stop_requested = machine->unannounced = false;
     machine->tdesc_sent = false;
     machine->found_running = machine->has_run;
 }

@@ -33,6 +33,9 @@ struct gdb_machine {
     bool stop_pending;   /* `stop`, or the end, has not been reported to a debugger */
     bool resume_pending; /* the debugger has resumed it and waits for a stop reply */
     bool interrupted;    /* asked to stop since it was resumed */
+    bool unannounced;    /* non-stop: the debugger is still to learn of it by its stop */
+    bool stop_reported;  /* non-stop: `stop` was sent, and is pending until the debugger has acknowledged it */
+    bool stop_requested; /* non-stop: to be reported without a signal, for the debugger asked for the stop */
     bool attached;       /* a debugger is in charge of it */
     bool has_run;        /* has executed something since its start */
     bool found_running;  /* it had when the debugger attached; the answer to qAttached */
@@ -143,6 +146,9 @@ enum mh_status gdb_machines_go_to(struct gdb_machines *machines, struct gdb_mach
  */
 void gdb_machines_on_stop(struct gdb_machines *machines, unsigned vm, const struct mh_stop *stop);
 
+/* Ask a machine to stop if it is running. */
+void gdb_machines_interrupt_one(struct gdb_machines *machines, struct gdb_machine *machine);
+
 /* Ask all attached running machines to stop. */
 void gdb_machines_interrupt(struct gdb_machines *machines);
 
@@ -151,6 +157,18 @@ void gdb_machines_interrupt(struct gdb_machines *machines);
  * step becomes pending (the debugger steps again if it still wants to); any other stop does.
  */
 void gdb_machines_halt(struct gdb_machines *machines);
+
+/* The same for one machine; the others run on meanwhile if they do. */
+void gdb_machines_halt_one(struct gdb_machines *machines, struct gdb_machine *machine);
+
+/*
+ * Stop an attached machine for a moment. Returns true if it is to be continued with gdb_machines_unpause(); false if it
+ * was not running or has stopped for a reason of its own.
+ */
+bool gdb_machines_pause(struct gdb_machines *machines, struct gdb_machine *machine);
+
+/* Let a paused machine do what it did, unless it has a stop to report, has ended or has been detached meanwhile. */
+void gdb_machines_unpause(struct gdb_machines *machines, struct gdb_machine *machine);
 
 /* ops->wait() returned MH_WAIT_IDLE: mark all machines as stopped. */
 void gdb_machines_on_idle(struct gdb_machines *machines);

@@ -32,6 +32,26 @@ static void session_stop_for_packet(struct gdb_session *session)
     }
 }
 
+/* In non-stop mode a debugger does not wait, so the console has to. */
+static void session_on_resumed(struct gdb_session *session)
+{
+    if (session->non_stop) {
+        gdb_session_ok(session);
+        gdb_session_send(session);
+        return;
+    }
+    session->resumed = true;
+    gdb_session_flush_console(session);
+}
+
+/* A machine that was stopped for the packet continues. */
+static void session_unpause(struct gdb_session *session)
+{
+    if (session->paused != NULL)
+        gdb_machines_unpause(session->machines, session->paused);
+    session->paused = NULL;
+}
+
 static void session_finish_packet(struct gdb_session *session, enum gdb_outcome outcome)
 {
     switch (outcome) {
@@ -42,8 +62,7 @@ static void session_finish_packet(struct gdb_session *session, enum gdb_outcome 
         gdb_session_acknowledge(session);
         break;
     case GDB_RESUMED:
-        session->resumed = true;
-        gdb_session_flush_console(session);
+        session_on_resumed(session);
         break;
     case GDB_LEAVE:
         gdb_session_send(session);
@@ -101,7 +120,9 @@ static void session_on_packet(struct gdb_session *session, struct gdb_text packe
     session_remember_packet(session, packet);
     session->ack_owed = !session->no_ack;
     session->stop_acked = true;
-    session_finish_packet(session, session->dispatch(session, packet));
+    enum gdb_outcome outcome = session->dispatch(session, packet);
+    session_unpause(session);
+    session_finish_packet(session, outcome);
 }
 
 /* Request the packet again if acknowledgements are on; otherwise the debugger must not wait in vain. */
@@ -131,7 +152,7 @@ static void session_on_interrupt(struct gdb_session *session)
      * If everything is stopped, the interrupt may have crossed the stop reply, and the debugger has what it wants. But
      * if it knows of the stop, the interrupt is for what it resumes next; so it is if it steps and steps.
      */
-    if (session->resumed)
+    if (session->resumed || session->non_stop)
         gdb_machines_interrupt(session->machines);
     else
         session->interrupt_due = session->stepping || session->stop_acked;
@@ -236,6 +257,8 @@ static void session_wait(struct gdb_session *session)
 {
     if (session->resumed && gdb_session_report(session))
         return;
+    if (session->non_stop)
+        gdb_session_notify(session);
     if (gdb_machines_running(session->machines, false))
         session_run_machines(session);
     else if (!session->io.in_is_socket || !gdb_packet_is_partial(&session->in) || !session_receive(session))
@@ -315,7 +338,12 @@ static void session_keep_text(struct gdb_session *session, unsigned vm, const ch
 static void session_on_text(void *ctx, unsigned vm, const char *text)
 {
     struct gdb_session *session = ctx;
+    const struct gdb_machine *machine = gdb_machines_find(session->machines, vm);
 
+    if (session->non_stop && machine != NULL) {
+        gdb_machines_print(session->machines, machine, text, strlen(text));
+        return;
+    }
     session_keep_text(session, vm, text);
     if (session->resumed && session->end == GDB_SESSION_ACTIVE)
         gdb_session_flush_console(session);

@@ -2,8 +2,9 @@
  * One debugger's connection: negotiated features, the selected machine, buffers; and the functions with which packets
  * are answered. A session belongs to the thread that runs it.
  *
- * The stub is in all-stop mode: while `resumed` is set, the debugger waits for a stop reply and sends nothing but
- * interrupts; otherwise every attached machine is stopped.
+ * In all-stop mode, while `resumed` is set, the debugger waits for a stop reply and sends nothing but interrupts;
+ * otherwise every attached machine is stopped. In non-stop mode `resumed` is never set: resuming is answered at once,
+ * each machine stops alone, and stops are reported with notifications.
  */
 #ifndef GDBSTUB_SESSION_H
 #define GDBSTUB_SESSION_H
@@ -78,6 +79,10 @@ struct gdb_session {
     bool pass_signal[GDB_SIGNAL_COUNT];    /* QPassSignals: deliver these without reporting them */
     bool program_signal[GDB_SIGNAL_COUNT]; /* QProgramSignals: the program may get these */
 
+    bool non_stop;              /* QNonStop */
+    bool notifying;             /* a stop was sent, and vStopped has not come yet */
+    struct gdb_machine *paused; /* stopped while a packet is answered; NULL: none */
+
     bool resumed;
     bool stepping;      /* the last stop was the end of a step; more steps may follow at once */
     bool stop_acked;    /* the debugger has sent a packet since the last stop reply, so it knows of the stop */
@@ -145,6 +150,9 @@ enum gdb_session_end gdb_session_run(struct gdb_session *session, struct gdb_mac
                                      const struct gdb_session_options *options);
 
 /* --- for the packets --- */
+
+/* In non-stop mode, stop the selected machine until the packet has been answered. */
+void gdb_session_pause(struct gdb_session *session);
 
 /* Return why the selected machine cannot be examined, to follow its name; NULL if it is stopped and attached. */
 const char *gdb_session_why_unavailable(const struct gdb_session *session);
@@ -216,5 +224,17 @@ void gdb_session_put_stop(struct gdb_session *session, const struct gdb_machine 
  * only while session->resumed.
  */
 bool gdb_session_report(struct gdb_session *session);
+
+/* --- non-stop mode (stop_reply.c) --- */
+
+/* Notify the debugger of a stop if there is one to report and it has acknowledged the one before. */
+void gdb_session_notify(struct gdb_session *session);
+
+/* The debugger knows of the stop that was sent last. */
+void gdb_session_stop_acknowledged(struct gdb_session *session);
+
+/* Make the stop reply for the first machine with a stop to report, to be acknowledged like a notification. Returns
+ * false if there is none. */
+bool gdb_session_put_first_stop(struct gdb_session *session);
 
 #endif

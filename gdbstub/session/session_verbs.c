@@ -11,6 +11,8 @@ const char *gdb_session_why_unavailable(const struct gdb_session *session)
 
     if (machine->attached && gdb_machine_is_stopped(machine))
         return NULL;
+    if (machine->attached && gdb_machine_is_running(machine))
+        return "is running; interrupt it first";
     return machine->state == GDB_MACHINE_ENDED ? "has ended; use run or monitor reset to start it again"
                                                : "is not being debugged";
 }
@@ -105,6 +107,12 @@ void gdb_session_send(struct gdb_session *session)
     gdb_reply_clear(&session->out);
 }
 
+void gdb_session_pause(struct gdb_session *session)
+{
+    if (session->non_stop && gdb_machines_pause(session->machines, session->g_thread))
+        session->paused = session->g_thread;
+}
+
 void gdb_session_flush_console(struct gdb_session *session)
 {
     if (session->console_length == 0)
@@ -168,13 +176,17 @@ bool gdb_session_thread_id(struct gdb_session *session, struct gdb_text *text, s
     /* each process has one thread with its own number */
     if (process > 0 && (thread <= 0 || thread == process))
         id->machine = gdb_machines_find(session->machines, (unsigned)process);
+    if (id->machine != NULL)
+        id->machine->unannounced = false;
     return true;
 }
 
 void gdb_session_put_thread(struct gdb_session *session, struct gdb_reply *to, const struct gdb_machine *machine)
 {
-    if (session->multiprocess)
-        gdb_reply_printf(to, "p%x.%x", machine->vm, machine->vm);
-    else
-        gdb_reply_printf(to, "%x", machine->vm);
+    if (session->multiprocess) {
+        gdb_reply_char(to, 'p');
+        gdb_reply_number(to, machine->vm);
+        gdb_reply_char(to, '.');
+    }
+    gdb_reply_number(to, machine->vm);
 }

@@ -26,6 +26,10 @@ void gdb_x86_layout_init(struct gdb_x86_layout *layout, uint64_t xcr0)
         layout->reg[layout->count++] = &table[i];
         layout->bytes += table[i].size;
         layout->regs |= table[i].regs;
+        if (table[i].feature != GDB_X86_MSR) {
+            layout->g_count = layout->count;
+            layout->g_regs = layout->regs;
+        }
     }
 }
 
@@ -58,9 +62,36 @@ unsigned gdb_x86_undescribed(const struct gdb_x86_layout *layout)
     return count;
 }
 
+/* A debugger reads all registers after each step. Copies of a constant length are single moves. */
+static bool reg_get_whole(const struct gdb_x86_reg *reg, const uint8_t *from, uint8_t *to)
+{
+    if (reg->stored != reg->size)
+        return false;
+    switch (reg->size) {
+    case 4:
+        memcpy(to, from, 4);
+        return true;
+    case 8:
+        memcpy(to, from, 8);
+        return true;
+    case 16:
+        memcpy(to, from, 16);
+        return true;
+    case 32:
+        memcpy(to, from, 32);
+        return true;
+    default:
+        return false;
+    }
+}
+
 void gdb_x86_get(const struct gdb_x86_reg *reg, const struct mh_x86_regs *regs, uint8_t *to)
 {
-    memcpy(to, (const uint8_t *)regs + reg->offset, reg->stored);
+    const uint8_t *from = (const uint8_t *)regs + reg->offset;
+
+    if (reg_get_whole(reg, from, to))
+        return;
+    memcpy(to, from, reg->stored);
     memset(to + reg->stored, reg->stored == 0 ? 0xff : 0, (size_t)(reg->size - reg->stored));
 }
 

@@ -5,7 +5,7 @@
  *
  * In ring 3, `out` and `hlt` are not allowed: the processor stops before such an instruction and enters the kernel with
  * a general protection fault. The kernel looks at the instruction, does what it would have done, and lets the program
- * go on behind it. This is called trap and emulate, and it is how the first hypervisors worked. What a program has no
+ * continue after it. This is called trap and emulate, and it is how the first hypervisors worked. What a program has no
  * business doing ends it.
  *
  * An `iret` leaves ring 0. To come back takes two tables: the interrupt descriptor table (IDT) says which code handles

@@ -38,7 +38,7 @@ enum mh_resume_kind {
     MH_RESUME_RANGE, /* step until rip leaves [start, end), a breakpoint is met or something else stops it */
 };
 
-/* Who wants a break- or watchpoint; each may set and clear it on its own. */
+/* The owners of a breakpoint or watchpoint; each sets and clears it independently. */
 enum mh_break_owner {
     MH_OWNER_DEBUGGER = 1,
     MH_OWNER_TRACEPOINT = 2,
@@ -167,22 +167,23 @@ struct mh_debug_target_ops {
      * and memory are those of that place; break- and watchpoints stay. MH_OK; MH_ERR_USAGE or MH_ERR_RANGE with what is
      * possible in *err and nothing changed; after MH_ERR_HOST the machine is not alive. */
     enum mh_status (*go_to)(void *ctx, unsigned vm, const char *where, struct mh_error *err);
-    /* Where texts for the person at the debugger go from now on; NULL: nowhere. */
+    /* Where texts for the debugger's user are sent from now on; NULL: nowhere. */
     void (*set_console)(void *ctx, mh_console *console, void *console_ctx);
     /* End the machine; it is not alive afterwards. After a crash this lets the crash be its end. */
     void (*kill)(void *ctx, unsigned vm);
 
     /* The text about a stop for people (the crash report); several lines. */
     void (*describe_stop)(void *ctx, unsigned vm, const struct mh_stop *stop, mh_text_sink *sink, void *sink_ctx);
-    /* `monitor` commands that look at the machine: "regs", "pt ADDR", "map", "files", "stats", "snapshots"; and
-     * "snapshot NAME", which remembers all of it, and "forget NAME"; "when" and "history". Returns MH_ERR_USAGE for a
-     * command it does not know, with *err naming those it does. */
+    /* `monitor` commands that look at the machine: "regs", "pt ADDR", "map", "files", "stats", "snapshots", "info
+     * WHAT"; and "snapshot NAME", which remembers all of it, and "forget NAME"; "when" and "history". Returns
+     * MH_ERR_USAGE for a command it does not know, with *err naming those it does. */
     enum mh_status (*monitor)(void *ctx, unsigned vm, const char *command, mh_text_sink *sink, void *sink_ctx,
                               struct mh_error *err);
 
     /* The VM's own files, read only: a host descriptor the caller closes, or minus an errno. The path vm_exec_file()
-     * gives is asked for too, by debuggers that look for the symbols; and "/proc/N/maps", by those that want to save
-     * all memory: what the page tables map, in the form of proc(5), whatever N is. */
+     * gives is asked for too, by debuggers that look for the symbols; and files of "/proc/N/", in the form of proc(5),
+     * whatever N is: "maps", what the page tables map, by those that want to save all memory; "exe", "cmdline",
+     * "environ" and "auxv" by scripts. */
     int (*open_file)(void *ctx, unsigned vm, const char *name);
 };
 

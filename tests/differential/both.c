@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #define INT3 0xcc
+#define NATIVE_TRIES 3u
 #define VECTOR_BREAKPOINT 3
 
 bool both_create(struct both *both)
@@ -56,10 +57,19 @@ static bool memory_equal(const struct both *both, unsigned tolerated)
            memcmp(native_code(), soft_side_code(&both->soft), AREA_CODE_SIZE) == 0;
 }
 
+static void run_native(struct both *both)
+{
+    for (unsigned tries = 0; tries < NATIVE_TRIES; tries++) {
+        memcpy(native_data(), both->data, AREA_DATA_SIZE);
+        if (native_run(&both->start, &both->native_end) || both->native_end.kind == OUTCOME_HUNG)
+            return;
+        memcpy(native_code(), both->code, AREA_CODE_SIZE);
+    }
+}
+
 bool both_run(struct both *both, uint64_t limit, unsigned tolerated)
 {
-    memcpy(native_data(), both->data, AREA_DATA_SIZE);
-    native_run(&both->start, &both->native_end);
+    run_native(both);
     memcpy(soft_side_data(&both->soft), both->data, AREA_DATA_SIZE);
     soft_side_run(&both->soft, &both->start, limit, &both->soft_end);
     return outcome_equal(&both->native_end, &both->soft_end, tolerated) && memory_equal(both, tolerated);

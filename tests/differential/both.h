@@ -32,8 +32,8 @@ void both_print_code(const uint8_t *bytes, size_t length, uint64_t address);
 
 /*
  * Run `work(context, first, shared)` in a child process. It handles cases from `first` on, notes in shared->current
- * which one it is at, and exits with 0. When it dies, that is counted as a difference, and another child goes on behind
- * that case.
+ * which one it is at, and exits with 0. When it dies, that is counted as a difference, and another child continues
+ * after that case.
  */
 struct shared {
     uint64_t current, end;

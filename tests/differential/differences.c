@@ -82,9 +82,9 @@ static bool xsave_equal(const uint8_t *a, const uint8_t *b, unsigned tolerated)
     return true;
 }
 
-static uint32_t error_code_to_compare(const struct outcome *outcome)
+static uint32_t error_code_to_compare(const struct outcome *outcome, unsigned tolerated)
 {
-    if (outcome->vector == 14 && outcome->cr2 >= USER_END)
+    if (outcome->vector == 14 && (outcome->cr2 >= USER_END || (tolerated & TOLERATE_CR2) != 0))
         return outcome->error_code | 1;
     return outcome->error_code;
 }
@@ -96,8 +96,8 @@ static bool selectors_equal(uint16_t native, uint16_t soft)
 
 static bool cr2_equal(const struct outcome *native, const struct outcome *soft, unsigned tolerated)
 {
-    int64_t apart = (int64_t)(native->cr2 - soft->cr2);
-    return apart == 0 || ((tolerated & TOLERATE_CR2) != 0 && apart < OPERAND_MAX && apart > -OPERAND_MAX);
+    int32_t apart = (int32_t)(native->cr2 - soft->cr2); /* operands with 32-bit addresses end at 4 GB and go on at 0 */
+    return native->cr2 == soft->cr2 || ((tolerated & TOLERATE_CR2) != 0 && apart < OPERAND_MAX && apart > -OPERAND_MAX);
 }
 
 static bool registers_equal(const struct outcome *native, const struct outcome *soft)
@@ -120,7 +120,8 @@ bool outcome_equal(const struct outcome *native, const struct outcome *soft, uns
     if (native->vector == VECTOR_BREAKPOINT)
         tolerated = 0;
     tolerated &= native->vector == VECTOR_SIMD ? TOLERATE_PE : ~TOLERATE_PE;
-    return native->vector == soft->vector && error_code_to_compare(native) == error_code_to_compare(soft) &&
+    return native->vector == soft->vector &&
+           error_code_to_compare(native, tolerated) == error_code_to_compare(soft, tolerated) &&
            cr2_equal(native, soft, tolerated) && registers_equal(native, soft) &&
            xsave_equal(native->xsave, soft->xsave, tolerated);
 }

@@ -22,7 +22,7 @@
 #include <string.h>
 #include <time.h>
 
-#define CASES_IN_A_SHARE 1500000u
+#define CASES_IN_A_SHARE 600000u
 #define INVALID_PERCENT 5u
 #define PRINTED_OF_A_FORM 1u
 #define INSTRUCTIONS_MAX 100000u

@@ -6,8 +6,8 @@
  *   be accessed.
  * - IRET of the host sets AC before it reads the rest of a misaligned frame, and then raises #AC. Linux looks for AC in
  *   the flags of before, and does not know what to make of the exception: it runs the instruction again for ever.
- * - CALL and ENTER of the host write to the stack before they find that the target or the rest of the stack is not
- *   there. The software processor changes nothing then.
+ * - CALL, ENTER and stores of 80 bits of the host write to memory before they find that the target or the rest of the
+ *   memory is not there. The software processor changes nothing then.
  * - MMX stores of the host make the x87 registers MMX registers before they find that they cannot store; VCVTPS2PH sets
  *   flags of MXCSR.
  * - #XM with an overflow or underflow that is not masked: whether the result would have been inexact with an unbounded
@@ -32,6 +32,8 @@ static const struct row rows[] = {
     {LEGACY, FORM_ONE_BYTE, 0xff, 0xff, REG(2) | REG(3), TOLERATE_STORES},                /* CALL */
     {LEGACY, FORM_ONE_BYTE, 0xe8, 0xe8, ANY_REG, TOLERATE_STORES},                        /* CALL */
     {LEGACY, FORM_ONE_BYTE, 0xd9, 0xd9, REG(4) | REG(6), TOLERATE_CR2 | TOLERATE_STORES}, /* FLDENV, FNSTENV */
+    {LEGACY, FORM_ONE_BYTE, 0xdb, 0xdb, REG(7), TOLERATE_STORES},                         /* FSTP m80 */
+    {LEGACY, FORM_ONE_BYTE, 0xdf, 0xdf, REG(6), TOLERATE_STORES},                         /* FBSTP */
     {LEGACY, FORM_ONE_BYTE, 0xdd, 0xdd, REG(4) | REG(6), TOLERATE_CR2 | TOLERATE_STORES}, /* FRSTOR, FNSAVE */
     {LEGACY, FORM_0F, 0xae, 0xae, REG(0) | REG(1) | REG(4) | REG(5) | REG(6),
      TOLERATE_CR2 | TOLERATE_STORES},                                          /* FXSAVE, XSAVE, ... */

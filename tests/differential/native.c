@@ -109,17 +109,17 @@ void native_signal(int number, siginfo_t *info, void *context)
 {
     (void)info;
     if (native_frame.running == 0) {
-        if (number != SIGALRM)
+        if (number != SIGPROF)
             die(number, context);
         return;
     }
-    if (number == SIGALRM && ++ticks < HUNG_AFTER_TICKS) {
+    if (number == SIGPROF && ++ticks < HUNG_AFTER_TICKS) {
         /* return to where it was, with the bases it had */
         __asm__ volatile("wrgsbase %0" : : "r"(native_frame.gs_base_after));
         __asm__ volatile("wrfsbase %0" : : "r"(native_frame.fs_base_after));
         return;
     }
-    current->kind = number == SIGALRM ? OUTCOME_HUNG : OUTCOME_EXCEPTION;
+    current->kind = number == SIGPROF ? OUTCOME_HUNG : OUTCOME_EXCEPTION;
     describe(context);
     native_frame.running = 0;
     native_leave();
@@ -149,14 +149,14 @@ static bool map_areas(void)
 
 static void install_handlers(void)
 {
-    static const int numbers[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGALRM};
+    static const int numbers[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGPROF};
     const stack_t stack = {.ss_sp = signal_stack, .ss_size = sizeof signal_stack};
     sigaltstack(&stack, NULL);
     struct sigaction action = {.sa_sigaction = native_signal_entry, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
     for (unsigned i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         sigaction(numbers[i], &action, NULL);
     const struct itimerval tick = {.it_interval.tv_usec = TICK_US, .it_value.tv_usec = TICK_US};
-    setitimer(ITIMER_REAL, &tick, NULL);
+    setitimer(ITIMER_PROF, &tick, NULL);
 }
 
 #define AT_HWCAP2_FSGSBASE 2u
@@ -189,7 +189,7 @@ uint8_t *native_data(void)
     return data_alias;
 }
 
-void native_run(const struct start *start, struct outcome *outcome)
+bool native_run(const struct start *start, struct outcome *outcome)
 {
     memcpy(native_frame.xsave, start->xsave, sizeof native_frame.xsave);
     memcpy(native_frame.gpr, start->gpr, sizeof native_frame.gpr);
@@ -202,6 +202,7 @@ void native_run(const struct start *start, struct outcome *outcome)
     outcome->text[0] = 0;
     native_frame.running = 1;
     native_enter();
+    return ticks == 0;
 }
 
 bool native_has_five_levels(void)

@@ -17,7 +17,11 @@ bool native_init(void);
 uint8_t *native_code(void);
 uint8_t *native_data(void);
 
-void native_run(const struct start *start, struct outcome *outcome);
+/*
+ * False when a tick of the timer that ends what hangs came in between: bases and NT of *outcome may be this program's
+ * then.
+ */
+bool native_run(const struct start *start, struct outcome *outcome);
 
 /* Does this host translate addresses of 57 bits? Then those of 48 bits and more do not raise #GP. */
 bool native_has_five_levels(void);

@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PROGRAMS_IN_A_SHARE 100000u
+#define PROGRAMS_IN_A_SHARE 10000u
 #define CODE_START 0x100u
 #define CODE_END 0xf00u
 #define SUBROUTINES 0x1000u

@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GUESTS_IN_A_SHARE 3000u
+#define GUESTS_IN_A_SHARE 2000u
 #define INSTRUCTIONS_MAX 2000u
 #define STEPS_MAX (4 * INSTRUCTIONS_MAX)
 #define RAM_SIZE 0x200000u

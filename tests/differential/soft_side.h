@@ -18,7 +18,7 @@ struct soft_side {
 bool soft_side_create(struct soft_side *side);
 void soft_side_destroy(struct soft_side *side);
 
-/* The areas. Whoever writes to the code says so by soft_side_code_changed(). */
+/* The areas. After writing to the code, call soft_side_code_changed(). */
 uint8_t *soft_side_code(const struct soft_side *side);
 uint8_t *soft_side_data(const struct soft_side *side);
 void soft_side_code_changed(struct soft_side *side, size_t offset, size_t length);

@@ -51,7 +51,7 @@ class FloodTest(HostileCase):
         self.check_flood(b"", b"$" + b"a" * 4096 + b"#00" + b"-", b"")
 
     def test_does_not_outlast_the_end(self):
-        """The end is heard although the debugger sends and takes answers without a pause."""
+        """The program ends although the debugger sends requests and reads replies without a pause."""
         for packet in ("g", "m0,40", "vCont;s", "qRcmd," + b"regs".hex()):
             vm = self.offer(elf("gdb_points"))
             client = self.hostile(vm)

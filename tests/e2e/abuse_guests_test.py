@@ -29,7 +29,7 @@ CRASHED = re.compile(r"[A-Za-z0-9 -]+( \(#[A-Z]{2}\))?, vector \d+, at rip 0x[0-
                      r"|triple fault: "
                      r"|(read of|write to) physical address 0x[0-9a-f]+, where the machine has no memory, near rip"
                      r"|(.*, vector \d+, after )?the guest (leaves|left) 64-bit mode, which the machine does not support"
-                     r"|KVM does not support the instruction at rip"
+                     r"|this KVM cannot execute the instruction"
                      r"|the processor refuses the guest's state")
 
 
@@ -41,7 +41,7 @@ class GuestsTest(Case):
             if line.startswith("  "):
                 continue
             said = MESSAGE.fullmatch(line)
-            self.assertTrue(said, "a line of nobody: " + line)
+            self.assertTrue(said, "a line from no machine: " + line)
             kinds = [kind for kind in (TIMED_OUT, CRASHED) if kind.match(said[2])]
             self.assertTrue(kinds or NOTICE.match(said[2]), "an ending without a name: " + line)
             endings.setdefault(int(said[1]), []).extend(kinds)
@@ -93,7 +93,7 @@ class GuestsTest(Case):
         return [len(os.listdir(f"/proc/{run.process.pid}/{what}")) for what in ("fd", "task")]
 
     def test_what_ended_leaves_nothing_behind(self):
-        """While one machine goes on, the process holds no more than if it were alone."""
+        """While one machine runs, the process uses no more memory than if it were alone."""
         notes = ("-f", sample_source("files", "notes.txt"))
         endings = [sample("files"), sample("crash"), self.write("returns.img", b"\xc3"),
                    self.write("triple.img", b"\x0f\x01\x1c\x25\x20\0\0\0\x0f\x0b")]  # lidt 0x20; ud2

@@ -1,6 +1,6 @@
 """
 What the process has given up before a guest runs. A real gdb debugs mini_hypervisor itself, stops it in a machine's
-thread before the machine exists, and makes the calls there that somebody who broke out of the guest would make.
+thread before the machine exists, and makes the calls there that a guest that has escaped would make.
 """
 
 import ctypes

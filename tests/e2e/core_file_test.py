@@ -99,7 +99,7 @@ class CoreFileTest(GdbCase):
         self.check(result, EXIT_IO, err="no directory cores for core files: Not a directory")
 
     def test_a_directory_nobody_may_write(self):
-        """It is told at the start, not when there is a crash to save."""
+        """It is reported at the start, not when there is a crash to save."""
         os.mkdir(self.path("cores"), 0o555)
         result = self.run_vm("-g", sample("hello"), "--core", "cores", preexec_fn=drop_file_capabilities)
         self.check(result, EXIT_IO, b"", err="no core files in cores: Permission denied")
@@ -152,6 +152,15 @@ class CoreFileTest(GdbCase):
     def test_without_a_directory(self):
         vm = self.offer(elf("gdb_steps"))
         self.assertIn("start with --core DIR", vm.gdb()("monitor core x"))
+
+    def test_gdb_records_by_itself(self):
+        """As docs/debugging.md says, after the same setting as for gcore."""
+        vm, gdb = self.debug(sample("primes", "elf"))
+        gdb.all("set osabi GNU/Linux", "break main", "continue", "record full", "stepi 20")
+        self.assertIn("Active record target: record-full", gdb("info record"))
+        gdb("reverse-stepi 20")
+        self.assertIn("main", gdb("frame"))
+        gdb("record stop")
 
     def test_gcore(self):
         vm = self.offer(sample("primes", "elf"))

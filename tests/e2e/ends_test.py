@@ -77,7 +77,7 @@ class TimeoutTest(Case):
         self.check(self.run_vm("-g", sample("seed"), "--timeout", "60"), 0, b"Hello, world!\n", "")
 
     def test_more_than_the_processor_can_start_in_time(self):
-        """None starves those that are to end it, and each is told of, even if it never ran."""
+        """None starves the threads that end it, and each is reported, even if it never ran."""
         result = self.check(self.run_vm("-g", *[guest("spin")] * 500, "--serial", "null", "--timeout", "0.01",
                                         preexec_fn=lambda: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})),
                             EXIT_TIMEOUT)

@@ -96,7 +96,7 @@ class FaultsTest(Case):
         report = self.exception("G", "general protection fault (#GP)", 13, error=0x48, code=b"\x8e\xd8")
         self.assertIn("selector 0x48", report.text)
 
-    @on("soft")  # not every KVM tells it from a general protection fault
+    @on("soft")  # not every KVM distinguishes it from a general protection fault
     def test_stack_fault(self):
         report = self.exception("s", "stack fault (#SS)", 12, error=0, code=b"\x50")
         self.assertEqual(report.registers["rsp"], 0x8000000000001000)

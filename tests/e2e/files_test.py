@@ -217,7 +217,7 @@ class CallTests:
                 self.assertFalse(os.path.exists(self.own("new")))
 
     def test_max_written(self):
-        """A megabyte may be written: the last write is cut short, the next one refused, and reading goes on."""
+        """A megabyte may be written: the last write is cut short, the next one refused, and reading still works."""
         run, files = self.start_files("--max-written", 1)
         first = files.open(b"first", O_WRITE | O_READ)
         self.write_much(files, first, MB - 100)

@@ -1,4 +1,4 @@
-"""Breakpoints: any number of them, of both kinds, wherever code goes, and never seen by anybody."""
+"""Breakpoints: any number of them, of both kinds, wherever code is, and never visible."""
 
 import os
 import re

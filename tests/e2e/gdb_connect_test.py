@@ -14,7 +14,7 @@ from hypervisor import ACCEL, DEADLINE, EXIT_HOST, EXIT_USAGE, PROGRAM, contents
 
 
 def free_ports(count):
-    """The first of `count` ports in a row that nobody uses just now."""
+    """The first of `count` consecutive ports that are free now."""
     while True:
         held = [socket.socket() for _ in range(count)]
         try:
@@ -253,7 +253,7 @@ class GoingTest(GdbCase):
     def test_connection_broken_in_a_packet(self):
         vm = self.offer(elf("gdb_points"))
         gdb = vm.gdb()
-        gdb("set $pc = spin")  # one of the packets lets it go on, and it is not to be over before that is broken off
+        gdb("set $pc = spin")  # one of the packets resumes it, and it must not end before that is interrupted
         gdb.kill()
         for data in (b"", b"$", b"$m0,10", b"$m0,10#", b"+$g#67", b"$vCont;c#a8", b"\x03", b"$X0,4:}", b"\xff" * 3000,
                      b"GET / HTTP/1.0\r\n\r\n"):

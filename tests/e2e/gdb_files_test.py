@@ -27,6 +27,17 @@ class FilesTest(GdbCase):
             self.write("script", b"x")
             self.assertFails(gdb(command))
 
+    def test_files_of_proc(self):
+        """What scripts such as GEF fetch when they attach: as Linux has it, for whatever process."""
+        vm, gdb = self.debug(elf("gdb_points"))
+        for name in ("exe", "maps", "environ", "cmdline", "auxv"):
+            self.assertEqual(gdb(f"remote get /proc/1/{name} {self.path(name)}"), "")
+        self.assertEqual(contents(self.path("exe")), contents(elf("gdb_points")))
+        self.assertEqual(contents(self.path("cmdline")), os.path.realpath(elf("gdb_points")).encode() + b"\0")
+        self.assertEqual(contents(self.path("environ")), b"")
+        self.assertIn(b"0-200000 rwxp", contents(self.path("maps")))
+        self.assertFails(gdb("remote get /proc/1/mem mem"), "No such file")
+
     def test_fresh_files_after_a_restart(self):
         vm, gdb = self.debug(sample("files", "elf"), "--gdb-hold", "-f", sample_source("files", "notes.txt"))
         gdb("continue")

@@ -21,6 +21,28 @@ class MemoryTest(GdbCase):
                 self.gdb(f"set *(unsigned {kind}*){address} = {value}")
                 self.assertEqual(self.gdb.value(f"*(unsigned {kind}*){address}"), value)
 
+    def test_find_goes_on_behind_holes(self):
+        for mode in ("off", "on"):
+            self.gdb(f"monitor phys {mode}")
+            self.gdb("maintenance flush dcache")
+            self.assertRegex(self.gdb("find 0, 0x1009fff, (long)0x1001007"), r"(?m)^0x1000000$")
+            self.assertIn("Pattern not found", self.gdb("find 0x1ffff0, 0x1009fff, (long)0x123456789abcdef"))
+        self.gdb("monitor phys off")
+        self.gdb("set *(long*)0x1009ff8 = 0x123456789abcdef")
+        self.assertRegex(self.gdb("find 0, 0x7fffffffffff, (long)0x123456789abcdef"), r"(?m)^0x1009ff8\b")
+        self.assertIn("Pattern not found", self.gdb("find 0, 0x7fffffffffff, (long)0x1234567887654321"))
+
+    def test_monitor_info_in_the_form_of_qemu(self):
+        self.assertEqual(self.gdb("monitor info mem"), "0000000000000000-0000000000200000 0000000000200000 urw\n"
+                                                       "0000000001000000-000000000100a000 000000000000a000 -rw\n")
+        self.assertIn("0000000000000000: 0000000000000000 --P", self.gdb("monitor info tlb"))
+        self.gdb("set $rax = 0x1122334455667788")
+        registers = self.gdb("monitor info registers")
+        self.assertIn("\nRAX=1122334455667788 RBX=", registers)
+        self.assertRegex(registers, r"\nCR0=[0-9a-f]{8} CR2=[0-9a-f]{16} CR3=0000000001000000 CR4=[0-9a-f]{8}\n")
+        self.assertRegex(registers, r"\nXMM14=[0-9a-f]{16} [0-9a-f]{16} XMM15=")
+        self.assertFails(self.gdb("monitor info cpus"), "info: say mem, registers or tlb")
+
     def test_the_last_byte(self):
         self.gdb(f"set *(char*){2 * MB - 1} = 7")
         self.assertEqual(self.gdb.value(f"*(char*){2 * MB - 1}"), 7)

@@ -264,7 +264,7 @@ class FaultsTest(StepCase):
             self.assertEqual(self.gdb.value("$eflags") & ~RF, 2)
 
     def test_int3_without_handler(self):
-        """As a native program: it stops behind the instruction, and can go on."""
+        """As a native program: it stops after the instruction, and can continue."""
         self.at("one_int3")
         self.assertIn("#BP", self.gdb("stepi"))
         self.assertEqual(self.gdb.pc(), self.address("one_int3_end"))

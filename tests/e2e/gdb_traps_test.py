@@ -255,7 +255,7 @@ class MappedLaterTest(TrapsCase):
 
 class PermanentTest(TrapsCase):
     def test_int3_of_the_guest(self):
-        """gdb stops behind it, and the guest goes on from there, as natively."""
+        """gdb stops after it, and the guest continues from there, as natively."""
         self.debug_part(b"3")
         self.assertIn("SIGTRAP", self.goes_to("behind_int3"))
         self.assertEqual(self.go_on(), "went on\n")
@@ -273,7 +273,7 @@ class PermanentTest(TrapsCase):
 
 
 class MovedTest(TrapsCase):
-    """Where the debugger lets it go on."""
+    """Where the debugger resumes it."""
 
     def test_jump(self):
         self.debug_part(b"c")

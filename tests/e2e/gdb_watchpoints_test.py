@@ -25,7 +25,7 @@ class WatchCase(PointsCase):
 
 class WriteTest(WatchCase):
     def test_every_change(self):
-        """gdb tells the old value and the new one, and nothing of a write that changes nothing."""
+        """gdb prints the old value and the new one, and ignores a write that changes nothing."""
         self.at("writes")
         self.gdb("watch *(long*)&cells")
         self.goes_to("write_1", "Old value = 0", "New value = 1")

@@ -1,4 +1,4 @@
-"""tools/gdbtest: scripts that pass, that fail and that hang, told in TAP."""
+"""tools/gdbtest: scripts that pass, that fail and that hang, reported in TAP."""
 
 import os
 import subprocess

@@ -35,7 +35,7 @@ class KvmTest(Case):
                      "nested")
 
     def test_no_permission(self):
-        """A device of somebody else, for a root that may not ignore permissions."""
+        """A device of another user, for a root that may not ignore permissions."""
         path = self.write("somebody's", b"")
         os.chown(path, 65534, 65534)
         os.chmod(path, 0o600)
@@ -97,7 +97,7 @@ class ResourcesTest(Case):
         self.assertEqual(result.messages.count("\n"), 1, result)
 
     def test_a_debugger_comes_when_there_is_a_descriptor_again(self):
-        """Also to a guest that computes, prints nothing, and leaves the processor for nobody."""
+        """Also to a guest that computes, prints nothing, and never leaves the processor."""
         run = self.start("-g", guest("spin"), "--gdb", "unix:socket", "--gdb-run")
         run.wait_for(b"type: gdb", "err")
         run.wait_for(b"unfinished")
@@ -120,7 +120,7 @@ class ResourcesTest(Case):
         self.assertEqual(result.out.count(b"Hello, world!\n"), 30)
 
     def test_too_little_memory(self):
-        """Machines that cannot be had are told, a line each; nothing crashes, and nothing hangs."""
+        """Machines that cannot be created are reported, one line each; nothing crashes or hangs."""
         result = self.run_vm("-m", 8, "-g", *[sample("seed")] * 60,
                              preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (96 << 20, 96 << 20)))
         self.assertIn(result.code, (EXIT_HOST, EXIT_IO), result)

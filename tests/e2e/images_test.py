@@ -116,7 +116,7 @@ class FlatTest(Case):
         self.refused("/dev/zero", "device")
 
     def test_unreadable(self):
-        """As somebody who may not read it: root may read everything."""
+        """As a user who may not read it: root may read everything."""
         os.chmod(self.dir, 0o755)
         path = self.write("secret.img", b"\xf4")
         os.chmod(path, 0)

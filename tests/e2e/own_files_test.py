@@ -23,7 +23,7 @@ class DirectoryTest(FilesCase):
         self.assertFalse(os.path.exists(self.path("vm-files")))
 
     def test_files_dir_that_cannot_be_made(self):
-        """The guest is told an error, the person why, and everything goes on."""
+        """The guest receives an error, a message explains it, and everything continues."""
         run, files = self.start_files("--files-dir", "no/such/place")
         self.assertEqual(files.open(b"new", O_WRITE), EIO)
         self.assertEqual(files.open(b"new", O_WRITE), EIO)
@@ -77,7 +77,7 @@ class DirectoryTest(FilesCase):
         self.assertTrue(os.path.isdir(self.own("sub")))
 
     def test_full_disk(self):
-        """What fits is written and told; the rest is an error, and a copy that does not fit leaves nothing behind."""
+        """What fits is written and reported; the rest is an error, and a copy that does not fit leaves no file."""
         if not may_mount():
             self.skipTest("this user may not mount a small disk")
         os.mkdir(self.path("vm-files"))
@@ -109,7 +109,7 @@ class DirectoryTest(FilesCase):
         self.assertEqual(contents(self.own("a")), b"new")
 
     def test_planted_while_it_runs(self):
-        """A file of the guest's that somebody replaces by a link or a pipe is not followed."""
+        """A file of the guest that is replaced by a link or a pipe is not followed."""
         outside = self.write("outside", b"secret")
         run, files = self.start_files()
         for name in (b"a", b"b"):

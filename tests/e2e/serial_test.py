@@ -39,7 +39,7 @@ class BytesTest(Case):
         self.check(self.run_vm("-g", guest("cat"), input=data), 0, data + b"\xff\xff\xff", "")
 
     def test_input_from_a_file_is_taken_byte_by_byte(self):
-        """What the guest does not read stays for whoever reads next."""
+        """What the guest does not read remains for the next reader."""
         self.write("input", b"qrest")
         with open(self.path("input"), "rb", buffering=0) as file:
             self.check(self.run_vm("-g", guest("keys"), stdin=file), 0, err="")
@@ -79,7 +79,7 @@ class BytesTest(Case):
         self.check(run.finish(), 0, err="")
 
     def test_non_blocking_stdout(self):
-        """A pipe somebody made non-blocking loses nothing either."""
+        """A pipe that was made non-blocking loses nothing either."""
         read_end, write_end = os.pipe()
         os.set_blocking(write_end, False)
         process = self.start("-g", guest("bulk"), stdout=write_end)
@@ -129,7 +129,7 @@ class VisibilityTest(Case):
         self.check(run.finish(), err="")
 
     def test_output_while_the_guest_spins(self):
-        """Also the beginning of a line, while the guest goes on and never leaves."""
+        """Also the beginning of a line, while the guest runs on without an exit."""
         run = self.start("-g", guest("spin"))
         run.wait_for(b"a line\nunfinished")
         self.assertTrue(run.is_running())

@@ -100,7 +100,7 @@ class EndingTest(TraceCase):
         self.assertEqual(self.trace().last_stop()["name"], "stop: input/output error")
 
     def test_kill(self):
-        """Nobody can do anything at that end; a tick after an event it is in the file."""
+        """Nothing can be written at that end; but one tick after an event it is in the file."""
         changes = self.watch(self.write("trace.json", b""))
         run = self.start("-g", guest("keys"), "--trace", "trace.json")
         changes.wait_for("file", lambda _: b'"bytes":" "' in contents(self.path("trace.json")))
@@ -187,7 +187,7 @@ class EventsTest(TraceCase):
 
 class FileTest(TraceCase):
     def test_a_disk_that_is_full(self):
-        """Told once; the guest goes on, and what is there can be read."""
+        """Reported once; the guest continues, and what was written can be read."""
         limit = 100000
 
         def limit_files():
@@ -215,7 +215,7 @@ class FileTest(TraceCase):
         self.assertTrue(self.trace().events)
 
     def test_a_reader_that_does_not_read(self):
-        """Ctrl-C ends a run whose trace nobody takes."""
+        """Ctrl-C ends a run whose trace is not read."""
         os.mkfifo(self.path("fifo"))
         reader = os.open(self.path("fifo"), os.O_RDONLY | os.O_NONBLOCK)
         self.addCleanup(os.close, reader)

@@ -1,6 +1,6 @@
 /*
  * Whatever several debuggers do to a whole server, sending, not reading, coming, going: it keeps to the protocol and
- * ends when it is told to. An input is a script of tests/support/hostile_client.h.
+ * ends when it is asked to. An input is a script of tests/support/hostile_client.h.
  */
 #include "hostile_client.h"
 

@@ -59,7 +59,7 @@
     iretq
 
 user:
-    /* ring 3 may use no port: everything it has to tell is in what it faults with */
+    /* ring 3 may use no port: everything it has to report is in what it faults with */
     mov $0xbeef, %ebx
     mov 0x600000, %eax
 never:

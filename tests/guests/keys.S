@@ -1,5 +1,5 @@
 /*
- * Shows a prompt without a newline, reads a key, tells its code, and so on. The input's end and the keys q, x and s end
+ * Shows a prompt without a newline, reads a key, prints its code, and so on. The input's end and the keys q, x and s end
  * it: well, with a crash, and not at all.
  */
 #include "guest.h"

@@ -1,6 +1,6 @@
 /*
  * Prints 200 lines of 32 equal letters each, and an unfinished one. Tests write other letters over the '@' behind
- * "LETTER=" to tell several of these guests apart.
+ * "LETTER=" to distinguish several of these guests.
  */
 #include "guest.h"
     guest_start

@@ -6,7 +6,7 @@
  *   f  a fault whose handler returns to the instruction      F  ... and to another place
  *   s  goes to ring 3 with SYSRET, and comes back with SYSCALL
  *   c  raises and lowers CR8                    m  maps 1 GB to the first 2 MB, and writes through it
- *   3  an int3 that no handler is for, and goes on
+ *   3  an int3 without a handler, and continues
  *
  * Its #DB handler prints rip and DR6 of each debug exception.
  */

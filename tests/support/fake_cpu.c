@@ -117,6 +117,8 @@ static enum mh_status fake_cpu_read_regs(struct cpu *cpu, unsigned groups, struc
         regs->system = self->state.system;
     if ((groups & MH_REGS_FPU) != 0)
         memset(&regs->fpu, 0, sizeof regs->fpu);
+    if ((groups & MH_REGS_MSRS) != 0)
+        regs->msrs = self->state.msrs;
     return MH_OK;
 }
 
@@ -130,6 +132,8 @@ static enum mh_status fake_cpu_write_regs(struct cpu *cpu, unsigned groups, cons
         self->state.system = regs->system;
     if ((groups & MH_REGS_GENERAL) != 0)
         self->state.general = regs->general;
+    if ((groups & MH_REGS_MSRS) != 0)
+        self->state.msrs = regs->msrs;
     return MH_OK;
 }
 

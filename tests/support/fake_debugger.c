@@ -111,6 +111,14 @@ static void decode(struct fake_debugger *debugger, const char *payload, size_t l
     put_text(debugger, '\0');
 }
 
+/* The next packet or notification, NULL if there is none. */
+static const char *find_packet(const char *at, const char *end)
+{
+    while (at < end && *at != '$' && *at != '%')
+        at++;
+    return at < end ? at : NULL;
+}
+
 /* Take the packets out of the output. */
 static void take_replies(struct fake_debugger *debugger)
 {
@@ -118,14 +126,14 @@ static void take_replies(struct fake_debugger *debugger)
 
     debugger->reply_count = 0;
     debugger->text_length = 0;
-    while ((at = memchr(at, '$', (size_t)(end - at)))) {
-        const char *payload = at + 1, *hash = memchr(at, '#', (size_t)(end - at));
+    while ((at = find_packet(at, end))) {
+        const char *payload = at + (*at == '$'), *hash = memchr(at, '#', (size_t)(end - at));
         struct fake_reply *reply = &debugger->replies[debugger->reply_count];
         unsigned sum = 0;
 
         if (hash == NULL || end - hash < 3 || debugger->reply_count == FAKE_REPLIES_MAX)
             abort();
-        for (const char *byte = payload; byte < hash; byte++)
+        for (const char *byte = at + 1; byte < hash; byte++)
             sum += (unsigned char)*byte;
         reply->checksum_ok = strtoul((char[]){hash[1], hash[2], '\0'}, NULL, 16) == (sum & 0xff);
         reply->text = debugger->texts + debugger->text_length;
@@ -167,21 +175,51 @@ void fake_debugger_run(struct fake_debugger *debugger)
     run_session(debugger, in);
 }
 
-void fake_debugger_run_in_pieces(struct fake_debugger *debugger, size_t first, size_t rest)
+/* A socket that keeps the bounds of what is sent: the stub's end, and in *other the debugger's. */
+static int open_pieces(int *other)
 {
-    /* such a socket keeps the bounds of what is sent */
     int ends[2];
+
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
         abort();
+    *other = ends[1];
+    return ends[0];
+}
+
+static void send_piece(int to, const char *bytes, size_t length)
+{
+    if (send(to, bytes, length, MSG_DONTWAIT) != (ssize_t)length)
+        abort();
+}
+
+void fake_debugger_run_by_packets(struct fake_debugger *debugger)
+{
+    const char *at = debugger->input, *end = at + debugger->input_length;
+    int other, in = open_pieces(&other);
+
+    while (at < end) {
+        const char *hash = *at == '$' ? memchr(at, '#', (size_t)(end - at)) : NULL;
+        const char *next = hash != NULL ? hash + 4 : at + 1;
+
+        send_piece(other, at, (size_t)(next - at));
+        at = next;
+    }
+    close(other);
+    run_session(debugger, in);
+}
+
+void fake_debugger_run_in_pieces(struct fake_debugger *debugger, size_t first, size_t rest)
+{
+    int other, in = open_pieces(&other);
+
     for (size_t at = 0, piece = first; at < debugger->input_length; at += piece, piece = rest) {
         size_t left = debugger->input_length - at;
 
         piece = piece == 0 || piece > left ? left : piece;
-        if (send(ends[1], debugger->input + at, piece, MSG_DONTWAIT) != (ssize_t)piece)
-            abort();
+        send_piece(other, debugger->input + at, piece);
     }
-    close(ends[1]);
-    run_session(debugger, ends[0]);
+    close(other);
+    run_session(debugger, in);
 }
 
 const char *fake_debugger_ask(struct fake_debugger *debugger, const char *features, const char *payload)

@@ -18,7 +18,7 @@
 #define FAKE_REPLIES_MAX 512u
 
 struct fake_reply {
-    const char *text; /* payload, runs and escapes undone, with a NUL behind it */
+    const char *text; /* payload, runs and escapes undone, with a NUL behind it; of a notification, with its '%' */
     size_t length;
     bool checksum_ok;
 };
@@ -66,6 +66,9 @@ void fake_debugger_run(struct fake_debugger *debugger);
  * at once). Each read gets one piece. For queues of some hundred bytes: the kernel keeps them all.
  */
 void fake_debugger_run_in_pieces(struct fake_debugger *debugger, size_t first, size_t rest);
+
+/* The same, with a piece for each packet and each other byte: machines run, and stops are reported, between them. */
+void fake_debugger_run_by_packets(struct fake_debugger *debugger);
 
 /* In a session of its own: qSupported with `features`, then `payload`. Returns the last reply ("" for none). */
 const char *fake_debugger_ask(struct fake_debugger *debugger, const char *features, const char *payload);

@@ -9,6 +9,8 @@
 #include "x86/paging.h"
 #include "x86/xsave.h"
 
+#include <stdlib.h>
+
 struct fake_kvm_cpu {
     struct kvm_host *host;
     struct guest_ram ram;
@@ -20,9 +22,12 @@ struct fake_kvm_cpu {
     struct mh_error err;
 };
 
-/* Fill in all but the processor. */
-static inline void fake_kvm_cpu_prepare(struct fake_kvm_cpu *f)
+/* All but the processor. */
+static inline struct fake_kvm_cpu *fake_kvm_cpu_prepare(void)
 {
+    struct fake_kvm_cpu *f = aligned_alloc(alignof(struct fake_kvm_cpu), sizeof *f); /* test_calloc() aligns less */
+    assert_non_null(f);
+    memset(f, 0, sizeof *f);
     fake_kvm_reset();
     assert_int_equal(kvm_host_open(&f->host, NULL), MH_OK);
     assert_int_equal(ram_create(&f->ram, 2 * MB, NULL), MH_OK);
@@ -35,6 +40,7 @@ static inline void fake_kvm_cpu_prepare(struct fake_kvm_cpu *f)
                                     .dr6 = BOOT_DR6,
                                     .dr7 = BOOT_DR7};
     x86_xsave_init(f->boot.xsave);
+    return f;
 }
 
 static inline void fake_kvm_cpu_create(struct fake_kvm_cpu *f)
@@ -45,8 +51,7 @@ static inline void fake_kvm_cpu_create(struct fake_kvm_cpu *f)
 
 static inline int fake_kvm_cpu_set_up(void **state)
 {
-    struct fake_kvm_cpu *f = test_calloc(1, sizeof *f);
-    fake_kvm_cpu_prepare(f);
+    struct fake_kvm_cpu *f = fake_kvm_cpu_prepare();
     fake_kvm_cpu_create(f);
     fake_kvm.on_run_ctx = f;
     *state = f;
@@ -60,7 +65,7 @@ static inline int fake_kvm_cpu_tear_down(void **state)
         f->cpu->ops->destroy(f->cpu);
     kvm_host_close(f->host);
     ram_free(&f->ram);
-    test_free(f);
+    free(f);
     return 0;
 }
 

@@ -102,6 +102,8 @@ class Hostile:
                 # full: but is it for good, or does the server only need a moment?
                 if not select.select([], [self.socket], [], 0.2)[1]:
                     break
+            except (ConnectionResetError, BrokenPipeError):  # it has ended meanwhile
+                break
         self.socket.settimeout(DEADLINE)
         return sent
 

@@ -7,7 +7,7 @@
 #include <string.h>
 
 struct taken_text {
-    char bytes[16384]; /* ends with a 0 once something was taken */
+    char bytes[65536]; /* ends with a 0 once something was taken */
     size_t length;
 };
 

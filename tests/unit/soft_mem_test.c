@@ -511,6 +511,29 @@ static void page_tables_that_get_a_and_d_count_as_written(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+static void count_call(void *watcher_ctx, mh_gpa start, uint64_t length)
+{
+    unsigned *calls = watcher_ctx;
+    (void)start, (void)length;
+    ++*calls;
+}
+
+/* The watcher drops all that a processor has cached: it is for the writes of others. */
+static void what_the_guest_writes_is_not_told_to_the_watcher(void **state)
+{
+    struct soft_machine *machine = *state;
+    struct soft_cpu *cpu = machine->soft;
+    unsigned calls = 0;
+    machine->ram.watcher = count_call;
+    machine->ram.watcher_ctx = &calls;
+    assert_int_equal(cpu->cpu.ops->track_writes(&cpu->cpu, NULL), MH_OK);
+    assert_true(soft_write8(cpu, MH_DS, LINEAR, 1));
+    assert_true(soft_write64(cpu, MH_DS, PT + 8, (DATA + 0x1000) | ALL));
+    assert_true(soft_write8(cpu, MH_DS, LINEAR + 0x1000, 1));
+    assert_int_equal(calls, 0);
+    machine->ram.watcher = NULL;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -537,6 +560,7 @@ int main(void)
         TEST(alignment_is_checked_in_ring_3_with_am_and_ac),
         TEST(written_pages_are_noted_again_after_each_collect),
         TEST(page_tables_that_get_a_and_d_count_as_written),
+        TEST(what_the_guest_writes_is_not_told_to_the_watcher),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

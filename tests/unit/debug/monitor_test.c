@@ -44,6 +44,33 @@ static void refused(struct fixture *f, const char *command, enum mh_status statu
     assert_text_has(f->err.text, words);
 }
 
+/* As QEMU's monitor prints it, character by character: scripts cut it at columns. */
+static void info_is_in_the_form_of_qemu(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t *table = (uint64_t *)(void *)(ram_system_area(&f->m->vm->ram) + BOOT_RAM_PT);
+    table[1] = 0x5000 | PAGING_PRESENT | PAGING_USER | PAGING_DIRTY | PAGING_NX;
+    assert_string_equal(monitor(f, "info mem"), "0000000000000000-0000000000001000 0000000000001000 urw\n"
+                                                "0000000000001000-0000000000002000 0000000000001000 ur-\n"
+                                                "0000000000002000-0000000000200000 00000000001fe000 urw\n"
+                                                "0000000001000000-000000000100a000 000000000000a000 -rw\n");
+    assert_text_has(monitor(f, "info tlb"), "0000000000001000: 0000000000005000 X--D---U-\n"
+                                            "0000000000002000: 0000000000002000 -------UW\n");
+    fake_machine_general(f->m)->gpr[MH_R8] = 0xfeedface;
+    fake_machine_general(f->m)->rflags = 0x86;
+    const char *text = monitor(f, "info registers");
+    assert_text_has(text, "\nR8 =00000000feedface R9 =0000000000000000 R10=");
+    assert_text_has(text, " RFL=00000086 [--S--P-] CPL=0 II=0 A20=1 SMM=0 HLT=0\n");
+    assert_text_has(text, "\nCS =0008 0000000000000000 ffffffff 00af9b00 DPL=0 CS64 [-RA]\n");
+    assert_text_has(text, "\nSS =0010 0000000000000000 ffffffff 00cf9300 DPL=0 DS   [-WA]\n");
+    assert_text_has(text, " DPL=0 TSS64-busy\nGDT=     ");
+    fake_machine_system(f->m)->cr0 &= ~(uint64_t)MH_CR0_PG;
+    assert_string_equal(monitor(f, "info mem"), "PG disabled\n");
+    assert_string_equal(monitor(f, "info tlb"), "PG disabled\n");
+    refused(f, "info", MH_ERR_RANGE, "info: say mem, registers or tlb");
+    refused(f, "info cpus", MH_ERR_RANGE, "info: say mem, registers or tlb");
+}
+
 static void what_is_no_command_is_named(void **state)
 {
     struct fixture *f = *state;
@@ -182,6 +209,7 @@ static void a_core_needs_a_directory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(info_is_in_the_form_of_qemu),
         TEST(what_is_no_command_is_named),
         TEST(regs_shows_registers_or_says_that_there_are_none),
         TEST(pt_walks_an_address),

@@ -214,7 +214,7 @@ static void a_processor_that_translates_is_armed_for_each_resume(void **state)
     fake_cpu_will(f->cpu, CPU_EXIT_BREAKPOINT);
     fake_cpu_will(f->cpu, CPU_EXIT_BREAKPOINT);
     run_filtered(f, CONTINUE, 2);
-    assert_int_equal(fake_cpu_asked(f->cpu, "arm"), 1); /* not again after a stop nobody wants */
+    assert_int_equal(fake_cpu_asked(f->cpu, "arm"), 1); /* not again after an unwanted stop */
     run(f, CONTINUE);
     assert_int_equal(fake_cpu_asked(f->cpu, "arm"), 2);
 }

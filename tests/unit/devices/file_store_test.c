@@ -76,7 +76,7 @@ static void the_other_guest_never_sees_the_change(void **state)
     assert_memory_equal(content, NOTES, strlen(NOTES));
 }
 
-/* Whoever may write to it and has it open sees the same file: two writers must not get two copies. */
+/* All descriptors that may write refer to the same file: two writers must not get two copies. */
 static void all_who_may_write_have_one_copy(void **state)
 {
     struct stores *f = *state;

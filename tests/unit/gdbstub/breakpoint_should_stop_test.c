@@ -224,7 +224,7 @@ static void commands_run_instead_of_stopping(void **state)
     assert_int_not_equal(fake_debugger_last(debugger, 4)->text[0], 'O');
 }
 
-/* Once an arrival: also when the machine stops there for another reason, and not again when it goes on. */
+/* Once an arrival: also when the machine stops there for another reason, and not again when it continues. */
 static void commands_run_once_an_arrival(void **state)
 {
     struct fake_debugger *debugger = *state;

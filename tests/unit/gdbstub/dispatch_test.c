@@ -69,7 +69,7 @@ static void what_only_looks_like_a_command_is_none(void **state)
         "qCRC",
         "qRcmd",
         "\x01",
-        "QNonStop:1",
+        "QNonStop",
         "qTStatusx",
         "qTBuffer",
         "QTBuffer",
@@ -105,7 +105,7 @@ static void whatever_resumes_is_acknowledged_first(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT(resuming); i++)
-        assert_true(gdb_command_find(gdb_text_of(resuming[i]), &args)->later);
+        assert_true(gdb_command_find(gdb_text_of(resuming[i]), &args)->flags & GDB_LATER);
 }
 
 int main(void)

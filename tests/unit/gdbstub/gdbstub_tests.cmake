@@ -18,7 +18,7 @@ add_custom_target(gdbstub_tests)
 foreach(name agent traceframes)
   mh_gdbstub_test(${name} ${CMAKE_CURRENT_LIST_DIR}/${name}_test.c)
 endforeach()
-foreach(name breakpoint_should_stop dispatch endpoint file hex memory monitor packet packets registers reply resume
+foreach(name breakpoint_should_stop dispatch endpoint file hex memory monitor non_stop packet packets registers reply resume
     reverse server session trace tracepoints x86_desc)
   mh_gdbstub_test(${name}
     ${CMAKE_CURRENT_LIST_DIR}/${name}_test.c

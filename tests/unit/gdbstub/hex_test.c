@@ -74,6 +74,22 @@ static void encoding_may_work_from_its_own_tail(void **state)
     assert_memory_equal(buffer, "0102abcd", 8);
 }
 
+static void every_length_is_encoded_from_its_own_tail(void **state)
+{
+    (void)state;
+    for (size_t length = 0; length <= 40; length++) {
+        uint8_t bytes[40], back[40];
+        char buffer[80];
+
+        for (size_t i = 0; i < length; i++)
+            bytes[i] = (uint8_t)(17 * i + length);
+        memcpy(buffer + length, bytes, length);
+        gdb_hex_encode(buffer, (const uint8_t *)buffer + length, length);
+        assert_true(gdb_hex_decode(back, buffer, 2 * length));
+        assert_memory_equal(bytes, back, length);
+    }
+}
+
 static void bad_digits_are_refused_wherever_they_are(void **state)
 {
     uint8_t bytes[4];
@@ -130,6 +146,7 @@ int main(void)
         cmocka_unit_test(limits_of_numbers_are_kept),
         cmocka_unit_test(every_byte_survives_encoding),
         cmocka_unit_test(encoding_may_work_from_its_own_tail),
+        cmocka_unit_test(every_length_is_encoded_from_its_own_tail),
         cmocka_unit_test(bad_digits_are_refused_wherever_they_are),
         cmocka_unit_test(exactly_the_digits_are_digits),
         cmocka_unit_test(text_is_cut_at_separators),

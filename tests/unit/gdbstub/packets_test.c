@@ -82,7 +82,7 @@ static void unknown_packets_get_the_empty_reply(void **state)
     static const char *const unknown[] = {"vMustReplyEmpty",
                                           "vUnknown",
                                           "qTStatus",
-                                          "QNonStop:1",
+                                          "QNonStop",
                                           "b",
                                           "r",
                                           "qSymbol::",

@@ -1,6 +1,7 @@
 #include "protocol/reply.h"
 #include "unit.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static void expect_frame(struct gdb_reply *reply, const char *frame)
@@ -36,6 +37,25 @@ static void an_empty_payload_is_the_empty_reply(void **state)
     (void)state;
     gdb_reply_init(&reply, buffer, sizeof buffer);
     expect_frame(&reply, "$#00");
+}
+
+static void numbers_have_no_leading_zeros(void **state)
+{
+    static const uint64_t numbers[] = {0, 9, 0xf, 0x10, 0x7fffffff, 0x123456789abcdef0, UINT64_MAX};
+    char buffer[64], expected[32];
+    struct gdb_reply reply;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        gdb_reply_init(&reply, buffer, sizeof buffer);
+        gdb_reply_number(&reply, numbers[i]);
+        int length = snprintf(expected, sizeof expected, "%llx", (unsigned long long)numbers[i]);
+        assert_int_equal(gdb_reply_length(&reply), length);
+        assert_memory_equal(buffer + 2, expected, (size_t)length);
+    }
+    gdb_reply_init(&reply, buffer, GDB_REPLY_FRAME + 3);
+    gdb_reply_number(&reply, 0x1234);
+    assert_true(reply.overflow);
 }
 
 static void what_fits_exactly_is_no_overflow(void **state)
@@ -220,6 +240,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(verbs_add_to_the_payload),
         cmocka_unit_test(an_empty_payload_is_the_empty_reply),
+        cmocka_unit_test(numbers_have_no_leading_zeros),
         cmocka_unit_test(what_fits_exactly_is_no_overflow),
         cmocka_unit_test(every_verb_overflows_for_good),
         cmocka_unit_test(staged_bytes_survive_being_written_over),

@@ -398,7 +398,7 @@ static void what_else_stopped_is_told_next(void **state)
     fake_debugger_packet(debugger, "vCont;c");
     fake_debugger_run(debugger);
     assert_memory_equal(fake_debugger_last(debugger, 0)->text, "T05swbreak:;thread:p1.1;", 24);
-    /* machine 2 met its own on the way, and machine 1 does not run before that is told */
+    /* machine 2 met its own on the way, and machine 1 does not run before that is reported */
     assert_memory_equal(fake_debugger_ask(debugger, MULTI, "vCont;c"), "T05hwbreak:;thread:p2.2;", 24);
     assert_int_equal(fake_machine(&debugger->fake, 1)->resumes, 1);
     assert_int_equal(fake_machine(&debugger->fake, 2)->resumes, 1);

@@ -201,14 +201,12 @@ static void the_end_of_a_recording_is_reported(void **state)
     stops(debugger, "bs", "T05thread", 0x101f);
 }
 
-/* It is not over as long as there is a way back. */
+/* If machines are held at their end, it is not over. */
 static void a_halted_machine_goes_back(void **state)
 {
     struct fake_debugger *debugger = *state;
 
-    set(debugger, "Z0,1ff0,1");
-    stops(debugger, "c1ff1", "T05thread", 0x2000);
-    stops(debugger, "bs", "T05thread", 0x1fff);
+    debugger->machines.hold = true;
     stops(debugger, "c", "T05thread", 0x2000);
     stops(debugger, "bs", "T05thread", 0x1fff);
     stops(debugger, "s", "T05thread", 0x2000);
@@ -329,7 +327,7 @@ static void texts_come_while_it_runs(void **state)
     assert_string_equal(console(fake_debugger_last(debugger, 1)), "running\n");
     stops(debugger, "bs", "T05thread", 0x1000);
     assert_string_equal(console(fake_debugger_last(debugger, 1)), "running\n");
-    /* nobody is there for them now */
+    /* there is no debugger for them now */
     assert_null(debugger->fake.console);
 }
 
@@ -517,6 +515,7 @@ static void random_walks_end_where_the_model_says(void **state)
     unsigned seed = 12345;
 
     machine->memory[FAKE_START + LAST] = 0xf4;
+    debugger->machines.hold = true;
     for (unsigned i = 0; i < 3000; i++) {
         seed = seed * 1103515245u + 12345u;
         unsigned dice = (seed >> 16) % 16, where = (seed >> 8) % LAST;

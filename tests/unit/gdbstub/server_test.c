@@ -193,7 +193,7 @@ static void a_dropped_connection_leaves_it_stopped(void **state)
     assert_int_equal(fake_target_breaks(&served->fake, 1), 0);
 }
 
-/* All that was heard, a line each. */
+/* All that was received, one line each. */
 static void hear(void *ctx, const char *text)
 {
     char *heard = ctx;

@@ -28,7 +28,7 @@ static void ok(struct fake_debugger *debugger, const char *packet)
     expect(debugger, packet, "OK");
 }
 
-/* Let the machine run to its next stop, whose reply begins so. Tracing goes on between these sessions. */
+/* Let the machine run to its next stop, whose reply begins so. Tracing continues between these sessions. */
 static void stops(struct fake_debugger *debugger, const char *packet, const char *reason)
 {
     const char *reply = fake_debugger_ask(debugger, RICH, packet);

@@ -108,7 +108,7 @@ static void make_pieces(struct gdb_traceframes *frames, bool upwards)
     gdb_traceframes_commit(frames);
 }
 
-/* Millions of pieces of one byte each would keep whoever serves the debugger busy for hours. */
+/* Millions of pieces of one byte each would keep the server busy for hours. */
 static void pieces_in_no_order_are_given_a_few_at_once(void **state)
 {
     struct gdb_traceframes *frames = *state;

@@ -1,4 +1,4 @@
-/* Defining tracepoints: QTDP and QTDPsrc, what is refused, and what a debugger that comes later is told. */
+/* Defining tracepoints: QTDP and QTDPsrc, what is refused, and what a later debugger receives. */
 #include "fake_debugger.h"
 #include "unit.h"
 

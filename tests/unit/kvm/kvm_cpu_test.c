@@ -496,9 +496,7 @@ static void without_a_ring_nothing_gathers(void **state)
 
 static int prepare(void **state)
 {
-    struct fake_kvm_cpu *f = test_calloc(1, sizeof *f);
-    fake_kvm_cpu_prepare(f);
-    *state = f;
+    *state = fake_kvm_cpu_prepare();
     return 0;
 }
 

@@ -79,12 +79,12 @@ static void xcr0_is_what_the_host_has_of_what_we_want(void **state)
         uint32_t features, offered;
         uint64_t used;
     } cases[] = {
-        {1u << 26, 0x007, 0x07},   /* AVX */
-        {1u << 26, 0x003, 0x03},   /* SSE only */
-        {1u << 26, 0x0e7, 0x07},   /* AVX-512 */
-        {1u << 26, 0x60e7, 0x07},  /* AMX */
-        {1u << 26, 0x21f, 0x07},   /* MPX, PKRU */
-        {0, 0x0e7, 0},             /* no XSAVE */
+        {1u << 26, 0x007, 0x07},  /* AVX */
+        {1u << 26, 0x003, 0x03},  /* SSE only */
+        {1u << 26, 0x0e7, 0x07},  /* AVX-512 */
+        {1u << 26, 0x60e7, 0x07}, /* AMX */
+        {1u << 26, 0x21f, 0x07},  /* MPX, PKRU */
+        {0, 0x0e7, 0},            /* no XSAVE */
         {~(1u << 26), 0xffffffff, 0},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
@@ -128,12 +128,9 @@ static void a_cpuid_table_makes_the_round_trip(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(a_host_knows_what_its_kvm_offers),
-        TEST(opening_and_closing_leaves_nothing_open),
-        TEST(a_run_page_that_is_too_small_is_refused),
-        TEST(what_is_missing_is_done_without),
-        TEST(xcr0_is_what_the_host_has_of_what_we_want),
-        TEST(a_cpuid_table_makes_the_round_trip),
+        TEST(a_host_knows_what_its_kvm_offers),          TEST(opening_and_closing_leaves_nothing_open),
+        TEST(a_run_page_that_is_too_small_is_refused),   TEST(what_is_missing_is_done_without),
+        TEST(xcr0_is_what_the_host_has_of_what_we_want), TEST(a_cpuid_table_makes_the_round_trip),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

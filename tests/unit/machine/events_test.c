@@ -7,7 +7,7 @@
 
 #define EVENTS_MAX 64u
 
-/* What a machine told, and what it looked like then. */
+/* The events of a machine, and its state at each. */
 struct heard {
     struct mh_event event;
     char bytes[32];

@@ -101,7 +101,7 @@ static void images_outlive_each_other(void **state)
     holds(f, 0x4000, 2);
 }
 
-/* What nobody noted is not seen: this is what the notes are for. */
+/* A write that was not recorded is not noticed: this is what recording is for. */
 static void writes_across_pages_are_noted_in_each(void **state)
 {
     struct fixture *f = *state;

@@ -1,4 +1,4 @@
-/* Exits nobody wants, from the processor to the text a person reads: run_loop, faults and report. */
+/* Crashes, from the processor's exit to the text of the report: run_loop, faults and report. */
 #include "fake_machine.h"
 #include "unit.h"
 #include "x86/boot_state.h"

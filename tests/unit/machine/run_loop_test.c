@@ -80,7 +80,7 @@ static void exits_end_a_run_or_do_not(void **state)
         {CPU_EXIT_TRIPLE_FAULT, MH_STOP_TRIPLE_FAULT},
         {CPU_EXIT_COUNT_REACHED, MH_STOP_STEP},
         {CPU_EXIT_ERROR, MH_STOP_CPU_ERROR},
-        {CPU_EXIT_FAULT_DELIVERED, MH_STOP_HALTED}, /* nobody wants it: the guest goes on, and halts */
+        {CPU_EXIT_FAULT_DELIVERED, MH_STOP_HALTED}, /* not wanted: the guest continues, and halts */
         {CPU_EXIT_CR3_WRITTEN, MH_STOP_HALTED},
         {CPU_EXIT_KICKED, MH_STOP_HALTED},
     };
@@ -445,7 +445,7 @@ static void input_that_cannot_be_read_stops_the_machine(void **state)
     run(f);
     stopped(f, MH_STOP_IO_ERROR);
     assert_int_equal(f->result.stop.host_errno, EIO);
-    assert_int_equal(fake_cpu_asked(f->cpu, "cancel_in"), 1); /* the guest may be let go on, and tries again */
+    assert_int_equal(fake_cpu_asked(f->cpu, "cancel_in"), 1); /* the guest may be resumed, and tries again */
 }
 
 static void output_that_cannot_be_written_stops_an_endless_printer(void **state)

@@ -183,7 +183,7 @@ static void a_failure_while_taking_changes_nothing(void **state)
     }
 }
 
-/* While one is put back: either it is whole, or the machine is lost until it is restarted. */
+/* During a restore: either it is complete, or the machine is lost until it is restarted. */
 static void a_failure_while_putting_back_ends_the_machine(void **state)
 {
     struct fixture *f = *state;

@@ -34,7 +34,7 @@ static bool is_raw(void)
     return tcgetattr(STDIN_FILENO, &mode) == 0 && (mode.c_lflag & (ICANON | ECHO)) == 0 && (mode.c_lflag & ISIG) != 0;
 }
 
-/* Tell the line by a pipe: an exit status is too narrow for it. */
+/* Report the line through a pipe: an exit status is too narrow for it. */
 static void run_child(child_test *test, int tell)
 {
     struct terminal terminal;

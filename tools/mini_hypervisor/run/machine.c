@@ -316,8 +316,8 @@ static void machine_note_end(struct machine *machine, enum ending ending)
 static void *machine_thread(void *ctx)
 {
     struct machine *machine = ctx;
-    pthread_mutex_lock(&machine->shared->start);
-    pthread_mutex_unlock(&machine->shared->start);
+    pthread_rwlock_rdlock(&machine->shared->start);
+    pthread_rwlock_unlock(&machine->shared->start);
     machine_note_end(machine, machine_create_and_run(machine));
     return NULL;
 }

@@ -28,10 +28,10 @@ struct shared {
     struct terminal terminal;
     struct debugging debugging;
     struct trace trace;
-    atomic_bool ending;    /* everything is to end */
-    atomic_bool timed_out; /* why: written before `ending` is set */
-    int ending_fd;         /* an eventfd: readable once `ending` is set */
-    pthread_mutex_t start; /* held until all threads exist: guests that spin would delay those still to be created */
+    atomic_bool ending;     /* everything is to end */
+    atomic_bool timed_out;  /* why: written before `ending` is set */
+    int ending_fd;          /* an eventfd: readable once `ending` is set */
+    pthread_rwlock_t start; /* held until all threads exist, which start at once then: guests that spin delay others */
     atomic_size_t running;
     int done_fd; /* an eventfd: written when the last machine has ended */
 };

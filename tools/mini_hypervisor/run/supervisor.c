@@ -118,15 +118,15 @@ int supervisor_run(struct shared *shared, struct machine *machines, size_t count
     struct supervisor supervisor = {.shared = shared, .machines = machines, .count = count, .signal_fd = signal_fd};
     supervisor.deadline = timeout != 0 ? now_ms() + timeout : 0;
     atomic_init(&shared->running, count);
-    pthread_mutex_init(&shared->start, NULL);
-    pthread_mutex_lock(&shared->start);
+    pthread_rwlock_init(&shared->start, NULL);
+    pthread_rwlock_wrlock(&shared->start);
     for (size_t i = 0; i < count; i++)
         machine_start(&machines[i]);
-    pthread_mutex_unlock(&shared->start);
+    pthread_rwlock_unlock(&shared->start);
     mh_host_prepare(shared->host);
     supervisor_wait(&supervisor);
     for (size_t i = 0; i < count; i++)
         machine_join(&machines[i]);
-    pthread_mutex_destroy(&shared->start);
+    pthread_rwlock_destroy(&shared->start);
     return supervisor.reason;
 }
