@@ -156,17 +156,19 @@ static uint64_t timeline_bytes(const struct timeline *timeline)
 
 /*
  * The checkpoint that is missed least: the one whose neighbours are close to each other, seen from the end, so that
- * distances grow with age. The first and the last stay, and so does what a debugger changed. 0: there is none.
+ * distances grow with age, and seen from where the machine is, so that steps backwards from there stay short. The first
+ * and the last stay, and so does what a debugger changed. 0: there is none.
  */
 static unsigned timeline_least_needed(const struct timeline *timeline)
 {
     unsigned least = 0;
     double least_cost = 0;
     const struct checkpoint *list = timeline->checkpoints;
-    const uint64_t last = timeline->count > 0 ? list[timeline->count - 1].position : 0;
+    const uint64_t last = timeline->count > 0 ? list[timeline->count - 1].position : 0, now = timeline_now(timeline);
     for (unsigned i = 1; i + 1 < timeline->count; i++) {
         double gap = (double)(list[i + 1].position - list[i - 1].position);
-        double cost = gap / (double)(last - list[i].position + CHECKPOINT_DISTANCE);
+        const uint64_t at = list[i].position, from_now = at < now ? now - at : at - now;
+        double cost = gap / (double)((last - at < from_now ? last - at : from_now) + NEAR_DISTANCE);
         if (!list[i].is_change && (least == 0 || cost < least_cost)) {
             least = i;
             least_cost = cost;
