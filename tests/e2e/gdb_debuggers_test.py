@@ -85,7 +85,7 @@ class OtherDebuggersTest(GdbCase):
         vm = self.offer(elf("gdb_points"))
         wire = vm.wire()
         for packet in ("qHostInfo", "qProcessInfo", "qRegisterInfo0", "jThreadsInfo", "qGDBServerVersion",
-                       "vMustReplyEmpty", "qGetWorkingDir", "QSaveRegisterState", "_M100,rw", "vStopped", "bs", "Z9,0,1"):
+                       "vMustReplyEmpty", "qGetWorkingDir", "QSaveRegisterState", "_M100,rw", "vStopped", "Z9,0,1"):
             self.assertEqual(wire.ask(packet), "", packet)
         self.assertNotIn(f"{vm.run.process.pid:x}", wire.ask("qC"), "not the number of a process of the host")
 
