@@ -97,7 +97,7 @@ enum mh_status accel_prepare(struct mh_host *host, struct mh_error *err)
 
 void mh_host_prepare(struct mh_host *host)
 {
-    accel_prepare(host, NULL); /* a failure is met again, and reported, where a machine needs the answer */
+    accel_prepare(host, NULL); /* a failure recurs, and is reported, when a machine needs the result */
 }
 
 const struct x86_cpuid *accel_cpuid(const struct mh_host *host)
@@ -143,6 +143,32 @@ enum mh_status accel_create_cpu(struct mh_host *host, struct guest_ram *ram, con
                                            .quirks = accel_quirks,
                                            .quirks_ctx = host};
     return auto_cpu_create(&config, cpu, err);
+}
+
+/* Registers of CPUID, in the order of enum x86_feature_word. */
+static const char *const accel_words[X86_FEATURE_WORDS] = {"1:ECX", "1:EDX",      "7:EBX",         "7:ECX",
+                                                           "7:EDX", "(DH,1):EAX", "80000001H:ECX", "80000001H:EDX"};
+
+enum mh_status accel_use_cpuid(struct mh_host *host, const struct x86_cpuid *cpuid, struct mh_error *err)
+{
+    struct x86_cpuid own;
+    x86_cpuid_init(&own);
+    for (unsigned i = 0; i < X86_FEATURE_WORDS; i++) {
+        uint32_t missing = cpuid->features[i] & ~own.features[i];
+        if (missing != 0)
+            return mh_fail(err, MH_ERR_HOST,
+                           "this host's processor lacks what the guest was told it has: bits 0x%x of CPUID.%s; replay "
+                           "the recording on a host like the one it was made on",
+                           missing, accel_words[i]);
+    }
+    if ((cpuid->xcr0 & ~own.xcr0) != 0)
+        return mh_fail(err, MH_ERR_HOST,
+                       "this host's processor lacks registers the guest was told it has: bits 0x%" PRIx64 " of XCR0",
+                       cpuid->xcr0 & ~own.xcr0);
+    enum mh_status status = accel_prepare(host, err);
+    if (status == MH_OK)
+        host->cpuid = *cpuid;
+    return status;
 }
 
 static void accel_on_signal(int signal)

@@ -167,6 +167,24 @@ static void auto_cpu_run_soft(struct auto_cpu *self, const struct cpu_request *r
         auto_cpu_run_current(self, request, exit);
 }
 
+/*
+ * KVM could not execute the instruction at rip: go on in software. A guest may have got itself into a state that
+ * software does not take, such as a table at an address that is not canonical, which some KVMs let pass. Then KVM's
+ * error counts.
+ */
+static void auto_cpu_take_over(struct auto_cpu *self, const struct cpu_request *request, struct cpu_exit *exit)
+{
+    struct mh_error err;
+    self->kvm_is_unfit = true;
+    if (auto_cpu_to_soft(self, &err) == MH_OK) {
+        auto_cpu_run_current(self, request, exit);
+        return;
+    }
+    size_t length = strlen(exit->text);
+    snprintf(exit->text + length, sizeof exit->text - length, ", and software cannot take over: %s", err.text);
+    exit->is_unsupported = false;
+}
+
 /* The first instruction of a run that steps off a point: KVM cannot. True when that was all of the run. */
 static bool auto_cpu_step_off(struct auto_cpu *self, const struct cpu_request *request, struct cpu_exit *exit)
 {
@@ -195,10 +213,8 @@ static void auto_cpu_run(struct cpu *cpu, const struct cpu_request *request, str
     }
     auto_cpu_run_current(self, &rest, exit);
     self->kvm_hits += exit->kind == CPU_EXIT_BREAKPOINT;
-    if (exit->kind == CPU_EXIT_ERROR && exit->is_unsupported) {
-        self->kvm_is_unfit = true;
-        auto_cpu_run_soft(self, &rest, exit);
-    }
+    if (exit->kind == CPU_EXIT_ERROR && exit->is_unsupported)
+        auto_cpu_take_over(self, &rest, exit);
 }
 
 static void auto_cpu_finish_io(struct cpu *cpu)

@@ -48,8 +48,10 @@ struct cpu_point {
 /* ---- running ---- */
 
 enum cpu_run_mode {
-    CPU_RUN,   /* until something stops it */
-    CPU_STEP,  /* one instruction; of a repeated string instruction, one repetition; then on, while rip is in a range */
+    CPU_RUN, /* until something stops it */
+    /* One instruction; of a repeated string instruction, one repetition; then on, while rip is in a range. Completing
+     * the access of the last CPU_EXIT_IO is the instruction. */
+    CPU_STEP,
     CPU_UNTIL, /* until instructions() is `until` */
 };
 
@@ -159,8 +161,8 @@ struct cpu_ops {
      * *err says which one this processor cannot hold, and why. */
     enum mh_status (*arm)(struct cpu *cpu, const struct cpu_point *points, size_t count, struct mh_error *err);
 
-    /* How many instructions have been retired; a repetition of a string instruction counts as one. False when this
-     * processor cannot count. */
+    /* How many instructions have been retired; a repetition of a string instruction counts as one, and so does the
+     * delivery of a fault, which retires none. False when this processor cannot count. */
     bool (*instructions)(const struct cpu *cpu, uint64_t *count);
     /* After restore(): continue counting from `count`. Called only where instructions() returned true for the state. */
     void (*set_instructions)(struct cpu *cpu, uint64_t count);

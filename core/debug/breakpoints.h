@@ -27,7 +27,7 @@ struct breakpoints {
  * memory. Whether memory is mapped there does not matter: a point takes effect when it is.
  */
 enum mh_status breakpoints_add(struct breakpoints *breakpoints, const struct breakpoint *added, struct mh_error *err);
-/* Take an owner off one, and it off the list with the last. Nothing happens when there is none such. */
+/* Remove an owner from a point, and the point with its last owner. No effect if there is no such point. */
 void breakpoints_remove(struct breakpoints *breakpoints, const struct breakpoint *removed);
 void breakpoints_clear(struct breakpoints *breakpoints);
 void breakpoints_destroy(struct breakpoints *breakpoints);

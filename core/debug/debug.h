@@ -36,7 +36,7 @@ struct debug {
 /* Why debug_run() came back. */
 enum debug_end {
     DEBUG_STOPPED, /* the machine stopped; *stop says why */
-    DEBUG_INPUT,   /* a descriptor is readable, or everything is to end; the machine counts as running */
+    DEBUG_INPUT,   /* a descriptor is readable, or the program is ending; the machine counts as running */
 };
 
 /* The debugger asks for `how`; debug_run() lets it happen. */

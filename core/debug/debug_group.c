@@ -51,7 +51,7 @@ void event_fd_set(int fd)
 {
     const uint64_t one = 1;
     ssize_t written = write(fd, &one, sizeof one);
-    (void)written; /* it fails only when the counter is full, and then it is readable all the same */
+    (void)written; /* it fails only when the counter is full, and then it is readable anyway */
 }
 
 void event_fd_clear(int fd)

@@ -168,7 +168,7 @@ static unsigned take_stop(struct mh_debug_group *group, struct mh_stop *stop, bo
     return number;
 }
 
-/* Machines that are to stop are asked again this often: one may have been about to wait when it was asked first. */
+/* Requests to stop are repeated this often: a machine may have been about to wait when it got the first. */
 #define ASK_AGAIN_MS 10
 
 static void ask_again(struct mh_debug_group *group)

@@ -66,7 +66,7 @@ static enum mh_status target_read_regs(void *ctx, unsigned number, unsigned grou
     return cpu->ops->read_regs(cpu, groups, regs, err);
 }
 
-/* A debugger writes back what it has read now and then; that changes nothing. */
+/* Debuggers sometimes write back what they have read; that changes nothing. */
 static bool target_same_regs(struct cpu *cpu, unsigned groups, const struct mh_x86_regs *regs)
 {
     struct mh_x86_regs now;
@@ -74,7 +74,8 @@ static bool target_same_regs(struct cpu *cpu, unsigned groups, const struct mh_x
         return false;
     return ((groups & MH_REGS_GENERAL) == 0 || memcmp(&now.general, &regs->general, sizeof now.general) == 0) &&
            ((groups & MH_REGS_SYSTEM) == 0 || memcmp(&now.system, &regs->system, sizeof now.system) == 0) &&
-           ((groups & MH_REGS_FPU) == 0 || memcmp(&now.fpu, &regs->fpu, sizeof now.fpu) == 0);
+           ((groups & MH_REGS_FPU) == 0 || memcmp(&now.fpu, &regs->fpu, sizeof now.fpu) == 0) &&
+           ((groups & MH_REGS_MSRS) == 0 || memcmp(&now.msrs, &regs->msrs, sizeof now.msrs) == 0);
 }
 
 static enum mh_status target_write_regs(void *ctx, unsigned number, unsigned groups, const struct mh_x86_regs *regs,
@@ -97,7 +98,7 @@ static uint64_t target_xcr0(void *ctx, unsigned number)
     return accel_cpuid(target_vm(ctx)->host)->xcr0 | MH_XCR0_X87 | MH_XCR0_SSE;
 }
 
-/* As much of physical [address, address + length) as lies in one piece of memory from its start. */
+/* The first contiguous piece of physical [address, address + length). */
 static uint8_t *target_physical_piece(struct mh_vm *vm, uint64_t address, size_t *length)
 {
     uint64_t end = address < MH_SYSTEM_AREA ? vm->ram.ram_size : MH_SYSTEM_AREA + MH_SYSTEM_AREA_SIZE;
@@ -276,9 +277,25 @@ static enum mh_wait_result target_wait(void *ctx, const int *fds, unsigned fd_co
     return MH_WAIT_STOPPED;
 }
 
+/* The debugger shows the symbols of a file, and the machine runs what was loaded from it: say so when these differ. */
+static void target_tell_changed_image(const struct debug *debug)
+{
+    const struct mh_vm *vm = debug->vm;
+    char text[512];
+    if (debug->console == NULL || !image_has_changed(vm->config.image))
+        return;
+    snprintf(
+        text, sizeof text,
+        "guest image '%s' has changed since it was loaded: the machine still runs what was in it, which symbols of "
+        "the new file do not fit; to run the new one, start mini_hypervisor again\n",
+        mh_image_path(vm->config.image));
+    debug->console(debug->console_ctx, vm->config.number, text);
+}
+
 static enum mh_status target_restart(void *ctx, unsigned number, struct mh_error *err)
 {
     (void)number;
+    target_tell_changed_image(ctx);
     return vm_restart(target_vm(ctx), err);
 }
 
@@ -290,7 +307,13 @@ static enum mh_status target_restore(void *ctx, unsigned number, const char *nam
     struct debug *debug = ctx;
     if (debug->killed)
         return mh_fail(err, MH_ERR_RANGE, "there is no machine any more: restart it first");
-    enum mh_status status = snapshot_list_restore(debug->vm, name, err);
+    bool done;
+    enum mh_status status = history_restore_snapshot(debug, name, &done, err);
+    if (status != MH_OK || done) {
+        debug->was_restored |= status == MH_OK;
+        return status;
+    }
+    status = snapshot_list_restore(debug->vm, name, err);
     if (status == MH_OK || debug->vm->is_lost)
         debug_on_relocated(debug);
     debug->was_restored |= status == MH_OK;
@@ -320,6 +343,7 @@ static void target_set_console(void *ctx, mh_console *console, void *console_ctx
     struct debug *debug = ctx;
     debug->console = console;
     debug->console_ctx = console_ctx;
+    target_tell_changed_image(debug);
 }
 
 static void target_kill(void *ctx, unsigned number)
@@ -390,6 +414,9 @@ const struct mh_debug_target_ops debug_target_ops = {
 bool mh_vm_last_stop(const struct mh_vm *vm, struct mh_stop *stop)
 {
     const struct debug *debug = debug_of(vm);
+    *stop = (struct mh_stop){.kind = MH_STOP_INTERRUPTED};
+    if (debug == NULL) /* mh_vm_debug() failed */
+        return false;
     *stop = debug->last_stop;
     if (debug->killed && !mh_stop_is_crash(stop))
         stop->kind = MH_STOP_HALTED;

@@ -50,19 +50,41 @@ void history_restart(struct debug *debug)
 
 /* ---- forwards ---- */
 
+/* Does the machine repeat a recording? */
+static bool history_replays(const struct debug *debug)
+{
+    return debug->vm->replay_hooks.answer != NULL;
+}
+
 enum mh_status history_before_run(struct debug *debug, struct cpu_request *request, struct mh_error *err)
 {
     if (debug->timeline == NULL)
         return MH_OK;
     if (request->mode == CPU_RUN)
         request->mode = CPU_UNTIL;
-    return timeline_before_run(debug->timeline, &request->until, err);
+    enum mh_status status = timeline_before_run(debug->timeline, &request->until, err);
+    if (history_replays(debug) && request->until > debug->vm->replay_hooks.until)
+        request->until = debug->vm->replay_hooks.until;
+    return status;
 }
 
 static void history_fail(struct mh_stop *stop, const struct mh_error *err)
 {
     *stop = (struct mh_stop){.kind = MH_STOP_HOST_ERROR};
     snprintf(stop->text, sizeof stop->text, "%s", err->text);
+}
+
+/* What cannot be kept is no reason to stop, as long as there is a machine. */
+static bool history_give_up(struct debug *debug, const struct run_result *result, struct mh_stop *stop,
+                            const struct mh_error *err)
+{
+    history_say(debug, "no history is kept any more: %s\n", err->text);
+    if (debug->vm->is_lost || timeline_is_in_past(debug->timeline)) {
+        history_fail(stop, err);
+        return true;
+    }
+    history_end(debug);
+    return !result->count_reached;
 }
 
 bool history_after_run(struct debug *debug, const struct run_result *result, struct mh_stop *stop)
@@ -72,19 +94,21 @@ bool history_after_run(struct debug *debug, const struct run_result *result, str
     if (debug->timeline == NULL)
         return true;
     bool was_in_past = timeline_is_in_past(debug->timeline);
-    if (timeline_after_run(debug->timeline, &dropped, &err) != MH_OK) {
-        history_fail(stop, &err);
-        return true;
-    }
+    if (timeline_after_run(debug->timeline, &dropped, &err) != MH_OK)
+        return history_give_up(debug, result, stop, &err);
     if (dropped && !debug->has_told_of_limit) {
         debug->has_told_of_limit = true;
         history_say(debug, "the oldest part of the history was dropped; --history MB keeps more\n");
     }
     if (!result->count_reached)
         return true;
+    if (history_replays(debug) && timeline_now(debug->timeline) >= debug->vm->replay_hooks.until) {
+        *stop = (struct mh_stop){.kind = MH_STOP_HISTORY_END};
+        return true;
+    }
     if (!was_in_past || timeline_is_in_past(debug->timeline))
         return false;
-    /* back in the present: a guest that had halted or crashed there has not gone on since */
+    /* back in the present: a guest that had halted or crashed there has not run since */
     if (debug->present_stop.kind != MH_STOP_HALTED && !mh_stop_is_crash(&debug->present_stop))
         return false;
     *stop = debug->present_stop;
@@ -193,7 +217,7 @@ static void history_step_backwards(struct debug *debug, struct mh_stop *stop)
         history_fail(stop, &err);
 }
 
-/* What the machine stopped with in its present is what it stops with again when it comes back there. */
+/* The stop of the present is reported again when the machine returns to it. */
 static void history_leave_present(struct debug *debug)
 {
     if (!timeline_is_in_past(debug->timeline))
@@ -223,8 +247,21 @@ enum debug_end history_run_backwards(struct debug *debug, struct mh_stop *stop)
 
 /* ---- going there, and changing it ---- */
 
+/* A recording has answers for its own run only. */
+static enum mh_status history_may_change(struct debug *debug, struct mh_error *err)
+{
+    const struct vm_record_hooks *record = &debug->vm->record_hooks;
+    if (history_replays(debug))
+        return mh_fail(err, MH_ERR_RANGE, "a recording is replayed: registers and memory cannot be changed");
+    if (record->changed != NULL)
+        record->changed(record->ctx, "a debugger changed the machine");
+    return MH_OK;
+}
+
 enum mh_status history_change(struct debug *debug, struct mh_error *err)
 {
+    if (history_may_change(debug, err) != MH_OK)
+        return MH_ERR_RANGE;
     if (debug->timeline == NULL)
         return MH_OK;
     if (timeline_is_in_past(debug->timeline)) {
@@ -274,6 +311,44 @@ enum mh_status history_go_to(struct debug *debug, const char *where, struct mh_e
     else if (status == MH_OK)
         debug->last_stop = (struct mh_stop){.kind = MH_STOP_STEP};
     return status;
+}
+
+/* ---- snapshots ---- */
+
+void history_note_snapshot(struct debug *debug, const char *name)
+{
+    struct snapshot_list *list = &debug->vm->snapshots;
+    unsigned at = snapshot_list_find(list, name);
+    if (debug->timeline == NULL || at == list->count)
+        return;
+    list->entry[at].has_place = true;
+    list->entry[at].is_past = timeline_is_in_past(debug->timeline);
+    list->entry[at].position = timeline_now(debug->timeline);
+    list->entry[at].generation = timeline_generation(debug->timeline);
+}
+
+/* The devices are always those of the present: what was taken in the past is a place there, and nothing without it. */
+enum mh_status history_restore_snapshot(struct debug *debug, const char *name, bool *done, struct mh_error *err)
+{
+    const struct snapshot_list *list = &debug->vm->snapshots;
+    unsigned at = snapshot_list_find(list, name);
+    *done = false;
+    if (at == list->count || !list->entry[at].has_place)
+        return MH_OK;
+    const struct timeline_info info =
+        debug->timeline == NULL ? (struct timeline_info){.first = UINT64_MAX} : timeline_info(debug->timeline);
+    const uint64_t position = list->entry[at].position;
+    bool is_kept = debug->timeline != NULL && list->entry[at].generation == timeline_generation(debug->timeline) &&
+                   position >= info.first && position <= info.last;
+    if (!is_kept && (list->entry[at].is_past || history_replays(debug)))
+        return mh_fail(err, MH_ERR_RANGE,
+                       "snapshot '%s' is a place in a history that is no longer kept; it cannot be restored", name);
+    if (!is_kept)
+        return MH_OK;
+    char where[24];
+    snprintf(where, sizeof where, "%" PRIu64, position);
+    *done = true;
+    return history_go_to(debug, where, err);
 }
 
 void history_show_position(const struct debug *debug, const struct text_output *output)

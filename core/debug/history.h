@@ -34,6 +34,12 @@ enum mh_status history_change(struct debug *debug, struct mh_error *err);
 /* See mh_debug_target_ops.go_to. */
 enum mh_status history_go_to(struct debug *debug, const char *where, struct mh_error *err);
 
+/* The snapshot `name` was taken: note where. */
+void history_note_snapshot(struct debug *debug, const char *name);
+/* Restore a snapshot by going to its place in the history, if that is kept: *done says whether it was. MH_OK, or an
+ * error and the snapshot cannot be restored at all. */
+enum mh_status history_restore_snapshot(struct debug *debug, const char *name, bool *done, struct mh_error *err);
+
 /* `monitor when`, `monitor history`. */
 void history_show_position(const struct debug *debug, const struct text_output *output);
 void history_show(const struct debug *debug, const struct text_output *output);

@@ -100,7 +100,10 @@ static enum mh_status monitor_take_snapshot(struct debug *debug, const char *arg
                                             struct mh_error *err)
 {
     (void)output;
-    return snapshot_list_take(debug->vm, argument, err);
+    enum mh_status status = snapshot_list_take(debug->vm, argument, err);
+    if (status == MH_OK)
+        history_note_snapshot(debug, argument);
+    return status;
 }
 
 static enum mh_status monitor_forget_snapshot(struct debug *debug, const char *argument,

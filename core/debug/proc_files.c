@@ -35,7 +35,7 @@ struct listing {
     const struct guest_ram *memory;
 };
 
-/* gdb leaves out what has neither a device nor a name nor a right to write; a name takes care of that. */
+/* gdb skips mappings without a device, a name or write permission, so give each a name. */
 static void proc_files_add_line(void *ctx, const struct page_mapping *mapping)
 {
     const struct listing *listing = ctx;

@@ -47,7 +47,7 @@ bool debug_has_input(const struct debug *debug)
     return count > 0 && poll(fds, count, 0) > 0;
 }
 
-/* A processor that has others beneath it translates addresses when points are armed: do that for each resume. */
+/* A processor made of others translates addresses when points are armed, so arm them for each resume. */
 enum mh_status debug_arm(struct debug *debug, struct mh_error *err)
 {
     struct cpu *cpu = debug->vm->cpu;

@@ -60,7 +60,7 @@ static int add_piece(struct file_copy *copy, int fd, off_t start, off_t end)
     return read_all(fd, piece);
 }
 
-/* Copy the data, piece by piece; it is one piece where holes are not known. */
+/* Copy the data piece by piece; it is one piece if holes are not known. */
 static int copy_pieces(struct file_copy *copy, int fd)
 {
     for (off_t end = 0;;) {

@@ -143,7 +143,7 @@ static int write_file(const struct file_store *store, const struct own_file *sav
     return result;
 }
 
-/* A file whose copy is still that of the snapshot holds what it held. */
+/* A file that still has the snapshot's copy is unchanged. */
 static int write_changed(const struct file_store *store, const struct file_snapshot *snapshot)
 {
     int result = 0;

@@ -128,7 +128,7 @@ struct own_file *file_store_add_own(struct file_store *store, const char *name)
     return &store->own[store->own_count++];
 }
 
-/* A file is about to be changed: what was copied of it is no longer what it holds. */
+/* A file is about to be changed: its copy is no longer current. */
 static void forget_copy(struct own_file *own)
 {
     file_copy_release(own->copy);
@@ -175,7 +175,7 @@ static int64_t guest_result(int result)
     return result < 0 ? guest_error(-result) : result;
 }
 
-/* A copy that has its name only when it is whole: this process may be killed at any time. Returns a host descriptor. */
+/* A copy that gets its name when it is complete: this process may be killed at any time. Returns a host descriptor. */
 static int64_t copy_own(struct file_store *store, const char *name, int original)
 {
     int fd = own_directory_begin(store->directory);
@@ -361,7 +361,7 @@ static bool is_uncopied(const struct open_file *file)
     return file->own == NULL && (file->flags & MH_O_WRITE) != 0;
 }
 
-/* When the guest has its own copy by now, a descriptor that may write to the file leads to the copy. */
+/* If the guest has its own copy by now, a descriptor that may write refers to the copy. */
 static int64_t follow_copy(struct file_store *store, struct open_file *file)
 {
     if (!is_uncopied(file))

@@ -53,16 +53,16 @@ struct file_store {
 void file_store_init(struct file_store *store, const struct mh_vm_config *config, const atomic_uint *stop);
 void file_store_destroy(struct file_store *store);
 
-/* Close all the guest has open, and forget its own files; what is in its directory stays. */
+/* Close all files, and forget the guest's own files; the contents of its directory remain. */
 void file_store_clear(struct file_store *store);
 
-/* Have the directory opened, and made if need be: 0, or minus an errno. */
+/* Open the directory, and create it if necessary: 0, or minus an errno. */
 int file_store_need_directory(struct file_store *store);
 
 /* Have `open` there, all free: 0 or -ENOMEM. */
 int file_store_need_open(struct file_store *store);
 
-/* Put one more on the list of own files, which has room; its name is copied. NULL without memory. */
+/* Append to the list of own files, which has space; its name is copied. NULL without memory. */
 struct own_file *file_store_add_own(struct file_store *store, const char *name);
 
 /* Call `told` for each of the guest's own files, with its size in bytes, -1 when that is not known. */
@@ -72,7 +72,7 @@ void file_store_list(const struct file_store *store, void (*told)(void *ctx, con
 /* For a debugger: a host descriptor for reading what the guest finds under `name`, or minus an errno. */
 int file_store_open_on_host(const struct file_store *store, const char *name);
 
-/* What the guest calls the file it has open as `fd`; "" when it has none. Lives until the file store is cleared. */
+/* The guest's name of the file open as `fd`; "" if there is none. Valid until the file store is cleared. */
 const char *file_store_name(const struct file_store *store, int32_t fd);
 
 /* `name` need not end in a NUL and may hold any bytes. Returns a descriptor, the lowest that is free. */

@@ -41,7 +41,7 @@ static bool grow(struct input_log *inbound)
     return true;
 }
 
-/* Make room for one more byte, if need be by forgetting the older half. */
+/* Make space for one more byte, if necessary by dropping the older half. */
 static bool reserve(struct input_log *inbound)
 {
     if (inbound->length < inbound->capacity || grow(inbound))

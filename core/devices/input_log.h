@@ -22,7 +22,7 @@ struct input_log {
     size_t length, capacity; /* bytes in it, and room */
     size_t at;               /* what is read next: log[at] or, at the end, the source */
     uint64_t start;          /* how many bytes of the stream came before log[0] */
-    bool keeps;              /* for snapshots; otherwise only what the IN under way has taken stays */
+    bool keeps;              /* for snapshots; otherwise only the bytes of the current IN are kept */
 };
 
 /* Puts up to `length` bytes at `to`. Returns how many, or a negative value of its own. */
@@ -45,10 +45,10 @@ int64_t input_log_next(struct input_log *inbound, uint8_t *to, input_log_source 
 /* An IN begins: bytes read before it will not be unread. */
 void input_log_begin(struct input_log *inbound);
 
-/* The last `count` bytes taken since input_log_begin() are to be taken again; at most INPUT_LOG_UNREAD_MAX. */
+/* The last `count` bytes read since input_log_begin() will be read again; at most INPUT_LOG_UNREAD_MAX. */
 void input_log_unread(struct input_log *inbound, size_t count);
 
-/* From here on keep what is taken. Returns the place in the stream, for input_log_seek(). */
+/* From now on keep what is read. Returns the position in the stream, for input_log_seek(). */
 uint64_t input_log_retain(struct input_log *inbound);
 
 /* True when the stream is kept from `place` on. */

@@ -28,7 +28,7 @@ int own_directory_begin(int directory);
 int own_directory_name(int directory, int fd, const char *name);
 void own_directory_forget(int directory);
 
-/* Open a file that is there. Returns a descriptor, or minus an errno: -EACCES for anything but a regular file. */
+/* Open an existing file. Returns a descriptor, or minus an errno: -EACCES for anything but a regular file. */
 int own_directory_reopen(int directory, const char *name, bool for_writing);
 
 #endif

@@ -1,5 +1,6 @@
 #include "devices/serial.h"
 
+#include "crc32.h"
 #include "mh/guest_abi.h"
 
 #include <errno.h>
@@ -27,7 +28,11 @@ void serial_flush(struct serial *serial)
 
 void serial_put(struct serial *serial, const uint8_t *bytes, size_t length)
 {
-    while (length > 0 && !serial->is_muted) {
+    if (serial->is_muted)
+        return;
+    serial->printed += length;
+    serial->checksum = crc32_more(serial->checksum, bytes, length);
+    while (length > 0) {
         unsigned used = atomic_load_explicit(&serial->pending, memory_order_relaxed);
         size_t part = length < SERIAL_BUFFER - used ? length : SERIAL_BUFFER - used;
         memcpy(serial->buffer + used, bytes, part);

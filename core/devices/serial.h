@@ -11,7 +11,9 @@
 
 struct serial {
     struct mh_serial_end end;
-    bool is_muted;       /* what the guest prints has been printed before: drop it */
+    bool is_muted;    /* what the guest prints has been printed before: drop it */
+    uint64_t printed; /* bytes, and their CRC-32 */
+    uint32_t checksum;
     int error;           /* errno of the first failed write; what is printed after it is dropped */
     atomic_uint pending; /* bytes in `buffer`; other threads read it to see whether a kick is worth it */
     uint8_t buffer[SERIAL_BUFFER];

@@ -10,7 +10,7 @@ int shared_files_find(const struct mh_shared_files *files, const char *name);
 /* The name of the shared file with that descriptor, "" when none has it. Lives as long as the set. */
 const char *shared_files_name(const struct mh_shared_files *files, int fd);
 
-/* True when a guest may say `name`: 1 to MH_FILE_NAME_MAX bytes, no '/', no control bytes, not "." or "..". */
+/* True when `name` is valid: 1 to MH_FILE_NAME_MAX bytes, no '/', no control bytes, not "." or "..". */
 bool file_name_is_allowed(const char *name, size_t length);
 
 #endif

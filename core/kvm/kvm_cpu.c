@@ -58,7 +58,7 @@ int kvm_cpu_write_sregs(struct kvm_cpu *self)
 static bool kvm_cpu_rip_at_hand(const struct cpu *cpu, uint64_t *rip)
 {
     const struct kvm_cpu *self = (const struct kvm_cpu *)cpu;
-    /* registers are written by way of the run page, so what the exit left there stays true */
+    /* registers are written through the run page, so its contents remain valid */
     if ((self->run->kvm_valid_regs & KVM_SYNC_X86_REGS) == 0 && !self->registers_are_current)
         return false;
     *rip = self->run->s.regs.regs.rip;
@@ -121,7 +121,7 @@ void kvm_cpu_finish_io(struct cpu *cpu)
     self->registers_are_current = false;
 }
 
-/* How many bytes the IN before `rip` has; its port is named by DX or by one byte. */
+/* The length of the IN before `rip`; its port is in DX or in one byte. */
 static unsigned kvm_cpu_length_of_in(const uint8_t code[2], uint16_t port)
 {
     return (code[0] == 0xe4 || code[0] == 0xe5) && code[1] == port ? 2 : 1;
@@ -263,7 +263,7 @@ static const char *kvm_cpu_other_mode(const struct kvm_sregs *sregs)
     return sregs->cs.l == 0 ? "compatibility mode (32-bit code)" : NULL;
 }
 
-/* What a processor is in after a reset; some KVMs leave that of a triple fault. */
+/* The state after a reset, which some KVMs leave after a triple fault. */
 static bool kvm_cpu_was_reset(struct kvm_cpu *self)
 {
     return kvm_cpu_regs(self)->rip == 0xfff0 && (kvm_cpu_sregs(self)->cr0 & MH_CR0_PE) == 0;
@@ -326,7 +326,7 @@ static bool kvm_cpu_exit(struct kvm_cpu *self, struct cpu_exit *exit, uint32_t *
 #define REFUSED_ENTRIES_MAX 1000u
 #define REFUSED_ENTRY_PAUSE_NS 1000000
 
-/* KVM_RUN failed. False when it is to be tried again: KVM asks for that, at most for a second. */
+/* KVM_RUN failed. False to try again, when KVM asks for that, for at most a second. */
 static bool kvm_cpu_not_entered(struct kvm_cpu *self, int error, struct cpu_exit *exit)
 {
     const struct timespec pause = {.tv_nsec = REFUSED_ENTRY_PAUSE_NS};
@@ -527,7 +527,7 @@ static enum mh_status kvm_cpu_map_run_page(struct kvm_cpu *self, const struct kv
     return MH_OK;
 }
 
-/* Kicks and wakes alone end KVM_RUN: any other signal that is pending would end each. */
+/* Only kicks and wakes end KVM_RUN: any other pending signal would end every entry. */
 static enum mh_status kvm_cpu_set_signals(const struct kvm_cpu *self, struct mh_error *err)
 {
     const sigset_t wake = kvm_cpu_wake_signal();
@@ -545,6 +545,7 @@ static enum mh_status kvm_cpu_set_cpuid(const struct kvm_cpu *self, const struct
 {
     union kvm_sys_cpuid table;
     kvm_host_cpuid_to_kvm(cpuid, &table);
+    kvm_sys_enforce_cpuid(self->fd); /* KVMs before Linux 5.9 cannot: guests find a clock in their MSRs there */
     int result = kvm_sys_set_cpuid(self->fd, &table);
     return result < 0 ? kvm_cpu_refused(err, "the processor's CPUID", -result) : MH_OK;
 }

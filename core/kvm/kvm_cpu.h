@@ -40,6 +40,7 @@ struct kvm_cpu {
     struct kvm_debug debug;
     const int *wake_fds; /* that send KVM_WAKE_SIGNAL to this thread */
     unsigned wake_count;
+    uint64_t tsc_read; /* the time stamp counter, as a debugger last read it */
 };
 
 /* Create a KVM machine with one processor in the state *boot, and block KVM_WAKE_SIGNAL in the calling thread, which is
@@ -70,7 +71,7 @@ enum mh_status kvm_cpu_read_regs(struct cpu *cpu, unsigned groups, struct mh_x86
 enum mh_status kvm_cpu_write_regs_op(struct cpu *cpu, unsigned groups, const struct mh_x86_regs *regs,
                                      struct mh_error *err);
 
-/* kvm_wake.c: have input on these descriptors send KVM_WAKE_SIGNAL to the calling thread; none: no signals. */
+/* kvm_wake.c: make input on these descriptors send KVM_WAKE_SIGNAL to the calling thread; none: no signals. */
 void kvm_cpu_watch(struct kvm_cpu *self, const int *fds, unsigned count);
 
 #endif

@@ -23,7 +23,7 @@ int kvm_memslots_install(struct kvm_memslots *slots);
  * usable memory then. */
 int kvm_memslots_reinstall(struct kvm_memslots *slots);
 
-/* From here on have KVM note which pages the guest writes, which costs a little. 0, or minus an errno: it does not. */
+/* From now on have KVM log which pages the guest writes. 0, or minus an errno. */
 int kvm_memslots_log_writes(struct kvm_memslots *slots);
 
 /* Mark the pages the guest wrote since the last time in ram->changed. 0, or minus an errno. */

@@ -81,17 +81,16 @@ static void kvm_state_get_msrs(const struct kvm_cpu *self, struct mh_x86_msrs *m
     }
 }
 
-/* Those that differ are written. The time stamp counter runs on between two stops anyway, and not every KVM takes it.
+/* Those that differ from *now are written. The time stamp counter runs on between two stops anyway, and not every KVM
+ * takes it.
  */
-static enum mh_status kvm_state_set_msrs(const struct kvm_cpu *self, const struct mh_x86_msrs *msrs,
-                                         struct mh_error *err)
+static enum mh_status kvm_state_change_msrs(const struct kvm_cpu *self, const struct mh_x86_msrs *msrs,
+                                            const struct mh_x86_msrs *now, struct mh_error *err)
 {
-    struct mh_x86_msrs now;
     union kvm_sys_msrs one;
-    kvm_state_get_msrs(self, &now);
     for (size_t i = 0; i < MSR_COUNT; i++) {
         const char *wanted = (const char *)msrs + kvm_state_msrs[i].offset;
-        if (memcmp(wanted, (const char *)&now + kvm_state_msrs[i].offset, sizeof(uint64_t)) == 0)
+        if (memcmp(wanted, (const char *)now + kvm_state_msrs[i].offset, sizeof(uint64_t)) == 0)
             continue;
         one.head = (struct kvm_msrs){.nmsrs = 1};
         one.head.entries[0] = (struct kvm_msr_entry){.index = kvm_state_msrs[i].index};
@@ -101,6 +100,14 @@ static enum mh_status kvm_state_set_msrs(const struct kvm_cpu *self, const struc
             return mh_fail(err, MH_ERR_HOST, "KVM refuses the value of MSR 0x%x", kvm_state_msrs[i].index);
     }
     return MH_OK;
+}
+
+static enum mh_status kvm_state_set_msrs(const struct kvm_cpu *self, const struct mh_x86_msrs *msrs,
+                                         struct mh_error *err)
+{
+    struct mh_x86_msrs now;
+    kvm_state_get_msrs(self, &now);
+    return kvm_state_change_msrs(self, msrs, &now, err);
 }
 
 static int kvm_state_save_rest(struct kvm_cpu *self, struct mh_cpu_state *state)
@@ -229,6 +236,11 @@ enum mh_status kvm_cpu_read_regs(struct cpu *cpu, unsigned groups, struct mh_x86
         x86_xsave_fill_initial((uint8_t *)&xsave);
         x86_xsave_to_fpu((const uint8_t *)&xsave, self->xcr0, &regs->fpu);
     }
+    if ((groups & MH_REGS_MSRS) != 0) {
+        kvm_state_get_msrs(self, &regs->msrs);
+        regs->msrs.apic_base = kvm_cpu_sregs(self)->apic_base;
+        self->tsc_read = regs->msrs.tsc;
+    }
     return MH_OK;
 }
 
@@ -241,6 +253,17 @@ static enum mh_status kvm_state_write_fpu(struct kvm_cpu *self, const struct mh_
         result = kvm_sys_set_xsave(self->fd, &xsave);
     }
     return result < 0 ? kvm_state_fail(err, "these floating-point registers", result) : MH_OK;
+}
+
+/* The time stamp counter runs on between reading and writing: the value that was read means that it is to run on. */
+static enum mh_status kvm_state_write_msrs(const struct kvm_cpu *self, const struct mh_x86_msrs *msrs,
+                                           struct mh_error *err)
+{
+    struct mh_x86_msrs now, wanted = *msrs;
+    kvm_state_get_msrs(self, &now);
+    if (msrs->tsc == self->tsc_read)
+        wanted.tsc = now.tsc;
+    return kvm_state_change_msrs(self, &wanted, &now, err);
 }
 
 enum mh_status kvm_cpu_write_regs_op(struct cpu *cpu, unsigned groups, const struct mh_x86_regs *regs,
@@ -261,5 +284,8 @@ enum mh_status kvm_cpu_write_regs_op(struct cpu *cpu, unsigned groups, const str
         if (result < 0)
             return kvm_state_fail(err, "these general registers", result);
     }
-    return (groups & MH_REGS_FPU) != 0 ? kvm_state_write_fpu(self, &regs->fpu, err) : MH_OK;
+    enum mh_status status = (groups & MH_REGS_FPU) != 0 ? kvm_state_write_fpu(self, &regs->fpu, err) : MH_OK;
+    if (status == MH_OK && (groups & MH_REGS_MSRS) != 0)
+        status = kvm_state_write_msrs(self, &regs->msrs, err);
+    return status;
 }

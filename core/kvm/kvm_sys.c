@@ -144,6 +144,12 @@ int kvm_sys_uncoalesce_port(int vm_fd, unsigned port)
     return kvm_ioctl(vm_fd, KVM_UNREGISTER_COALESCED_MMIO, (unsigned long)&zone);
 }
 
+int kvm_sys_enforce_cpuid(int vcpu_fd)
+{
+    const struct kvm_enable_cap enable = {.cap = KVM_CAP_ENFORCE_PV_FEATURE_CPUID, .args[0] = 1};
+    return kvm_ioctl(vcpu_fd, KVM_ENABLE_CAP, (unsigned long)&enable);
+}
+
 int kvm_sys_set_cpuid(int vcpu_fd, const union kvm_sys_cpuid *cpuid)
 {
     return kvm_ioctl(vcpu_fd, KVM_SET_CPUID2, (unsigned long)cpuid);

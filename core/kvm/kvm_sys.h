@@ -64,6 +64,8 @@ int kvm_sys_coalesce_port(int vm_fd, unsigned port);
 /* KVM_UNREGISTER_COALESCED_MMIO for the same. */
 int kvm_sys_uncoalesce_port(int vm_fd, unsigned port);
 
+/* Give guests none of the MSRs and hypercalls that KVM has for them when CPUID does not announce them. */
+int kvm_sys_enforce_cpuid(int vcpu_fd);
 int kvm_sys_set_cpuid(int vcpu_fd, const union kvm_sys_cpuid *cpuid);
 int kvm_sys_get_regs(int vcpu_fd, struct kvm_regs *regs);
 int kvm_sys_set_regs(int vcpu_fd, const struct kvm_regs *regs);

@@ -1,4 +1,4 @@
-/* Input of a debugger's that takes the guest out of KVM_RUN: O_ASYNC descriptors, whose signal KVM lets in. */
+/* Input from a debugger ends KVM_RUN: O_ASYNC descriptors, whose signal is unblocked in KVM_RUN. */
 #include "kvm/kvm_cpu.h"
 
 #include <fcntl.h>
@@ -14,7 +14,7 @@ static void kvm_wake_own(int fd, pid_t thread)
     fcntl(fd, F_SETOWN_EX, &owner);
 }
 
-/* An eventfd or a timer sends none: the ticks of mh_vm_wants_kick() stand in for these. */
+/* Eventfds and timers send no signal: the ticks of mh_vm_wants_kick() replace it. */
 static void kvm_wake_enable(int fd, bool on)
 {
     int flags = fcntl(fd, F_GETFL);

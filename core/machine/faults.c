@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What lies on the fault stack: the frame alone, or an error code below it; rsp says which. */
+/* The contents of the fault stack: the frame, or an error code and the frame, depending on rsp. */
 static bool faults_read_frame(const struct mh_vm *vm, uint64_t rsp, struct exception_frame *frame, struct mh_stop *stop)
 {
     const uint64_t top = MH_SYSTEM_AREA + BOOT_FAULT_STACK_TOP;

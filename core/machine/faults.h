@@ -1,4 +1,4 @@
-/* Faults the guest has no handler for: taken from the stubs of boot_state.h, and undone to where they happened. */
+/* Faults without a handler: read from the stubs of boot_state.h, with the registers restored to the fault. */
 #ifndef MH_CORE_MACHINE_FAULTS_H
 #define MH_CORE_MACHINE_FAULTS_H
 

@@ -21,7 +21,7 @@ static uint8_t *gva_first_piece(struct mh_vm *vm, const struct paging_mode *mode
         *piece = 0;
         return NULL;
     }
-    /* RAM and system area begin and end with a page, so a piece within one is there whole or not at all */
+    /* RAM and system area are multiples of a page, so a piece within a page exists completely or not at all */
     uint8_t *host = ram_at(&vm->ram, walk.physical, *piece);
     if (host == NULL)
         *piece = 0;

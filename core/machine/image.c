@@ -21,7 +21,8 @@ struct segment {
 };
 
 struct mh_image {
-    char *path; /* absolute; NULL when it came from no file */
+    char *path;       /* absolute; NULL when it came from no file */
+    struct stat info; /* of the file, when it was read */
     bool is_elf;
     uint64_t entry;
     size_t segment_count;
@@ -32,6 +33,7 @@ struct mh_image {
 struct source {
     const char *path;
     int fd;
+    struct stat info;
     uint64_t size;
     uint64_t ram_size;
     uint64_t address; /* where it goes when it is flat */
@@ -90,6 +92,7 @@ static enum mh_status open_source(struct source *source, struct mh_error *err)
     if (!S_ISREG(info.st_mode))
         return mh_fail(err, MH_ERR_IMAGE, "guest image '%s' is %s, not a file", source->path,
                        S_ISDIR(info.st_mode) ? "a directory" : "a device or a pipe");
+    source->info = info;
     source->size = (uint64_t)info.st_size;
     if (source->size == 0)
         return mh_fail(err, MH_ERR_IMAGE, "guest image '%s' is empty", source->path);
@@ -260,6 +263,7 @@ enum mh_status mh_image_load(const char *path, uint64_t ram_size, uint64_t addre
         return status;
     }
     loaded->path = realpath(path, NULL);
+    loaded->info = source.info;
     *image = loaded;
     return MH_OK;
 }
@@ -324,4 +328,41 @@ uint64_t image_size(const struct mh_image *image)
     for (size_t i = 0; i < image->segment_count; i++)
         size += image->segments[i].size;
     return size;
+}
+
+bool image_has_changed(const struct mh_image *image)
+{
+    const struct stat *then = &image->info;
+    struct stat now;
+    if (image->path == NULL)
+        return false;
+    if (stat(image->path, &now) != 0)
+        return true;
+    return now.st_dev != then->st_dev || now.st_ino != then->st_ino || now.st_size != then->st_size ||
+           now.st_mtim.tv_sec != then->st_mtim.tv_sec || now.st_mtim.tv_nsec != then->st_mtim.tv_nsec;
+}
+
+enum mh_status image_from_parts(uint64_t entry, const struct image_part *parts, size_t count, struct mh_image **image,
+                                struct mh_error *err)
+{
+    struct mh_image *made = calloc(1, sizeof *made);
+    if (made != NULL)
+        made->segments = calloc(count == 0 ? 1 : count, sizeof *made->segments);
+    bool is_whole = made != NULL && made->segments != NULL;
+    for (size_t i = 0; is_whole && i < count; i++) {
+        struct segment *segment = &made->segments[made->segment_count++];
+        *segment =
+            (struct segment){.address = parts[i].address, .memory_size = parts[i].length, .size = parts[i].length};
+        segment->bytes = malloc(parts[i].length == 0 ? 1 : parts[i].length);
+        is_whole = segment->bytes != NULL;
+        if (is_whole)
+            memcpy(segment->bytes, parts[i].bytes, parts[i].length);
+    }
+    if (!is_whole) {
+        mh_image_free(made);
+        return mh_fail(err, MH_ERR_HOST, "no memory for a guest image");
+    }
+    made->entry = entry;
+    *image = made;
+    return MH_OK;
 }

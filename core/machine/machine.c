@@ -40,6 +40,8 @@ static void vm_ram_written(void *watcher_ctx, mh_gpa start, uint64_t length)
     vm->cpu->ops->memory_changed(vm->cpu, start, length);
     if (vm->port_hooks.wrote != NULL)
         vm->port_hooks.wrote(vm->port_hooks.ctx, start, length);
+    if (vm->record_hooks.wrote != NULL)
+        vm->record_hooks.wrote(vm->record_hooks.ctx, start, length);
 }
 
 static enum mh_status vm_build(struct mh_vm *vm, struct mh_error *err)
@@ -73,6 +75,7 @@ enum mh_status mh_vm_create(struct mh_host *host, const struct mh_vm_config *con
     created->snapshot_room = snapshot_room(&config->limits);
     atomic_init(&created->requests, 0);
     atomic_init(&created->wants_kicks, false);
+    atomic_init(&created->record_waits, false);
     serial_init(&created->serial, config->serial);
     file_port_init(&created->file, config, &created->requests);
     enum mh_status status = vm_build(created, err);
@@ -90,6 +93,10 @@ void mh_vm_destroy(struct mh_vm *vm)
         return;
     if (vm->hooks.destroy != NULL)
         vm->hooks.destroy(vm->hooks.ctx);
+    if (vm->record_hooks.destroy != NULL)
+        vm->record_hooks.destroy(vm->record_hooks.ctx);
+    if (vm->replay_hooks.destroy != NULL)
+        vm->replay_hooks.destroy(vm->replay_hooks.ctx);
     file_port_destroy(&vm->file);
     if (vm->cpu != NULL)
         vm->cpu->ops->destroy(vm->cpu);
@@ -113,6 +120,11 @@ enum mh_status vm_restart(struct mh_vm *vm, struct mh_error *err)
     vm_boot_state(vm, &boot);
     enum mh_status status = vm->cpu->ops->restore(vm->cpu, &boot, err);
     vm->is_lost = status != MH_OK;
+    vm->serial.printed = vm->serial.checksum = 0;
+    if (vm->record_hooks.restarted != NULL)
+        vm->record_hooks.restarted(vm->record_hooks.ctx);
+    if (vm->replay_hooks.restarted != NULL)
+        vm->replay_hooks.restarted(vm->replay_hooks.ctx);
     if (vm->hooks.relocated != NULL)
         vm->hooks.relocated(vm->hooks.ctx);
     return status;
@@ -123,9 +135,12 @@ enum mh_status vm_restart(struct mh_vm *vm, struct mh_error *err)
 
 void mh_vm_run(struct mh_vm *vm, struct mh_stop *stop)
 {
-    const struct cpu_request request = {.mode = CPU_RUN};
+    bool is_bounded = vm->replay_hooks.answer != NULL && vm->replay_hooks.until != UINT64_MAX;
+    const struct cpu_request request = {.mode = is_bounded ? CPU_UNTIL : CPU_RUN, .until = vm->replay_hooks.until};
     struct run_result result;
     run_loop(vm, &request, &result);
+    if (result.count_reached)
+        result.stop.kind = MH_STOP_HISTORY_END;
     *stop = result.stop;
     if (stop->kind == MH_STOP_HALTED && report_is_misplaced(vm) && image_size(vm->config.image) >= SILENT_IMAGE_MIN)
         vm_notice(vm, VM_NOTICE_MISPLACED, "halted without using a port; " REPORT_MISPLACED);
@@ -159,5 +174,6 @@ bool mh_vm_wants_kick(struct mh_vm *vm)
 {
     return atomic_load_explicit(&vm->wants_kicks, memory_order_relaxed) ||
            atomic_load_explicit(&vm->serial.pending, memory_order_relaxed) != 0 ||
+           atomic_load_explicit(&vm->record_waits, memory_order_relaxed) ||
            (vm->cpu->ops->has_batch != NULL && vm->cpu->ops->has_batch(vm->cpu));
 }

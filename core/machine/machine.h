@@ -4,7 +4,7 @@
 
 #include "machine/vm.h"
 
-/* Put the machine back to its start; breakpoints and snapshots stay. MH_OK, or MH_ERR_HOST and the machine is lost. */
+/* Restart the machine; breakpoints and snapshots remain. MH_OK, or MH_ERR_HOST and the machine is lost. */
 enum mh_status vm_restart(struct mh_vm *vm, struct mh_error *err);
 
 #endif

@@ -45,6 +45,8 @@ static int ports_read_serial(struct mh_vm *vm, const struct cpu_request *request
     int result;
     do {
         result = serial_get(&vm->serial, &vm->input, to, request->wake_fds, request->wake_count);
+        if (result == -EINTR && vm->record_hooks.flush != NULL)
+            vm->record_hooks.flush(vm->record_hooks.ctx);
     } while (result == -EINTR && !ports_must_leave(vm, request));
     return result;
 }
@@ -178,23 +180,40 @@ static void ports_tell_access(struct mh_vm *vm, const struct cpu_exit *exit, str
     events_tell(vm, &event, stop);
 }
 
-/* Let the device answer, and the log record what it answered. */
+static int ports_ask_device(struct mh_vm *vm, const struct cpu_request *request, const struct cpu_exit *exit,
+                            struct mh_event *file)
+{
+    bool prints = exit->port == MH_PORT_SERIAL && !exit->is_in;
+    if (vm->replay_hooks.answer != NULL && !prints)
+        return vm->replay_hooks.answer(vm->replay_hooks.ctx, exit, file);
+    int result = exit->port == MH_PORT_SERIAL ? ports_serve_serial(vm, request, exit)
+                 : exit->port == MH_PORT_FILE ? ports_serve_file(vm, exit)
+                                              : ports_serve_nothing(vm, exit);
+    ports_take_file_call(vm, file);
+    return result;
+}
+
+/* Let the device answer, and the logs record what it answered. */
 static int ports_serve_live(struct mh_vm *vm, const struct cpu_request *request, const struct cpu_exit *exit,
                             struct mh_event *file)
 {
     const struct vm_port_hooks *hooks = &vm->port_hooks;
+    const struct vm_record_hooks *record = &vm->record_hooks;
     if (hooks->begin != NULL)
         hooks->begin(hooks->ctx);
+    if (record->begin != NULL)
+        record->begin(record->ctx);
     vm->serves_port = true;
-    int result = exit->port == MH_PORT_SERIAL ? ports_serve_serial(vm, request, exit)
-                 : exit->port == MH_PORT_FILE ? ports_serve_file(vm, exit)
-                                              : ports_serve_nothing(vm, exit);
+    int result = ports_ask_device(vm, request, exit, file);
     vm->serves_port = false;
-    ports_take_file_call(vm, file);
     if (hooks->finish != NULL && result == 0)
         hooks->finish(hooks->ctx, exit, file);
     else if (hooks->cancel != NULL)
         hooks->cancel(hooks->ctx);
+    if (record->finish != NULL && result == 0)
+        record->finish(record->ctx, exit, file);
+    else if (record->cancel != NULL)
+        record->cancel(record->ctx);
     return result;
 }
 

@@ -12,7 +12,7 @@
  */
 int ports_serve(struct mh_vm *vm, const struct cpu_request *request, const struct cpu_exit *exit, struct mh_stop *stop);
 
-/* From here on leave the guest for each access to the serial port; bytes gather otherwise. */
+/* From now on leave the guest for each access to the serial port; otherwise bytes are batched. */
 void ports_see_each_access(struct mh_vm *vm, uint16_t port);
 
 #endif

@@ -20,7 +20,7 @@ struct report {
     struct text_output output;
 };
 
-/* A processor in its reset state: what AMD leaves of the guest after a triple fault. */
+/* A processor in its reset state, which is what AMD processors leave after a triple fault. */
 static bool report_registers_were_reset(const struct report *report)
 {
     return report->regs.general.rip == 0xfff0 && (report->regs.system.cr0 & MH_CR0_PE) == 0;
@@ -160,8 +160,12 @@ static void report_say_registers(const struct report *report)
     for (unsigned i = 0; i < sizeof order; i++)
         text_say(&report->output, "%s%s 0x%016" PRIx64 "%s", i % 4 == 0 ? "  " : " ", names[i], g->gpr[order[i]],
                  i % 4 == 3 ? "\n" : "");
-    text_say(&report->output, "  rip 0x%016" PRIx64 " rflags 0x%08" PRIx64 ", ring %u\n", g->rip, g->rflags,
+    text_say(&report->output, "  rip 0x%016" PRIx64 " rflags 0x%08" PRIx64 ", ring %u", g->rip, g->rflags,
              s->seg[MH_CS].selector & 3u);
+    uint64_t count;
+    if (report->vm->cpu->ops->instructions(report->vm->cpu, &count))
+        text_say(&report->output, ", instruction %" PRIu64, count);
+    text_say(&report->output, "\n");
     text_say(&report->output,
              "  cr0 0x%08" PRIx64 " cr2 0x%016" PRIx64 " cr3 0x%08" PRIx64 " cr4 0x%08" PRIx64 " efer 0x%" PRIx64 "\n",
              s->cr0, s->cr2, s->cr3, s->cr4, s->efer);

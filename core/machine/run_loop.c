@@ -6,6 +6,7 @@
 #include "x86/exceptions.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -63,7 +64,7 @@ static bool run_loop_stop_for_io(struct run_result *result, int error)
     return run_loop_stop(result, MH_STOP_IO_ERROR);
 }
 
-/* Output could not be written. A write that a request to stop broke off does not count. */
+/* Output could not be written. A write interrupted by a request to stop does not count. */
 static bool run_loop_serial_failed(const struct mh_vm *vm)
 {
     return vm->serial.error != 0 && vm->serial.error != EINTR;
@@ -82,11 +83,24 @@ static bool run_loop_instruction_done(struct mh_vm *vm, const struct cpu_request
     return run_loop_stop(result, MH_STOP_STEP);
 }
 
-static bool run_loop_differs(struct run_result *result)
+static bool run_loop_differs(struct mh_vm *vm, const struct cpu_exit *exit, struct run_result *result)
 {
+    uint64_t count = 0;
+    vm->cpu->ops->instructions(vm->cpu, &count);
     snprintf(result->stop.text, sizeof result->stop.text,
-             "the guest does not repeat what it did: it makes another port access than was recorded");
+             "the guest does not repeat what it did: the access it makes at instruction %" PRIu64
+             ", %s of %u bytes %s port 0x%x, is not the one that was recorded",
+             count, exit->is_in ? "an IN" : "an OUT", exit->width, exit->is_in ? "from" : "to", exit->port);
     return run_loop_stop(result, MH_STOP_HOST_ERROR);
+}
+
+static bool run_loop_recording_ends(struct mh_vm *vm, const struct cpu_exit *exit, struct run_result *result)
+{
+    if (exit->is_in)
+        vm->cpu->ops->cancel_in(vm->cpu);
+    else
+        vm->cpu->ops->finish_io(vm->cpu);
+    return run_loop_stop(result, MH_STOP_HISTORY_END);
 }
 
 static bool run_loop_io(struct mh_vm *vm, const struct cpu_request *request, const struct cpu_exit *exit,
@@ -102,15 +116,17 @@ static bool run_loop_io(struct mh_vm *vm, const struct cpu_request *request, con
         return true;
     }
     if (error == -EILSEQ)
-        return run_loop_differs(result);
+        return run_loop_differs(vm, exit, result);
+    if (error == -ENODATA)
+        return run_loop_recording_ends(vm, exit, result);
     if (error < 0) { /* the guest got nothing, so its IN has not begun */
         vm->cpu->ops->cancel_in(vm->cpu);
         return run_loop_stop_for_io(result, error);
     }
-    if (result->stop.kind != MH_STOP_CAUGHT && request->mode != CPU_STEP)
-        return false; /* the next run() completes it */
+    if (result->stop.kind != MH_STOP_CAUGHT)
+        return false; /* the next run() completes it, and ends a step with the traps that follow */
     vm->cpu->ops->finish_io(vm->cpu);
-    return run_loop_instruction_done(vm, request, result);
+    return true;
 }
 
 static bool run_loop_event(struct mh_vm *vm, const struct cpu_request *request, struct mh_event *event,
@@ -158,6 +174,8 @@ static bool run_loop_point(const struct cpu_exit *exit, enum mh_stop_kind kind, 
 static bool run_loop_kicked(struct mh_vm *vm, const struct cpu_request *request, struct run_result *result)
 {
     serial_flush(&vm->serial);
+    if (vm->record_hooks.flush != NULL)
+        vm->record_hooks.flush(vm->record_hooks.ctx);
     if (request->wake_count == 0)
         return false;
     result->end = RUN_KICKED;

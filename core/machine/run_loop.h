@@ -25,7 +25,7 @@ struct run_result {
 /* Run the guest. Everything it printed has been flushed when this returns. */
 void run_loop(struct mh_vm *vm, const struct cpu_request *request, struct run_result *result);
 
-/* What a kind of exit is called in statistics; one pointer for each name. */
+/* The name of a kind of exit in statistics; always the same pointer for each. */
 const char *run_loop_exit_name(enum cpu_exit_kind kind);
 
 #endif

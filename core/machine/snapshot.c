@@ -46,7 +46,7 @@ static enum mh_status snapshot_fail(struct mh_error *err, const char *what, int 
 
 #define FILES_ROOM (256ull << 20)
 
-/* A guest that may write more than that needs room for one snapshot at least. */
+/* A guest that may write more needs space for at least one snapshot. */
 uint64_t snapshot_room(const struct mh_file_limits *limits)
 {
     return limits->bytes_written > FILES_ROOM ? limits->bytes_written : FILES_ROOM;
@@ -130,6 +130,8 @@ enum mh_status snapshot_restore(struct mh_vm *vm, const struct snapshot *snapsho
         vm->is_lost = true;
         return snapshot_fail(err, "cannot restore the machine's files", -result);
     }
+    if (vm->record_hooks.changed != NULL)
+        vm->record_hooks.changed(vm->record_hooks.ctx, "a snapshot was restored");
     vm->file.request = snapshot->request;
     enum mh_status status = snapshot_restore_cpu_and_ram(vm, snapshot, err);
     if (status == MH_OK)

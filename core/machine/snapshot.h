@@ -26,7 +26,7 @@ enum mh_status snapshot_take(struct mh_vm *vm, struct snapshot **snapshot, struc
  */
 enum mh_status snapshot_restore(struct mh_vm *vm, const struct snapshot *snapshot, struct mh_error *err);
 
-/* Restore processor and memory alone; devices stay as they are. MH_OK, or MH_ERR_HOST and the machine is lost. */
+/* Restore processor and memory only; devices are unchanged. MH_OK, or MH_ERR_HOST and the machine is lost. */
 enum mh_status snapshot_restore_cpu_and_ram(struct mh_vm *vm, const struct snapshot *snapshot, struct mh_error *err);
 
 void snapshot_free(struct snapshot *snapshot);

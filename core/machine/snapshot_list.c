@@ -5,8 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* Its place in the list; the list's count when it is not there. */
-static unsigned find(const struct snapshot_list *list, const char *name)
+unsigned snapshot_list_find(const struct snapshot_list *list, const char *name)
 {
     unsigned i = 0;
     while (i < list->count && strcmp(list->entry[i].name, name) != 0)
@@ -24,7 +23,7 @@ enum mh_status snapshot_list_take(struct mh_vm *vm, const char *name, struct mh_
 {
     struct snapshot_list *list = &vm->snapshots;
     struct snapshot *snapshot;
-    unsigned at = find(list, name);
+    unsigned at = snapshot_list_find(list, name);
     if (!is_name(name))
         return mh_fail(err, MH_ERR_USAGE, "snapshot: say a name, one word of at most %u bytes", SNAPSHOT_NAME_MAX);
     if (at == SNAPSHOTS_MAX)
@@ -38,6 +37,7 @@ enum mh_status snapshot_list_take(struct mh_vm *vm, const char *name, struct mh_
     else
         memcpy(list->entry[list->count++].name, name, strlen(name) + 1);
     list->entry[at].snapshot = snapshot;
+    list->entry[at].has_place = list->entry[at].is_past = false;
     return MH_OK;
 }
 
@@ -51,13 +51,13 @@ static enum mh_status is_not_there(const char *name, struct mh_error *err)
 enum mh_status snapshot_list_restore(struct mh_vm *vm, const char *name, struct mh_error *err)
 {
     const struct snapshot_list *list = &vm->snapshots;
-    unsigned at = find(list, name);
+    unsigned at = snapshot_list_find(list, name);
     return at < list->count ? snapshot_restore(vm, list->entry[at].snapshot, err) : is_not_there(name, err);
 }
 
 enum mh_status snapshot_list_forget(struct snapshot_list *list, const char *name, struct mh_error *err)
 {
-    unsigned at = find(list, name);
+    unsigned at = snapshot_list_find(list, name);
     if (at == list->count)
         return is_not_there(name, err);
     snapshot_free(list->entry[at].snapshot);
@@ -71,8 +71,11 @@ void snapshot_list_show(const struct snapshot_list *list, const struct text_outp
         text_say(output, "there are none: monitor snapshot NAME takes one\n");
     for (unsigned i = 0; i < list->count; i++) {
         const struct snapshot *snapshot = list->entry[i].snapshot;
-        text_say(output, "%-*s  rip 0x%" PRIx64 ", %zu KB\n", (int)SNAPSHOT_NAME_MAX, list->entry[i].name,
+        text_say(output, "%-*s  rip 0x%" PRIx64 ", %zu KB", (int)SNAPSHOT_NAME_MAX, list->entry[i].name,
                  snapshot_rip(snapshot), snapshot_pages(snapshot) * (PAGE_4K / 1024));
+        if (list->entry[i].has_place)
+            text_say(output, ", instruction %" PRIu64, list->entry[i].position);
+        text_say(output, "\n");
     }
 }
 

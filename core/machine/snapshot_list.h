@@ -5,6 +5,8 @@
 #include "mh/status.h"
 #include "text.h"
 
+#include <stdint.h>
+
 #define SNAPSHOTS_MAX 64u
 #define SNAPSHOT_NAME_MAX 31u
 
@@ -16,6 +18,9 @@ struct snapshot_list {
     struct {
         char name[SNAPSHOT_NAME_MAX + 1];
         struct snapshot *snapshot;
+        /* Of a machine whose history is kept: where in it, and in which; see debug_target.c. */
+        bool has_place, is_past;
+        uint64_t position, generation;
     } entry[SNAPSHOTS_MAX]; /* in the order they were first taken */
 };
 
@@ -25,8 +30,11 @@ struct snapshot_list {
  */
 enum mh_status snapshot_list_take(struct mh_vm *vm, const char *name, struct mh_error *err);
 
-/* Put the machine back. MH_OK; MH_ERR_RANGE for a name that is not there; otherwise see snapshot_restore(). */
+/* Restore the machine. MH_OK; MH_ERR_RANGE for an unknown name; otherwise see snapshot_restore(). */
 enum mh_status snapshot_list_restore(struct mh_vm *vm, const char *name, struct mh_error *err);
+
+/* The index of the snapshot with this name, `count` when there is none. */
+unsigned snapshot_list_find(const struct snapshot_list *list, const char *name);
 
 /* Drop one. MH_OK, or MH_ERR_RANGE for a name that is not there. */
 enum mh_status snapshot_list_forget(struct snapshot_list *list, const char *name, struct mh_error *err);

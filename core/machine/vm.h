@@ -24,13 +24,13 @@ enum vm_notice {
     VM_NOTICES,
 };
 
-/* The request word: what other threads want of a machine that runs. Each is set before the machine is kicked. */
+/* The request word: requests of other threads. A bit is set before the machine is kicked. */
 #define VM_REQUEST_STOP 1u /* mh_vm_request_stop(): end the run, for good */
 
-/* What a debugger's side adds to a machine. All members may be NULL. */
+/* What a debugger adds to a machine. All members may be NULL. */
 struct vm_hooks {
     void *ctx;
-    /* Something happened: is the machine to stop for it, with *text (one line, at most `size` bytes) as the reason? */
+    /* An event: should the machine stop for it, with *text (one line, at most `size` bytes) as the reason? */
     bool (*event)(void *ctx, const struct mh_event *event, char *text, size_t size);
     /* The machine was restarted or restored. */
     void (*relocated)(void *ctx);
@@ -53,6 +53,33 @@ struct vm_port_hooks {
     void (*cancel)(void *ctx);
 };
 
+/* What records a machine into a file. All members may be NULL, and are when none does. */
+struct vm_record_hooks {
+    void *ctx;
+    /* As of vm_port_hooks, for accesses that devices answer. */
+    void (*begin)(void *ctx);
+    void (*wrote)(void *ctx, mh_gpa start, uint64_t length);
+    void (*finish)(void *ctx, const struct cpu_exit *exit, const struct mh_event *file);
+    void (*cancel)(void *ctx);
+    /* A moment to write what has gathered. */
+    void (*flush)(void *ctx);
+    /* The machine begins anew; or becomes what its recording does not lead to: `why`. */
+    void (*restarted)(void *ctx);
+    void (*changed)(void *ctx, const char *why);
+    void (*destroy)(void *ctx);
+};
+
+/* What replays a recording. All members may be NULL, and are when there is none. */
+struct vm_replay_hooks {
+    void *ctx;
+    /* Answer an access in the place of its device. 0; -EILSEQ when it is not the one recorded, -ENODATA when the
+     * recording ends here. */
+    int (*answer)(void *ctx, const struct cpu_exit *exit, struct mh_event *file);
+    void (*restarted)(void *ctx);
+    void (*destroy)(void *ctx);
+    uint64_t until; /* the count of instructions at which the recording ends; UINT64_MAX: it does not say */
+};
+
 struct mh_vm {
     struct mh_vm_config config;
     struct mh_host *host;
@@ -71,8 +98,11 @@ struct mh_vm {
     uint64_t exits[CPU_EXIT_KINDS];
     struct vm_hooks hooks;
     struct vm_port_hooks port_hooks;
+    struct vm_record_hooks record_hooks;
+    struct vm_replay_hooks replay_hooks;
+    atomic_bool record_waits;      /* something has gathered for record_hooks.flush() */
     bool serves_port;              /* a device is answering a port access */
-    bool is_replaying;             /* the machine goes through its past: nothing it does is to be seen outside */
+    bool is_replaying;             /* the machine is in its past: nothing that it does may be visible outside */
     struct ram_snapshot *ram_base; /* see ram_snapshot.h; NULL before the first snapshot */
     struct snapshot_list snapshots;
     uint64_t snapshot_room; /* bytes of files that snapshots may have beyond those they have */

@@ -16,7 +16,14 @@ void port_log_free(struct port_log *log)
 
 struct port_cursor port_log_end(const struct port_log *log)
 {
-    return (struct port_cursor){.offset = log->length, .access = log->accesses, .answered = log->answered};
+    return (struct port_cursor){
+        .offset = log->dropped + log->length, .access = log->accesses, .answered = log->answered};
+}
+
+/* The bytes at an offset that is kept. */
+static const uint8_t *port_log_at(const struct port_log *log, size_t offset)
+{
+    return log->bytes + (offset - log->dropped);
 }
 
 bool port_log_is_at_end(const struct port_log *log, const struct port_cursor *cursor)
@@ -133,9 +140,19 @@ void port_log_finish(struct port_log *log, const struct cpu_exit *exit, const st
 
 void port_log_cut(struct port_log *log, const struct port_cursor *cursor)
 {
-    log->length = cursor->offset;
+    log->length = cursor->offset - log->dropped;
     log->accesses = cursor->access;
     log->answered = cursor->answered;
+}
+
+void port_log_drop_before(struct port_log *log, const struct port_cursor *cursor)
+{
+    const size_t length = cursor->offset - log->dropped;
+    if (length == 0)
+        return;
+    memmove(log->bytes, log->bytes + length, log->length - length);
+    log->length -= length;
+    log->dropped += length;
 }
 
 /* ---- replaying ---- */
@@ -150,11 +167,11 @@ static size_t port_log_write_again(const struct port_log *log, size_t offset, ui
 {
     for (uint32_t i = 0; i < writes; i++) {
         struct port_write write;
-        memcpy(&write, log->bytes + offset, sizeof write);
+        memcpy(&write, port_log_at(log, offset), sizeof write);
         offset += sizeof write;
         void *to = ram_at(ram, mh_gpa_of(write.start), write.length);
         if (to != NULL)
-            ram_put(ram, to, log->bytes + offset, write.length);
+            ram_put(ram, to, port_log_at(log, offset), write.length);
         offset += write.length;
     }
     return offset;
@@ -167,8 +184,8 @@ static enum port_replay port_log_replay_one(const struct port_log *log, struct p
     struct port_answer head = {.access = 0};
     if (port_log_is_at_end(log, cursor))
         return PORT_REPLAY_ENDED;
-    if (cursor->offset < log->length)
-        memcpy(&head, log->bytes + cursor->offset, sizeof head);
+    if (cursor->offset < log->dropped + log->length)
+        memcpy(&head, port_log_at(log, cursor->offset), sizeof head);
     bool has_answer = head.access == cursor->access + 1;
     if (has_answer ? !port_log_same_access(&head, exit) : exit->is_in)
         return PORT_REPLAY_DIFFERS;
@@ -176,12 +193,12 @@ static enum port_replay port_log_replay_one(const struct port_log *log, struct p
     if (!has_answer)
         return PORT_REPLAYED;
     size_t offset = cursor->offset + sizeof head;
-    memcpy(data, log->bytes + offset, head.data_length);
+    memcpy(data, port_log_at(log, offset), head.data_length);
     offset += head.data_length;
     if (head.file_op != 0) {
         file->op = head.file_op;
         file->result = head.file_result;
-        file->name = (const char *)log->bytes + offset;
+        file->name = (const char *)port_log_at(log, offset);
     }
     offset += head.name_length;
     cursor->offset = port_log_write_again(log, offset, head.writes, ram);

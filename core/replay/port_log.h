@@ -41,6 +41,7 @@ struct __attribute__((packed)) port_write {
 struct port_log {
     uint8_t *bytes; /* the answers, one after the other */
     size_t length, capacity;
+    size_t dropped;    /* bytes of answers that came before bytes[0] */
     uint64_t accesses; /* recorded in all */
     uint64_t answered; /* number of the last access that has an answer; 0: none has */
     bool failed;       /* no memory for an answer: the log is good for nothing behind the last one */
@@ -50,7 +51,7 @@ struct port_log {
 };
 
 struct port_cursor {
-    size_t offset;     /* of the next answer in port_log.bytes */
+    size_t offset;     /* of the next answer, counted from the beginning of the log */
     uint64_t access;   /* accesses before this place */
     uint64_t answered; /* number of the last one before this place that has an answer */
 };
@@ -79,13 +80,14 @@ enum port_replay {
 
 /*
  * Answer the access of *exit from the log: fill in its data, and guest memory, and *file (its name lives in the log).
- * Moves the cursor behind it; where the result is not PORT_REPLAYED, nothing is moved or filled in.
+ * Moves the cursor behind it, but where the result is not PORT_REPLAYED.
  */
 enum port_replay port_log_replay(const struct port_log *log, struct port_cursor *cursor, const struct cpu_exit *exit,
                                  struct guest_ram *ram, struct mh_event *file);
 
-/* Drop what is behind the cursor. */
+/* Drop what is behind the cursor, or what is before it. */
 void port_log_cut(struct port_log *log, const struct port_cursor *cursor);
+void port_log_drop_before(struct port_log *log, const struct port_cursor *cursor);
 
 /*
  * Add a piece of a log that comes from elsewhere and may hold anything, and say that `accesses` have been recorded

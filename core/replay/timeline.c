@@ -148,29 +148,10 @@ static bool timeline_grow(struct timeline *timeline)
     return true;
 }
 
-static enum mh_status timeline_take(struct timeline *timeline, struct mh_error *err)
-{
-    struct checkpoint taken = {
-        .position = timeline_now(timeline), .cursor = timeline->cursor, .is_change = timeline->is_changed};
-    if (timeline->count == timeline->capacity && !timeline_grow(timeline))
-        return mh_fail(err, MH_ERR_HOST, "no memory for a checkpoint");
-    enum mh_status status = snapshot_take(timeline->vm, &taken.snapshot, err);
-    if (status != MH_OK)
-        return status;
-    unsigned at = (unsigned)(timeline_find(timeline, taken.position) + 1);
-    memmove(&timeline->checkpoints[at + 1], &timeline->checkpoints[at],
-            (timeline->count - at) * sizeof timeline->checkpoints[0]);
-    timeline->checkpoints[at] = taken;
-    timeline->count++;
-    timeline->is_changed = false;
-    timeline->next_due = taken.position + CHECKPOINT_DISTANCE;
-    return MH_OK;
-}
-
 static uint64_t timeline_bytes(const struct timeline *timeline)
 {
     return timeline->vm->ram.copies * PAGE_4K + timeline->count * snapshot_own_size(timeline->vm) +
-           timeline->log.capacity;
+           timeline->log.capacity + (snapshot_room(&timeline->vm->config.limits) - timeline->vm->snapshot_room);
 }
 
 /*
@@ -194,9 +175,54 @@ static unsigned timeline_least_needed(const struct timeline *timeline)
     return least;
 }
 
+/* The files of all snapshots have a limit of their own: make room in it with those that are missed least. */
+static enum mh_status timeline_take_snapshot(struct timeline *timeline, struct snapshot **snapshot,
+                                             struct mh_error *err)
+{
+    enum mh_status status = snapshot_take(timeline->vm, snapshot, err);
+    while (status == MH_ERR_RANGE && timeline->count > 1) {
+        timeline_remove(timeline, timeline_least_needed(timeline));
+        status = snapshot_take(timeline->vm, snapshot, err);
+    }
+    return status;
+}
+
+static enum mh_status timeline_take(struct timeline *timeline, struct mh_error *err)
+{
+    struct checkpoint taken = {
+        .position = timeline_now(timeline), .cursor = timeline->cursor, .is_change = timeline->is_changed};
+    if (timeline->count == timeline->capacity && !timeline_grow(timeline))
+        return mh_fail(err, MH_ERR_HOST, "no memory for a checkpoint");
+    enum mh_status status = timeline_take_snapshot(timeline, &taken.snapshot, err);
+    if (status != MH_OK)
+        return status;
+    unsigned at = (unsigned)(timeline_find(timeline, taken.position) + 1);
+    memmove(&timeline->checkpoints[at + 1], &timeline->checkpoints[at],
+            (timeline->count - at) * sizeof timeline->checkpoints[0]);
+    timeline->checkpoints[at] = taken;
+    timeline->count++;
+    timeline->is_changed = false;
+    timeline->next_due = taken.position + CHECKPOINT_DISTANCE;
+    return MH_OK;
+}
+
+/* A log that takes most of the room leaves none for checkpoints: give up the past it begins with. */
+static bool timeline_shorten_log(struct timeline *timeline)
+{
+    const struct port_log *log = &timeline->log;
+    bool shortened = false;
+    while (log->length > timeline->limit / 2 && timeline->count > 1) {
+        timeline_remove(timeline, 0);
+        port_log_drop_before(&timeline->log, &timeline->checkpoints[0].cursor);
+        shortened = true;
+    }
+    return shortened;
+}
+
 /* Stay within the limit. Sets *dropped when the oldest part of the past had to go. */
 static void timeline_thin(struct timeline *timeline, bool *dropped)
 {
+    *dropped |= timeline_shorten_log(timeline);
     while (timeline_bytes(timeline) > timeline->limit && timeline->count > 2) {
         unsigned least = timeline_least_needed(timeline);
         *dropped |= least == 0;
@@ -272,13 +298,46 @@ void timeline_note_change(struct timeline *timeline)
     timeline->is_changed = true;
 }
 
+static enum mh_status timeline_restore(struct timeline *timeline, const struct checkpoint *checkpoint,
+                                       struct mh_error *err)
+{
+    struct cpu *cpu = timeline->vm->cpu;
+    enum mh_status status = snapshot_restore_cpu_and_ram(timeline->vm, checkpoint->snapshot, err);
+    if (status != MH_OK)
+        return status;
+    cpu->ops->set_instructions(cpu, checkpoint->position);
+    timeline->cursor = checkpoint->cursor;
+    return MH_OK;
+}
+
 /* ---- running forwards ---- */
+
+/* In the past: where the machine has to be put into another state than it is in when it gets there. */
+static uint64_t timeline_next_change(const struct timeline *timeline)
+{
+    const uint64_t now = timeline_now(timeline);
+    for (unsigned i = (unsigned)(timeline_find(timeline, now) + 1); i < timeline->count; i++) {
+        if (timeline->checkpoints[i].is_change)
+            return timeline->checkpoints[i].position;
+    }
+    return timeline->present;
+}
+
+/* A debugger changed the machine here: do it again. */
+static enum mh_status timeline_change_again(struct timeline *timeline, struct mh_error *err)
+{
+    int index = timeline_find(timeline, timeline_now(timeline));
+    const struct checkpoint *checkpoint = &timeline->checkpoints[index];
+    if (index < 0 || !checkpoint->is_change || checkpoint->position != timeline_now(timeline))
+        return MH_OK;
+    return timeline_restore(timeline, checkpoint, err);
+}
 
 enum mh_status timeline_before_run(struct timeline *timeline, uint64_t *until, struct mh_error *err)
 {
     enum mh_status status = MH_OK;
     if (timeline->is_in_past) {
-        *until = timeline->present;
+        *until = timeline_next_change(timeline);
         return MH_OK;
     }
     if (timeline->is_changed)
@@ -298,7 +357,9 @@ enum mh_status timeline_after_run(struct timeline *timeline, bool *dropped, stru
     enum mh_status status = MH_OK;
     *dropped = false;
     if (timeline->is_in_past)
-        return now >= timeline->present ? timeline_arrive(timeline, err) : MH_OK;
+        return now >= timeline->present ? timeline_arrive(timeline, err) : timeline_change_again(timeline, err);
+    if (timeline->log.failed)
+        return mh_fail(err, MH_ERR_HOST, "no memory for what came in from outside");
     if (now >= timeline->next_due)
         status = timeline_take(timeline, err);
     timeline_thin(timeline, dropped);
@@ -320,23 +381,10 @@ static enum mh_status timeline_run_to(struct timeline *timeline, uint64_t positi
     run_loop(vm, &request, &result);
     if (timeline_now(timeline) == position && result.stop.kind != MH_STOP_HOST_ERROR)
         return MH_OK;
-    vm->is_lost = true;
     return mh_fail(err, MH_ERR_HOST,
                    "the machine does not repeat itself: at instruction %" PRIu64 " on the way to %" PRIu64 " it %s",
                    timeline_now(timeline), position,
                    result.stop.kind == MH_STOP_HOST_ERROR ? result.stop.text : mh_stop_name(result.stop.kind));
-}
-
-static enum mh_status timeline_restore(struct timeline *timeline, const struct checkpoint *checkpoint,
-                                       struct mh_error *err)
-{
-    struct cpu *cpu = timeline->vm->cpu;
-    enum mh_status status = snapshot_restore_cpu_and_ram(timeline->vm, checkpoint->snapshot, err);
-    if (status != MH_OK)
-        return status;
-    cpu->ops->set_instructions(cpu, checkpoint->position);
-    timeline->cursor = checkpoint->cursor;
-    return MH_OK;
 }
 
 /* Leave checkpoints close to where a seek ends. */
@@ -370,20 +418,50 @@ static enum mh_status timeline_leave_present(struct timeline *timeline, struct m
     return MH_OK;
 }
 
+/* The way through the past failed, for the reason in *err: put the machine back to its present, which has the last
+ * checkpoint. `with_devices`: they have been put elsewhere too. */
+static enum mh_status timeline_recover(struct timeline *timeline, bool with_devices, struct mh_error *err)
+{
+    struct mh_vm *vm = timeline->vm;
+    const struct checkpoint *last = &timeline->checkpoints[timeline->count - 1];
+    struct mh_error second;
+    enum mh_status status = MH_OK;
+    if (vm->is_lost)
+        return MH_ERR_HOST;
+    if (with_devices)
+        status = snapshot_restore(vm, last->snapshot, &second);
+    if (status == MH_OK)
+        status = timeline_restore(timeline, last, &second);
+    vm->is_lost = status != MH_OK;
+    if (status != MH_OK)
+        return MH_ERR_HOST;
+    timeline->is_in_past = vm->is_replaying = false;
+    timeline->next_due = last->position + CHECKPOINT_DISTANCE;
+    mh_fail(&second, MH_ERR_RANGE, "%s; it is back in its present, at instruction %" PRIu64, err->text, last->position);
+    *err = second;
+    return MH_ERR_RANGE;
+}
+
+static enum mh_status timeline_seek_from(struct timeline *timeline, uint64_t position, struct mh_error *err)
+{
+    int index = timeline_find(timeline, position);
+    enum mh_status status = timeline_restore(timeline, &timeline->checkpoints[index], err);
+    if (status == MH_OK)
+        status = timeline_approach(timeline, position, err);
+    return status == MH_OK ? MH_OK : timeline_recover(timeline, false, err);
+}
+
 enum mh_status timeline_seek(struct timeline *timeline, uint64_t position, struct mh_error *err)
 {
     const struct timeline_info info = timeline_info(timeline);
-    bool dropped;
+    bool dropped = false;
     if (position < info.first || position > info.last)
         return mh_fail(err, MH_ERR_RANGE, "the history goes from %" PRIu64 " to %" PRIu64, info.first, info.last);
     if (!timeline->is_in_past && position == info.now)
         return MH_OK;
     enum mh_status status = timeline->is_in_past ? MH_OK : timeline_leave_present(timeline, err);
-    int index = timeline_find(timeline, position);
     if (status == MH_OK)
-        status = timeline_restore(timeline, &timeline->checkpoints[index], err);
-    if (status == MH_OK)
-        status = timeline_approach(timeline, position, err);
+        status = timeline_seek_from(timeline, position, err);
     if (status != MH_OK)
         return status;
     timeline->is_in_past = timeline->vm->is_replaying = position != timeline->present;
@@ -434,13 +512,13 @@ enum mh_status timeline_cut(struct timeline *timeline, struct mh_error *err)
     if (!timeline->is_in_past || index < 0 || !vm_read_regs(vm, MH_REGS_GENERAL, &before))
         return MH_OK;
     enum mh_status status = timeline_redo(timeline, &timeline->checkpoints[index], position, err);
-    if (status != MH_OK)
+    if (status == MH_ERR_RANGE)
         return status;
-    if (!timeline_same_registers(vm, &before)) {
-        vm->is_lost = true;
-        return mh_fail(err, MH_ERR_HOST, "the files or the input of instruction %" PRIu64 " have changed meanwhile",
-                       position);
-    }
+    if (status == MH_OK && !timeline_same_registers(vm, &before))
+        status = mh_fail(err, MH_ERR_HOST, "the files or the input of instruction %" PRIu64 " have changed meanwhile",
+                         position);
+    if (status != MH_OK)
+        return timeline_recover(timeline, true, err);
     while (timeline->count > (unsigned)index + 1)
         timeline_remove(timeline, timeline->count - 1);
     port_log_cut(&timeline->log, &cursor);

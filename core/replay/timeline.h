@@ -57,12 +57,13 @@ void timeline_note_change(struct timeline *timeline);
 enum mh_status timeline_before_run(struct timeline *timeline, uint64_t *until, struct mh_error *err);
 
 /* It ran. Takes a checkpoint when one is due; a machine that got to the present is in it from now on. *dropped is set
- * when the oldest part of the past had to be given up for room. MH_OK, or MH_ERR_HOST. */
+ * when the oldest part of the past had to be given up for room. MH_OK, or an error, and the machine is where it was: no
+ * past can be kept. */
 enum mh_status timeline_after_run(struct timeline *timeline, bool *dropped, struct mh_error *err);
 
 /*
- * Go to a position from `first` to `last`. MH_OK; MH_ERR_RANGE when it is not kept; MH_ERR_HOST when the machine did
- * not repeat itself, and is lost.
+ * Go to a position from `first` to `last`. MH_OK; MH_ERR_RANGE when it is not kept, with the machine where it was, or
+ * when the machine did not repeat itself, with the machine in its present; MH_ERR_HOST when it is lost.
  */
 enum mh_status timeline_seek(struct timeline *timeline, uint64_t position, struct mh_error *err);
 

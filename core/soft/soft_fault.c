@@ -207,8 +207,8 @@ static void enter_handler(struct soft_cpu *cpu, const struct delivery *delivery,
         cleared |= MH_RFLAGS_IF;
     cpu->rflags &= ~cleared;
     cpu->shadow = 0;
-    if (delivery->event.length != 0)
-        cpu->instructions++;
+    /* An instruction that raises is retired; a fault counts too, so that the places before and after it are two. */
+    cpu->instructions += delivery->event.length != 0 || !delivery->event.is_trap;
     soft_update_attention(cpu);
 }
 

@@ -118,6 +118,11 @@ static bool are_memory_types(uint64_t value, bool of_pat)
     return true;
 }
 
+bool soft_pat_is_valid(uint64_t pat)
+{
+    return are_memory_types(pat, true);
+}
+
 #define APIC_BASE_FLAGS 0x900u       /* BSP, enabled; x2APIC is not offered */
 #define MTRR_DEFAULT_EXISTING 0xcffu /* type, fixed ranges enabled, MTRRs enabled */
 

@@ -33,7 +33,6 @@ struct run {
     struct cpu_exit *exit;
     bool step_off; /* execute the next instruction without looking for points and kicks */
     bool stepped;  /* an instruction was executed, or an exception delivered */
-    bool is_trap;  /* what is delivered next belongs to the instruction before */
     unsigned turns;
 };
 
@@ -145,8 +144,6 @@ static bool deliver(struct run *run)
     cpu->pending.valid = false;
     cpu->repeating = false;
     cpu->shadow = 0;
-    cpu->instructions += !run->is_trap; /* the places before and after a fault are two */
-    run->is_trap = false;
     run->step_off = false;
     run->stepped = true;
     soft_update_attention(cpu);
@@ -167,7 +164,6 @@ static bool deliver_pending(struct run *run)
                                      .error_code = pending->error_code,
                                      .address = cpu->cr2,
                                      .is_trap = pending->vector == EXCEPTION_DEBUG};
-    run->is_trap = cpu->fault.is_trap;
     return deliver(run);
 }
 
@@ -185,7 +181,6 @@ static bool deliver_traps(struct run *run)
 {
     uint64_t dr6 = run->cpu->debug_hits;
     run->cpu->debug_hits = 0;
-    run->is_trap = true;
     return deliver_debug(run, dr6);
 }
 
@@ -229,8 +224,10 @@ static bool execute_one(struct run *run)
     struct soft_cpu *cpu = run->cpu;
     bool is_held = (cpu->rflags & MH_RFLAGS_RF) != 0 || (cpu->shadow & MH_SHADOW_MOV_SS) != 0;
     uint64_t hits = cpu->debug_execute && !is_held ? soft_debug_execute(cpu, cpu->rip) : 0;
-    if (hits != 0)
+    if (hits != 0) {
+        cpu->instructions++; /* as for every fault */
         return deliver_debug(run, hits);
+    }
     const struct before before = begin(cpu);
     return conclude(run, &before, soft_exec_one(cpu));
 }

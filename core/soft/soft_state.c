@@ -6,6 +6,7 @@
 
 #include "soft_flags.h"
 #include "soft_mem.h"
+#include "soft_system.h"
 #include "soft_walk.h"
 #include "x86/exceptions.h"
 #include "x86/xsave.h"
@@ -148,6 +149,53 @@ static void write_general(struct soft_cpu *cpu, const struct mh_x86_general *gen
     soft_set_rflags(cpu, general->rflags);
 }
 
+static void read_msrs(const struct soft_cpu *cpu, struct mh_x86_msrs *msrs)
+{
+    *msrs = cpu->msrs;
+    msrs->tsc += cpu->instructions;
+}
+
+/* Addresses must be canonical. */
+static enum mh_status check_msr_addresses(const struct mh_x86_msrs *msrs, struct mh_error *err)
+{
+    const struct {
+        const char *name;
+        uint64_t value;
+    } addresses[] = {{"LSTAR", msrs->lstar},
+                     {"CSTAR", msrs->cstar},
+                     {"KERNEL_GS_BASE", msrs->kernel_gs_base},
+                     {"SYSENTER_ESP", msrs->sysenter_esp},
+                     {"SYSENTER_EIP", msrs->sysenter_eip}};
+    for (unsigned i = 0; i < sizeof addresses / sizeof addresses[0]; i++) {
+        if (!soft_is_canonical(addresses[i].value))
+            return refuse(err, addresses[i].name, addresses[i].value, "the address is not canonical");
+    }
+    return MH_OK;
+}
+
+/* What WRMSR takes of those that a debugger names; the others have the values they were read with. */
+static enum mh_status write_msrs(struct soft_cpu *cpu, const struct mh_x86_msrs *msrs, struct mh_error *err)
+{
+    enum mh_status status = check_msr_addresses(msrs, err);
+    if (status == MH_OK && msrs->sfmask > UINT32_MAX)
+        status = refuse(err, "FMASK", msrs->sfmask, "it has 32 bits");
+    if (status == MH_OK && !soft_pat_is_valid(msrs->pat))
+        status = refuse(err, "PAT", msrs->pat, "each byte is a memory type: 0, 1, 4, 5, 6 or 7");
+    if (status != MH_OK)
+        return status;
+    cpu->msrs = *msrs;
+    cpu->msrs.tsc -= cpu->instructions;
+    return MH_OK;
+}
+
+static enum mh_status write_fpu(struct soft_cpu *cpu, const struct mh_x86_fpu *fpu, struct mh_error *err)
+{
+    enum mh_status status = check_mxcsr(fpu->mxcsr, err);
+    if (status == MH_OK)
+        x86_xsave_from_fpu(cpu->xsave, cpu->cpuid->xcr0, fpu);
+    return status;
+}
+
 enum mh_status soft_read_regs(struct cpu *cpu, unsigned groups, struct mh_x86_regs *regs, struct mh_error *err)
 {
     struct soft_cpu *soft = (struct soft_cpu *)cpu;
@@ -158,6 +206,8 @@ enum mh_status soft_read_regs(struct cpu *cpu, unsigned groups, struct mh_x86_re
         read_system(soft, &regs->system);
     if ((groups & MH_REGS_FPU) != 0)
         x86_xsave_to_fpu(soft->xsave, soft->cpuid->xcr0, &regs->fpu);
+    if ((groups & MH_REGS_MSRS) != 0)
+        read_msrs(soft, &regs->msrs);
     return MH_OK;
 }
 
@@ -169,11 +219,10 @@ enum mh_status soft_write_regs(struct cpu *cpu, unsigned groups, const struct mh
         status = write_system(soft, &regs->system, err);
     if (status == MH_OK && (groups & MH_REGS_GENERAL) != 0)
         write_general(soft, &regs->general);
-    if (status != MH_OK || (groups & MH_REGS_FPU) == 0)
-        return status;
-    status = check_mxcsr(regs->fpu.mxcsr, err);
-    if (status == MH_OK)
-        x86_xsave_from_fpu(soft->xsave, soft->cpuid->xcr0, &regs->fpu);
+    if (status == MH_OK && (groups & MH_REGS_FPU) != 0)
+        status = write_fpu(soft, &regs->fpu, err);
+    if (status == MH_OK && (groups & MH_REGS_MSRS) != 0)
+        status = write_msrs(soft, &regs->msrs, err);
     return status;
 }
 
@@ -204,20 +253,10 @@ enum mh_status soft_save(struct cpu *cpu, struct mh_cpu_state *state, struct mh_
 
 static enum mh_status check_state(const struct mh_cpu_state *state, struct mh_error *err)
 {
-    const struct mh_x86_msrs *msrs = &state->msrs;
-    const struct {
-        const char *name;
-        uint64_t value;
-    } addresses[] = {{"LSTAR", msrs->lstar},
-                     {"CSTAR", msrs->cstar},
-                     {"KERNEL_GS_BASE", msrs->kernel_gs_base},
-                     {"SYSENTER_ESP", msrs->sysenter_esp},
-                     {"SYSENTER_EIP", msrs->sysenter_eip}};
     uint32_t mxcsr;
-    for (unsigned i = 0; i < sizeof addresses / sizeof addresses[0]; i++) {
-        if (!soft_is_canonical(addresses[i].value))
-            return refuse(err, addresses[i].name, addresses[i].value, "the address is not canonical");
-    }
+    enum mh_status status = check_msr_addresses(&state->msrs, err);
+    if (status != MH_OK)
+        return status;
     memcpy(&mxcsr, state->xsave + XSAVE_MXCSR, sizeof mxcsr);
     return check_mxcsr(mxcsr, err);
 }

@@ -59,4 +59,7 @@ static inline bool soft_is_kept_by_umip(const struct soft_cpu *cpu)
     return (cpu->cr4 & SOFT_CR4_UMIP) && soft_cpl(cpu) != 0;
 }
 
+/* Is each byte one of the memory types that PAT can have? */
+bool soft_pat_is_valid(uint64_t pat);
+
 #endif

@@ -291,6 +291,25 @@ void x86_cpuid_init(struct x86_cpuid *cpuid)
     finish(cpuid);
 }
 
+bool x86_cpuid_adopt(struct x86_cpuid *cpuid)
+{
+    const bool has_xsave = find(cpuid, LEAF_XSAVE, 0) != NULL;
+    const struct x86_cpuid_leaf *identity = find(cpuid, 0, 0), *sizes = find(cpuid, LEAF_ADDRESS_SIZES, 0);
+    if (identity == NULL || find(cpuid, EXTENDED, 0) == NULL || (!has_xsave && cpuid->xcr0 != 0))
+        return false;
+    if (has_xsave && (find(cpuid, LEAF_XSAVE, 1) == NULL || find(cpuid, LEAF_XSAVE, 2) == NULL))
+        return false;
+    cpuid->is_amd = identity->ebx == signature_AMD_ebx || identity->ebx == 0x6f677948;
+    cpuid->physical_bits = sizes == NULL ? 36 : (uint8_t)sizes->eax;
+    if (cpuid->physical_bits < 32 || cpuid->physical_bits > 52)
+        return false;
+    for (unsigned i = 0; i < X86_FEATURE_WORDS; i++) {
+        const uint32_t *word = word_in(cpuid, i);
+        cpuid->features[i] = word == NULL ? 0 : *word;
+    }
+    return true;
+}
+
 /* ---- what another processor supports ---- */
 
 static void intersect_features(struct x86_cpuid *cpuid, const struct x86_cpuid *limit)

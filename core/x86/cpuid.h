@@ -119,6 +119,10 @@ void x86_cpuid_init(struct x86_cpuid *cpuid);
  */
 void x86_cpuid_intersect(struct x86_cpuid *cpuid, const struct x86_cpuid *limit);
 
+/* Fill in the copies of what the leaves say, in a table whose `count`, `leaves` and `xcr0` come from elsewhere and may
+ * hold anything. False: a processor could not have it. */
+bool x86_cpuid_adopt(struct x86_cpuid *cpuid);
+
 /* What CPUID with these operands returns. Leaves beyond the highest answer as the manual says (Intel: as the highest
  * basic leaf; AMD: zeros). CPUID.1:ECX.OSXSAVE and CPUID.(D,0):EBX depend on registers: the caller adds these. */
 void x86_cpuid_query(const struct x86_cpuid *cpuid, uint32_t leaf, uint32_t subleaf, uint32_t result[4]);

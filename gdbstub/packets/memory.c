@@ -5,6 +5,7 @@
 
 /* Bytes processed at a time. A range may be much larger: page tables can map every address to the same few pages. */
 #define CHUNK 0x10000u
+#define PAGE 0x1000u
 
 struct range {
     uint64_t address, length;
@@ -169,30 +170,108 @@ enum gdb_outcome gdb_cmd_crc(struct gdb_session *session, struct gdb_text args)
     return GDB_REPLY;
 }
 
+#define REGIONS_MAX 64u
+
+/* The region of guest-physical memory that contains `address`, or the gap that does. */
+static struct mh_region memory_physical_region(const struct gdb_session *session, uint64_t address)
+{
+    const struct mh_debug_target *target = session->machines->target;
+    struct mh_memory_region map[REGIONS_MAX];
+    unsigned count = target->ops->memory_map(target->ctx, session->g_thread->vm, map, REGIONS_MAX);
+    struct mh_region region = {.mapped = false};
+
+    for (unsigned i = 0; i < count && i < REGIONS_MAX; i++) {
+        if (address < map[i].start) {
+            region.length = map[i].start - region.start;
+            return region;
+        }
+        if (address - map[i].start < map[i].length)
+            return (struct mh_region){map[i].start, map[i].length, true, true, true, true};
+        region.start = map[i].start + map[i].length;
+    }
+    region.length = 0 - region.start;
+    return region;
+}
+
+/* The region that contains `address`, in the address space of memory packets. */
+static struct mh_region memory_region_around(const struct gdb_session *session, uint64_t address)
+{
+    const struct mh_debug_target *target = session->machines->target;
+    struct mh_region region;
+
+    if (session->physical)
+        return memory_physical_region(session, address);
+    target->ops->memory_region(target->ctx, session->g_thread->vm, address, &region);
+    return region;
+}
+
+/* What has no memory is skipped, so that a pattern behind it is found; a match has to lie in one piece of memory. */
+struct search {
+    struct range range;      /* what is left */
+    struct mh_region region; /* around the last address without memory; a length of 0 from 0 on: not known yet */
+    bool has_read;           /* something of the range is memory */
+};
+
+/* Step over the hole in memory at `hole`. Returns false if the search ends there. */
+static bool search_skip_hole(struct gdb_session *session, struct search *search, uint64_t hole)
+{
+    const struct mh_debug_target *target = session->machines->target;
+    struct mh_region *region = &search->region;
+
+    if (session->traceframe_selected || target->ops->memory_region == NULL)
+        return false;
+    if (hole - region->start >= region->length)
+        *region = memory_region_around(session, hole);
+    /* pages may be mapped to where no memory is */
+    uint64_t next = region->mapped ? (hole | (PAGE - 1)) + 1 : region->start + region->length;
+    uint64_t skipped = next - search->range.address;
+    if (next == 0 || skipped >= search->range.length)
+        search->range.length = 0;
+    else
+        search->range = (struct range){next, search->range.length - skipped};
+    return true;
+}
+
+/* Look at one chunk. Returns false if the reply is made, or an error. */
+static bool search_chunk(struct gdb_session *session, struct search *search, const struct gdb_text *pattern)
+{
+    struct range *range = &search->range;
+    size_t pattern_length = gdb_text_length(pattern);
+    size_t length = range_clip(range, CHUNK + pattern_length), done;
+    bool readable = memory_read(session, range->address, session->scratch, length, &done);
+    const uint8_t *found = memmem(session->scratch, done, pattern->at, pattern_length);
+
+    search->has_read |= readable && done > 0;
+    if (found != NULL) {
+        gdb_reply_printf(&session->out, "1,%llx",
+                         (unsigned long long)(range->address + (uint64_t)(found - session->scratch)));
+        return false;
+    }
+    if (!readable || done < length) {
+        if (search_skip_hole(session, search, range->address + done))
+            return true;
+        memory_no_access(session, range->address + done);
+        return false;
+    }
+    uint64_t step = length < CHUNK + pattern_length ? range->length : CHUNK;
+    range->address += step;
+    range->length -= step;
+    return true;
+}
+
 /* Search the range chunk by chunk and make the reply. Chunks overlap, because a match may cross their boundary. */
 static enum gdb_outcome memory_search(struct gdb_session *session, struct range range, const struct gdb_text *pattern)
 {
-    size_t pattern_length = gdb_text_length(pattern);
+    struct search search = {.range = range};
 
-    while (range.length >= pattern_length) {
-        size_t length = range_clip(&range, CHUNK + pattern_length), done;
-        bool readable = memory_read(session, range.address, session->scratch, length, &done);
-        const uint8_t *found = memmem(session->scratch, done, pattern->at, pattern_length);
-
-        if (found != NULL) {
-            gdb_reply_printf(&session->out, "1,%llx",
-                             (unsigned long long)(range.address + (uint64_t)(found - session->scratch)));
+    while (search.range.length >= gdb_text_length(pattern)) {
+        if (!search_chunk(session, &search, pattern))
             return GDB_REPLY;
-        }
-        if (!readable || done < length)
-            return memory_no_access(session, range.address + done);
-        if (length < CHUNK + pattern_length)
-            break;
-        range.address += CHUNK;
-        range.length -= CHUNK;
-        if (!gdb_session_poll(session))
+        if (search.range.length > 0 && !gdb_session_poll(session))
             return GDB_SILENT;
     }
+    if (!search.has_read && range.length >= gdb_text_length(pattern))
+        return memory_no_access(session, range.address);
     gdb_reply_char(&session->out, '0');
     return GDB_REPLY;
 }
@@ -224,31 +303,6 @@ enum gdb_outcome gdb_cmd_get_physical(struct gdb_session *session, struct gdb_te
     return GDB_REPLY;
 }
 
-/* --- qMemoryRegionInfo --- */
-
-#define REGIONS_MAX 64u
-
-/* The region of guest-physical memory that contains `address`, or the gap that does. */
-static struct mh_region memory_physical_region(const struct gdb_session *session, uint64_t address)
-{
-    const struct mh_debug_target *target = session->machines->target;
-    struct mh_memory_region map[REGIONS_MAX];
-    unsigned count = target->ops->memory_map(target->ctx, session->g_thread->vm, map, REGIONS_MAX);
-    struct mh_region region = {.mapped = false};
-
-    for (unsigned i = 0; i < count && i < REGIONS_MAX; i++) {
-        if (address < map[i].start) {
-            region.length = map[i].start - region.start;
-            return region;
-        }
-        if (address - map[i].start < map[i].length)
-            return (struct mh_region){map[i].start, map[i].length, true, true, true, true};
-        region.start = map[i].start + map[i].length;
-    }
-    region.length = 0 - region.start;
-    return region;
-}
-
 enum gdb_outcome gdb_cmd_memory_region(struct gdb_session *session, struct gdb_text args)
 {
     const struct mh_debug_target *target = session->machines->target;
@@ -261,10 +315,7 @@ enum gdb_outcome gdb_cmd_memory_region(struct gdb_session *session, struct gdb_t
         return GDB_REPLY;
     if (!gdb_text_u64(&args, &address) || !gdb_text_empty(&args))
         return gdb_session_malformed(session);
-    if (session->physical)
-        region = memory_physical_region(session, address);
-    else
-        target->ops->memory_region(target->ctx, session->g_thread->vm, address, &region);
+    region = memory_region_around(session, address);
     /* lldb walks from region to region until one ends at the highest address, which must not wrap around to 0 */
     if (region.start + region.length == 0)
         region.length = UINT64_MAX - region.start;

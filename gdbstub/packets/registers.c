@@ -26,7 +26,7 @@ static bool regs_read(struct gdb_session *session, const struct gdb_machine *mac
  */
 static unsigned regs_carried(const struct gdb_machine *machine, const struct gdb_x86_layout *layout)
 {
-    return machine->tdesc_sent ? layout->count : gdb_x86_undescribed(layout);
+    return machine->tdesc_sent ? layout->g_count : gdb_x86_undescribed(layout);
 }
 
 enum gdb_outcome gdb_cmd_read_all_regs(struct gdb_session *session, struct gdb_text args)
@@ -43,7 +43,7 @@ enum gdb_outcome gdb_cmd_read_all_regs(struct gdb_session *session, struct gdb_t
         gdb_frame_put_regs(session, 0, count);
         return GDB_REPLY;
     }
-    if (!regs_read(session, machine, layout->regs))
+    if (!regs_read(session, machine, layout->g_regs))
         return GDB_REPLY;
     for (unsigned i = 0; i < count; i++) {
         gdb_x86_get(layout->reg[i], &session->regs, to);
@@ -74,7 +74,7 @@ static unsigned regs_changed_groups(const struct gdb_session *session, const str
 {
     unsigned groups = 0;
 
-    for (unsigned i = 0; i < layout->count; i++) {
+    for (unsigned i = 0; i < layout->g_count; i++) {
         const struct gdb_x86_reg *reg = layout->reg[i];
 
         groups |= gdb_x86_equal(reg, &session->regs, &session->new_regs) ? 0 : reg->regs;
@@ -116,7 +116,7 @@ enum gdb_outcome gdb_cmd_write_all_regs(struct gdb_session *session, struct gdb_
     size_t digits = 2 * regs_size(layout, count);
     if (gdb_text_length(&args) != digits || !gdb_hex_decode(session->scratch, args.at, digits))
         return gdb_session_malformed(session);
-    if (!regs_read(session, machine, layout->regs))
+    if (!regs_read(session, machine, layout->g_regs))
         return GDB_REPLY;
     session->new_regs = session->regs;
     bad = regs_unpack(session, layout, count);

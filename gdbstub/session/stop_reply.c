@@ -208,9 +208,9 @@ bool gdb_session_report(struct gdb_session *session)
  * --- non-stop mode ---
  *
  * Each stop has a notification of its own: vStopped is always answered with "OK", and the next notification follows.
- * gdb 13 aborts if it is told of two stops while it connects. If it finds a machine of whose stop it has not been told, it
- * takes it for running, and lets it run. So in answer to "?" it is told of one machine; it learns of each other one by
- * its stop, and until then no list of threads has that.
+ * gdb 13 aborts if it is told of two stops while it connects. If it finds a machine of whose stop it has not been told,
+ * it takes it for running, and lets it run. So in answer to "?" it is told of one machine; it learns of each other one
+ * by its stop, and until then no list of threads has that.
  */
 
 #define NOTIFICATION_MAX 512u

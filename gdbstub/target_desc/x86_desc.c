@@ -26,6 +26,10 @@ void gdb_x86_layout_init(struct gdb_x86_layout *layout, uint64_t xcr0)
         layout->reg[layout->count++] = &table[i];
         layout->bytes += table[i].size;
         layout->regs |= table[i].regs;
+        if (table[i].feature != GDB_X86_MSR) {
+            layout->g_count = layout->count;
+            layout->g_regs = layout->regs;
+        }
     }
 }
 

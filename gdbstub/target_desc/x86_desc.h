@@ -23,6 +23,7 @@ enum gdb_x86_feature {
     GDB_X86_AVX512,
     GDB_X86_SYSTEM,
     GDB_X86_LINUX,
+    GDB_X86_MSR,
     GDB_X86_FEATURE_COUNT,
 };
 
@@ -43,8 +44,12 @@ struct gdb_x86_reg {
 /* The registers a machine has, in the debugger's numbering. */
 struct gdb_x86_layout {
     unsigned count;
-    size_t bytes;  /* of all registers in a g packet */
+    size_t bytes;  /* of all registers, as packets and trace frames have them */
     unsigned regs; /* the MH_REGS_* groups they belong to */
+    /* The same of those that the packets g and G carry. Debuggers read these after each step; the MSRs, behind them,
+     * they read one by one when they need them, because they cost an exit to the kernel with KVM. */
+    unsigned g_count;
+    unsigned g_regs;
     const struct gdb_x86_reg *reg[GDB_X86_REG_MAX];
 };
 

@@ -195,6 +195,14 @@ static const struct gdb_x86_reg table[] = {
     {"idt_limit", "uint32", "system", AT(system.idt.limit), 2, 4, GDB_X86_SYSTEM, MH_REGS_SYSTEM},
     /* the number of a Linux program's system call; see gdb_x86_describe() */
     {"orig_rax", "int64", "system", 0, 0, 8, GDB_X86_LINUX, MH_REGS_GENERAL},
+    /* model-specific registers, by QEMU's name where it has one; g and G do not carry them */
+    {"k_gs_base", "data_ptr", "msr", AT(msrs.kernel_gs_base), 8, 8, GDB_X86_MSR, MH_REGS_MSRS},
+    {"star", "uint64", "msr", AT(msrs.star), 8, 8, GDB_X86_MSR, MH_REGS_MSRS},
+    {"lstar", "code_ptr", "msr", AT(msrs.lstar), 8, 8, GDB_X86_MSR, MH_REGS_MSRS},
+    {"cstar", "code_ptr", "msr", AT(msrs.cstar), 8, 8, GDB_X86_MSR, MH_REGS_MSRS},
+    {"fmask", "uint64", "msr", AT(msrs.sfmask), 8, 8, GDB_X86_MSR, MH_REGS_MSRS},
+    {"pat", "uint64", "msr", AT(msrs.pat), 8, 8, GDB_X86_MSR, MH_REGS_MSRS},
+    {"tsc", "uint64", "msr", AT(msrs.tsc), 8, 8, GDB_X86_MSR, MH_REGS_MSRS},
 };
 
 const struct gdb_x86_reg *gdb_x86_table(size_t *count)

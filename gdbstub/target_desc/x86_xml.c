@@ -95,6 +95,7 @@ static const struct {
     [GDB_X86_AVX512] = {"org.gnu.gdb.i386.avx512", NULL, {vec128_types, v2ui128_type}},
     [GDB_X86_SYSTEM] = {"mini-hypervisor.x86.system", system_flags, {NULL, NULL}},
     [GDB_X86_LINUX] = {"org.gnu.gdb.i386.linux", NULL, {NULL, NULL}},
+    [GDB_X86_MSR] = {"mini-hypervisor.x86.msr", NULL, {NULL, NULL}},
 };
 
 static void xml_add_field(const struct field *field, struct gdb_reply *to)
@@ -128,7 +129,7 @@ static void xml_add_reg(const struct gdb_x86_reg *reg, unsigned number, struct g
     if (reg->group != NULL)
         gdb_reply_printf(to, " group=\"%s\"", reg->group);
     /* calling a function from gdb must not write all system state back afterwards */
-    if (reg->feature == GDB_X86_SYSTEM)
+    if (reg->feature == GDB_X86_SYSTEM || reg->feature == GDB_X86_MSR)
         gdb_reply_text(to, " save-restore=\"no\"");
     gdb_reply_text(to, "/>\n");
 }

@@ -15,22 +15,6 @@
  * the header, and the upper halves of ymm0 to ymm15. */
 #define MH_XSAVE_SIZE 832u
 
-/* The model-specific registers a long-mode kernel touches (Intel SDM volume 4, AMD APM volume 2 appendix A). */
-struct mh_x86_msrs {
-    uint64_t star, lstar, cstar, sfmask;
-    uint64_t kernel_gs_base;
-    uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
-    uint64_t tsc; /* the time stamp counter's value at the moment the state was taken */
-    uint64_t tsc_aux;
-    uint64_t pat;
-    uint64_t apic_base;
-    uint64_t misc_enable;
-    /* Memory types, without effect on the guest: fixed ranges, then pairs of base and mask, by number. */
-    uint64_t mtrr_default_type;
-    uint64_t mtrr_fixed[11];
-    uint64_t mtrr_variable[16];
-};
-
 /* An exception that was raised and not delivered yet. */
 struct mh_x86_pending {
     bool valid;
@@ -39,7 +23,7 @@ struct mh_x86_pending {
     uint32_t error_code;
 };
 
-/* What holds back interrupts and debug exceptions for one instruction (Intel SDM volume 3, 6.8.3). */
+/* What delays interrupts and debug exceptions for one instruction (Intel SDM volume 3, 6.8.3). */
 #define MH_SHADOW_STI 1u
 #define MH_SHADOW_MOV_SS 2u
 

@@ -38,7 +38,7 @@ enum mh_resume_kind {
     MH_RESUME_RANGE, /* step until rip leaves [start, end), a breakpoint is met or something else stops it */
 };
 
-/* Who wants a break- or watchpoint; each may set and clear it on its own. */
+/* The owners of a breakpoint or watchpoint; each sets and clears it independently. */
 enum mh_break_owner {
     MH_OWNER_DEBUGGER = 1,
     MH_OWNER_TRACEPOINT = 2,
@@ -167,7 +167,7 @@ struct mh_debug_target_ops {
      * and memory are those of that place; break- and watchpoints stay. MH_OK; MH_ERR_USAGE or MH_ERR_RANGE with what is
      * possible in *err and nothing changed; after MH_ERR_HOST the machine is not alive. */
     enum mh_status (*go_to)(void *ctx, unsigned vm, const char *where, struct mh_error *err);
-    /* Where texts for the person at the debugger go from now on; NULL: nowhere. */
+    /* Where texts for the debugger's user are sent from now on; NULL: nowhere. */
     void (*set_console)(void *ctx, mh_console *console, void *console_ctx);
     /* End the machine; it is not alive afterwards. After a crash this lets the crash be its end. */
     void (*kill)(void *ctx, unsigned vm);

@@ -56,7 +56,7 @@ struct mh_event {
 /* Write one line about the event, without a newline, at most `size` bytes with its NUL. */
 void mh_event_text(const struct mh_event *event, char *text, size_t size);
 
-/* What a file call is called: "open" to "size"; "unknown call" for what is none. */
+/* The name of a file call: "open" to "size", or "unknown call". */
 const char *mh_file_op_name(uint8_t op);
 
 #endif

@@ -1,4 +1,4 @@
-/* Errors are values: a status that decides what happens next, and one line for the person in front of the screen. */
+/* Errors are values: a status that decides what happens next, and one line for the user. */
 #ifndef MH_STATUS_H
 #define MH_STATUS_H
 

@@ -1,4 +1,4 @@
-/* Why a virtual machine came back from running. Core returns these and acts on none of them. */
+/* Why a virtual machine stopped. Core returns these and acts on none of them. */
 #ifndef MH_STOP_H
 #define MH_STOP_H
 
@@ -11,7 +11,7 @@ enum mh_stop_kind {
     MH_STOP_HW_BREAKPOINT, /* an execute breakpoint in a debug register the debugger set, rip at it */
     MH_STOP_WATCHPOINT,    /* a watched access was made, rip after it */
     MH_STOP_STEP,          /* the one instruction, or the range, is done */
-    MH_STOP_CAUGHT,        /* an event the debugger wants to be stopped for has happened, rip after it */
+    MH_STOP_CAUGHT,        /* an event with a catchpoint has happened, rip after it */
     MH_STOP_EXCEPTION,     /* a fault the guest has no handler for, rip at the faulting instruction */
     MH_STOP_RETURNED,      /* the guest's entry point returned to its caller, which does not exist */
     MH_STOP_TRIPLE_FAULT,  /* a fault while a fault was being delivered to the guest's own broken handlers */

@@ -22,7 +22,7 @@
 
 /* Which processor executes guests (QEMU's word for it). */
 enum mh_accel {
-    MH_ACCEL_AUTO, /* KVM where it works, and the software processor for what KVM does badly; else software */
+    MH_ACCEL_AUTO, /* KVM if it is usable, and the software processor for what KVM cannot do; otherwise software */
     MH_ACCEL_KVM,  /* KVM, or an error */
     MH_ACCEL_SOFT, /* the software processor only; /dev/kvm is not opened */
 };
@@ -37,7 +37,7 @@ struct mh_host;
 enum mh_status mh_host_open(enum mh_accel accel, struct mh_host **host, struct mh_error *err);
 void mh_host_close(struct mh_host *host);
 
-/* True when machines run on KVM, at least as long as nothing needs the software processor. */
+/* True when machines run on KVM, as long as nothing needs the software processor. */
 bool mh_host_has_kvm(const struct mh_host *host);
 /* With AUTO: why KVM is not used, one line; "" when it is, or was not asked for. */
 const char *mh_host_kvm_problem(const struct mh_host *host);
@@ -168,7 +168,7 @@ enum mh_status mh_debug_group_join(struct mh_debug_group *group, unsigned index,
  * machines there are. */
 unsigned mh_debug_group_assemble(struct mh_debug_group *group, struct mh_debug_target *target);
 
-/* Nothing will be asked of the machines any more: let their threads go. None may be running. */
+/* There will be no more requests to the machines: let their threads end. None may be running. */
 void mh_debug_group_finish(struct mh_debug_group *group);
 
 /*

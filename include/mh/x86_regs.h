@@ -118,16 +118,34 @@ struct mh_x86_fpu {
     uint64_t k[8];
 };
 
+/* The model-specific registers a long-mode kernel touches (Intel SDM volume 4, AMD APM volume 2 appendix A). */
+struct mh_x86_msrs {
+    uint64_t star, lstar, cstar, sfmask;
+    uint64_t kernel_gs_base;
+    uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
+    uint64_t tsc; /* the time stamp counter's value at the moment the state was taken */
+    uint64_t tsc_aux;
+    uint64_t pat;
+    uint64_t apic_base;
+    uint64_t misc_enable;
+    /* Memory types, without effect on the guest: fixed ranges, then pairs of base and mask, by number. */
+    uint64_t mtrr_default_type;
+    uint64_t mtrr_fixed[11];
+    uint64_t mtrr_variable[16];
+};
+
 /* Which parts of mh_x86_regs a call reads or writes; a mask. */
 #define MH_REGS_GENERAL 1u
 #define MH_REGS_SYSTEM 2u
 #define MH_REGS_FPU 4u
-#define MH_REGS_ALL 7u
+#define MH_REGS_MSRS 8u
+#define MH_REGS_ALL 15u
 
 struct mh_x86_regs {
     struct mh_x86_general general;
     struct mh_x86_system system;
     struct mh_x86_fpu fpu;
+    struct mh_x86_msrs msrs;
 };
 
 #endif

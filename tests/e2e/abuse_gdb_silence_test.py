@@ -76,7 +76,8 @@ class NotReadingTest(HostileCase):
         self.check_held_up("vCont;s")
 
     def test_timeout(self):
-        vm = self.check_stuffed(["g"] * 100, "--timeout", "1")
+        vm = self.offer(elf("gdb_points"), "--timeout", "1")
+        self.hostile(vm, small=True).stuff(b"".join(Wire.frame("g") for _ in range(100)))
         self.assertEqual(vm.run.finish().code, EXIT_TIMEOUT)
 
     def test_the_seat_is_free_when_it_has_gone(self):

@@ -29,7 +29,7 @@ CRASHED = re.compile(r"[A-Za-z0-9 -]+( \(#[A-Z]{2}\))?, vector \d+, at rip 0x[0-
                      r"|triple fault: "
                      r"|(read of|write to) physical address 0x[0-9a-f]+, where the machine has no memory, near rip"
                      r"|(.*, vector \d+, after )?the guest (leaves|left) 64-bit mode, which the machine does not support"
-                     r"|KVM does not support the instruction at rip"
+                     r"|this KVM cannot execute the instruction"
                      r"|the processor refuses the guest's state")
 
 

@@ -32,6 +32,8 @@ set_tests_properties(e2e_abuse_many_lives PROPERTIES SKIP_RETURN_CODE 77 LABELS 
 mh_abuse_test(e2e_abuse_many_lives)
 mh_e2e_test(abuse_signals)
 mh_abuse_test(e2e_abuse_signals)
+mh_e2e_test(abuse_same_end)
+mh_abuse_test(e2e_abuse_same_end)
 mh_e2e_test(abuse_snapshots)
 mh_abuse_test(e2e_abuse_snapshots)
 mh_e2e_test(abuse_files)

@@ -153,6 +153,15 @@ class CoreFileTest(GdbCase):
         vm = self.offer(elf("gdb_steps"))
         self.assertIn("start with --core DIR", vm.gdb()("monitor core x"))
 
+    def test_gdb_records_by_itself(self):
+        """As docs/debugging.md says, after the same setting as for gcore."""
+        vm, gdb = self.debug(sample("primes", "elf"))
+        gdb.all("set osabi GNU/Linux", "break main", "continue", "record full", "stepi 20")
+        self.assertIn("Active record target: record-full", gdb("info record"))
+        gdb("reverse-stepi 20")
+        self.assertIn("main", gdb("frame"))
+        gdb("record stop")
+
     def test_gcore(self):
         vm = self.offer(sample("primes", "elf"))
         gdb = vm.gdb()

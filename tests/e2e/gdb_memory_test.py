@@ -21,6 +21,17 @@ class MemoryTest(GdbCase):
                 self.gdb(f"set *(unsigned {kind}*){address} = {value}")
                 self.assertEqual(self.gdb.value(f"*(unsigned {kind}*){address}"), value)
 
+    def test_find_goes_on_behind_holes(self):
+        for mode in ("off", "on"):
+            self.gdb(f"monitor phys {mode}")
+            self.gdb("maintenance flush dcache")
+            self.assertRegex(self.gdb("find 0, 0x1009fff, (long)0x1001007"), r"(?m)^0x1000000$")
+            self.assertIn("Pattern not found", self.gdb("find 0x1ffff0, 0x1009fff, (long)0x123456789abcdef"))
+        self.gdb("monitor phys off")
+        self.gdb("set *(long*)0x1009ff8 = 0x123456789abcdef")
+        self.assertRegex(self.gdb("find 0, 0x7fffffffffff, (long)0x123456789abcdef"), r"(?m)^0x1009ff8\b")
+        self.assertIn("Pattern not found", self.gdb("find 0, 0x7fffffffffff, (long)0x1234567887654321"))
+
     def test_monitor_info_in_the_form_of_qemu(self):
         self.assertEqual(self.gdb("monitor info mem"), "0000000000000000-0000000000200000 0000000000200000 urw\n"
                                                        "0000000001000000-000000000100a000 000000000000a000 -rw\n")

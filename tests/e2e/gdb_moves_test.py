@@ -18,7 +18,7 @@ SPOTS = [f"spot_{i}" for i in range(1, 6)] + [f"kernel_spot_{i}" for i in range(
 class MovesTest(GdbCase):
     def setUp(self):
         super().setUp()
-        self.vm = self.offer(elf("moves"), "--stats")
+        self.vm = self.offer(elf("moves"), "--stats", "--no-history")
         gdb = self.vm.gdb()
         self.spots = [gdb.value("&" + spot) for spot in SPOTS]
         gdb.kill()
@@ -78,7 +78,7 @@ class MovesTest(GdbCase):
             done.append(kind.__name__)
             printed = self.output()
             self.assertEqual(printed.strip(b"."), b"", f"after {done}")
-        self.assertGreater(len(printed), 10)
+        self.assertGreater(len(printed), 20 // PATIENCE - 1)
         self.monitor("catch out 0xe9")
         self.resume("c")
         moves = int((self.monitor("stats").split(b"moved ") + [b"0"])[1].split()[0])

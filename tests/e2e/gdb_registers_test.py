@@ -55,6 +55,24 @@ class RegistersTest(GdbCase):
         self.again()
         self.assertIn("v2_double = {1.5, -2.25}", self.gdb("p $xmm1"))
 
+    def test_msrs(self):
+        """They are fetched when they are looked at."""
+        values = {"k_gs_base": 0xffff800000001000, "star": 0x1b000800000000, "lstar": 0x1234, "cstar": 0x5678,
+                  "fmask": 0x47700, "pat": 0x0006040600070406}
+        for name, value in values.items():
+            self.gdb(f"set ${name} = {value}")
+        self.again()
+        for name, value in values.items():
+            self.assertEqual(self.gdb.value("$" + name), value, name)
+        self.assertRegex(self.gdb("info registers k_gs_base tsc"), r"(?m)^k_gs_base +0xffff800000001000[^$]*\ntsc +0x")
+        self.assertFails(self.gdb("set $lstar = 0x800000000000"))
+        self.again()
+        self.assertEqual(self.gdb.value("$lstar"), 0x1234)
+        before = self.gdb.value("$tsc")
+        self.gdb("set $pc = 0")
+        self.gdb("stepi")
+        self.assertGreater(self.gdb.value("$tsc"), before)
+
     def test_avx(self):
         if "void" in self.gdb("p $ymm0"):
             self.skipTest("the host's KVM offers no AVX")

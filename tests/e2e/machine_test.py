@@ -160,6 +160,12 @@ class OwnTablesTest(Case):
         for page in (2, 4):
             self.check(self.run_vm("-p", page, "-g", guest("interrupts")), 0, expected, "")
 
+    def test_no_registers_of_kvm(self):
+        """MSRs that CPUID does not announce are not there: a clock of the host among them."""
+        for msr in (0x4b564d00, 0x4b564d01, 0x11, 0x12):
+            image = self.write("msr.img", b"\xb9" + struct.pack("<I", msr) + b"\x0f\x32\xf4")  # mov ecx, msr; rdmsr; hlt
+            self.check(self.run_vm("-g", image), EXIT_CRASHED, b"", "general protection fault (#GP)")
+
     def test_floating_point_in_ring_0(self):
         """x87, SSE and AVX, where a KVM cannot execute them too: the guest goes on in software, and is not told."""
         for label in ("auto", "always"):

@@ -58,7 +58,7 @@ class MakeTest(Case):
         shutil.copytree(os.path.join(sample_source(""), "..", "include", "mh"), self.path("include", "mh"),
                         dirs_exist_ok=True)
         for directory in ("sdk", name):
-            ignore = shutil.ignore_patterns("*.o", "*.elf", "*.img", "*.d")
+            ignore = shutil.ignore_patterns("*.o", "*.elf", "*.img", "*.d", "sdk")  # what make has built
             shutil.copytree(sample_source(directory), self.path("guests", directory), ignore=ignore)
         return self.path("guests", name)
 

@@ -56,7 +56,12 @@ static void fake_cpu_run(struct cpu *cpu, const struct cpu_request *request, str
     fake_cpu_ask(self, "run");
     assert_true(self->runs < FAKE_REQUESTS_MAX);
     self->requests[self->runs++] = *request;
+    bool completes = self->pending != NULL;
     fake_cpu_complete(self);
+    *exit = (struct cpu_exit){.kind = CPU_EXIT_STEP};
+    uint64_t rip = self->state.general.rip;
+    if (completes && request->mode == CPU_STEP && !(rip >= request->range_start && rip < request->range_end))
+        return;
     *exit = (struct cpu_exit){.kind = CPU_EXIT_KICKED};
     if (!request->step_off && atomic_exchange(&self->kicked, false))
         return;
@@ -112,6 +117,8 @@ static enum mh_status fake_cpu_read_regs(struct cpu *cpu, unsigned groups, struc
         regs->system = self->state.system;
     if ((groups & MH_REGS_FPU) != 0)
         memset(&regs->fpu, 0, sizeof regs->fpu);
+    if ((groups & MH_REGS_MSRS) != 0)
+        regs->msrs = self->state.msrs;
     return MH_OK;
 }
 
@@ -125,6 +132,8 @@ static enum mh_status fake_cpu_write_regs(struct cpu *cpu, unsigned groups, cons
         self->state.system = regs->system;
     if ((groups & MH_REGS_GENERAL) != 0)
         self->state.general = regs->general;
+    if ((groups & MH_REGS_MSRS) != 0)
+        self->state.msrs = regs->msrs;
     return MH_OK;
 }
 

@@ -65,6 +65,8 @@ static enum mh_status read_regs(void *ctx, unsigned vm, unsigned groups, struct 
         regs->system = from->system;
     if (groups & MH_REGS_FPU)
         regs->fpu = from->fpu;
+    if (groups & MH_REGS_MSRS)
+        regs->msrs = from->msrs;
     return MH_OK;
 }
 
@@ -82,6 +84,8 @@ static enum mh_status write_regs(void *ctx, unsigned vm, unsigned groups, const 
         machine->regs.system = regs->system;
     if (groups & MH_REGS_FPU)
         machine->regs.fpu = regs->fpu;
+    if (groups & MH_REGS_MSRS)
+        machine->regs.msrs = regs->msrs;
     return MH_OK;
 }
 

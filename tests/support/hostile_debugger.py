@@ -102,6 +102,8 @@ class Hostile:
                 # full: but is it for good, or does the server only need a moment?
                 if not select.select([], [self.socket], [], 0.2)[1]:
                     break
+            except (ConnectionResetError, BrokenPipeError):  # it has ended meanwhile
+                break
         self.socket.settimeout(DEADLINE)
         return sent
 
@@ -134,6 +136,8 @@ class Hostile:
 
 
 class HostileCase(GdbCase):
+    keeps_history = False  # its memory grows, as it should
+
     def hostile(self, vm, number=1, **options):
         client = Hostile(vm.where[number - 1], **options)
         self.addCleanup(client.close)

@@ -46,6 +46,19 @@ static void past_machine_console(void *ctx, unsigned number, const char *text)
     snprintf(machine->said, sizeof machine->said, "%s", text);
 }
 
+#define HANDLER 0x6000u
+
+/* Let an exception be handled by an iretq of the guest's. */
+static void past_machine_set_handler(struct past_machine *machine, unsigned vector)
+{
+    struct guest_ram *ram = &machine->vm->ram;
+    uint8_t *gate = ram_at(ram, mh_gpa_of(MH_SYSTEM_AREA + BOOT_IDT + vector * 16), 16);
+    const uint16_t low = HANDLER;
+    ram_put(ram, ram_at(ram, mh_gpa_of(HANDLER), 2), "\x48\xcf", 2);
+    ram_put(ram, gate, &low, sizeof low);
+    ram_put(ram, gate + 6, "\0\0\0\0\0\0", 6);
+}
+
 struct past_machine *past_machine_make(const void *image, size_t length, uint64_t limit)
 {
     struct past_machine *machine = test_calloc(1, sizeof *machine);
@@ -63,11 +76,8 @@ struct past_machine *past_machine_make(const void *image, size_t length, uint64_
     machine->config.image = machine->image;
     assert_int_equal(mh_host_open(MH_ACCEL_SOFT, &machine->host, NULL), MH_OK);
     assert_int_equal(mh_vm_create(machine->host, &machine->config, &machine->vm, NULL), MH_OK);
-    /* #DB and #BP return at once */
-    ram_put(&machine->vm->ram, ram_at(&machine->vm->ram, mh_gpa_of(MH_SYSTEM_AREA + BOOT_STUBS + BOOT_STUB_SIZE), 2),
-            "\x48\xcf", 2);
-    ram_put(&machine->vm->ram,
-            ram_at(&machine->vm->ram, mh_gpa_of(MH_SYSTEM_AREA + BOOT_STUBS + 3 * BOOT_STUB_SIZE), 2), "\x48\xcf", 2);
+    past_machine_set_handler(machine, 1);
+    past_machine_set_handler(machine, 3);
     assert_int_equal(mh_vm_debug(machine->vm, &machine->target, NULL), MH_OK);
     machine->target.ops->set_console(machine->target.ctx, past_machine_console, machine);
     return machine;
@@ -94,16 +104,18 @@ struct piece {
         code, sizeof(code) - 1                                                                                         \
     }
 
-#define FILE_CALL(low) PIECE("\xba\x78\x02\x00\x00\xb8" low "\x70\x00\x00\xef") /* mov edx, 0x278; mov eax, ...; out */
+#define FILE_CALL(low)                                                                                                 \
+    PIECE("\xba\x78\x02\x00\x00\xb8" low "\x70\x00\x00\xef") /* mov edx, 0x278; mov eax, ...; out                      \
+                                                              */
 
 /* All of them come out at their end whatever the registers are. */
 static const struct piece pieces[] = {
-    PIECE("\x48\x01\xc8"),                                                         /* add rax, rcx */
-    PIECE("\x48\x0f\xaf\xc3\x48\xff\xc3"),                                         /* imul rax, rbx; inc rbx */
-    PIECE("\x11\xd0\xd3\xe8"),                                                     /* adc eax, edx; shr eax, cl */
-    PIECE("\x50\x59\x9c\x5a"),                                                     /* push rax; pop rcx; pushf; pop rdx */
-    PIECE("\xb9\x25\x00\x00\x00\xbf\x00\x40\x00\x00\xf3\xaa"),                     /* rep stosb */
-    PIECE("\xb9\x21\x00\x00\x00\xbf\xf0\x4f\x00\x00\xf3\x48\xab"),                 /* rep stosq, across pages */
+    PIECE("\x48\x01\xc8"),                                         /* add rax, rcx */
+    PIECE("\x48\x0f\xaf\xc3\x48\xff\xc3"),                         /* imul rax, rbx; inc rbx */
+    PIECE("\x11\xd0\xd3\xe8"),                                     /* adc eax, edx; shr eax, cl */
+    PIECE("\x50\x59\x9c\x5a"),                                     /* push rax; pop rcx; pushf; pop rdx */
+    PIECE("\xb9\x25\x00\x00\x00\xbf\x00\x40\x00\x00\xf3\xaa"),     /* rep stosb */
+    PIECE("\xb9\x21\x00\x00\x00\xbf\xf0\x4f\x00\x00\xf3\x48\xab"), /* rep stosq, across pages */
     PIECE("\xb1\x13\x0f\xb6\xc9\xbe\x00\x40\x00\x00\xbf\x03\x40\x00\x00\xf3\xa4"), /* rep movsb, overlapping */
     PIECE("\xb9\x30\x00\x00\x00\xbf\x00\x40\x00\x00\xf2\xae"),                     /* repne scasb */
     PIECE("\x89\x04\x25\x00\x40\x00\x00\x8b\x1c\x25\x08\x40\x00\x00"),             /* store; load */
@@ -220,7 +232,7 @@ uint64_t past_machine_hash(struct past_machine *machine)
     hash = hash_more(hash, state.xsave, sizeof state.xsave);
     const uint64_t rest[] = {state.dr6, state.dr7, state.shadow, state.is_repeating, state.pending.valid};
     hash = hash_more(hash, rest, sizeof rest);
-    hash = hash_more(hash, ram->host, PAST_IMAGE); /* the program touches nothing beside this, ... */
+    hash = hash_more(hash, ram->host, PAST_IMAGE);                   /* the program touches nothing beside this, ... */
     hash = hash_more(hash, ram->host + RAM_SIZE - PAGE_4K, PAGE_4K); /* ... its stack */
     return hash_more(hash, ram_system_area(ram), MH_SYSTEM_AREA_SIZE);
 }

@@ -7,7 +7,7 @@
 #include "mh/vm.h"
 #include "replay/timeline.h"
 
-#define PAST_OUTPUT_MAX 65536u
+#define PAST_OUTPUT_MAX (1u << 20)
 #define PAST_DATA 0x4000u  /* two pages that programs write to */
 #define PAST_CALLS 0x7000u /* calls of the file port; see past_machine.c */
 #define PAST_IMAGE 0x8000u

@@ -1,6 +1,7 @@
 """
-Guests made of chance: endless loops of harmless snippets that compute, write all over memory, print, read, call files,
-change page tables, MSRs and debug registers, and raise exceptions they handle. Flat images for 2 MB of RAM.
+Guests made of chance: loops of harmless snippets that compute, write all over memory, print, read, call files,
+change page tables, MSRs and debug registers, and raise exceptions they handle. Endless, unless they are given a number
+of rounds: then they end by printing all registers and a sum of their memory. Flat images for 2 MB of RAM.
 
 Memory: code from 0; tables from 0x10000 (PML4, PDPT, page directory, page table of the first 2 MB); file calls from
 0x18000, their names from 0x1a000; IDT at 0x1e000; the stack below 0x30000; data from DATA on.
@@ -9,6 +10,7 @@ Memory: code from 0; tables from 0x10000 (PML4, PDPT, page directory, page table
 import struct
 
 TABLES, CALLS, NAMES, IDT, STACK = 0x10000, 0x18000, 0x1a000, 0x1e000, 0x30000
+ROUNDS = 0x1a800
 DATA = 0x80000
 READS = 0x190000  # where files are read to, and nothing else writes
 PAGE_TABLE = TABLES + 0x3000
@@ -23,8 +25,8 @@ def call(op, fd=0, flags=0, buffer=0, length=0, offset=0):
 class Guest:
     """One of them; `image` is what it is made of, `points` are addresses at which breakpoints may lie."""
 
-    def __init__(self, chance):
-        self.chance = chance
+    def __init__(self, chance, rounds=0):
+        self.chance, self.rounds = chance, rounds
         self.code = bytearray()
         self.points = []
         self.calls = self.file_calls()
@@ -33,11 +35,24 @@ class Guest:
         for _ in range(chance.randrange(10, 60)):
             self.points.append(len(self.code))
             chance.choice(self.SNIPPETS)(self)
-        self.code += b"\xe9" + struct.pack("<i", loop - len(self.code) - 5)
+        self.go_on(loop)
         self.handler = len(self.code)
         # the only exceptions are those of ud2: r14 counts them, and the two bytes are skipped
         self.code += b"\x49\xff\xc6" b"\x48\x83\x04\x24\x02" b"\x48\xcf"
         self.image = self.assemble()
+
+    def go_on(self, loop):
+        """The next round; after the last of them the end."""
+        if self.rounds == 0:
+            self.code += b"\xe9" + struct.pack("<i", loop - len(self.code) - 5)
+            return
+        self.code += b"\xff\x0c\x25" + struct.pack("<I", ROUNDS)  # dec dword [ROUNDS]
+        self.code += b"\x0f\x85" + struct.pack("<i", loop - len(self.code) - 6)  # jnz
+        self.code += b"\x50\x51\x52\x53\x55\x56\x57" + b"".join(bytes((0x41, 0x50 + i)) for i in range(8))  # push all
+        self.code += b"\x31\xc0\xbf" + struct.pack("<I", DATA)  # xor eax, eax; mov edi, DATA
+        self.code += b"\xb9" + struct.pack("<I", (END - DATA) // 8)  # mov ecx, n
+        self.code += b"\x48\x6b\xc0\x1f\x48\x03\x07\x83\xc7\x08\xff\xc9\x75\xf2"  # imul rax, 31; add rax, [rdi]; ...
+        self.code += b"\x50\x48\x89\xe6\xb9" + struct.pack("<I", 16 * 8) + b"\x66\xba\xe9\x00\xf3\x6e\xf4"  # rep outsb; hlt
 
     # ---- what there is besides code ----
 
@@ -76,6 +91,7 @@ class Guest:
         for i, made in enumerate(self.calls):
             image[CALLS + 64 * i:CALLS + 64 * i + len(made)] = made
         image[NAMES:NAMES + 16] = b"abcdefghijklmnop"
+        struct.pack_into("<I", image, ROUNDS, self.rounds)
         image[IDT + 6 * 16:IDT + 7 * 16] = struct.pack("<HHHHII", self.handler & 0xffff, 8, 0x8e00, 0, 0, 0)
         struct.pack_into("<HQ", image, IDT - 16, 7 * 16 - 1, IDT)
         return bytes(image)
@@ -159,7 +175,7 @@ class Guest:
             self.code += b"\x48\x03\x04\x25" + struct.pack("<I", number * 4096 + offset)
 
     def msr(self):
-        index = self.chance.choice([0xc0000082, 0xc0000100, 0xc0000101, 0xc0000102, 0x174, 0x175])
+        index = self.chance.choice([0xc0000082, 0xc0000100, 0xc0000101, 0xc0000102, 0x175, 0x176])
         self.code += b"\x49\x89\xc1\xb9" + struct.pack("<I", index)  # mov ecx, index
         self.code += b"\x0f\x32\x49\x01\xc2\x44\x89\xc8\x25\xff\xff\x0f\x00\x31\xd2\x0f\x30\x4c\x89\xc8"
 

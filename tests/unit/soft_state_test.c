@@ -123,11 +123,17 @@ static void registers_come_back_as_written(void **state)
     regs.fpu.fctrl = 0x27f;
     regs.fpu.ftag = 0xffff;
     regs.fpu.xmm[3][5] = 0x77;
+    regs.msrs.kernel_gs_base = 0xffff800000001000;
+    regs.msrs.lstar = 0x5000;
+    regs.msrs.sfmask = 0x47700;
+    regs.msrs.pat = 0x0706050401000606;
+    regs.msrs.tsc = 0x123456789;
     assert_int_equal(ops->write_regs(machine->cpu, MH_REGS_ALL, &regs, NULL), MH_OK);
     assert_int_equal(ops->read_regs(machine->cpu, MH_REGS_ALL, &again, NULL), MH_OK);
     assert_memory_equal(&regs.general, &again.general, sizeof regs.general);
     assert_memory_equal(&regs.fpu, &again.fpu, sizeof regs.fpu);
     assert_int_equal(again.system.seg[MH_FS].base, 0xffff800000000000);
+    assert_memory_equal(&regs.msrs, &again.msrs, sizeof regs.msrs);
 }
 
 static void values_no_register_can_hold_are_refused_by_name(void **state)
@@ -171,6 +177,22 @@ static void values_no_register_can_hold_are_refused_by_name(void **state)
     bad.fpu.mxcsr = 0x10000;
     assert_int_equal(ops->write_regs(machine->cpu, MH_REGS_FPU, &bad, &err), MH_ERR_HOST);
     assert_text_has(err.text, "MXCSR");
+    const struct {
+        uint64_t *at;
+        uint64_t value;
+        const char *name;
+    } msrs[] = {{&bad.msrs.lstar, 1ull << 47, "LSTAR"},
+                {&bad.msrs.kernel_gs_base, 1ull << 62, "KERNEL_GS_BASE"},
+                {&bad.msrs.sfmask, 1ull << 32, "FMASK"},
+                {&bad.msrs.pat, 2, "PAT"}};
+    for (unsigned i = 0; i < COUNT(msrs); i++) {
+        bad = good;
+        *msrs[i].at = msrs[i].value;
+        assert_int_equal(ops->write_regs(machine->cpu, MH_REGS_MSRS, &bad, &err), MH_ERR_HOST);
+        assert_text_has(err.text, msrs[i].name);
+        assert_int_equal(ops->read_regs(machine->cpu, MH_REGS_ALL, &now, NULL), MH_OK);
+        assert_memory_equal(&now.msrs, &good.msrs, sizeof now.msrs);
+    }
 }
 
 static void a_state_that_is_none_of_64_bit_code_makes_no_processor(void **state)

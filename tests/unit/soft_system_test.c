@@ -184,7 +184,7 @@ static void expect_privilege(const struct privilege_case *row, unsigned ring, un
     assert_int_equal(stub < 0 ? NO_FAULT : (unsigned)stub, vector);
     if (vector == VECTOR_GP)
         expect_error(0);
-    assert_int_equal(cpu->instructions, vector == NO_FAULT);
+    assert_int_equal(cpu->instructions, 1); /* or the fault */
 }
 
 static void each_instruction_checks_its_ring(void **state)

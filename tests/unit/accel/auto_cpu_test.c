@@ -242,6 +242,18 @@ static void an_instruction_kvm_cannot_execute_goes_to_software_for_good(void **s
     runs_on(f, "kvm");
 }
 
+static void what_software_cannot_take_over_is_an_error_of_the_guest(void **state)
+{
+    struct fixture *f = *state;
+    struct fake_exit *exit = fake_cpu_will_at(f->kvm, CPU_EXIT_ERROR, 0x123);
+    exit->exit.is_unsupported = true;
+    strcpy(exit->exit.text, "KVM cannot");
+    fake_soft_fails = true;
+    assert_int_equal(run(f), CPU_EXIT_ERROR);
+    assert_false(f->exit.is_host_error);
+    assert_non_null(strstr(f->exit.text, "KVM cannot, and software cannot take over: "));
+}
+
 static void other_errors_are_errors(void **state)
 {
     struct fixture *f = *state;
@@ -483,6 +495,7 @@ int main(void)
         TEST(points_that_kvm_refuses_are_softwares),
         TEST(a_kvm_that_loses_points_gets_none),
         TEST(when_all_points_are_gone_kvm_runs_again_without_them),
+        TEST(what_software_cannot_take_over_is_an_error_of_the_guest),
         TEST(an_instruction_kvm_cannot_execute_goes_to_software_for_good),
         TEST(other_errors_are_errors),
         TEST(a_continue_that_keeps_coming_back_goes_to_software),

@@ -218,14 +218,10 @@ static void a_file_removed_on_the_host_is_an_error(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(contents_and_positions_come_back),
-        TEST(before_the_first_write_the_shared_file_comes_back),
-        TEST(files_that_were_emptied_come_back),
-        TEST(a_store_that_starts_anew_gets_them_too),
-        TEST(copies_are_shared_until_a_file_changes),
-        TEST(room_is_given_back_with_the_last_who_has_a_copy),
-        TEST(what_has_no_room_is_refused_and_takes_none),
-        TEST(files_of_many_holes_are_refused),
+        TEST(contents_and_positions_come_back),           TEST(before_the_first_write_the_shared_file_comes_back),
+        TEST(files_that_were_emptied_come_back),          TEST(a_store_that_starts_anew_gets_them_too),
+        TEST(copies_are_shared_until_a_file_changes),     TEST(room_is_given_back_with_the_last_who_has_a_copy),
+        TEST(what_has_no_room_is_refused_and_takes_none), TEST(files_of_many_holes_are_refused),
         TEST(a_file_removed_on_the_host_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

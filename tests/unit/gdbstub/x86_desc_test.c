@@ -65,7 +65,8 @@ static void each_register_belongs_to_the_part_it_is_stored_in(void **state)
     for (size_t i = 0; i < count; i++) {
         unsigned part = table[i].offset < offsetof(struct mh_x86_regs, system) ? MH_REGS_GENERAL
                         : table[i].offset < offsetof(struct mh_x86_regs, fpu)  ? MH_REGS_SYSTEM
-                                                                               : MH_REGS_FPU;
+                        : table[i].offset < offsetof(struct mh_x86_regs, msrs) ? MH_REGS_FPU
+                                                                               : MH_REGS_MSRS;
 
         assert_int_equal(table[i].regs, part);
     }

@@ -260,6 +260,20 @@ static struct mh_image *elf_loads(const struct elf *elf)
     return load("good.elf", 2 * MB);
 }
 
+static void a_file_that_changes_is_noticed(void **state)
+{
+    (void)state;
+    char path[PATH_MAX];
+    temp_file(&dir, "changes.img", "\xf4", 1);
+    struct mh_image *image = load("changes.img", 2 * MB);
+    assert_false(image_has_changed(image));
+    temp_file(&dir, "changes.img", "\x90\xf4", 2);
+    assert_true(image_has_changed(image));
+    unlink(temp_path(&dir, "changes.img", path));
+    assert_true(image_has_changed(image));
+    mh_image_free(image);
+}
+
 static void an_elf_file_loads_by_its_program_headers(void **state)
 {
     (void)state;
@@ -591,6 +605,7 @@ int main(void)
         cmocka_unit_test(a_device_is_refused),
         cmocka_unit_test(a_link_to_an_image_is_followed),
         cmocka_unit_test(freeing_no_image_does_nothing),
+        cmocka_unit_test(a_file_that_changes_is_noticed),
         cmocka_unit_test(an_elf_file_loads_by_its_program_headers),
         cmocka_unit_test(segments_go_to_their_physical_addresses),
         cmocka_unit_test(a_segment_without_file_contents_is_only_space),

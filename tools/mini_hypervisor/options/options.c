@@ -121,6 +121,16 @@ static enum mh_status parser_take_word(struct parser *parser)
     return option->take(parser->options, NULL, parser->err);
 }
 
+static enum mh_status parser_add_guest(struct options *options, const char *path, struct mh_error *err)
+{
+    const char **words = calloc(1, sizeof *words);
+    if (words == NULL)
+        return mh_fail(err, MH_ERR_HOST, "not enough memory for the command line");
+    words[0] = path;
+    options->guests = (struct word_list){.words = words, .count = 1};
+    return MH_OK;
+}
+
 static bool parser_has(const struct parser *parser, const char *name)
 {
     for (size_t i = 0; i < OPTION_COUNT; i++) {
@@ -190,10 +200,44 @@ struct mh_gdb_endpoint options_gdb_endpoint(const struct options *options, size_
     return endpoint;
 }
 
+/* A recording brings everything its machine is made of. */
+static enum mh_status parser_check_replay(const struct parser *parser, struct options *options, struct mh_error *err)
+{
+    static const char *const brought[] = {"memory",  "page",     "record",      "no-history",
+                                          "gdb-all", "max-open", "max-written", "files-dir"};
+    if (options->guests.count > 0 || options->files.count > 0)
+        return mh_fail(err, MH_ERR_USAGE, "--replay %s: the recording has its guest and files; leave out --%s",
+                       options->replay_path, options->guests.count > 0 ? "guest" : "file");
+    for (size_t i = 0; i < sizeof brought / sizeof brought[0]; i++) {
+        if (parser_has(parser, brought[i]) || (options->no_history && strcmp(brought[i], "no-history") == 0))
+            return mh_fail(err, MH_ERR_USAGE, "--replay cannot be combined with --%s", brought[i]);
+    }
+    if (options->accel == MH_ACCEL_KVM)
+        return mh_fail(err, MH_ERR_USAGE, "--replay runs in software; leave out --accel kvm");
+    options->accel = MH_ACCEL_SOFT;
+    return parser_add_guest(options, options->replay_path, err);
+}
+
+static enum mh_status parser_check_record(const struct options *options, struct mh_error *err)
+{
+    if (options->guests.count > 1 && strstr(options->record_path, "%n") == NULL)
+        return mh_fail(err, MH_ERR_USAGE,
+                       "--record %s: several VMs need a file each; put %%n, the VM's number, into the path",
+                       options->record_path);
+    return MH_OK;
+}
+
 static enum mh_status parser_check(const struct parser *parser)
 {
     struct options *options = parser->options;
     struct mh_error *err = parser->err;
+    enum mh_status status = MH_OK;
+    if (options->replay_path != NULL)
+        status = parser_check_replay(parser, options, err);
+    else if (options->record_path != NULL)
+        status = parser_check_record(options, err);
+    if (status != MH_OK)
+        return status;
     if (options->guests.count == 0)
         return mh_fail(err, MH_ERR_USAGE, "no guest to run; name an image with --guest FILE (see --help)");
     if (options->console > options->guests.count)

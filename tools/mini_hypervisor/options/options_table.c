@@ -206,6 +206,22 @@ static enum mh_status take_trace(struct options *options, const char *value, str
     return MH_OK;
 }
 
+static enum mh_status take_record(struct options *options, const char *value, struct mh_error *err)
+{
+    if (*value == '\0')
+        return refuse_value(err, "record", value, "give a file");
+    options->record_path = value;
+    return MH_OK;
+}
+
+static enum mh_status take_replay(struct options *options, const char *value, struct mh_error *err)
+{
+    if (*value == '\0')
+        return refuse_value(err, "replay", value, "give a file that --record wrote");
+    options->replay_path = value;
+    return MH_OK;
+}
+
 static enum mh_status take_stats(struct options *options, const char *value, struct mh_error *err)
 {
     (void)value, (void)err;
@@ -338,6 +354,8 @@ const struct option option_table[OPTION_COUNT] = {
     {"max-written", 0, false, true, NULL, take_max_written},
     {"core", 0, false, true, NULL, take_core},
     {"trace", 0, false, true, NULL, take_trace},
+    {"record", 0, false, true, NULL, take_record},
+    {"replay", 0, false, true, NULL, take_replay},
     {"stats", 0, false, false, NULL, take_stats},
     {"gdb", 0, false, true, GDB_PORT, take_gdb},
     {"gdb-all", 0, false, true, GDB_PORT, take_gdb_all},

@@ -11,6 +11,7 @@ enum exit_code {
     EXIT_CODE_IMAGE = 4,
     EXIT_CODE_CRASHED = 5,
     EXIT_CODE_IO = 6,
+    EXIT_CODE_DIFFERS = 7,
     EXIT_CODE_TIMEOUT = 124,
     EXIT_CODE_SIGNAL = 128, /* plus its number */
 };

@@ -1,6 +1,7 @@
 #include "run/machine.h"
 
 #include "console/message.h"
+#include "console/output.h"
 #include "console/text_stream.h"
 
 #include <errno.h>
@@ -18,16 +19,38 @@ void machine_notice(void *ctx, const char *text)
     message("%s: %s", machine->title, text);
 }
 
+/* The file of --record. */
+static enum mh_status machine_open_recording(struct machine *machine, struct mh_error *err)
+{
+    const char *why = NULL;
+    char *path = serial_end_path(machine->shared->options->record_path, machine->number);
+    if (path == NULL)
+        return mh_fail(err, MH_ERR_HOST, "not enough memory for the path of --record");
+    machine->record_fd = output_open(path, &why);
+    enum mh_status status =
+        machine->record_fd < 0 ? mh_fail(err, MH_ERR_IO, "--record %s: cannot open it: %s", path, why) : MH_OK;
+    free(path);
+    return status;
+}
+
+static int machine_write_recording(void *ctx, const void *bytes, size_t length)
+{
+    const struct machine *machine = ctx;
+    return output_write(machine->record_fd, bytes, length, NULL);
+}
+
 enum mh_status machine_init(struct machine *machine, struct shared *shared, size_t number, const char *name,
                             const struct mh_image *image, struct mh_error *err)
 {
-    *machine = (struct machine){.shared = shared, .number = number, .image = image, .gdb.fd = -1};
+    *machine = (struct machine){.shared = shared, .number = number, .image = image, .record_fd = -1, .gdb.fd = -1};
     pthread_mutex_init(&machine->mutex, NULL);
     snprintf(machine->name, sizeof machine->name, "%s", name);
     snprintf(machine->title, sizeof machine->title, "VM %zu (%s)", number, machine->name);
     snprintf(machine->files_name, sizeof machine->files_name, "%zu-%s", number, machine->name);
     enum mh_status status = serial_end_open(&machine->serial, shared->options, number, &shared->console, machine->name,
                                             &shared->terminal, err);
+    if (status == MH_OK && shared->options->record_path != NULL)
+        status = machine_open_recording(machine, err);
     if (status == MH_OK)
         status = debugging_open_machine(machine, err);
     trace_name_track(&shared->trace, number, machine->title);
@@ -41,6 +64,8 @@ void machine_destroy(struct machine *machine)
     free(machine->processor_stats);
     serial_end_close(&machine->serial);
     mh_gdb_close(&machine->gdb);
+    if (machine->record_fd >= 0)
+        close(machine->record_fd);
     pthread_mutex_destroy(&machine->mutex);
 }
 
@@ -56,11 +81,12 @@ static void machine_on_event(void *ctx, const struct mh_event *event)
 static struct mh_vm_config machine_vm_config(struct machine *machine)
 {
     const struct options *options = machine->shared->options;
+    const struct mh_recording *recording = machine->shared->recording;
     return (struct mh_vm_config){
         .number = (unsigned)machine->number,
         .name = machine->name,
-        .ram_size = options->ram_size,
-        .page_size = options->page_size,
+        .ram_size = recording != NULL ? mh_recording_ram_size(recording) : options->ram_size,
+        .page_size = recording != NULL ? mh_recording_page_size(recording) : options->page_size,
         .image = machine->image,
         .serial = serial_end_for_vm(&machine->serial),
         .shared = machine->shared->files,
@@ -159,6 +185,7 @@ static enum ending ending_of(const struct mh_stop *stop)
 {
     switch (stop->kind) {
     case MH_STOP_HALTED:
+    case MH_STOP_HISTORY_END:
         return ENDING_HALTED;
     case MH_STOP_INTERRUPTED:
         return ENDING_STOPPED;
@@ -180,6 +207,39 @@ static enum mh_status machine_run_or_debug(struct machine *machine, struct mh_vm
     return MH_OK;
 }
 
+/* --record and --replay. */
+static enum mh_status machine_attach_recording(struct machine *machine, struct mh_vm *vm, struct mh_error *err)
+{
+    enum mh_status status = MH_OK;
+    if (machine->shared->recording != NULL)
+        status = mh_vm_replay(vm, machine->shared->recording, err);
+    if (status == MH_OK && machine->record_fd >= 0)
+        status = mh_vm_record(vm, machine_write_recording, machine, err);
+    return status;
+}
+
+/* The end of a run that was recorded. */
+static enum ending machine_finish_recording(struct machine *machine, const struct mh_stop *stop, enum ending ending)
+{
+    struct mh_error err;
+    if (machine->record_fd < 0 || mh_vm_record_end(machine->vm, stop, &err) == MH_OK)
+        return ending;
+    machine_notice(machine, err.text);
+    return ending == ENDING_HALTED ? ENDING_IO : ending;
+}
+
+/* The end of a replay: as it was recorded, that is good, whatever it is. */
+static enum ending machine_finish_replay(struct machine *machine, const struct mh_stop *stop, enum ending ending)
+{
+    struct mh_error err;
+    char text[700];
+    if (ending == ENDING_STOPPED || ending == ENDING_IO)
+        return ending;
+    enum mh_status status = mh_vm_replay_end(machine->vm, stop, text, sizeof text, &err);
+    machine_notice(machine, status == MH_OK ? text : err.text);
+    return status == MH_OK ? ENDING_HALTED : ENDING_DIFFERS;
+}
+
 static enum ending machine_run(struct machine *machine, struct mh_vm *vm)
 {
     struct mh_stop stop;
@@ -187,7 +247,9 @@ static enum ending machine_run(struct machine *machine, struct mh_vm *vm)
     machine_publish_vm(machine, vm);
     if (atomic_load(&machine->shared->ending)) /* it was set before there was a machine to stop */
         mh_vm_request_stop(vm);
-    enum mh_status status = machine_run_or_debug(machine, vm, &stop, &err);
+    enum mh_status status = machine_attach_recording(machine, vm, &err);
+    if (status == MH_OK)
+        status = machine_run_or_debug(machine, vm, &stop, &err);
     int error = serial_end_finish(&machine->serial);
     if (status != MH_OK) {
         console_end_line(&machine->shared->console);
@@ -198,13 +260,16 @@ static enum ending machine_run(struct machine *machine, struct mh_vm *vm)
         stop.kind = MH_STOP_IO_ERROR;
         stop.host_errno = -error;
     }
+    enum ending ending = machine_finish_recording(machine, &stop, ending_of(&stop));
+    if (machine->shared->recording != NULL && !machine->shared->options->gdb)
+        return machine_finish_replay(machine, &stop, ending);
     bool is_silent =
         stop.kind == MH_STOP_HALTED || (stop.kind == MH_STOP_INTERRUPTED && !atomic_load(&machine->shared->timed_out));
     if (!is_silent)
         machine_report_stop(machine, &stop);
     if (!is_silent && machine->shared->options->core_dir != NULL)
         machine_write_core(machine, &stop);
-    return ending_of(&stop);
+    return ending;
 }
 
 /* Until the guest is first entered, the trace shows it as outside, as it does after an exit. */

@@ -3,6 +3,7 @@
 #define MH_TOOL_MACHINE_H
 
 #include "console/serial_ends.h"
+#include "mh/recording.h"
 #include "observe/stats.h"
 #include "observe/trace.h"
 #include "run/debugging.h"
@@ -13,6 +14,7 @@ enum ending {
     ENDING_HOST, /* it could not be created, or the host failed its processor */
     ENDING_CRASHED,
     ENDING_IO,
+    ENDING_DIFFERS, /* --replay: not what was recorded */
     ENDING_STOPPED, /* from outside: timeout or signal */
 };
 
@@ -21,6 +23,7 @@ struct shared {
     const struct options *options;
     struct mh_host *host;
     struct mh_shared_files *files;
+    struct mh_recording *recording; /* NULL: guests are run */
     struct console console;
     struct terminal terminal;
     struct debugging debugging;
@@ -41,6 +44,7 @@ struct machine {
     char files_name[112];
     const struct mh_image *image;
     struct serial_end serial;
+    int record_fd;              /* -1: no recording */
     struct mh_gdb_listener gdb; /* where a debugger connects, if one may */
     pthread_t thread;
     bool has_thread;

@@ -19,13 +19,15 @@ static enum mh_status refuse_output_over_input(const struct options *options, co
                    output);
 }
 
-static enum mh_status refuse_serial_over_input(const struct options *options, struct mh_error *err)
+/* The same for each machine's own, with "%n" in the path. */
+static enum mh_status refuse_pattern_over_input(const struct options *options, const char *pattern,
+                                                struct mh_error *err)
 {
     enum mh_status status = MH_OK;
     for (size_t i = 1; i <= options->guests.count && status == MH_OK; i++) {
-        char *path = serial_end_path(options->serial_path, i);
+        char *path = serial_end_path(pattern, i);
         if (path == NULL)
-            return mh_fail(err, MH_ERR_HOST, "not enough memory for the paths of --serial");
+            return mh_fail(err, MH_ERR_HOST, "not enough memory for the path %s", pattern);
         status = refuse_output_over_input(options, path, err);
         free(path);
     }
@@ -46,8 +48,10 @@ enum mh_status output_checks(const struct options *options, struct mh_error *err
     enum mh_status status = check_files_dir(options->files_dir, err);
     if (status == MH_OK && options->trace_path != NULL)
         status = refuse_output_over_input(options, options->trace_path, err);
+    if (status == MH_OK && options->record_path != NULL)
+        status = refuse_pattern_over_input(options, options->record_path, err);
     if (status == MH_OK && options->serial_path != NULL)
-        status = refuse_serial_over_input(options, err);
+        status = refuse_pattern_over_input(options, options->serial_path, err);
     return status;
 }
 

@@ -79,6 +79,10 @@ static enum mh_status session_open_host(struct session *session, struct mh_error
 static void session_name_machine(const struct session *session, size_t index, char *name, size_t size)
 {
     char label[56];
+    if (session->shared.recording != NULL) {
+        snprintf(name, size, "%s", mh_recording_name(session->shared.recording));
+        return;
+    }
     image_label(session->options->guests.words[index], label, sizeof label);
     snprintf(name, size, "%s", label);
     for (size_t i = 0; i < index; i++) {
@@ -87,6 +91,14 @@ static void session_name_machine(const struct session *session, size_t index, ch
             return;
         }
     }
+}
+
+/* What machine `index` runs. */
+static const struct mh_image *session_image(const struct session *session, size_t index)
+{
+    if (session->shared.recording != NULL)
+        return mh_recording_image(session->shared.recording);
+    return session->images.of_machine[index];
 }
 
 static enum mh_status session_init_machines(struct session *session, struct mh_error *err)
@@ -100,11 +112,17 @@ static enum mh_status session_init_machines(struct session *session, struct mh_e
         session_name_machine(session, i, name, sizeof name);
         session->machine_count++;
         enum mh_status status =
-            machine_init(&session->machines[i], &session->shared, i + 1, name, session->images.of_machine[i], err);
+            machine_init(&session->machines[i], &session->shared, i + 1, name, session_image(session, i), err);
         if (status != MH_OK)
             return mh_fail_in(err, "%s: ", session->machines[i].title);
     }
     return debugging_open_group(&session->shared, session->machines, session->machine_count, err);
+}
+
+static enum mh_status session_open_recording(struct session *session, struct mh_error *err)
+{
+    enum mh_status status = mh_recording_open(session->options->replay_path, &session->shared.recording, err);
+    return status == MH_OK ? mh_recording_prepare_host(session->shared.recording, session->shared.host, err) : status;
 }
 
 static enum mh_status session_prepare(struct session *session, struct mh_error *err)
@@ -121,7 +139,9 @@ static enum mh_status session_prepare(struct session *session, struct mh_error *
         status = session_open_host(session, err);
     if (status == MH_OK)
         status = output_make_core_directory(options->core_dir, err);
-    if (status == MH_OK)
+    if (status == MH_OK && options->replay_path != NULL)
+        status = session_open_recording(session, err);
+    else if (status == MH_OK)
         status = images_load(&session->images, &options->guests, options->ram_size, options->load_address, err);
     if (status == MH_OK)
         status = mh_shared_files_open(options->files.words, options->files.count, &shared->files, err);
@@ -161,11 +181,9 @@ static void session_allow_paths(struct landlock *landlock, void *ctx)
 
 static int session_exit_code(const struct session *session, int reason)
 {
-    static const int codes[] = {[ENDING_HALTED] = EXIT_CODE_OK,
-                                [ENDING_HOST] = EXIT_CODE_HOST,
-                                [ENDING_CRASHED] = EXIT_CODE_CRASHED,
-                                [ENDING_IO] = EXIT_CODE_IO,
-                                [ENDING_STOPPED] = EXIT_CODE_TIMEOUT};
+    static const int codes[] = {
+        [ENDING_HALTED] = EXIT_CODE_OK, [ENDING_HOST] = EXIT_CODE_HOST,       [ENDING_CRASHED] = EXIT_CODE_CRASHED,
+        [ENDING_IO] = EXIT_CODE_IO,     [ENDING_DIFFERS] = EXIT_CODE_DIFFERS, [ENDING_STOPPED] = EXIT_CODE_TIMEOUT};
     if (reason < 0)
         return EXIT_CODE_SIGNAL - reason;
     enum ending worst = ENDING_HALTED;
@@ -199,6 +217,7 @@ static void session_clean_up(struct session *session)
     free(session->machines);
     mh_shared_files_close(session->shared.files);
     images_free(&session->images);
+    mh_recording_close(session->shared.recording);
     mh_host_close(session->shared.host);
     trace_close(&session->shared.trace);
     console_destroy(&session->shared.console);
