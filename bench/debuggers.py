@@ -222,7 +222,7 @@ def snapshots(setup):
 
 # ---- the past ----
 
-MARK, END = 48, 96  # in bench/guests/reverse.S
+MARK, END = 4096, 8192  # in bench/guests/reverse.S
 
 
 def position(client):
