@@ -17,6 +17,7 @@ def restore(gdb, name):
 
 
 class SnapshotsTest(GdbCase):
+    keeps_history = False  # with one, a snapshot in it is a place in the past
     def test_there_and_back(self):
         vm, gdb = self.debug(elf("gdb_points"))
         gdb("break place_3")
@@ -91,7 +92,7 @@ class SnapshotsTest(GdbCase):
 
     def test_files_are_put_back(self):
         """Without a history; with one, a snapshot in it is a place in the past, and files are those of the present."""
-        vm, gdb = self.debug(sample("files", "elf"), "--gdb-hold", "--no-history", "-f", sample_source("files", "notes.txt"))
+        vm, gdb = self.debug(sample("files", "elf"), "--gdb-hold", "-f", sample_source("files", "notes.txt"))
         own = self.path("vm-files", "1-files")
         gdb("monitor snapshot start")
         self.assertIn("halted", gdb("continue"))
