@@ -90,17 +90,23 @@ static void port_log_insert_head(struct port_log *log, const struct port_answer 
                                  const char *name)
 {
     const size_t written = log->length - log->start;
-    const size_t front = sizeof *head + head->data_length + head->name_length;
+    const size_t front = 1 + sizeof *head + head->data_length + head->name_length;
     if (!log->failed)
         log->failed = !port_log_make_room(log, front);
     if (log->failed)
         return;
     uint8_t *at = log->bytes + log->start;
     memmove(at + front, at, written);
+    *at++ = PORT_ANSWER_WHOLE;
     memcpy(at, head, sizeof *head);
     memcpy(at + sizeof *head, data, head->data_length);
     memcpy(at + sizeof *head + head->data_length, name, head->name_length);
     log->length += front;
+}
+
+static bool port_log_is_byte(const struct cpu_exit *exit)
+{
+    return exit->is_in && exit->port == MH_PORT_SERIAL && exit->width == 1;
 }
 
 /* One repetition, the one with the data at `data`. */
@@ -110,6 +116,12 @@ static void port_log_finish_one(struct port_log *log, const struct cpu_exit *exi
     log->accesses++;
     if (!exit->is_in && log->writes == 0 && file->op == 0)
         return;
+    if (port_log_is_byte(exit) && log->writes == 0 && log->answered + 1 == log->accesses) {
+        const uint8_t answer[] = {PORT_ANSWER_BYTE, *data};
+        port_log_append(log, answer, sizeof answer);
+        log->answered += !log->failed;
+        return;
+    }
     const struct port_answer head = {.access = log->accesses,
                                      .file_result = file->op == 0 ? 0 : file->result,
                                      .data_length = exit->is_in ? exit->width : 0,
@@ -177,6 +189,20 @@ static size_t port_log_write_again(const struct port_log *log, size_t offset, ui
     return offset;
 }
 
+/* The number of the access whose answer is at the cursor, 0 when there is none; *head when that is a whole one. */
+static uint64_t port_log_peek(const struct port_log *log, const struct port_cursor *cursor, struct port_answer *head)
+{
+    if (cursor->offset >= log->dropped + log->length)
+        return 0;
+    const uint8_t *at = port_log_at(log, cursor->offset);
+    if (*at == PORT_ANSWER_BYTE) {
+        *head = (struct port_answer){.port = MH_PORT_SERIAL, .width = 1, .is_in = 1, .data_length = 1};
+        return cursor->answered + 1;
+    }
+    memcpy(head, at + 1, sizeof *head);
+    return head->access;
+}
+
 static enum port_replay port_log_replay_one(const struct port_log *log, struct port_cursor *cursor,
                                             const struct cpu_exit *exit, uint8_t *data, struct guest_ram *ram,
                                             struct mh_event *file)
@@ -184,15 +210,14 @@ static enum port_replay port_log_replay_one(const struct port_log *log, struct p
     struct port_answer head = {.access = 0};
     if (port_log_is_at_end(log, cursor))
         return PORT_REPLAY_ENDED;
-    if (cursor->offset < log->dropped + log->length)
-        memcpy(&head, port_log_at(log, cursor->offset), sizeof head);
-    bool has_answer = head.access == cursor->access + 1;
+    bool has_answer = port_log_peek(log, cursor, &head) == cursor->access + 1;
     if (has_answer ? !port_log_same_access(&head, exit) : exit->is_in)
         return PORT_REPLAY_DIFFERS;
     cursor->access++;
     if (!has_answer)
         return PORT_REPLAYED;
-    size_t offset = cursor->offset + sizeof head;
+    const bool is_byte = *port_log_at(log, cursor->offset) == PORT_ANSWER_BYTE;
+    size_t offset = cursor->offset + (is_byte ? 1 : 1 + sizeof head);
     memcpy(data, port_log_at(log, offset), head.data_length);
     offset += head.data_length;
     if (head.file_op != 0) {
@@ -269,33 +294,51 @@ static bool port_log_take_writes(struct port_piece *piece, uint32_t writes, cons
     return true;
 }
 
-/* Check one answer; *last is the number of the one before it, and becomes its own. */
-static bool port_log_take_answer(struct port_piece *piece, uint64_t *last, uint64_t accesses,
-                                 const struct guest_ram *ram)
+/* Where in the accesses a check stands: the last one with an answer, and the bounds of those that may have one. */
+struct port_bounds {
+    uint64_t last, from, accesses;
+};
+
+static bool port_log_take_byte(struct port_piece *piece, struct port_bounds *bounds)
+{
+    bounds->last++;
+    return port_piece_take(piece, 1) != NULL && bounds->last > bounds->from && bounds->last <= bounds->accesses;
+}
+
+static bool port_log_take_whole(struct port_piece *piece, struct port_bounds *bounds, const struct guest_ram *ram)
 {
     struct port_answer head;
     const uint8_t *at = port_piece_take(piece, sizeof head);
     if (at == NULL)
         return false;
     memcpy(&head, at, sizeof head);
-    if (!port_log_head_is_sound(&head, *last, accesses) || port_piece_take(piece, head.data_length) == NULL)
+    const uint64_t before = bounds->last > bounds->from ? bounds->last : bounds->from;
+    if (!port_log_head_is_sound(&head, before, bounds->accesses) || port_piece_take(piece, head.data_length) == NULL)
         return false;
     const uint8_t *name = port_piece_take(piece, head.name_length);
     if (name == NULL || !port_log_name_is_sound(name, head.name_length))
         return false;
-    *last = head.access;
+    bounds->last = head.access;
     return port_log_take_writes(piece, head.writes, ram);
+}
+
+static bool port_log_take_answer(struct port_piece *piece, struct port_bounds *bounds, const struct guest_ram *ram)
+{
+    const uint8_t *kind = port_piece_take(piece, 1);
+    if (kind == NULL || *kind > PORT_ANSWER_BYTE)
+        return false;
+    return *kind == PORT_ANSWER_BYTE ? port_log_take_byte(piece, bounds) : port_log_take_whole(piece, bounds, ram);
 }
 
 bool port_log_append_foreign(struct port_log *log, const uint8_t *bytes, size_t length, uint64_t accesses,
                              const struct guest_ram *ram)
 {
     struct port_piece piece = {.at = bytes, .left = length};
-    uint64_t last = log->accesses;
+    struct port_bounds bounds = {.last = log->answered, .from = log->accesses, .accesses = accesses};
     if (accesses < log->accesses)
         return false;
     while (piece.left > 0) {
-        if (!port_log_take_answer(&piece, &last, accesses, ram))
+        if (!port_log_take_answer(&piece, &bounds, ram))
             return false;
     }
     port_log_append(log, bytes, length);
@@ -303,6 +346,6 @@ bool port_log_append_foreign(struct port_log *log, const uint8_t *bytes, size_t 
         return false;
     log->accesses = accesses;
     if (length > 0)
-        log->answered = last;
+        log->answered = bounds.last;
     return true;
 }

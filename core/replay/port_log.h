@@ -17,8 +17,15 @@
 #include <stdint.h>
 
 /*
- * An answer in the log, which is also its form in a recording's file: little-endian, without padding. Behind the head
- * are `data_length` bytes for the IN, the file's name with its NUL, and the writes to guest memory, each a struct
+ * Most answers are a byte of the serial port. One that belongs to the access right behind that of the answer before
+ * takes two bytes in the log: PORT_ANSWER_BYTE, and the byte. All others are PORT_ANSWER_WHOLE and what follows here.
+ */
+#define PORT_ANSWER_WHOLE 0u
+#define PORT_ANSWER_BYTE 1u
+
+/*
+ * A whole answer in the log, which is also its form in a recording's file: little-endian, without padding. Behind the
+ * head are `data_length` bytes for the IN, the file's name with its NUL, and the writes to guest memory, each a struct
  * port_write and its bytes.
  */
 struct __attribute__((packed)) port_answer {

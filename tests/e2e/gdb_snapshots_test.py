@@ -17,7 +17,6 @@ def restore(gdb, name):
 
 
 class SnapshotsTest(GdbCase):
-    keeps_history = False  # with one, a snapshot in it is a place in the past
     def test_there_and_back(self):
         vm, gdb = self.debug(elf("gdb_points"))
         gdb("break place_3")
@@ -76,7 +75,7 @@ class SnapshotsTest(GdbCase):
 
     def test_input_is_read_again(self):
         data = bytes(range(200))
-        vm, gdb = self.debug_cat(data, 20)
+        vm, gdb = self.debug_cat(data, 20, "--no-history")
         gdb("monitor snapshot here")
         for _ in range(30):
             gdb("continue")
@@ -90,9 +89,25 @@ class SnapshotsTest(GdbCase):
         self.assertGreater(again, 0, "some came twice")
         self.assertEqual(out[there:], data[there - again:] + b"\xff" * 3, "what is printed is printed; input comes again")
 
+    def test_one_within_the_history_is_a_place_in_it(self):
+        data = bytes(range(200))
+        vm, gdb = self.debug_cat(data, 20, "--accel", "soft")
+        here = gdb("monitor when")
+        gdb("monitor snapshot here")
+        self.assertIn(", instruction ", gdb("monitor snapshots"))
+        for _ in range(30):
+            gdb("continue")
+        restore(gdb, "here")
+        self.assertEqual(gdb("monitor when").split(" of ")[0], here.split(" of ")[0])
+        vm.run.process.stdin.close()
+        gdb("delete")
+        self.assertIn("exited normally", gdb("continue"))
+        out = vm.run.finish().out
+        self.assertEqual(out[:len(data)], data, "nothing is printed twice")
+
     def test_files_are_put_back(self):
-        """Without a history; with one, a snapshot in it is a place in the past, and files are those of the present."""
-        vm, gdb = self.debug(sample("files", "elf"), "--gdb-hold", "-f", sample_source("files", "notes.txt"))
+        vm, gdb = self.debug(sample("files", "elf"), "--gdb-hold", "--no-history", "-f",
+                             sample_source("files", "notes.txt"))
         own = self.path("vm-files", "1-files")
         gdb("monitor snapshot start")
         self.assertIn("halted", gdb("continue"))

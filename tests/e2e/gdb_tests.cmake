@@ -4,4 +4,5 @@ foreach(behaviour all breakpoints catch conditions connect debuggers ends fallba
   mh_e2e_test(gdb_${behaviour})
 endforeach()
 mh_e2e_test(core_file)
+mh_e2e_test(record)
 mh_e2e_test(gdbtest)

@@ -323,9 +323,9 @@ class GdbCase(Case):
         gdb(f"target remote {re.search(r'target remote ([0-9.:]+)', line)[1]}")
         return run, gdb
 
-    def debug_cat(self, data, count):
+    def debug_cat(self, data, count, *arguments):
         """The guest cat, which has been sent `data` and has read `count` bytes of it, in front of the next."""
-        vm, gdb = self.debug(elf("cat"))
+        vm, gdb = self.debug(elf("cat"), *arguments)
         vm.run.send(data)
         gdb("break *_start")
         for _ in range(count):
