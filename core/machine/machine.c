@@ -133,17 +133,33 @@ enum mh_status vm_restart(struct mh_vm *vm, struct mh_error *err)
 /* Smaller images may well have nothing to say. */
 #define SILENT_IMAGE_MIN 64u
 
+/* Run a replay to its end, which is known by its count, or by its registers at an instruction, or comes by itself. */
+static void vm_run_replay(struct mh_vm *vm, struct run_result *result)
+{
+    const struct vm_replay_hooks *hooks = &vm->replay_hooks;
+    const struct cpu_point end = {.kind = CPU_POINT_EXECUTE, .address = hooks->end_rip, .length = 1};
+    struct cpu_request request = {.mode = hooks->until != UINT64_MAX ? CPU_UNTIL : CPU_RUN, .until = hooks->until};
+    if (hooks->is_end != NULL)
+        vm->cpu->ops->arm(vm->cpu, &end, 1, NULL);
+    do {
+        run_loop(vm, &request, result);
+        request.step_off = true;
+    } while (result->stop.kind == MH_STOP_BREAKPOINT && !hooks->is_end(hooks->ctx));
+    if (hooks->is_end != NULL)
+        vm->cpu->ops->arm(vm->cpu, NULL, 0, NULL);
+    if (result->count_reached || result->stop.kind == MH_STOP_BREAKPOINT)
+        result->stop.kind = MH_STOP_HISTORY_END;
+}
+
 void mh_vm_run(struct mh_vm *vm, struct mh_stop *stop)
 {
-    bool is_bounded = vm->replay_hooks.answer != NULL && vm->replay_hooks.until != UINT64_MAX;
-    const struct cpu_request request = {.mode = is_bounded ? CPU_UNTIL : CPU_RUN, .until = vm->replay_hooks.until};
+    const struct cpu_request request = {.mode = CPU_RUN};
     struct run_result result;
-    run_loop(vm, &request, &result);
-    if (result.count_reached)
-        result.stop.kind = MH_STOP_HISTORY_END;
+    if (vm->replay_hooks.answer != NULL)
+        vm_run_replay(vm, &result);
+    else
+        run_loop(vm, &request, &result);
     *stop = result.stop;
-    if (stop->kind == MH_STOP_HALTED && report_is_misplaced(vm) && image_size(vm->config.image) >= SILENT_IMAGE_MIN)
-        vm_notice(vm, VM_NOTICE_MISPLACED, "halted without using a port; " REPORT_MISPLACED);
     events_stop(vm, stop);
 }
 

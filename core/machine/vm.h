@@ -77,6 +77,10 @@ struct vm_replay_hooks {
     int (*answer)(void *ctx, const struct cpu_exit *exit, struct mh_event *file);
     void (*restarted)(void *ctx);
     void (*destroy)(void *ctx);
+    /* Is this the end? Asked at the instruction at end_rip, where a recording does not say at which count it ends.
+     * NULL: it does, or the run ends by itself. */
+    bool (*is_end)(void *ctx);
+    uint64_t end_rip;
     uint64_t until; /* the count of instructions at which the recording ends; UINT64_MAX: it does not say */
 };
 

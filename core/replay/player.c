@@ -74,6 +74,23 @@ static uint64_t player_until(const struct mh_recording *recording)
     return from_outside ? recording->end.at.instructions : RECORDING_UNKNOWN;
 }
 
+/* On KVM nobody counted: a run that was interrupted there ends where registers and output are those of its end. */
+static bool player_is_end(void *ctx)
+{
+    const struct player *player = ctx;
+    const struct recording_end *end = &player->recording->end;
+    struct mh_x86_regs regs;
+    return player->cursor.access == end->at.accesses && player->vm->serial.printed == end->at.printed &&
+           vm_read_regs(player->vm, MH_REGS_GENERAL, &regs) &&
+           recording_hash_registers(&regs.general) == end->registers;
+}
+
+static bool player_must_search(const struct mh_recording *recording)
+{
+    return recording->has_end && recording->end.kind == MH_STOP_INTERRUPTED && recording->end.has_state &&
+           recording->end.at.instructions == RECORDING_UNKNOWN;
+}
+
 enum mh_status mh_vm_replay(struct mh_vm *vm, const struct mh_recording *recording, struct mh_error *err)
 {
     struct player *player = calloc(1, sizeof *player);
@@ -84,6 +101,8 @@ enum mh_status mh_vm_replay(struct mh_vm *vm, const struct mh_recording *recordi
                                                 .answer = player_answer,
                                                 .restarted = player_restarted,
                                                 .destroy = player_destroy,
+                                                .is_end = player_must_search(recording) ? player_is_end : NULL,
+                                                .end_rip = recording->end.rip,
                                                 .until = player_until(recording)};
     return MH_OK;
 }

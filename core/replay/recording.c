@@ -43,7 +43,7 @@ static void recording_take_words(void *ctx, const char *text, size_t length)
     }
 }
 
-static uint32_t recording_hash_registers(const struct mh_x86_general *general)
+uint32_t recording_hash_registers(const struct mh_x86_general *general)
 {
     uint32_t crc = crc32_more(0, general->gpr, sizeof general->gpr);
     crc = crc32_more(crc, &general->rip, sizeof general->rip);

@@ -109,6 +109,7 @@ struct mh_recording {
 
 /* The end of a machine that is stopped, as far as it can be told. */
 void recording_fill_end(struct mh_vm *vm, const struct mh_stop *stop, struct recording_end *end);
+uint32_t recording_hash_registers(const struct mh_x86_general *general);
 /* The machine's count of instructions, RECORDING_UNKNOWN when it has none. */
 uint64_t recording_instructions(struct mh_vm *vm);
 
