@@ -279,35 +279,6 @@ static size_t break_as_gdb(struct server *server)
     return refused(server) ? 0 : 1;
 }
 
-static bool set_breakpoint(struct server *server)
-{
-    ask_breakpoint(server, 'Z');
-    ask(server, "vCont;c");
-    return !refused(server);
-}
-
-/* Does the guest continue from a breakpoint? Some servers report the same breakpoint again and again. */
-static bool goes_on(struct server *server)
-{
-    ask(server, "g");
-    char *before = strdup(server->payload);
-    ask(server, "vCont;c");
-    ask(server, "g");
-    bool moves = before != NULL && strcmp(before, server->payload) != 0;
-    free(before);
-    return moves;
-}
-
-static bool set_breakpoint_to_pass(struct server *server)
-{
-    return set_breakpoint(server) && goes_on(server);
-}
-
-static bool set_breakpoint_to_stay(struct server *server)
-{
-    return set_breakpoint(server) && !goes_on(server);
-}
-
 static void clear_breakpoint(struct server *server)
 {
     ask_breakpoint(server, 'z');
@@ -410,8 +381,6 @@ static const struct measurement measurements[] = {
     {"step_and_look", NULL, step_and_look, NULL},
     {"step_range", NULL, step_range, NULL},
     {"break_as_gdb", NULL, break_as_gdb, NULL},
-    {"go_on", set_breakpoint_to_pass, go_on, clear_breakpoint},
-    {"stay", set_breakpoint_to_stay, go_on, clear_breakpoint},
     {"conditions", set_condition, pass_hits, clear_breakpoint},
     {"read_digits", fill_memory, read_digits, NULL},
     {"read_binary", NULL, read_binary, NULL},

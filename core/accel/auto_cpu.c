@@ -87,7 +87,7 @@ static bool auto_cpu_quirks_allow(const struct kvm_quirks *quirks, const struct 
     bool int3 = quirks->int3_in_ring_0 != KVM_INT3_LOST && quirks->int3_in_ring_3;
     if (point->kind != CPU_POINT_EXECUTE)
         return quirks->data_registers;
-    return int3 && (quirks->execute_registers || !point->in_register);
+    return int3;
 }
 
 static bool auto_cpu_quirks_allow_points(const struct auto_cpu *self)

@@ -42,7 +42,7 @@ struct cpu_point {
     enum cpu_point_kind kind;
     uint64_t address; /* guest-virtual */
     uint64_t length;  /* bytes, at least 1; an execute point counts for the first byte of an instruction only */
-    bool in_register; /* EXECUTE: best in a debug register, where the guest cannot overwrite it */
+    bool persists;    /* EXECUTE: counts whatever the guest writes to the code, and before there is any */
 };
 
 /* ---- running ---- */

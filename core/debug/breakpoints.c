@@ -103,7 +103,7 @@ const struct cpu_point *breakpoints_points(struct breakpoints *breakpoints)
         breakpoints->points[i] = (struct cpu_point){.kind = kinds[breakpoint->kind],
                                                     .address = breakpoint->address,
                                                     .length = breakpoint->length,
-                                                    .in_register = breakpoint->kind == MH_BREAK_HARDWARE};
+                                                    .persists = breakpoint->kind == MH_BREAK_HARDWARE};
     }
     breakpoints->have_changed = false;
     return breakpoints->points;

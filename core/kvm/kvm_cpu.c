@@ -240,16 +240,15 @@ static bool kvm_cpu_exit_debug(struct kvm_cpu *self, struct cpu_exit *exit, uint
 {
     const struct kvm_debug_exit_arch *debug = &self->run->debug.arch;
     const struct kvm_regs *regs = kvm_cpu_regs(self);
-    bool is_execute;
     if (debug->exception == EXCEPTION_BREAKPOINT) {
         exit->kind = CPU_EXIT_BREAKPOINT;
         *inject = KVM_GUESTDBG_INJECT_BP;
         return regs != NULL && kvm_debug_patch_at(self, regs->rip, &exit->point);
     }
     *inject = KVM_GUESTDBG_INJECT_DB;
-    if (!kvm_debug_register_hit(self, debug->dr6, &exit->point, &is_execute))
+    if (!kvm_debug_register_hit(self, debug->dr6, &exit->point))
         return false;
-    exit->kind = is_execute ? CPU_EXIT_BREAKPOINT : CPU_EXIT_WATCHPOINT;
+    exit->kind = CPU_EXIT_WATCHPOINT;
     return true;
 }
 

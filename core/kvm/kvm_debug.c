@@ -125,19 +125,17 @@ static enum mh_status kvm_debug_add_watch(struct kvm_debug *debug, const struct 
 static uint64_t kvm_debug_dr7(const struct cpu_point *point, unsigned number)
 {
     static const uint64_t lengths[] = {[1] = 0, [2] = 1, [4] = 3, [8] = 2};
-    static const uint64_t conditions[] = {[CPU_POINT_EXECUTE] = 0, [CPU_POINT_WRITE] = 1, [CPU_POINT_ACCESS] = 3};
-    uint64_t length = point->kind == CPU_POINT_EXECUTE ? 0 : lengths[point->length];
-    return 2ull << (2 * number) | (conditions[point->kind] | length << 2) << (16 + 4 * number);
+    static const uint64_t conditions[] = {[CPU_POINT_WRITE] = 1, [CPU_POINT_ACCESS] = 3};
+    return 2ull << (2 * number) | (conditions[point->kind] | lengths[point->length] << 2) << (16 + 4 * number);
 }
 
-bool kvm_debug_register_hit(const struct kvm_cpu *self, uint64_t dr6, unsigned *point, bool *is_execute)
+bool kvm_debug_register_hit(const struct kvm_cpu *self, uint64_t dr6, unsigned *point)
 {
     const struct kvm_debug *debug = &self->debug;
     for (unsigned i = 0; i < debug->register_count; i++) {
         if ((dr6 >> i & 1) == 0)
             continue;
         *point = debug->register_point[i];
-        *is_execute = debug->in_register[i].kind == CPU_POINT_EXECUTE;
         return true;
     }
     return false;
@@ -150,8 +148,8 @@ static enum mh_status kvm_debug_add(struct kvm_cpu *self, const struct cpu_point
 {
     if (point->kind != CPU_POINT_EXECUTE)
         return kvm_debug_add_watch(&self->debug, point, number, err);
-    if (point->in_register && kvm_debug_take_register(&self->debug, point, number))
-        return MH_OK;
+    if (point->persists) /* a debug register would miss it when the guest returns to it with RF set, as handlers do */
+        return mh_fail(err, MH_ERR_RANGE, "an INT3 does not persist, and debug registers miss some breakpoints");
     return kvm_debug_add_patch(self, point, number, err);
 }
 

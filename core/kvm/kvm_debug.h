@@ -1,7 +1,8 @@
 /*
- * Break- and watchpoints on KVM: an INT3 in guest memory for a breakpoint, a debug register for a watchpoint, or for a
- * breakpoint that is best in one. They are in place only while the guest runs, so only the guest can see them. If an
- * INT3 is overwritten, the new byte is what the next patch preserves.
+ * Break- and watchpoints on KVM: an INT3 in guest memory for a breakpoint, a debug register for a watchpoint. A
+ * breakpoint in a debug register would be missed when the guest returns to it with RF set, as exception handlers do.
+ * They are in place only while the guest runs, so only the guest can see them. If an INT3 is overwritten, the new byte
+ * is what the next patch preserves.
  */
 #ifndef MH_CORE_KVM_KVM_DEBUG_H
 #define MH_CORE_KVM_KVM_DEBUG_H
@@ -34,7 +35,8 @@ struct kvm_debug {
 
 /*
  * Decide how each point is held. MH_OK, or MH_ERR_RANGE with why one cannot be: a read (x86 has no such debug
- * register), a range that no debug register has, more than four, a breakpoint on a page that is not mapped. None is
+ * register), a range that no debug register has, more than four, a breakpoint on a page that is not mapped, or
+ * that is to persist. None is
  * armed then.
  */
 enum mh_status kvm_debug_arm(struct cpu *cpu, const struct cpu_point *points, size_t count, struct mh_error *err);
@@ -49,6 +51,6 @@ void kvm_debug_leave(struct kvm_cpu *self);
 /* The execute point whose patch is at `rip`; false when there is none. */
 bool kvm_debug_patch_at(struct kvm_cpu *self, uint64_t rip, unsigned *point);
 /* The register point whose bit is set in `dr6`; false when there is none. */
-bool kvm_debug_register_hit(const struct kvm_cpu *self, uint64_t dr6, unsigned *point, bool *is_execute);
+bool kvm_debug_register_hit(const struct kvm_cpu *self, uint64_t dr6, unsigned *point);
 
 #endif

@@ -9,17 +9,15 @@
 #include <string.h>
 #include <sys/utsname.h>
 
-#define AT_EXECUTE 0x00u
 #define AT_DATA 0x10u
 #define AT_INT3 0x20u
 #define AT_SSE 0x30u
 #define WATCHED 0x40u
 
 static const uint8_t code[] = {
-    [AT_EXECUTE] = 0x90, 0x90, 0xf4,                                              /* nop; nop; hlt */
-    [AT_DATA] = 0xc6,    0x04, 0x25, WATCHED, 0x00, 0x00, 0x00, 0x01, 0x90, 0xf4, /* movb $1, WATCHED; nop; hlt */
-    [AT_INT3] = 0xcc,    0xf4,                                                    /* int3; hlt */
-    [AT_SSE] = 0x0f,     0x58, 0xc1, 0xf4,                                        /* addps %xmm1, %xmm0; hlt */
+    [AT_DATA] = 0xc6, 0x04, 0x25, WATCHED, 0x00, 0x00, 0x00, 0x01, 0x90, 0xf4, /* movb $1, WATCHED; nop; hlt */
+    [AT_INT3] = 0xcc, 0xf4,                                                    /* int3; hlt */
+    [AT_SSE] = 0x0f,  0x58, 0xc1, 0xf4,                                        /* addps %xmm1, %xmm0; hlt */
 };
 
 /* Enter the guest at `rip`; returns the exit reason. */
@@ -36,7 +34,6 @@ static uint32_t kvm_probe_run(struct kvm_cpu *cpu, uint64_t rip, struct kvm_gues
 }
 
 /* The bits of DR7 that make register 0 an execute breakpoint, and a one-byte write watchpoint. */
-#define DR7_EXECUTE_0 0x402u
 #define DR7_WRITE_0 0x10402u
 
 static bool kvm_probe_register(struct kvm_cpu *cpu, uint64_t from, uint64_t address, uint64_t dr7)
@@ -82,7 +79,6 @@ static bool kvm_probe_enter_ring_3(struct kvm_cpu *cpu)
 
 static void kvm_probe_all(struct kvm_cpu *cpu, struct kvm_quirks *quirks)
 {
-    quirks->execute_registers = kvm_probe_register(cpu, AT_EXECUTE, AT_EXECUTE + 1, DR7_EXECUTE_0);
     quirks->data_registers = kvm_probe_register(cpu, AT_DATA, WATCHED, DR7_WRITE_0);
     quirks->sse = kvm_probe_sse(cpu);
     quirks->int3_in_ring_0 = kvm_probe_int3(cpu);
@@ -134,7 +130,6 @@ void kvm_probe_describe(const struct kvm_host *host, const struct kvm_quirks *qu
     text_say(to, "kvm-coalesced-ports: %s\n", kvm_probe_yes(host->coalesce_page != 0));
     text_say(to, "kvm-int3-in-ring-0: %s\n", int3_names[quirks->int3_in_ring_0]);
     text_say(to, "kvm-int3-in-ring-3: %s\n", quirks->int3_in_ring_3 ? "reported" : "lost");
-    text_say(to, "kvm-execute-registers: %s\n", kvm_probe_yes(quirks->execute_registers));
     text_say(to, "kvm-data-registers: %s\n", kvm_probe_yes(quirks->data_registers));
     text_say(to, "kvm-sse-in-ring-0: %s\n", kvm_probe_yes(quirks->sse));
 }

@@ -17,10 +17,9 @@ enum kvm_int3 {
 
 struct kvm_quirks {
     enum kvm_int3 int3_in_ring_0;
-    bool int3_in_ring_3;    /* reported */
-    bool execute_registers; /* execute breakpoints in debug registers fire */
-    bool data_registers;    /* data breakpoints do */
-    bool sse;               /* SSE runs in ring 0 */
+    bool int3_in_ring_3; /* reported */
+    bool data_registers; /* data breakpoints do */
+    bool sse;            /* SSE runs in ring 0 */
 };
 
 /* MH_OK with *quirks set, or MH_ERR_HOST when no machine can be made. Takes some milliseconds. */

@@ -160,6 +160,8 @@ void mh_vm_run(struct mh_vm *vm, struct mh_stop *stop)
     else
         run_loop(vm, &request, &result);
     *stop = result.stop;
+    if (stop->kind == MH_STOP_HALTED && report_is_misplaced(vm) && image_size(vm->config.image) >= SILENT_IMAGE_MIN)
+        vm_notice(vm, VM_NOTICE_MISPLACED, "halted without using a port; " REPORT_MISPLACED);
     events_stop(vm, stop);
 }
 

@@ -13,6 +13,8 @@ struct snapshot {
     struct file_request request;
     struct file_snapshot *files;
     uint64_t input; /* place in the input log */
+    bool has_count; /* the processor counted: */
+    uint64_t count; /* instructions */
 };
 
 void snapshot_free(struct snapshot *snapshot)
@@ -73,6 +75,7 @@ static enum mh_status snapshot_collect_writes(struct mh_vm *vm, struct mh_error 
 static enum mh_status snapshot_fill(struct mh_vm *vm, struct snapshot *snapshot, struct mh_error *err)
 {
     vm->cpu->ops->finish_io(vm->cpu);
+    snapshot->has_count = vm->cpu->ops->instructions(vm->cpu, &snapshot->count);
     enum mh_status status = vm->cpu->ops->save(vm->cpu, &snapshot->cpu, err);
     if (status == MH_OK)
         status = snapshot_collect_writes(vm, err);
@@ -114,6 +117,8 @@ enum mh_status snapshot_restore_cpu_and_ram(struct mh_vm *vm, const struct snaps
         ram_snapshot_restore(vm->ram_base, &vm->ram, snapshot->ram);
         status = vm->cpu->ops->restore(vm->cpu, &snapshot->cpu, err);
     }
+    if (status == MH_OK && snapshot->has_count)
+        vm->cpu->ops->set_instructions(vm->cpu, snapshot->count);
     vm->is_lost = status != MH_OK; /* what is half restored is no state of the guest's */
     return status;
 }

@@ -8,6 +8,8 @@
 #include "soft_block.h"
 #include "soft_flags.h"
 
+/* clang-format 14 changes lists of macro arguments each time it sees them. */
+/* clang-format off */
 /* R: register, I: immediate, M: memory; the destination first. */
 #define SOFT_FORMS(X, name)                                                                                            \
     X(name##_RR8)                                                                                                      \
@@ -67,6 +69,7 @@
                                                                     SOFT_FUSED(X, CMP_RI64) X(TEST_RR32_JZ)            \
                                                                         X(TEST_RR32_JNZ) X(TEST_RR64_JZ)               \
                                                                             X(TEST_RR64_JNZ)
+/* clang-format on */
 
 #define SOFT_OP_ENUM(name) OP_##name,
 

@@ -19,6 +19,11 @@ static void session_stop_for_packet(struct gdb_session *session)
         struct mh_stop stop = {.kind = MH_STOP_INTERRUPTED};
         unsigned vm = 0;
 
+        /* what the debugger resumed may have been detached or killed since, and others run on */
+        if (!gdb_machines_running(session->machines, true)) {
+            session->resumed = false;
+            return;
+        }
         switch (target->ops->wait(target->ctx, NULL, 0, &vm, &stop)) {
         case MH_WAIT_STOPPED:
             gdb_machines_on_stop(session->machines, vm, &stop);

@@ -16,7 +16,7 @@ PROBED = {
     "accel": ("kvm", "soft"), "kvm": None, "xcr0": None, "kernel": None, "kvm-api": ("12",),
     "kvm-synchronized-registers": YES_NO, "kvm-coalesced-ports": YES_NO,
     "kvm-int3-in-ring-0": ("reported", "error", "lost"), "kvm-int3-in-ring-3": ("reported", "lost"),
-    "kvm-execute-registers": YES_NO, "kvm-data-registers": YES_NO, "kvm-sse-in-ring-0": YES_NO,
+    "kvm-data-registers": YES_NO, "kvm-sse-in-ring-0": YES_NO,
 }
 
 

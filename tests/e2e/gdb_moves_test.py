@@ -18,7 +18,7 @@ SPOTS = [f"spot_{i}" for i in range(1, 6)] + [f"kernel_spot_{i}" for i in range(
 class MovesTest(GdbCase):
     def setUp(self):
         super().setUp()
-        self.vm = self.offer(elf("moves"), "--stats")
+        self.vm = self.offer(elf("moves"), "--stats", "--no-history")
         gdb = self.vm.gdb()
         self.spots = [gdb.value("&" + spot) for spot in SPOTS]
         gdb.kill()

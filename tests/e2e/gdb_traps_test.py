@@ -219,7 +219,8 @@ class Cr8Test(TrapsCase):
             self.gdb(f"monitor restore {name}")
             self.gdb("maintenance flush register-cache")
             self.assertEqual(self.gdb.value("$cr8"), value)
-        self.assertEqual(self.go_on(), "330")
+        # what was printed before is not printed again, where the past is kept
+        self.assertEqual(self.go_on(), "30" if self.keeps_history else "330")
 
 
 class MappedLaterTest(TrapsCase):

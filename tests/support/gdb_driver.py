@@ -53,7 +53,7 @@ if inside is not None:
     serve_inside(os.fdopen(int(os.environ["MH_GDB_COMMANDS"])), os.fdopen(int(os.environ["MH_GDB_ANSWERS"]), "w"))
     inside.execute("quit")
 
-from hypervisor import DEADLINE, Case, Output  # noqa: E402
+from hypervisor import ACCEL, DEADLINE, Case, Output  # noqa: E402
 
 READY = re.compile(r"VM (\d+) \((.*)\): (waits for gdb|gdb may connect) *; type: "
                    r"gdb -ex 'target remote (\S+)'(?: '(.*)')?")
@@ -296,10 +296,17 @@ class Offered:
 class GdbCase(Case):
     """A test with machines to debug."""
 
+    # With a history a machine that is debugged runs in software: tests of KVM do without.
+    keeps_history = ACCEL != "kvm"
+
+    def history(self, arguments):
+        given = any("history" in str(argument) for argument in arguments)
+        return [] if self.keeps_history or given else ["--no-history"]
+
     def offer(self, image, *arguments, where="0", count=1, **options):
         """Start machines that wait for gdb, and wait until they say so."""
         images = [image] if isinstance(image, str) else image
-        run = self.start("-g", *images, "--gdb", where, *arguments, **options)
+        run = self.start("-g", *images, "--gdb", where, *self.history(arguments), *arguments, **options)
         return Offered(self, run, max(count, len(images)))
 
     def debug(self, image, *arguments, **options):
@@ -309,7 +316,7 @@ class GdbCase(Case):
 
     def debug_all(self, *images):
         """Machines that share a port, and a gdb that is connected to it."""
-        run = self.start("-g", *images, "--gdb-all", "0")
+        run = self.start("-g", *images, "--gdb-all", "0", *self.history([]))
         line = run.wait_for(b"target remote", "err").decode()
         gdb = Gdb(self.dir, images[0])
         self.addCleanup(gdb.close)

@@ -136,6 +136,8 @@ class Hostile:
 
 
 class HostileCase(GdbCase):
+    keeps_history = False  # its memory grows, as it should
+
     def hostile(self, vm, number=1, **options):
         client = Hostile(vm.where[number - 1], **options)
         self.addCleanup(client.close)

@@ -104,8 +104,9 @@ struct piece {
         code, sizeof(code) - 1                                                                                         \
     }
 
-#define FILE_CALL(low) PIECE("\xba\x78\x02\x00\x00\xb8" low "\x70\x00\x00\xef") /* mov edx, 0x278; mov eax, ...; out   \
-                                                                                 */
+#define FILE_CALL(low)                                                                                                 \
+    PIECE("\xba\x78\x02\x00\x00\xb8" low "\x70\x00\x00\xef") /* mov edx, 0x278; mov eax, ...; out                      \
+                                                              */
 
 /* All of them come out at their end whatever the registers are. */
 static const struct piece pieces[] = {

@@ -44,7 +44,7 @@ static int set_up(void **state)
 {
     struct fixture *f = test_calloc(1, sizeof *f);
     assert_int_equal(ram_create(&f->ram, 2 * MB, NULL), MH_OK);
-    f->quirks = (struct kvm_quirks){KVM_INT3_REPORTED, true, true, true, true};
+    f->quirks = (struct kvm_quirks){KVM_INT3_REPORTED, true, true, true};
     fake_soft_fails = false;
     make(f, false);
     *state = f;
@@ -183,21 +183,18 @@ static void a_kvm_that_loses_points_gets_none(void **state)
 {
     struct fixture *f = *state;
     static const struct cpu_point breakpoint = {.kind = CPU_POINT_EXECUTE, .length = 1};
-    static const struct cpu_point in_register = {.kind = CPU_POINT_EXECUTE, .length = 1, .in_register = true};
     static const struct cpu_point watch = {.kind = CPU_POINT_WRITE, .length = 4};
     const struct {
         struct kvm_quirks quirks;
         struct cpu_point point;
         const char *name;
     } cases[] = {
-        {{KVM_INT3_REPORTED, true, false, false, true}, breakpoint, "kvm"},
-        {{KVM_INT3_ERROR, true, false, false, true}, breakpoint, "kvm"},
-        {{KVM_INT3_LOST, true, true, true, true}, breakpoint, "soft"},
-        {{KVM_INT3_REPORTED, false, true, true, true}, breakpoint, "soft"},
-        {{KVM_INT3_REPORTED, true, false, true, true}, in_register, "soft"},
-        {{KVM_INT3_REPORTED, true, true, false, true}, in_register, "kvm"},
-        {{KVM_INT3_REPORTED, true, true, false, true}, watch, "soft"},
-        {{KVM_INT3_LOST, false, false, true, true}, watch, "kvm"},
+        {{KVM_INT3_REPORTED, true, false, true}, breakpoint, "kvm"},
+        {{KVM_INT3_ERROR, true, false, true}, breakpoint, "kvm"},
+        {{KVM_INT3_LOST, true, true, true}, breakpoint, "soft"},
+        {{KVM_INT3_REPORTED, false, true, true}, breakpoint, "soft"},
+        {{KVM_INT3_REPORTED, true, false, true}, watch, "soft"},
+        {{KVM_INT3_LOST, false, true, true}, watch, "kvm"},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         f->quirks = cases[i].quirks;

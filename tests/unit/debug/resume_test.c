@@ -191,7 +191,7 @@ static void points_are_armed_when_they_have_changed(void **state)
         assert_int_equal(f->cpu->points[i].kind, expected[i].kind);
         assert_int_equal(f->cpu->points[i].address, expected[i].address);
         assert_int_equal(f->cpu->points[i].length, expected[i].length);
-        assert_int_equal(f->cpu->points[i].in_register, expected[i].in_register);
+        assert_int_equal(f->cpu->points[i].persists, expected[i].persists);
     }
     f->target.ops->clear_all_breakpoints(f->target.ctx, 1);
     run(f, CONTINUE);

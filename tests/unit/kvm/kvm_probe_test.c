@@ -61,7 +61,7 @@ static void exits_decide(void **state)
     f->exit_reason = KVM_EXIT_UNKNOWN;
     probe(f);
     assert_int_equal(f->quirks.int3_in_ring_0, KVM_INT3_LOST);
-    assert_false(f->quirks.int3_in_ring_3 || f->quirks.execute_registers || f->quirks.data_registers || f->quirks.sse);
+    assert_false(f->quirks.int3_in_ring_3 || f->quirks.data_registers || f->quirks.sse);
     f->exit_reason = KVM_EXIT_INTERNAL_ERROR;
     probe(f);
     assert_int_equal(f->quirks.int3_in_ring_0, KVM_INT3_ERROR);
@@ -71,12 +71,12 @@ static void exits_decide(void **state)
     probe(f);
     assert_int_equal(f->quirks.int3_in_ring_0, KVM_INT3_REPORTED);
     assert_true(f->quirks.int3_in_ring_3);
-    assert_false(f->quirks.execute_registers); /* no register was named */
+    assert_false(f->quirks.data_registers); /* no register was named */
     f->exception = EXCEPTION_DEBUG;
     f->dr6 = 0xffff0ff1;
     probe(f);
     assert_int_equal(f->quirks.int3_in_ring_0, KVM_INT3_LOST);
-    assert_true(f->quirks.execute_registers && f->quirks.data_registers);
+    assert_true(f->quirks.data_registers);
     f->exit_reason = KVM_EXIT_HLT;
     f->moves = 4;
     probe(f);
@@ -88,12 +88,12 @@ static void what_was_found_is_a_line_each(void **state)
     struct fixture *f = *state;
     struct taken_text text = {.length = 0};
     const struct text_output output = {.sink = take_text, .ctx = &text};
-    f->quirks = (struct kvm_quirks){KVM_INT3_ERROR, true, false, true, false};
+    f->quirks = (struct kvm_quirks){KVM_INT3_ERROR, true, true, false};
     kvm_probe_describe(f->host, &f->quirks, &output);
     assert_text_has(text.bytes, "kernel: ");
     assert_text_has(text.bytes, "\nkvm-api: 12\nkvm-synchronized-registers: yes\nkvm-coalesced-ports: yes\n"
                                 "kvm-int3-in-ring-0: error\nkvm-int3-in-ring-3: reported\n"
-                                "kvm-execute-registers: no\nkvm-data-registers: yes\nkvm-sse-in-ring-0: no\n");
+                                "kvm-data-registers: yes\nkvm-sse-in-ring-0: no\n");
 }
 
 static void a_machine_that_cannot_be_made_is_an_error_and_nothing_is_left(void **state)

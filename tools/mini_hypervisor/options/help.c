@@ -74,7 +74,7 @@ static const char help[] =
     "    3  the host cannot do it: no memory, a gdb port in use, --accel kvm without usable KVM, or KVM failed\n"
     "    4  an image or a shared file cannot be used\n"
     "    5  a guest crashed; the report on stderr explains how\n"
-    "    6  guest output cannot be written, guest input cannot be read, or --trace, --core or --record cannot be used\n"
+    "    6  guest output or input failed, or --trace, --core or --record cannot be used\n"
     "    7  --replay: the guest did something else than was recorded; stderr says where\n"
     "  124  a guest was still running at --timeout\n"
     "  128 + the number of the signal that ended the program: 130 for Ctrl-C, 143 for SIGTERM\n"
