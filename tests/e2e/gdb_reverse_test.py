@@ -12,6 +12,8 @@ FLUSH = "maintenance flush register-cache", "maintenance flush dcache"
 
 
 class ReverseTest(GdbCase):
+    keeps_history = True
+
     def backwards(self, image, *arguments):
         """A machine whose past is kept, and a gdb."""
         return self.debug(image, "--accel", "soft", *arguments)
