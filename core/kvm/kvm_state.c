@@ -113,8 +113,8 @@ static enum mh_status kvm_state_set_msrs(const struct kvm_cpu *self, const struc
 static int kvm_state_save_rest(struct kvm_cpu *self, struct mh_cpu_state *state)
 {
     struct kvm_xsave xsave;
-    struct kvm_debugregs debugregs;
-    struct kvm_vcpu_events events;
+    struct kvm_debugregs debugregs = {0};
+    struct kvm_vcpu_events events = {0};
     struct kvm_xcrs xcrs = {.nr_xcrs = 0};
     int result = kvm_sys_get_xsave(self->fd, &xsave);
     if (result == 0)

@@ -34,7 +34,8 @@ static int recorder_put(struct recorder *recorder, enum recording_type type, con
     uint8_t *bytes = malloc(sizeof section + section.length);
     if (bytes == NULL)
         return -ENOMEM;
-    memcpy(bytes + sizeof section, first, first_length);
+    if (first_length > 0)
+        memcpy(bytes + sizeof section, first, first_length);
     if (second_length > 0)
         memcpy(bytes + sizeof section + first_length, second, second_length);
     memcpy(bytes, &section, sizeof section);

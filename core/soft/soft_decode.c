@@ -219,7 +219,7 @@ static void decode_memory(struct cursor *cursor, struct soft_insn *insn, uint8_t
         insn->base = (uint8_t)(rm | (rex & REX_B ? 8 : 0));
     }
     if (mod == 1)
-        insn->displacement = (int8_t)cursor_next(cursor);
+        insn->displacement = (int32_t)((cursor_next(cursor) ^ 0x80u) - 0x80u);
     else if (mod == 2)
         insn->displacement = (int32_t)cursor_number(cursor, 4);
 }

@@ -52,7 +52,7 @@ static enum soft_result check_permission(struct soft_cpu *cpu, uint16_t port, un
         return soft_raise_error(cpu, EXCEPTION_GENERAL_PROTECTION, 0);
     if (!soft_read_system(cpu, tss->base + at, &bits, sizeof bits))
         return soft_mem_result(cpu);
-    if ((bits >> port % 8 & ((1u << width) - 1)) != 0)
+    if (((uint32_t)bits >> port % 8u & ((1u << width) - 1)) != 0)
         return soft_raise_error(cpu, EXCEPTION_GENERAL_PROTECTION, 0);
     return SOFT_NEXT;
 }

@@ -159,7 +159,7 @@ enum soft_result soft_op_lss_lfs_lgs(struct soft_cpu *cpu, const struct soft_ins
 {
     const enum mh_seg which = insn->opcode == 0xb2 ? MH_SS : insn->opcode == 0xb4 ? MH_FS : MH_GS;
     uint64_t offset;
-    uint16_t selector;
+    uint16_t selector = 0;
     enum soft_result result = soft_read_far_pointer(cpu, insn, &offset, &selector);
     if (result == SOFT_NEXT)
         result = load_segment(cpu, which, selector);
