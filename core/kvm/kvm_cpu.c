@@ -221,19 +221,19 @@ static void kvm_cpu_copy_instruction(const struct kvm_run *run, struct cpu_exit 
 static void kvm_cpu_exit_internal_error(struct kvm_cpu *self, struct cpu_exit *exit)
 {
     char text[CPU_ERROR_TEXT_MAX];
-    const uint32_t suberror = self->run->internal.suberror;
+    const struct kvm_run *run = self->run;
     const struct kvm_regs *regs = kvm_cpu_regs(self);
     if (regs != NULL && kvm_debug_patch_at(self, regs->rip, &exit->point)) {
         exit->kind = CPU_EXIT_BREAKPOINT;
         return;
     }
-    snprintf(text, sizeof text, "KVM internal error %u", suberror);
+    snprintf(text, sizeof text, "KVM internal error %u", run->internal.suberror);
     kvm_cpu_exit_error(exit, false, text);
-    if (suberror != KVM_INTERNAL_ERROR_EMULATION)
+    if (run->internal.suberror != KVM_INTERNAL_ERROR_EMULATION)
         return;
     kvm_cpu_exit_error(exit, false, "this KVM cannot execute the instruction");
     exit->is_unsupported = true;
-    kvm_cpu_copy_instruction(self->run, exit);
+    kvm_cpu_copy_instruction(run, exit);
 }
 
 /* A debug exception: ours, with *exit filled in, or the guest's own, with what is to be injected. */
