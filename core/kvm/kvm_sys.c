@@ -96,12 +96,6 @@ int kvm_sys_supported_cpuid(int fd, union kvm_sys_cpuid *cpuid)
     return kvm_ioctl(fd, KVM_GET_SUPPORTED_CPUID, (unsigned long)cpuid);
 }
 
-int kvm_sys_msr_list(int fd, union kvm_sys_msr_list *list)
-{
-    list->head.nmsrs = KVM_SYS_MSRS_MAX;
-    return kvm_ioctl(fd, KVM_GET_MSR_INDEX_LIST, (unsigned long)list);
-}
-
 int kvm_sys_create_vm(int fd)
 {
     int result;

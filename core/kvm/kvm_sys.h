@@ -28,12 +28,6 @@ union kvm_sys_msrs {
     uint8_t room[sizeof(struct kvm_msrs) + KVM_SYS_MSRS_MAX * sizeof(struct kvm_msr_entry)];
 };
 
-/* kvm_msr_list with room for its indices. */
-union kvm_sys_msr_list {
-    struct kvm_msr_list head;
-    uint8_t room[sizeof(struct kvm_msr_list) + KVM_SYS_MSRS_MAX * sizeof(uint32_t)];
-};
-
 /*
  * Open /dev/kvm and make sure it is a KVM this program can work with.
  * Returns MH_OK with *fd set, or MH_ERR_HOST with the missing thing and its remedy in *err.
@@ -46,9 +40,6 @@ int kvm_sys_capability(int fd, int capability);
 int kvm_sys_run_size(int fd);
 /* KVM_GET_SUPPORTED_CPUID. About 0.8 ms where CPUID itself traps. */
 int kvm_sys_supported_cpuid(int fd, union kvm_sys_cpuid *cpuid);
-
-/* KVM_GET_MSR_INDEX_LIST; -E2BIG when there are more than KVM_SYS_MSRS_MAX. */
-int kvm_sys_msr_list(int fd, union kvm_sys_msr_list *list);
 
 /* KVM_CREATE_VM and KVM_CREATE_VCPU: a descriptor the caller closes. */
 int kvm_sys_create_vm(int fd);

@@ -39,7 +39,7 @@ static const struct {
 #define CR0_OF_TRANSLATION (MH_CR0_WP | MH_CR0_AM)
 #define CR4_OF_TRANSLATION (CR4_PSE | CR4_PGE | MH_CR4_SMEP | MH_CR4_SMAP)
 
-static uint64_t cr4_existing(const struct soft_cpu *cpu)
+uint64_t soft_cr4_existing(const struct soft_cpu *cpu)
 {
     uint64_t bits = CR4_ALWAYS;
     for (unsigned i = 0; i < sizeof cr4_features / sizeof cr4_features[0]; i++) {
@@ -74,7 +74,7 @@ static enum soft_result load_cr3(struct soft_cpu *cpu, const struct soft_insn *i
 
 static enum soft_result load_cr4(struct soft_cpu *cpu, const struct soft_insn *insn, uint64_t value)
 {
-    if ((value & ~cr4_existing(cpu)) != 0 || !(value & MH_CR4_PAE))
+    if ((value & ~soft_cr4_existing(cpu)) != 0 || !(value & MH_CR4_PAE))
         return soft_gp0(cpu);
     const uint64_t old = cpu->cr4;
     cpu->cr4 = value;

@@ -34,26 +34,6 @@ static enum mh_status refuse(struct mh_error *err, const char *name, uint64_t va
 
 /* ---- what the registers can hold ---- */
 
-/* Bits of CR4 and the features that make them exist (Intel SDM volume 3, 2.5). */
-static const struct {
-    uint64_t bits;
-    enum x86_feature feature;
-} cr4_bits[] = {
-    {1u << 2, X86_FEATURE_TSC},       {1u << 3, X86_FEATURE_DE},     {1u << 4, X86_FEATURE_PSE},
-    {1u << 5, X86_FEATURE_PAE},       {1u << 6, X86_FEATURE_MCE},    {1u << 7, X86_FEATURE_PGE},
-    {1u << 9, X86_FEATURE_FXSR},      {1u << 10, X86_FEATURE_SSE},   {1u << 11, X86_FEATURE_UMIP},
-    {1u << 16, X86_FEATURE_FSGSBASE}, {1u << 18, X86_FEATURE_XSAVE}, {1u << 20, X86_FEATURE_SMEP},
-    {1u << 21, X86_FEATURE_SMAP},     {1u << 8, X86_FEATURE_MSR},
-};
-
-static uint64_t cr4_mask(const struct x86_cpuid *cpuid)
-{
-    uint64_t mask = 0;
-    for (unsigned i = 0; i < sizeof cr4_bits / sizeof cr4_bits[0]; i++)
-        mask |= x86_cpuid_has(cpuid, cr4_bits[i].feature) ? cr4_bits[i].bits : 0;
-    return mask;
-}
-
 static enum mh_status check_control(const struct soft_cpu *cpu, const struct mh_x86_system *system,
                                     struct mh_error *err)
 {
@@ -64,7 +44,7 @@ static enum mh_status check_control(const struct soft_cpu *cpu, const struct mh_
         return refuse(err, "CR0", cr0, "reserved bits are set, or NW without CD");
     if ((cr3 & ~CR3_LOW_BITS & ~cpu->physical_mask) != 0)
         return refuse(err, "CR3", cr3, "the address is longer than physical addresses are");
-    if ((cr4 & MH_CR4_PAE) == 0 || (cr4 & ~cr4_mask(cpu->cpuid)) != 0)
+    if ((cr4 & MH_CR4_PAE) == 0 || (cr4 & ~soft_cr4_existing(cpu)) != 0)
         return refuse(err, "CR4", cr4, "PAE is clear, or bits of features are set that the processor does not have");
     if (system->cr8 > CR8_MAX)
         return refuse(err, "CR8", system->cr8, "it has four bits");

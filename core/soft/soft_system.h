@@ -29,6 +29,9 @@ enum soft_result soft_verify(struct soft_cpu *cpu, const struct soft_insn *insn,
 
 /* ---- soft_control.c ---- */
 
+/* The bits of CR4 that this processor has (Intel SDM volume 3, 2.5). */
+uint64_t soft_cr4_existing(const struct soft_cpu *cpu);
+
 /* Load CR0 by MOV or LMSW: checks, flushes translations. */
 enum soft_result soft_load_cr0(struct soft_cpu *cpu, const struct soft_insn *insn, uint64_t value);
 

@@ -158,8 +158,8 @@ struct mh_debug_target_ops {
      * instruction; break- and watchpoints stay. */
     enum mh_status (*restart)(void *ctx, unsigned vm, struct mh_error *err);
     /* Put the machine back to where it was when monitor()'s "snapshot NAME" was run; break- and watchpoints stay, and
-     * so do all snapshots. MH_ERR_USAGE (no such name) and MH_ERR_RANGE leave everything as it is; after MH_ERR_HOST
-     * the machine is not alive. */
+     * so do all snapshots. MH_ERR_RANGE (no such name) leaves everything as it is; after MH_ERR_HOST the machine is not
+     * alive. */
     enum mh_status (*restore)(void *ctx, unsigned vm, const char *name, struct mh_error *err);
     /* Is its past kept, so that it can run backwards? */
     bool (*can_reverse)(void *ctx, unsigned vm);

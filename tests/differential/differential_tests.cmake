@@ -7,7 +7,7 @@ add_library(mh_differential STATIC
   ${differential_dir}/probe_forms.c ${differential_dir}/skipped.c ${differential_dir}/soft_side.c support/abuse.c)
 target_include_directories(mh_differential PUBLIC
   ${differential_dir} ${CMAKE_CURRENT_SOURCE_DIR}/support ${PROJECT_SOURCE_DIR}/core)
-target_link_libraries(mh_differential PUBLIC mh_soft cmocka)
+target_link_libraries(mh_differential PUBLIC mh_core cmocka)
 
 # mh_differential_test(name): a program, run as the test differential_<name>; tools/dev/soak makes it last longer.
 function(mh_differential_test name)

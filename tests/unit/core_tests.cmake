@@ -17,6 +17,12 @@ mh_core_test(base atomic_file ${support}/temp_dir.c)
 mh_core_test(x86 paging)
 mh_core_test(x86 boot_state)
 mh_core_test(x86 exceptions)
+mh_core_test(x86 cpuid)
+mh_core_test(x86 xsave)
+
+foreach(name decode exec fault io mem points run simd slices state system x87)
+  mh_core_test(soft soft_${name} ${support}/soft_machine.c)
+endforeach()
 
 mh_core_test(devices input_log)
 mh_core_test(devices serial)
