@@ -51,6 +51,7 @@ int kvm_cpu_write_regs(struct kvm_cpu *self)
 int kvm_cpu_write_sregs(struct kvm_cpu *self)
 {
     int result = kvm_sys_set_sregs(self->fd, &self->run->s.regs.sregs);
+    self->run->cr8 = self->run->s.regs.sregs.cr8; /* KVM loads it at each entry, whatever it was given before */
     self->registers_are_current = result == 0;
     return result;
 }
