@@ -76,9 +76,21 @@ class OwnDebuggingTest(TrapsCase):
                     self.debug_part(letter)
                     for place in dict.fromkeys(places):
                         self.gdb(f"{kind} *{place}")
-                    for place in places:
-                        self.goes_to(place)
+                    self.assertIn(self.places_met(places[-1], len(places)), self.orders(places, kind))
                     self.assertEqual(self.go_on(), printed)
+
+    def places_met(self, last, count):
+        """Where it stops until `last`, at most `count` places."""
+        names = {self.address(label): label for label in self.labels() if label.startswith("own_")}
+        met = []
+        while last not in met and len(met) < count:
+            self.gdb("continue")
+            met.append(names.get(self.gdb.pc()))
+        return met
+
+    def orders(self, places, kind):
+        """An INT3 of KVM lies behind the guest's own breakpoint on it, and is met once; a handler came before."""
+        return [places] + ([list(dict.fromkeys(places))] if ACCEL == "kvm" and kind == "break" else [])
 
     def test_stepped_from_end_to_end(self):
         for letter, (places, printed) in self.parts().items():
