@@ -2,6 +2,7 @@
  * pending exceptions, and system registers decide what MSRs mean. */
 #include "kvm/kvm_cpu.h"
 #include "kvm/kvm_regs.h"
+#include "x86/msrs.h"
 #include "x86/xsave.h"
 
 #include <errno.h>
@@ -260,6 +261,11 @@ static enum mh_status kvm_state_write_msrs(const struct kvm_cpu *self, const str
                                            struct mh_error *err)
 {
     struct mh_x86_msrs now, wanted = *msrs;
+    uint64_t address = 0;
+    const char *name = x86_msr_not_canonical(msrs, &address); /* not every KVM looks */
+    if (name != NULL)
+        return mh_fail(err, MH_ERR_HOST, "cannot set %s to 0x%llx: the address is not canonical", name,
+                       (unsigned long long)address);
     kvm_state_get_msrs(self, &now);
     if (msrs->tsc == self->tsc_read)
         wanted.tsc = now.tsc;

@@ -9,6 +9,7 @@
 #include "soft_system.h"
 #include "soft_walk.h"
 #include "x86/exceptions.h"
+#include "x86/msrs.h"
 #include "x86/xsave.h"
 
 #define CR0_BITS 0xe005003full /* PE MP EM TS ET NE WP AM NW CD PG */
@@ -135,22 +136,11 @@ static void read_msrs(const struct soft_cpu *cpu, struct mh_x86_msrs *msrs)
     msrs->tsc += cpu->instructions;
 }
 
-/* Addresses must be canonical. */
 static enum mh_status check_msr_addresses(const struct mh_x86_msrs *msrs, struct mh_error *err)
 {
-    const struct {
-        const char *name;
-        uint64_t value;
-    } addresses[] = {{"LSTAR", msrs->lstar},
-                     {"CSTAR", msrs->cstar},
-                     {"KERNEL_GS_BASE", msrs->kernel_gs_base},
-                     {"SYSENTER_ESP", msrs->sysenter_esp},
-                     {"SYSENTER_EIP", msrs->sysenter_eip}};
-    for (unsigned i = 0; i < sizeof addresses / sizeof addresses[0]; i++) {
-        if (!soft_is_canonical(addresses[i].value))
-            return refuse(err, addresses[i].name, addresses[i].value, "the address is not canonical");
-    }
-    return MH_OK;
+    uint64_t address = 0;
+    const char *name = x86_msr_not_canonical(msrs, &address);
+    return name != NULL ? refuse(err, name, address, "the address is not canonical") : MH_OK;
 }
 
 /* What WRMSR takes of those that a debugger names; the others have the values they were read with. */
