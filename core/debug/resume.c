@@ -199,7 +199,7 @@ enum debug_end debug_run(struct debug *debug, struct mh_stop *stop)
         }
         if (!look && debug_take_stop(debug, stop))
             break;
-        /* stops that nobody wants can come faster than any kick is heard */
+        /* stops that nobody wants can come too fast for a kick to end a run between them */
         look |= ++unwanted % UNWANTED_STOPS_BETWEEN_LOOKS == 0;
     }
     atomic_store_explicit(&vm->wants_kicks, false, memory_order_relaxed);

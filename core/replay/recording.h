@@ -103,7 +103,7 @@ struct mh_recording {
     size_t mark_count;
     struct recording_end end;
     bool has_end;
-    bool is_damaged;        /* the file goes on with something that is no section */
+    bool is_damaged;        /* what follows the last section is no section */
     struct guest_ram shape; /* no memory, but the size of the machine's RAM: what answers are checked against */
 };
 

@@ -26,7 +26,7 @@
 
 /*
  * Serve the clients of a script with the fake target, then have the server end. Aborts with a line on stderr when the
- * server does something it must not: sends what is no frame or has a wrong checksum, goes on long after it was told to
+ * server does something it must not: sends what is no frame or has a wrong checksum, runs long after it was told to
  * end, accepts in vain again and again, fails, leaves a machine running or a descriptor open.
  */
 void hostile_client_run(const void *script, size_t length);

@@ -38,7 +38,7 @@ static void what_long_mode_needs_is_there(void **state)
         assert_true(x86_cpuid_has(&cpuid, needed[i]));
 }
 
-/* Feature bits that would make a guest use what is not implemented or not deterministic. */
+/* Feature bits that would make a guest use what the software processor does not have or what is not deterministic. */
 static void nothing_else_is_offered(void **state)
 {
     (void)state;
