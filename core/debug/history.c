@@ -370,6 +370,6 @@ void history_show(const struct debug *debug, const struct text_output *output)
     if (debug->timeline == NULL)
         return;
     const struct timeline_info info = timeline_info(debug->timeline);
-    text_say(output, "%u checkpoints, %.1f of %.0f MB\n", info.checkpoints, (double)info.bytes / (1 << 20),
+    text_say(output, "checkpoints: %u, in %.1f of %.0f MB\n", info.checkpoints, (double)info.bytes / (1 << 20),
              (double)info.limit / (1 << 20));
 }
