@@ -25,6 +25,7 @@ struct auto_cpu {
     bool kvm_refuses;  /* KVM cannot hold these points */
     bool kvm_is_unfit; /* the guest ran into an instruction that this KVM cannot execute */
     bool tracks_writes;
+    bool lost_count; /* KVM has run since the count of instructions was known */
     unsigned kvm_hits;
     uint64_t moves; /* of the state, from one processor to the other */
 };
@@ -153,6 +154,7 @@ static void auto_cpu_run_current(struct auto_cpu *self, const struct cpu_request
     struct cpu *current = atomic_load(&self->current);
     if (atomic_load(&self->is_kicked))
         current->ops->kick(current);
+    self->lost_count |= current == self->config.kvm;
     current->ops->run(current, request, exit);
     if (exit->kind == CPU_EXIT_KICKED)
         atomic_store(&self->is_kicked, false);
@@ -270,6 +272,7 @@ static enum mh_status auto_cpu_restore(struct cpu *cpu, const struct mh_cpu_stat
     struct cpu *current = atomic_load(&self->current);
     self->kvm_is_unfit = false;
     self->kvm_hits = 0;
+    self->lost_count = true; /* until set_instructions() */
     return current->ops->restore(current, state, err);
 }
 
@@ -316,19 +319,21 @@ static enum mh_status auto_cpu_arm(struct cpu *cpu, const struct cpu_point *poin
     return MH_OK;
 }
 
-/* Only software counts: what ran on KVM has no number. */
+/* Only software counts: what ran on KVM has no number, and neither has what follows it. */
 static bool auto_cpu_instructions(const struct cpu *cpu, uint64_t *count)
 {
     const struct cpu *current = auto_cpu_current(cpu);
-    return current->ops->instructions(current, count);
+    return !((const struct auto_cpu *)cpu)->lost_count && current->ops->instructions(current, count);
 }
 
 static void auto_cpu_set_instructions(struct cpu *cpu, uint64_t count)
 {
     struct auto_cpu *self = auto_cpu_of(cpu);
     struct mh_error err;
-    if (auto_cpu_to_soft(self, &err) == MH_OK)
-        self->soft->ops->set_instructions(self->soft, count);
+    if (auto_cpu_to_soft(self, &err) != MH_OK)
+        return;
+    self->soft->ops->set_instructions(self->soft, count);
+    self->lost_count = false;
 }
 
 static void auto_cpu_batch_port(struct cpu *cpu, uint16_t port, bool on)

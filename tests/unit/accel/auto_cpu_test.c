@@ -405,6 +405,27 @@ static void registers_are_those_of_the_one_that_has_the_state(void **state)
     assert_false(f->cpu->ops->instructions(f->cpu, &count)); /* KVM's are not counted */
 }
 
+static void a_count_is_lost_once_kvm_has_run(void **state)
+{
+    struct fixture *f = *state;
+    struct mh_cpu_state saved;
+    uint64_t count = 0;
+    step(f);
+    fake_soft->counts = true;
+    f->cpu->ops->set_instructions(f->cpu, 7);
+    assert_true(f->cpu->ops->instructions(f->cpu, &count));
+    assert_int_equal(count, 7);
+    run(f);
+    runs_on(f, "kvm");
+    step(f);
+    assert_false(f->cpu->ops->instructions(f->cpu, &count));
+    f->cpu->ops->set_instructions(f->cpu, 8);
+    assert_true(f->cpu->ops->instructions(f->cpu, &count));
+    assert_int_equal(f->cpu->ops->save(f->cpu, &saved, &f->err), MH_OK);
+    assert_int_equal(f->cpu->ops->restore(f->cpu, &saved, &f->err), MH_OK); /* a state of unknown count */
+    assert_false(f->cpu->ops->instructions(f->cpu, &count));
+}
+
 static void writes_of_both_are_tracked(void **state)
 {
     struct fixture *f = *state;
@@ -505,6 +526,7 @@ int main(void)
         TEST(a_kick_reaches_the_processor_that_runs_next),
         TEST(a_kick_during_a_step_off_ends_the_run_behind_it),
         TEST(registers_are_those_of_the_one_that_has_the_state),
+        TEST(a_count_is_lost_once_kvm_has_run),
         TEST(writes_of_both_are_tracked),
         TEST(a_software_processor_made_before_tracks_too),
         TEST(a_state_that_cannot_move_is_an_error_of_the_host_and_stays),
