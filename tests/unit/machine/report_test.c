@@ -287,9 +287,9 @@ static void good_and_interrupted_ends_are_described_too(void **state)
 static void output_before_a_crash_is_not_lost(void **state)
 {
     struct fake_machine *m = *state;
-    fake_cpu_will_out(m->cpu, MH_PORT_SERIAL, 1, "last words", 10);
+    fake_cpu_will_out(m->cpu, MH_PORT_SERIAL, 1, "and this", 8);
     assert_int_equal(stop_for(m, CPU_EXIT_TRIPLE_FAULT).kind, MH_STOP_TRIPLE_FAULT);
-    assert_string_equal(m->output, "last words");
+    assert_string_equal(m->output, "and this");
 }
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)

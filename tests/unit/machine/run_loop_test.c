@@ -476,7 +476,7 @@ static void a_crash_is_told_even_when_the_output_fails(void **state)
 {
     struct fixture *f = *state;
     f->m->write_result = -EPIPE;
-    fake_cpu_will_out(f->cpu, MH_PORT_SERIAL, 1, "last words", 10);
+    fake_cpu_will_out(f->cpu, MH_PORT_SERIAL, 1, "and this", 8);
     fake_cpu_will(f->cpu, CPU_EXIT_TRIPLE_FAULT);
     run(f);
     stopped(f, MH_STOP_TRIPLE_FAULT);

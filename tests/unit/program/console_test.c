@@ -135,11 +135,11 @@ static void several_lines_at_once_stay_together(void **state)
 static void an_unfinished_line_is_not_lost(void **state)
 {
     struct fixture *f = *state;
-    print(&f->one, "the last words");
+    print(&f->one, "unfinished line");
     flush(&f->one);
-    shows(f, "the last words");
+    shows(f, "unfinished line");
     flush(&f->one);
-    shows(f, "the last words");
+    shows(f, "unfinished line");
 }
 
 static void after_an_unfinished_line_another_machine_starts_a_line_of_its_own(void **state)
