@@ -97,6 +97,11 @@ void soft_blocks_drop_all(struct soft_cpu *cpu)
     cache->generation++;
 }
 
+void soft_blocks_leave(struct soft_cpu *cpu)
+{
+    cpu->blocks->generation++;
+}
+
 void soft_blocks_drop_page(struct soft_cpu *cpu, size_t page)
 {
     struct soft_block_cache *cache = cpu->blocks;

@@ -66,7 +66,7 @@ struct soft_recent {
 /* Large, but memory that is not touched costs nothing. */
 struct soft_block_cache {
     uint32_t used;       /* units of the arena; the first is never given away, so that no link is 0 */
-    uint32_t generation; /* counts whenever something is dropped */
+    uint32_t generation; /* counts whenever something is dropped; a block that runs ends then */
     bool flags_are_pure; /* the host's shifts and multiplications set flags that depend on nothing but operands */
     bool division_keeps_flags;
     struct soft_jump jumps[SOFT_JUMPS];

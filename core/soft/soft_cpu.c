@@ -125,11 +125,11 @@ enum mh_status soft_cpu_create(struct guest_ram *ram, const struct x86_cpuid *cp
     soft->cpuid = cpuid;
     atomic_init(&soft->attention, 0);
     soft_walk_init(soft);
-    soft_tlb_flush(soft);
     if (!soft_blocks_create(soft)) {
         free(soft);
         return mh_fail(err, MH_ERR_HOST, "no memory for a processor");
     }
+    soft_tlb_flush(soft);
     enum mh_status status = soft_restore(&soft->cpu, boot, err);
     if (status != MH_OK) {
         soft_destroy(&soft->cpu);

@@ -258,6 +258,8 @@ void soft_blocks_drop_page(struct soft_cpu *cpu, size_t page);
  * what the slow path of a guest's write calls; soft_blocks_has_page() tells afterwards whether any are left. */
 void soft_blocks_write(struct soft_cpu *cpu, size_t page, unsigned offset, unsigned length);
 void soft_blocks_drop_all(struct soft_cpu *cpu);
+/* The block that runs, if any, ends behind the current instruction: the next one may lie in another page now. */
+void soft_blocks_leave(struct soft_cpu *cpu);
 bool soft_blocks_has_page(const struct soft_cpu *cpu, size_t page);
 
 /* ---- soft_run.c, soft_points.c ---- */

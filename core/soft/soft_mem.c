@@ -45,6 +45,7 @@ void soft_tlb_flush(struct soft_cpu *cpu)
     memset(cpu->tlb_fetch, 0xff, sizeof cpu->tlb_fetch);
     memset(cpu->table_pages, 0, sizeof cpu->table_pages);
     cpu->tlb_has_large = false;
+    soft_blocks_leave(cpu);
 }
 
 /* INVLPG of one address drops all of a large page, which is in the TLB as many small ones. */
@@ -60,6 +61,7 @@ void soft_tlb_flush_page(struct soft_cpu *cpu, uint64_t address)
         cpu->tlb_write[user][slot].tag = ~0ull;
         cpu->tlb_fetch[user][slot].tag = ~0ull;
     }
+    soft_blocks_leave(cpu);
 }
 
 void soft_mem_protect_code(struct soft_cpu *cpu, size_t page)

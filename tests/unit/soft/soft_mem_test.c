@@ -371,6 +371,23 @@ static void a_write_to_a_page_table_counts_at_once(void **state)
     assert_int_equal(soft_machine_get64(machine, PT) & AD, PAGING_ACCESSED);
 }
 
+/* The next instruction comes from where the tables lead now, in a run as in steps. */
+static void code_may_move_its_own_page(void **state)
+{
+    static const char store_and_inc[] = "\x48\x89\x03\xff\xc1\xf4"; /* mov %rax,(%rbx); inc %ecx; hlt */
+    struct soft_machine *machine = *state;
+    struct soft_cpu *cpu = machine->soft;
+    soft_machine_code(machine, DATA + 0x1000, "\x90\x90\x90\xff\xc2\xf4"); /* inc %edx where the other has inc %ecx */
+    soft_machine_load(machine, DATA, store_and_inc, sizeof store_and_inc - 1);
+    cpu->rip = LINEAR;
+    cpu->gpr[MH_RAX] = (DATA + 0x1000) | ALL;
+    cpu->gpr[MH_RBX] = PT;
+    cpu->gpr[MH_RCX] = cpu->gpr[MH_RDX] = 0;
+    assert_int_equal(soft_machine_run(machine, CPU_RUN), CPU_EXIT_HALT);
+    assert_int_equal(cpu->gpr[MH_RCX], 0);
+    assert_int_equal(cpu->gpr[MH_RDX], 1);
+}
+
 static void invlpg_drops_all_of_a_large_page(void **state)
 {
     struct soft_machine *machine = *state;
@@ -552,6 +569,7 @@ int main(void)
         TEST(a_refused_access_sets_neither),
         TEST(a_read_modify_write_counts_as_a_write),
         TEST(a_write_to_a_page_table_counts_at_once),
+        TEST(code_may_move_its_own_page),
         TEST(invlpg_drops_all_of_a_large_page),
         TEST(missing_memory_leaves_the_guest),
         TEST(memory_ends_where_ram_and_system_area_end),
