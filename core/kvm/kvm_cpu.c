@@ -592,6 +592,7 @@ static enum mh_status kvm_cpu_set_boot_registers(struct kvm_cpu *self, const str
     if (sregs == NULL)
         return kvm_cpu_refused(err, "to give the registers", EIO);
     sregs->ldt.unusable = 1;
+    sregs->apic_base = boot->msrs.apic_base;
     kvm_regs_from_system(&boot->system, sregs);
     kvm_regs_from_general(&boot->general, kvm_cpu_regs(self));
     int result = kvm_cpu_write_sregs(self);

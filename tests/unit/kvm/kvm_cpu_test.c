@@ -558,6 +558,7 @@ static void a_processor_starts_in_the_state_it_is_given(void **state)
     assert_int_equal(fake_kvm.regs.rip, 0x1000);
     assert_int_equal(fake_kvm.sregs.cr3, MH_SYSTEM_AREA);
     assert_int_equal(fake_kvm.sregs.ldt.unusable, 1);
+    assert_int_equal(fake_kvm.sregs.apic_base, 0xfee00100);
     assert_int_equal(fake_kvm.xcrs.xcrs[0].value, 7);
 }
 
