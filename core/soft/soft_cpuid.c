@@ -18,8 +18,8 @@ static void load_pair(struct soft_cpu *cpu, uint64_t value)
 }
 
 /*
- * What depends on registers: whether the system uses XSAVE, how large its area is with the current XCR0, and whether the
- * APIC is enabled (Intel SDM volume 3, 11.4.3): there is none, but KVM says so too, whatever CPUID it was given.
+ * What depends on registers: whether the system uses XSAVE, how large its area is with the current XCR0, and whether
+ * the APIC is enabled (Intel SDM volume 3, 11.4.3): there is none, but KVM says so too, whatever CPUID it was given.
  */
 static void add_current(const struct soft_cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_t result[4])
 {
