@@ -318,25 +318,14 @@ static void target_tell_reloaded_image(const struct debug *debug)
         target_print(debug, "if gdb says that target:%s has disappeared, type: symbol-file target:%s\n", path, path);
 }
 
-/* Not all debuggers print the text of the reply, so print it on stderr, too. */
-static enum mh_status target_fail_restart(const struct debug *debug, const struct mh_error *why, struct mh_error *err)
-{
-    const struct mh_vm_config *config = &debug->vm->config;
-    enum mh_status status = mh_fail(err, why->status, "%s; the machine was not restarted", why->text);
-    if (config->notice != NULL && err != NULL)
-        config->notice(config->notice_ctx, err->text);
-    return status;
-}
-
 static enum mh_status target_restart(void *ctx, unsigned number, struct mh_error *err)
 {
     (void)number;
     struct debug *debug = ctx;
-    struct mh_error why;
     bool is_other;
-    enum mh_status status = vm_reload_image(debug->vm, &is_other, &why);
+    enum mh_status status = vm_reload_image(debug->vm, &is_other, err);
     if (status != MH_OK)
-        return target_fail_restart(debug, &why, err);
+        return status;
     if (is_other)
         target_tell_reloaded_image(debug);
     return vm_restart(debug->vm, err);

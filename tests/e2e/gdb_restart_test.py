@@ -36,6 +36,21 @@ class RestartTest(GdbCase):
         self.assertEqual(vm.run.wait_for(b"done\n" * 3), b"done\n" * 3)
         gdb("kill")
 
+    def test_run_with_arguments(self):
+        """gdb 13 does not say why it was refused, so the program does; names and arguments may be anything."""
+        vm = self.offer(elf("gdb_points"))
+        gdb = vm.gdb(connect=False)
+        gdb(f"target extended-remote {vm.where[0]}")
+        self.assertFails(gdb("run one two"))
+        vm.run.wait_for(b"cannot restart: VM 1 takes no arguments\n", "err")
+        gdb("set args")
+        gdb("set remote exec-file \33other")
+        self.assertFails(gdb("run"))
+        told = vm.run.wait_for(b"other\n", "err")
+        self.assertRegex(told.decode(), r"cannot restart: VM 1 runs its own image, not [^\0-\37]*other\n")
+        gdb("set remote exec-file")
+        self.assertIn("exited normally", gdb("run"))
+
     def test_breakpoint_at_the_entry_point(self):
         vm = self.offer(elf("gdb_points"))
         gdb = vm.gdb(connect=False)
