@@ -179,9 +179,13 @@ struct soft_cpu {
     uint64_t table_pages[(RAM_PAGES_MAX + 63) / 64]; /* used as page tables since the last flush */
 
     bool tracks_writes;
-    unsigned user; /* 1 in ring 3: which half of the TLBs applies */
-    struct soft_tlb_entry tlb_read[2][SOFT_TLB_SIZE], tlb_write[2][SOFT_TLB_SIZE], tlb_fetch[2][SOFT_TLB_SIZE];
+    unsigned user;        /* 1 in ring 3: which half of the TLBs applies; see soft_mem_set_user() */
+    bool tlb_is_ready[2]; /* the halves that have been used; the memory of the others has not been touched */
     struct soft_block_cache *blocks;
+    /* in whole pages, so that ring 3 costs nothing before the guest gets there */
+    alignas(PAGE_4K) struct soft_tlb_entry tlb_read[2][SOFT_TLB_SIZE];
+    alignas(PAGE_4K) struct soft_tlb_entry tlb_write[2][SOFT_TLB_SIZE];
+    alignas(PAGE_4K) struct soft_tlb_entry tlb_fetch[2][SOFT_TLB_SIZE];
 };
 
 /* cpu->attention */
