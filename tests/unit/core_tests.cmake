@@ -65,8 +65,8 @@ endforeach()
 mh_core_test(accel auto_cpu ${support}/fake_cpu.c)
 target_link_options(auto_cpu_test PRIVATE -Wl,--wrap=soft_cpu_create)
 
-foreach(name recording timeline)
-  mh_core_test(replay ${name} ${support}/past_machine.c ${support}/guest_files.c ${support}/temp_dir.c)
+foreach(name locate recording timeline)
+  mh_core_test(replay ${name} ${support}/past_machine.c ${support}/uncounted_cpu.c ${support}/guest_files.c ${support}/temp_dir.c)
 endforeach()
 mh_core_test(replay port_log)
 
