@@ -6,7 +6,6 @@
  * The program may have seen what is in no log. Reading the time stamp counter ends the search, and so does an access
  * that was not recorded, or was made with other registers.
  */
-#include "machine/run_loop.h"
 #include "machine/snapshot.h"
 #include "mh/guest_abi.h"
 #include "replay/timeline_state.h"
@@ -167,7 +166,7 @@ static void locate_run(struct timeline *timeline, const struct timeline_watch *w
     request.report = CPU_REFUSE_CLOCK;
     request.wake_fds = watch->wake_count > 0 ? watch->wake_fds : none; /* a run without any ignores kicks */
     request.wake_count = watch->wake_count > 0 ? watch->wake_count : 1;
-    run_loop(timeline->vm, &request, result);
+    timeline_run(timeline, &request, result);
 }
 
 /* Could the instruction at rip have led to the wanted state by repetitions of itself? */

@@ -1,6 +1,5 @@
 #include "replay/timeline.h"
 
-#include "machine/run_loop.h"
 #include "machine/snapshot.h"
 #include "mh/guest_abi.h"
 #include "replay/timeline_state.h"
@@ -420,6 +419,15 @@ enum mh_status timeline_after_run(struct timeline *timeline, bool *dropped, stru
 
 /* ---- seeking ---- */
 
+void timeline_run(struct timeline *timeline, const struct cpu_request *request, struct run_result *result)
+{
+    struct vm_hooks *hooks = &timeline->vm->hooks;
+    bool (*event)(void *, const struct mh_event *, char *, size_t) = hooks->event;
+    hooks->event = NULL;
+    run_loop(timeline->vm, request, result);
+    hooks->event = event;
+}
+
 /* Run to a position in the past, which is ahead, with nothing armed. */
 static enum mh_status timeline_run_to(struct timeline *timeline, uint64_t position, struct mh_error *err)
 {
@@ -430,7 +438,7 @@ static enum mh_status timeline_run_to(struct timeline *timeline, uint64_t positi
         return MH_OK;
     vm->cpu->ops->arm(vm->cpu, NULL, 0, NULL);
     timeline->took_points = true;
-    run_loop(vm, &request, &result);
+    timeline_run(timeline, &request, &result);
     if (timeline_now(timeline) == position && result.stop.kind != MH_STOP_HOST_ERROR)
         return MH_OK;
     return mh_fail(err, MH_ERR_HOST,

@@ -2,6 +2,7 @@
 #ifndef MH_CORE_REPLAY_TIMELINE_STATE_H
 #define MH_CORE_REPLAY_TIMELINE_STATE_H
 
+#include "machine/run_loop.h"
 #include "replay/port_log.h"
 #include "replay/timeline.h"
 
@@ -71,6 +72,8 @@ void timeline_remove(struct timeline *timeline, unsigned index);
 enum mh_status timeline_restore(struct timeline *timeline, const struct checkpoint *checkpoint, struct mh_error *err);
 /* Stay within the limit. Sets *dropped when the oldest part of the past had to go. */
 void timeline_thin(struct timeline *timeline, bool *dropped);
+/* Run the machine on the way to somewhere: catchpoints do not stop it. */
+void timeline_run(struct timeline *timeline, const struct cpu_request *request, struct run_result *result);
 /* The machine is in its present, at a position that is known. */
 void timeline_arrived(struct timeline *timeline, uint64_t position);
 /* Room for one more in a list. False: there is no memory. */

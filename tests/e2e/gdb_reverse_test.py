@@ -102,6 +102,19 @@ class ReverseTest(GdbCase):
         self.assertIn("Protocol error", gdb("monitor goto nowhere"))
         self.assertEqual(self.position(gdb), there)
 
+    def test_catchpoints_do_not_stop_on_the_way(self):
+        vm, gdb = self.backwards(sample("fibonacci", "elf"))
+        gdb("break fibonacci if n == 12")
+        gdb("continue")
+        there = self.position(gdb)
+        gdb("delete")
+        gdb("monitor catch out 0xe9 10")
+        self.assertIn(FLUSH[0], gdb(f"monitor goto {there - 200}"))
+        self.assertEqual(self.position(gdb), there - 200)
+        gdb("reverse-stepi")
+        self.assertEqual(self.position(gdb), there - 201)
+        self.assertIn("catchpoint 1", gdb("reverse-continue"))
+
     def test_commands_are_silent_backwards(self):
         vm, gdb = self.backwards(sample("fibonacci", "elf"))
         gdb("set dprintf-style agent")
