@@ -19,6 +19,7 @@ mh_core_test(x86 boot_state)
 mh_core_test(x86 exceptions)
 mh_core_test(x86 cpuid)
 mh_core_test(x86 xsave)
+mh_core_test(x86 cpu_state)
 
 foreach(name decode exec fault io mem points run simd slices state system x87)
   mh_core_test(soft soft_${name} ${support}/soft_machine.c)
