@@ -288,6 +288,9 @@ static enum timeline_located locate_each(struct timeline *timeline, const struct
     locate->next_mark = 0;
     locate->registers_differ = false;
     locate->halted = (struct mh_x86_general){.rip = 0};
+    /* software read no other clock there than it reads now */
+    if (timeline_now(timeline) < timeline->counted && timeline_run_to(timeline, timeline->counted, err) != MH_OK)
+        return TIMELINE_FAILED;
     for (unsigned i = 0; i < locate->count && end == TIMELINE_LOCATED; i++) {
         if (locate->waiting[i].snapshot == NULL) /* placed before a search was broken off */
             continue;
@@ -333,6 +336,10 @@ enum timeline_located timeline_locate(struct timeline *timeline, const struct ti
     struct locate *locate = &timeline->locate;
     if (timeline_is_located(timeline))
         return TIMELINE_LOCATED;
+    if (timeline->count == 0) {
+        mh_fail(err, MH_ERR_RANGE, "the checkpoint from which the run on KVM can be repeated was dropped");
+        return TIMELINE_PARTED;
+    }
     if (locate_keep(timeline, err) != MH_OK)
         return TIMELINE_FAILED;
     const struct checkpoint *last = &timeline->checkpoints[timeline->count - 1];

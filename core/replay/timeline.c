@@ -388,8 +388,10 @@ enum mh_status timeline_before_run(struct timeline *timeline, uint64_t *until, s
     const bool is_located = timeline_is_located(timeline);
     if (timeline->is_changed)
         status = is_located ? timeline_take(timeline, err) : locate_keep(timeline, err);
-    if (is_located)
+    if (is_located) {
+        timeline->counted = timeline_now(timeline);
         *until = timeline->next_due;
+    }
     return status;
 }
 
@@ -428,8 +430,7 @@ void timeline_run(struct timeline *timeline, const struct cpu_request *request, 
     hooks->event = event;
 }
 
-/* Run to a position in the past, which is ahead, with nothing armed. */
-static enum mh_status timeline_run_to(struct timeline *timeline, uint64_t position, struct mh_error *err)
+enum mh_status timeline_run_to(struct timeline *timeline, uint64_t position, struct mh_error *err)
 {
     struct mh_vm *vm = timeline->vm;
     const struct cpu_request request = {.mode = CPU_UNTIL, .until = position, .step_off = true};

@@ -51,6 +51,7 @@ struct timeline {
     uint64_t present;  /* its position, while the machine is in the past */
     uint64_t next_due; /* position of the next checkpoint, in the present */
     uint64_t printed;  /* in the past: see struct checkpoint */
+    uint64_t counted;  /* up to here it ran where its instructions are counted */
     bool is_in_past;
     bool is_redoing;  /* devices answer again what they have answered before: nothing is recorded */
     bool took_points; /* see timeline_took_points() */
@@ -74,6 +75,8 @@ enum mh_status timeline_restore(struct timeline *timeline, const struct checkpoi
 void timeline_thin(struct timeline *timeline, bool *dropped);
 /* Run the machine on the way to somewhere: catchpoints do not stop it. */
 void timeline_run(struct timeline *timeline, const struct cpu_request *request, struct run_result *result);
+/* Run to a position in the past, which is ahead, with nothing armed. MH_OK, or MH_ERR_HOST. */
+enum mh_status timeline_run_to(struct timeline *timeline, uint64_t position, struct mh_error *err);
 /* The machine is in its present, at a position that is known. */
 void timeline_arrived(struct timeline *timeline, uint64_t position);
 /* Room for one more in a list. False: there is no memory. */

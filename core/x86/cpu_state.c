@@ -27,9 +27,15 @@ static bool x86_same_tables(const struct mh_x86_system *a, const struct mh_x86_s
            a->idt.limit == b->idt.limit;
 }
 
+/* An exception that is pending may have its address in CR2, which software sets when it delivers it. */
+static bool x86_same_cr2(const struct mh_cpu_state *a, const struct mh_cpu_state *b)
+{
+    return a->system.cr2 == b->system.cr2 || a->pending.valid || b->pending.valid;
+}
+
 static bool x86_same_control(const struct mh_x86_system *a, const struct mh_x86_system *b)
 {
-    return a->cr0 == b->cr0 && a->cr2 == b->cr2 && a->cr3 == b->cr3 && a->cr4 == b->cr4 && a->cr8 == b->cr8 &&
+    return a->cr0 == b->cr0 && a->cr3 == b->cr3 && a->cr4 == b->cr4 && a->cr8 == b->cr8 &&
            a->efer == b->efer;
 }
 
@@ -62,7 +68,7 @@ const char *x86_state_differs(const struct mh_cpu_state *a, const struct mh_cpu_
         return "the segment registers";
     if (!x86_same_tables(&a->system, &b->system))
         return "GDTR or IDTR";
-    if (!x86_same_control(&a->system, &b->system) || a->xcr0 != b->xcr0)
+    if (!x86_same_control(&a->system, &b->system) || !x86_same_cr2(a, b) || a->xcr0 != b->xcr0)
         return "the control registers";
     if (!x86_same_fpu(a, b))
         return "the x87, SSE or AVX registers";

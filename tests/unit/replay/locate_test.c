@@ -271,6 +271,22 @@ static void a_clock_cannot_be_read_again(void **state)
     past_machine_remove(machine);
 }
 
+/* What software read before KVM ran is read again. */
+static void a_clock_read_in_software_can_be_read_again(void **state)
+{
+    (void)state;
+    struct past_machine *machine = past_machine_make_uncounted(reading_clock, sizeof reading_clock - 1, LIMIT);
+    for (unsigned i = 0; i < 3; i++)
+        past_machine_resume(machine, MH_RESUME_STEP, false);
+    const uint64_t hash = past_machine_hash(machine);
+    run_uncounted(machine, 30);
+    locate(machine);
+    assert_int_equal(past_machine_now(machine), 33);
+    past_machine_go_to(machine, 3);
+    assert_true(past_machine_hash(machine) == hash);
+    past_machine_remove(machine);
+}
+
 /* Another result than software has. */
 static void wear_out(struct cpu *cpu)
 {
@@ -352,6 +368,7 @@ int main(void)
         cmocka_unit_test(edits_and_snapshots_have_places),
         cmocka_unit_test(the_far_past_can_be_changed),
         cmocka_unit_test(a_clock_cannot_be_read_again),
+        cmocka_unit_test(a_clock_read_in_software_can_be_read_again),
         cmocka_unit_test(registers_at_an_access_tell),
         cmocka_unit_test(a_state_that_never_comes_is_not_found),
         cmocka_unit_test(input_breaks_a_search_off),
