@@ -181,6 +181,33 @@ static bool locate_may_repeat(const struct mh_x86_general *now, const struct mh_
 }
 
 /*
+ * Some KVMs are left behind the last repetition of a string instruction with rip still at it: before an instruction
+ * that has nothing to do any more. Is that the wanted state? The machine is put there then.
+ */
+static bool locate_is_before_nothing(struct timeline *timeline)
+{
+    const struct mh_x86_general *wanted = snapshot_registers(timeline->locate.wanted->snapshot);
+    struct cpu *cpu = timeline->vm->cpu;
+    const uint64_t now = timeline_now(timeline);
+    struct mh_x86_regs regs;
+    if (wanted->gpr[MH_RCX] != 0 || now <= timeline->locate.start || !locate_is_due(timeline) ||
+        !vm_read_regs(timeline->vm, MH_REGS_GENERAL, &regs) ||
+        regs.general.rip - wanted->rip - 1 >= CPU_INSTRUCTION_MAX)
+        return false;
+    const uint64_t behind = regs.general.rip;
+    regs.general.rip = wanted->rip;
+    if (cpu->ops->write_regs(cpu, MH_REGS_GENERAL, &regs, NULL) != MH_OK)
+        return false;
+    cpu->ops->set_instructions(cpu, now - 1);
+    if (locate_is_here(timeline))
+        return true;
+    regs.general.rip = behind;
+    cpu->ops->write_regs(cpu, MH_REGS_GENERAL, &regs, NULL);
+    cpu->ops->set_instructions(cpu, now);
+    return false;
+}
+
+/*
  * KVM may have been left between two repetitions of a string instruction, where no point stops: if the machine is at
  * this instruction, RCX says how many are missing. True with *result when something was executed.
  */
@@ -248,6 +275,7 @@ static enum timeline_located locate_search(struct timeline *timeline, const stru
 {
     struct cpu_request request = {.mode = CPU_UNTIL};
     enum timeline_located end = TIMELINE_LOCATED;
+    timeline->locate.start = timeline_now(timeline);
     bool is_here = locate_is_here(timeline);
     while (end == TIMELINE_LOCATED && !is_here) {
         struct run_result result;
@@ -257,7 +285,7 @@ static enum timeline_located locate_search(struct timeline *timeline, const stru
         }
         /* there it has been looked at */
         request.step_off = result.end == RUN_STOPPED && result.stop.kind == MH_STOP_BREAKPOINT;
-        is_here = locate_is_here(timeline);
+        is_here = locate_is_here(timeline) || locate_is_before_nothing(timeline);
         if (!is_here)
             end = locate_go_on(timeline, watch, &result, err);
     }

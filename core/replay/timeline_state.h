@@ -33,6 +33,7 @@ struct locate {
     /* while it is searched: */
     const struct checkpoint *wanted; /* NULL: it is not */
     struct cpu_point point;          /* at its rip */
+    uint64_t start;                  /* where the search began */
     size_t next_mark;
     size_t page;                  /* see snapshot_differs() */
     struct mh_x86_general halted; /* as of the last HLT */
