@@ -134,7 +134,7 @@ class ReverseTest(GdbCase):
         self.assertIn("keeps no history", gdb("monitor goto start"))
 
     def test_each_machine_has_its_own_time(self):
-        run = self.start("-g", elf("spin"), elf("spin"), "--accel", "soft", "--gdb-all", "0")
+        run = self.start("-g", elf("spin"), elf("spin"), "--gdb-all", "0")
         line = run.wait_for(b"target remote", "err").decode()
         gdb = Gdb(self.dir, elf("spin"))
         self.addCleanup(gdb.close)
