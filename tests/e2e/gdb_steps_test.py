@@ -368,6 +368,18 @@ class RangesTest(GdbCase):
         self.assertEqual(self.gdb("info registers"), before)
         self.assertIn("exited normally", self.gdb("continue"))
 
+    def test_call_of_a_function_with_a_breakpoint(self):
+        """At its very first instruction, where the machine is put to call it."""
+        before = self.gdb("info registers")
+        self.gdb("break *add")
+        self.assertFails(self.gdb("print add(40, 2)"), "stopped while in a function called from GDB")
+        self.assertEqual(self.gdb.pc(), self.gdb.value("&add"))
+        self.gdb("step")
+        self.assertIn("add (a=40, b=2)", self.gdb("frame"))
+        self.assertIn("Value returned is $1 = 42", self.gdb("finish"))
+        self.assertEqual(self.gdb("info registers"), before)
+        self.assertRegex(self.gdb("continue"), "Breakpoint 2, .*add")
+
     def test_return_and_jump(self):
         self.gdb("break add")
         self.gdb("continue")
