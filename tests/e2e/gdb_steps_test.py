@@ -296,6 +296,18 @@ class FaultsTest(StepCase):
             self.assertEqual(self.gdb.pc(), self.address(label + "_end"))
             self.assertEqual(self.gdb.value(f"*(long*)&{count}"), 1)
 
+    def test_out_of_a_handler(self):
+        """As docs/debugging.md says, for gdb's finish waits for a return of another kind."""
+        self.install_handlers()
+        self.at("one_int3")
+        self.step_to("on_int3")
+        self.gdb("tbreak **(long*)$rsp")
+        self.gdb("continue")
+        self.assertEqual(self.gdb.pc(), self.address("one_int3_end"))
+        self.at("one_fault", rcx=0, rdx=0)
+        self.step_to("skip_seven")
+        self.assertIn(f"{self.address('one_fault'):#x}", self.gdb("tbreak **(long*)($rsp+8)"))
+
     def test_nexti_over_an_interrupt(self):
         self.install_handlers()
         self.at("one_int3")
