@@ -375,12 +375,15 @@ static enum mh_status timeline_run_to(struct timeline *timeline, uint64_t positi
 {
     struct mh_vm *vm = timeline->vm;
     const struct cpu_request request = {.mode = CPU_UNTIL, .until = position, .step_off = true};
+    const struct vm_hooks hooks = vm->hooks;
     struct run_result result;
     if (timeline_now(timeline) == position)
         return MH_OK;
     vm->cpu->ops->arm(vm->cpu, NULL, 0, NULL);
     timeline->took_points = true;
+    vm->hooks.event = NULL; /* catchpoints are points, too */
     run_loop(vm, &request, &result);
+    vm->hooks.event = hooks.event;
     if (timeline_now(timeline) == position && result.stop.kind != MH_STOP_HOST_ERROR)
         return MH_OK;
     return mh_fail(err, MH_ERR_HOST,
