@@ -302,6 +302,9 @@ enum soft_result soft_raise_error(struct soft_cpu *cpu, uint8_t vector, uint32_t
 /* What the texts about branches to 32-bit code begin with: the machine has no other mode. */
 #define SOFT_LEAVES_64_BIT_MODE "the guest leaves 64-bit mode, which the machine does not support, with "
 
+/* With CPU_REFUSE_CLOCK. */
+#define SOFT_READS_CLOCK "the guest reads the time stamp counter"
+
 /* The instruction at rip asks for what this processor does not have: fill in cpu->exit, of kind CPU_EXIT_ERROR, with
  * `text`; returns SOFT_EXIT. */
 enum soft_result soft_unsupported(struct soft_cpu *cpu, const struct soft_insn *insn, const char *text);

@@ -54,9 +54,10 @@ static bool may_read_tsc(const struct soft_cpu *cpu)
 
 enum soft_result soft_op_rdtsc(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
-    (void)insn;
     if (!may_read_tsc(cpu))
         return soft_gp0(cpu);
+    if ((cpu->request->report & CPU_REFUSE_CLOCK) != 0)
+        return soft_unsupported(cpu, insn, SOFT_READS_CLOCK);
     load_pair(cpu, cpu->msrs.tsc + cpu->instructions);
     return SOFT_NEXT;
 }
