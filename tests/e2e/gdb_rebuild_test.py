@@ -129,6 +129,16 @@ class RebuiltTest(GdbCase):
         self.assertIn("has changed", gdb("run"), "directories are looked up again, too")
         self.assertEqual(vm.run.wait_for(b"abc"), b"abc")
 
+    def test_load(self):
+        """gdb's own way, for those who know it from other stubs: it writes the new image over the old one."""
+        image = self.image(contents(elf("gdb_points")), "kernel.elf")
+        vm, gdb = self.debug(image)
+        by_rename(image, contents(elf("gdb_program")))
+        gdb(f"file {image}")
+        self.assertIn("Loading section .text", gdb("load"))
+        gdb("break add")
+        self.assertIn("add (a=1, b=2)", gdb("continue"))
+
     def test_monitor_reset(self):
         """Also for those who came with target remote."""
         image = self.image(prints(b"a"))
