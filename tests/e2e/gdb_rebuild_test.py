@@ -301,6 +301,12 @@ class SymbolsTest(GdbCase):
         told = self.offer(image).run.wait_for(b"build both again\n", "err").decode()
         self.assertIn(f"warning: {os.path.realpath(symbols)} does not have the contents of {os.path.realpath(image)}", told)
 
+    def test_of_another_build_with_one_port(self):
+        self.write("kernel.elf", contents(elf("gdb_program")))
+        image = self.write("kernel.img", contents(elf("gdb_points")[:-4] + ".img"))
+        run = self.start("-g", elf("gdb_points"), image, "--gdb-all", "0", *self.history([]))
+        self.assertIn(b"VM 2 (kernel): warning: ", run.wait_for(b"build both again\n", "err"))
+
     def test_of_the_same_build(self):
         for name in ("gdb_points", "gdb_program", "simd", "rings"):
             vm = self.offer(elf(name)[:-4] + ".img")
