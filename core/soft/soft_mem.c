@@ -43,6 +43,7 @@ void soft_tlb_flush(struct soft_cpu *cpu)
     memset(cpu->tlb_read, 0xff, sizeof cpu->tlb_read);
     memset(cpu->tlb_write, 0xff, sizeof cpu->tlb_write);
     memset(cpu->tlb_fetch, 0xff, sizeof cpu->tlb_fetch);
+    memset(cpu->tlb_large, 0xff, sizeof cpu->tlb_large);
     memset(cpu->table_pages, 0, sizeof cpu->table_pages);
     cpu->tlb_has_large = false;
     soft_blocks_leave(cpu);
@@ -143,7 +144,7 @@ static uint8_t *translate(struct soft_cpu *cpu, uint64_t address, const struct s
         return entry->host + (address & PAGE_MASK);
     }
     size_t page;
-    if (!soft_walk(cpu, address, access, &page))
+    if (!(applies && soft_walk_large(cpu, address, access, &page)) && !soft_walk(cpu, address, access, &page))
         return NULL;
     uint8_t *host = cpu->ram->host + page * PAGE_4K;
     *is_slow = page_is_slow(cpu, address, access, page);
