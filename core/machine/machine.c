@@ -6,6 +6,7 @@
 #include "machine/report.h"
 #include "machine/run_loop.h"
 #include "machine/snapshot.h"
+#include "pages.h"
 #include "x86/boot_state.h"
 #include "x86/xsave.h"
 
@@ -66,7 +67,7 @@ static enum mh_status vm_build(struct mh_vm *vm, struct mh_error *err)
 enum mh_status mh_vm_create(struct mh_host *host, const struct mh_vm_config *config, struct mh_vm **vm,
                             struct mh_error *err)
 {
-    struct mh_vm *created = calloc(1, sizeof *created);
+    struct mh_vm *created = pages_alloc(sizeof *created);
     if (created == NULL)
         return mh_fail(err, MH_ERR_HOST, "no memory for a machine: %s", strerror(ENOMEM));
     created->config = *config;
@@ -104,7 +105,24 @@ void mh_vm_destroy(struct mh_vm *vm)
     snapshot_list_free(&vm->snapshots);
     ram_snapshot_free(vm->ram_base);
     input_log_free(&vm->input);
-    free(vm);
+    mh_image_free(vm->own_image);
+    pages_free(vm, sizeof *vm);
+}
+
+enum mh_status vm_reload_image(struct mh_vm *vm, bool *is_other, struct mh_error *err)
+{
+    struct mh_image *now;
+    *is_other = false;
+    if (vm->config.open_image == NULL)
+        return MH_OK;
+    const int fd = vm->config.open_image(vm->config.open_image_ctx);
+    enum mh_status status = image_reload(vm->config.image, fd, &now, err);
+    if (status != MH_OK)
+        return status;
+    *is_other = !image_is_same(vm->config.image, now);
+    mh_image_free(vm->own_image);
+    vm->config.image = vm->own_image = now;
+    return MH_OK;
 }
 
 enum mh_status vm_restart(struct mh_vm *vm, struct mh_error *err)

@@ -193,13 +193,13 @@ static void note_large(struct soft_cpu *cpu, uint64_t address, const struct soft
 {
     if (access->dry || access->implicit)
         return;
-    cpu->tlb_large[access->kind][access->user][large_slot(address)] = (struct soft_tlb_large_entry){
+    cpu->tlb_large[access->user][access->kind][large_slot(address)] = (struct soft_tlb_large_entry){
         address >> SOFT_TLB_LARGE_SHIFT, physical & ~((1ull << SOFT_TLB_LARGE_SHIFT) - 1)};
 }
 
 bool soft_walk_large(const struct soft_cpu *cpu, uint64_t address, const struct soft_access *access, size_t *page)
 {
-    const struct soft_tlb_large_entry *entry = &cpu->tlb_large[access->kind][access->user][large_slot(address)];
+    const struct soft_tlb_large_entry *entry = &cpu->tlb_large[access->user][access->kind][large_slot(address)];
     return entry->tag == address >> SOFT_TLB_LARGE_SHIFT &&
            page_of(cpu->ram, entry->physical | (address & ((1ull << SOFT_TLB_LARGE_SHIFT) - 1)), page);
 }
