@@ -97,6 +97,15 @@ struct soft_tlb_entry {
     uint8_t *host; /* of the page's first byte */
 };
 
+/* Behind the TLB, which has a page of 2 MB or 1 GB as many small ones: where 2 MB of such a page are. */
+#define SOFT_TLB_LARGE_SIZE 8u
+#define SOFT_TLB_LARGE_SHIFT 21u
+
+struct soft_tlb_large_entry {
+    uint64_t tag;      /* address >> SOFT_TLB_LARGE_SHIFT; ~0: empty */
+    uint64_t physical; /* guest-physical address of its first byte */
+};
+
 struct soft_block_cache; /* soft_block.h */
 struct soft_point_index; /* soft_points.c */
 
@@ -179,9 +188,14 @@ struct soft_cpu {
     uint64_t table_pages[(RAM_PAGES_MAX + 63) / 64]; /* used as page tables since the last flush */
 
     bool tracks_writes;
-    unsigned user; /* 1 in ring 3: which half of the TLBs applies */
-    struct soft_tlb_entry tlb_read[2][SOFT_TLB_SIZE], tlb_write[2][SOFT_TLB_SIZE], tlb_fetch[2][SOFT_TLB_SIZE];
+    unsigned user;        /* 1 in ring 3: which half of the TLBs applies; see soft_mem_set_user() */
+    bool tlb_is_ready[2]; /* the halves that have been used; the memory of the others has not been touched */
+    struct soft_tlb_large_entry tlb_large[2][3][SOFT_TLB_LARGE_SIZE]; /* by `user` and enum soft_access_kind */
     struct soft_block_cache *blocks;
+    /* in whole pages, so that ring 3 costs nothing before the guest gets there */
+    alignas(PAGE_4K) struct soft_tlb_entry tlb_read[2][SOFT_TLB_SIZE];
+    alignas(PAGE_4K) struct soft_tlb_entry tlb_write[2][SOFT_TLB_SIZE];
+    alignas(PAGE_4K) struct soft_tlb_entry tlb_fetch[2][SOFT_TLB_SIZE];
 };
 
 /* cpu->attention */

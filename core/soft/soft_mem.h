@@ -42,6 +42,9 @@ void soft_tlb_flush_page(struct soft_cpu *cpu, uint64_t address);
 /* From now on writes to this page (in the order of ram.host) must be noticed: code was decoded from it. */
 void soft_mem_protect_code(struct soft_cpu *cpu, size_t page);
 
+/* The ring whose rights apply to accesses from now on, and the half of the TLBs: 3, or 0 to 2. */
+void soft_mem_set_user(struct soft_cpu *cpu, bool user);
+
 /* RFLAGS.AC, CR0.AM or CR4.SMAP may have changed: soft_update_attention() calls this. */
 void soft_mem_update_mode(struct soft_cpu *cpu);
 
