@@ -282,6 +282,8 @@ const char *kvm_known_instruction(const struct soft_insn *insn, const uint8_t *b
         return row;
     if (is_other_msr(insn, (uint32_t)before->gpr[MH_RCX]))
         return "RDMSR, WRMSR: KVM has more registers, and guests need their STAR and FMASK";
+    if (is_0f(insn, 0x30, 0x30) && ((uint32_t)before->gpr[MH_RCX] & ~3u) == 0x174 && before->gpr[MH_RDX] != 0)
+        return "SYSENTER_ESP, SYSENTER_EIP: QEMU keeps 64 bits where AMD's have 32";
     if ((is_emulator || is_one_byte(insn, 0x6c, 0x6f)) && has_ss_prefix(bytes))
         return "SS as a prefix: counts for #SS in KVM's emulator, which executes INS and OUTS everywhere";
     if (is_0f(insn, 0xc8, 0xcf) && insn->operand_size == 2)
