@@ -6,7 +6,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from gdb_driver import Gdb, GdbCase, elf  # noqa: E402
-from hypervisor import EXIT_CRASHED, main, sample  # noqa: E402
+from hypervisor import EXIT_CRASHED, is_sanitized, main, sample  # noqa: E402
 
 FLUSH = "maintenance flush register-cache", "maintenance flush dcache"
 AT_THE_BEGINNING = "No more reverse-execution history"
@@ -114,7 +114,7 @@ class PlacesTest(PlacesCase):
     def test_ctrl_c_ends_a_search(self):
         """The search tells how far it is, and where it ends is a place like any other."""
         vm, gdb = self.machine(elf("gdb_points"))
-        gdb("print *(int *) &rounds = 300000")
+        gdb(f"print *(int *) &rounds = {10000 if is_sanitized() else 300000}")
         gdb("break done")
         gdb("continue")
         gdb("delete")
@@ -252,9 +252,12 @@ class SeveralTest(PlacesCase):
     def test_all_go_back(self):
         run, gdb = self.several(sample("fibonacci", "elf"), sample("primes", "elf"))
         gdb.all("inferior 2", "stepi 7", "inferior 1", "stepi 5", "set schedule-multiple on")
-        self.assertIn(AT_THE_BEGINNING, gdb("reverse-continue"))
-        gdb("reverse-continue")
-        self.assertEqual(self.both(gdb), [0, 0])
+        for _ in range(100):  # the one that gets to its beginning first stops the other, wherever that is
+            self.assertIn(AT_THE_BEGINNING, gdb("reverse-continue"))
+            positions = self.both(gdb)
+            if positions == [0, 0]:
+                return
+        self.fail(f"after 100 times they are at {positions}")
 
     def test_a_breakpoint_of_one(self):
         run, gdb = self.several(sample("fibonacci", "elf"), sample("fibonacci", "elf"))

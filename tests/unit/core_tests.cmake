@@ -6,7 +6,7 @@ function(mh_core_test directory name)
     ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/../support ${PROJECT_SOURCE_DIR}/core)
   target_link_libraries(${name}_test PRIVATE mh_core cmocka)
   add_test(NAME unit_${name} COMMAND ${name}_test)
-  set_tests_properties(unit_${name} PROPERTIES TIMEOUT 60 LABELS unit)
+  set_tests_properties(unit_${name} PROPERTIES TIMEOUT 240 LABELS unit)
 endfunction()
 
 set(support ${CMAKE_CURRENT_LIST_DIR}/../support)
