@@ -23,7 +23,7 @@ struct segment {
 struct mh_image {
     char *name;       /* as it was given; NULL when it came from no file */
     char *path;       /* absolute; NULL when it came from no file */
-    int fd;           /* the file, open for reading; -1: it came from none */
+    int fd;           /* the file, open for reading; -1: it came from none, or is closed */
     struct stat info; /* of the file, when it was read */
     uint64_t ram_size;
     uint64_t address;
@@ -330,6 +330,13 @@ enum mh_status image_from_bytes(const uint8_t *bytes, size_t length, struct mh_i
     return MH_OK;
 }
 
+void mh_image_close_file(struct mh_image *image)
+{
+    if (image->fd >= 0)
+        close(image->fd);
+    image->fd = -1;
+}
+
 void mh_image_free(struct mh_image *image)
 {
     if (image == NULL)
@@ -339,8 +346,7 @@ void mh_image_free(struct mh_image *image)
     free(image->segments);
     free(image->name);
     free(image->path);
-    if (image->fd >= 0)
-        close(image->fd);
+    mh_image_close_file(image);
     free(image);
 }
 

@@ -68,6 +68,8 @@ struct mh_image;
 enum mh_status mh_image_load(const char *path, uint64_t ram_size, uint64_t address, struct mh_image **image,
                              struct mh_error *err);
 void mh_image_free(struct mh_image *image);
+/* Close the file, which is open for debuggers to read. */
+void mh_image_close_file(struct mh_image *image);
 bool mh_image_is_elf(const struct mh_image *image);
 /* Do both, loaded from files for RAM of one size, fill it with the same bytes? True without memory to find out. */
 bool mh_image_has_memory_of(const struct mh_image *image, const struct mh_image *other);

@@ -4,9 +4,10 @@
 
 #include <string.h>
 
-/* An image for each path, in the place of core's, that counts how often it was loaded and freed. */
+/* An image for each path, in the place of core's, that notes what became of it. */
 struct mh_image {
     unsigned loaded, freed;
+    bool is_closed;
 };
 
 struct fixture {
@@ -31,6 +32,11 @@ void mh_image_free(struct mh_image *image)
     image->freed++;
 }
 
+void mh_image_close_file(struct mh_image *image)
+{
+    image->is_closed = true;
+}
+
 static void equal_paths_share_an_image(void **state)
 {
     (void)state;
@@ -41,8 +47,10 @@ static void equal_paths_share_an_image(void **state)
     assert_int_equal(images_load(&images, &paths, (uintptr_t)&f, 0x8000, NULL), MH_OK);
     for (size_t i = 0; i < COUNT(words); i++)
         assert_ptr_equal(images.of_machine[i], &f.images[words[i][0] - '0']);
+    images_close_files(&images);
     images_free(&images);
     for (size_t i = 0; i < COUNT(f.images); i++) {
+        assert_int_equal(f.images[i].is_closed, i < 3);
         assert_int_equal(f.images[i].loaded, i < 3);
         assert_int_equal(f.images[i].freed, i < 3);
     }

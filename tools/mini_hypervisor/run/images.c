@@ -35,6 +35,12 @@ enum mh_status images_load(struct images *images, const struct word_list *paths,
     return MH_OK;
 }
 
+void images_close_files(struct images *images)
+{
+    for (size_t i = 0; i < images->count; i++)
+        mh_image_close_file(images->of_machine[i]);
+}
+
 void images_free(struct images *images)
 {
     for (size_t i = 0; i < images->count; i++) {

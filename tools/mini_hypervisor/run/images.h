@@ -14,6 +14,8 @@ struct images {
  * mh_image_load() or MH_ERR_HOST. images_free() is to be called in either case. */
 enum mh_status images_load(struct images *images, const struct word_list *paths, uint64_t ram_size, uint64_t address,
                            struct mh_error *err);
+/* Close their files: no debugger is going to ask for them. */
+void images_close_files(struct images *images);
 void images_free(struct images *images);
 
 /* What a machine that runs the image at `path` is called: the file's name without ".img" or ".elf", or, as every sample

@@ -161,6 +161,8 @@ static enum mh_status session_prepare(struct session *session, bool confined, st
         status = session_open_recording(session, err);
     else if (status == MH_OK)
         status = images_load(&session->images, &options->guests, options->ram_size, options->load_address, err);
+    if (!options->gdb)
+        images_close_files(&session->images);
     if (status == MH_OK)
         status = mh_shared_files_open(options->files.words, options->files.count, &shared->files, err);
     return status == MH_OK ? session_init_machines(session, err) : status;
