@@ -60,7 +60,7 @@ class PlacesTest(PlacesCase):
     def test_ctrl_c(self):
         vm, gdb = self.machine(elf("spin"))
         gdb.begin("continue")
-        gdb.wait_until_running()
+        vm.run.wait_for(b"a line")
         gdb.interrupt()
         self.assertIn("SIGINT", gdb.answer())
         self.assertReturns(gdb)
@@ -113,11 +113,9 @@ class PlacesTest(PlacesCase):
 
     def test_ctrl_c_ends_a_search(self):
         """The search tells how far it is, and where it ends is a place like any other."""
-        vm, gdb = self.machine(elf("gdb_points"))
-        gdb(f"print *(int *) &rounds = {10000 if is_sanitized() else 300000}")
-        gdb("break done")
-        gdb("continue")
-        gdb("delete")
+        vm, gdb = self.machine(elf("gdb_points"), "--gdb-hold")
+        gdb(f"print *(int *) &rounds = {60000 if is_sanitized() else 300000}")
+        self.assertIn("has halted", gdb("continue"))
         end = self.position(gdb)
         for n in range(50):  # the more, the longer it takes: it must not be over before it is interrupted
             gdb(f"break place_{n} if $rax == 12345")
