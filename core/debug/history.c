@@ -178,14 +178,14 @@ static enum timeline_located history_locate(struct debug *debug, struct mh_error
         debug->ran_ns = 0;
         history_place_snapshots(debug);
     } else if (end == TIMELINE_PARTED) {
-        mh_fail(
-            err, MH_ERR_RANGE,
-            "cannot go back, because what ran on KVM cannot be repeated: %s; forwards the machine goes on as before "
-            "(with --accel soft it can go back)",
-            why.text);
+        mh_fail(err, MH_ERR_RANGE,
+                "cannot run backwards: the run on KVM cannot be repeated in software: %s; the machine can still run "
+                "forwards "
+                "(use --accel soft to run it backwards)",
+                why.text);
         timeline_end(debug->timeline, err);
     } else if (end == TIMELINE_BROKEN_OFF) {
-        mh_fail(err, MH_ERR_RANGE, "cannot go back: repeating in software what ran on KVM %s",
+        mh_fail(err, MH_ERR_RANGE, "cannot run backwards: repeating the run on KVM in software %s",
                 search.takes_too_long ? "takes too long" : "was interrupted");
     } else {
         *err = why;

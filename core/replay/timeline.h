@@ -51,7 +51,7 @@ bool timeline_is_in_past(const struct timeline *timeline);
  */
 enum mh_status timeline_note_change(struct timeline *timeline, struct mh_error *err);
 
-/* Keep no past from now on, until timeline_begin(). *why is for whoever asks for it. */
+/* Stop recording until timeline_begin(). timeline_has_ended() returns *why. */
 void timeline_end(struct timeline *timeline, const struct mh_error *why);
 bool timeline_has_ended(const struct timeline *timeline, struct mh_error *why);
 

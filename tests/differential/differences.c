@@ -118,7 +118,7 @@ static bool selectors_equal(uint16_t native, uint16_t soft)
 
 static bool cr2_equal(const struct outcome *native, const struct outcome *soft, unsigned tolerated)
 {
-    int32_t apart = (int32_t)(native->cr2 - soft->cr2); /* operands with 32-bit addresses end at 4 GB and go on at 0 */
+    int32_t apart = (int32_t)(native->cr2 - soft->cr2); /* operands with 32-bit addresses wrap around at 4 GB */
     return native->cr2 == soft->cr2 || ((tolerated & TOLERATE_CR2) != 0 && apart < OPERAND_MAX && apart > -OPERAND_MAX);
 }
 

@@ -149,8 +149,8 @@ static void after_an_unfinished_line_another_machine_starts_a_line_of_its_own(vo
     flush(&f->one);
     print(&f->two, "hello\n");
     shows(f, "name? \nhello\n");
-    print(&f->one, "goes on\n");
-    shows(f, "name? \nhello\ngoes on\n");
+    print(&f->one, "more\n");
+    shows(f, "name? \nhello\nmore\n");
 }
 
 static void two_unfinished_lines_are_two_lines(void **state)

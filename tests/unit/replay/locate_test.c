@@ -227,7 +227,7 @@ static void assert_refused(struct past_machine *machine, const char *why)
 {
     const uint64_t hash = past_machine_hash(machine);
     assert_int_equal(past_machine_resume(machine, MH_RESUME_STEP, true).kind, MH_STOP_HISTORY_BEGIN);
-    assert_text_has(machine->said, "cannot go back");
+    assert_text_has(machine->said, "cannot run backwards");
     assert_text_has(machine->said, why);
     machine->said[0] = '\0';
     assert_int_equal(past_machine_resume(machine, MH_RESUME_CONTINUE, true).kind, MH_STOP_HISTORY_BEGIN);
@@ -256,7 +256,7 @@ static void a_clock_cannot_be_read_again(void **state)
     assert_refused(machine, "at instruction 2, the guest reads the time stamp counter");
     const uint64_t hash = past_machine_hash(machine);
     const size_t printed = machine->output_length;
-    run_uncounted(machine, 30); /* forwards it goes on, and takes its input in order */
+    run_uncounted(machine, 30); /* it still runs forwards, and reads its input in order */
     assert_int_equal(machine->output_length, printed + 10);
     for (unsigned i = 0; i < machine->output_length; i++)
         assert_int_equal(machine->output[i], past_machine_input(i));

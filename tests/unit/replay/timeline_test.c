@@ -100,7 +100,7 @@ static void every_place_is_what_it_was(void **state)
     }
 }
 
-/* A run goes on as if nobody had ever looked back. */
+/* Visiting the past does not change the rest of a run. */
 static void looking_back_is_not_visible(void **state)
 {
     (void)state;
