@@ -43,6 +43,8 @@ static struct cpu *auto_cpu_current(const struct cpu *cpu)
 static enum mh_status auto_cpu_make_soft(struct auto_cpu *self, const struct mh_cpu_state *state, struct mh_error *err)
 {
     enum mh_status status = soft_cpu_create(self->config.ram, self->config.cpuid, state, &self->soft, err);
+    if (status == MH_OK)
+        soft_cpu_use_code(self->soft, self->config.code, SOFT_HOT);
     if (status != MH_OK || !self->tracks_writes)
         return status;
     status = self->soft->ops->track_writes(self->soft, err);

@@ -2,6 +2,7 @@
 
 #include "host_x86_64_int.h"
 #include "soft_flags.h"
+#include "soft_jit.h"
 #include "soft_mem.h"
 #include "soft_translate.h"
 
@@ -71,6 +72,7 @@ bool soft_blocks_create(struct soft_cpu *cpu)
         return false;
     cpu->blocks = memory;
     cpu->blocks->used = 1;
+    cpu->blocks->hot = UINT32_MAX;
     cpu->blocks->flags_are_pure = flags_are_pure();
     cpu->blocks->division_keeps_flags = division_keeps_flags();
     return true;
@@ -95,6 +97,7 @@ void soft_blocks_drop_all(struct soft_cpu *cpu)
     memset(cache->pages, 0, ram_pages(cpu->ram) * sizeof cache->pages[0]);
     cache->used = 1;
     cache->generation++;
+    soft_jit_drop_all(cpu);
 }
 
 void soft_blocks_leave(struct soft_cpu *cpu)
@@ -130,6 +133,18 @@ void soft_blocks_write(struct soft_cpu *cpu, size_t page, unsigned offset, unsig
     const struct code_page *code = soft_arena_at(cache, cache->pages[page]);
     if (code->lines & line_bits(offset, length))
         soft_blocks_drop_page(cpu, page);
+}
+
+unsigned soft_blocks_free_bytes(const struct soft_cpu *cpu, size_t page, unsigned offset)
+{
+    struct soft_block_cache *cache = cpu->blocks;
+    if (cache->pages[page] == 0)
+        return PAGE_4K - offset;
+    const struct code_page *code = soft_arena_at(cache, cache->pages[page]);
+    unsigned end = offset;
+    while (end < PAGE_4K && (code->lines >> end / LINE & 1) == 0)
+        end = (end / LINE + 1) * LINE;
+    return end - offset;
 }
 
 /* ---- decoding ---- */

@@ -1,6 +1,7 @@
 /* The software processor as an implementation of core/cpu/cpu.h. */
 #include "soft_cpu.h"
 
+#include "soft_jit.h"
 #include "soft_mem.h"
 #include "soft_points.h"
 #include "soft_run.h"
@@ -13,6 +14,7 @@ static void soft_destroy(struct cpu *cpu)
 {
     struct soft_cpu *soft = (struct soft_cpu *)cpu;
     soft_points_free(soft);
+    soft_jit_destroy(soft);
     soft_blocks_destroy(soft);
     free(soft);
 }
@@ -112,6 +114,15 @@ static const struct cpu_ops ops = {
     .instructions = soft_instructions,
     .set_instructions = soft_set_instructions,
 };
+
+void soft_cpu_use_code(struct cpu *cpu, struct host_code *code, uint32_t hot)
+{
+    struct soft_cpu *soft = (struct soft_cpu *)cpu;
+    if (cpu->ops != &ops)
+        return;
+    soft->code = code;
+    soft->blocks->hot = code == NULL ? UINT32_MAX : hot;
+}
 
 enum mh_status soft_cpu_create(struct guest_ram *ram, const struct x86_cpuid *cpuid, const struct mh_cpu_state *boot,
                                struct cpu **cpu, struct mh_error *err)

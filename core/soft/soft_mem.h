@@ -42,6 +42,12 @@ void soft_tlb_flush_page(struct soft_cpu *cpu, uint64_t address);
 /* From now on writes to this page (in the order of ram.host) must be noticed: code was decoded from it. */
 void soft_mem_protect_code(struct soft_cpu *cpu, size_t page);
 
+/*
+ * Where bytes from `address` on can be written without being looked at one by one: *length, which becomes less where
+ * decoded code or the page ends. NULL: they have to be looked at. All of them count as written.
+ */
+uint8_t *soft_mem_at_once(struct soft_cpu *cpu, uint64_t address, uint64_t *length);
+
 /* RFLAGS.AC, CR0.AM or CR4.SMAP may have changed: soft_update_attention() calls this. */
 void soft_mem_update_mode(struct soft_cpu *cpu);
 
@@ -51,7 +57,7 @@ void soft_mem_update_mode(struct soft_cpu *cpu);
     {                                                                                                                  \
         const struct soft_tlb_entry *entry = &cpu->tlb_read[cpu->user][address >> 12 & (SOFT_TLB_SIZE - 1)];           \
         if (entry->tag == (address & ~0xfffull) && (address & 0xfff) <= 0x1000 - sizeof *to) {                         \
-            memcpy(to, entry->host + (address & 0xfff), sizeof *to);                                                   \
+            memcpy(to, soft_tlb_at(entry, address), sizeof *to);                                                       \
             return true;                                                                                               \
         }                                                                                                              \
         return soft_read(cpu, segment, address, to, sizeof *to);                                                       \
@@ -61,7 +67,7 @@ void soft_mem_update_mode(struct soft_cpu *cpu);
     {                                                                                                                  \
         const struct soft_tlb_entry *entry = &cpu->tlb_write[cpu->user][address >> 12 & (SOFT_TLB_SIZE - 1)];          \
         if (entry->tag == (address & ~0xfffull) && (address & 0xfff) <= 0x1000 - sizeof value) {                       \
-            memcpy(entry->host + (address & 0xfff), &value, sizeof value);                                             \
+            memcpy(soft_tlb_at(entry, address), &value, sizeof value);                                                 \
             return true;                                                                                               \
         }                                                                                                              \
         return soft_write(cpu, segment, address, &value, sizeof value);                                                \
