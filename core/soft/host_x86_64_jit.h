@@ -32,6 +32,10 @@ struct jit_stub {
     uint16_t refund; /* instructions that were counted and are not executed */
     uint16_t target; /* JIT_EXIT_LINK: offset in the page */
     struct jit_flags flags;
+    /* memory whose page is not in the TLB: try to bring it there, and go on */
+    uint8_t *resume;        /* NULL: leave */
+    struct soft_op address; /* base, index, scale, displacement */
+    uint16_t access;        /* bytes; 0x100: for a write */
 };
 
 struct jit_writer {
@@ -94,6 +98,8 @@ void jit_load_t1(struct jit_writer *writer, unsigned size, struct host_operand a
 bool jit_address(struct jit_writer *writer, const struct soft_op *op, unsigned to, unsigned add);
 /* Leave for the interpreter at this operation, of which nothing is done yet, when the condition holds. */
 void jit_leave_if(struct jit_writer *writer, unsigned condition);
+/* The same if the address is not aligned to 16 bytes. */
+void jit_leave_unless_aligned(struct jit_writer *writer, const struct soft_op *op);
 
 /* ---- flags (host_x86_64_flags.c) ---- */
 
@@ -122,6 +128,11 @@ void jit_add_stub(struct jit_writer *writer, enum jit_exit kind, uint8_t *distan
 /* The operations up to the next branch are counted, or the code leaves. */
 void jit_begin_segment(struct jit_writer *writer, unsigned first);
 
+/* ---- branches (host_x86_64_jump.c) ---- */
+
+/* The end of a RET, whose target is in T1. */
+void jit_return_to_t1(struct jit_writer *writer);
+
 /* ---- translators of operations ---- */
 
 jit_translator jit_alu_register, jit_alu_immediate, jit_alu_load, jit_alu_store, jit_alu_store_immediate;
@@ -130,7 +141,7 @@ jit_translator jit_multiply, jit_multiply_load, jit_multiply_immediate, jit_mult
     jit_divide_signed;
 jit_translator jit_move, jit_move_immediate, jit_move_wide, jit_load, jit_store, jit_store_immediate, jit_extend;
 jit_translator jit_extend_load, jit_lea, jit_extend_rax, jit_sign_rdx, jit_cmov, jit_setcc, jit_nop;
-jit_translator jit_push, jit_push_immediate, jit_pop, jit_leave;
+jit_translator jit_push, jit_pop, jit_leave;
 jit_translator jit_call, jit_call_page, jit_call_register, jit_return, jit_jump, jit_jump_page, jit_jump_register;
 jit_translator jit_jump_memory, jit_branch, jit_branch_page, jit_end;
 jit_translator jit_sse, jit_sse_move, jit_sse_load, jit_sse_store;

@@ -163,8 +163,19 @@ bool jit_look_up(struct jit_writer *writer, const struct soft_op *op, unsigned s
     host_emit(&writer->code, 0x3b, 8, JIT_T1, tag);
     jit_leave_if(writer, HOST_CC_NE);
     host_emit_move(&writer->code, 8, JIT_T2, addend);
+    struct jit_stub *const stub = &writer->stubs[writer->stub_count - 1];
+    stub->resume = writer->code.at;
+    stub->address = *op;
+    stub->access = (uint16_t)(size | (for_write ? JIT_ACCESS_WRITE : 0));
     *at = operand(writer, op);
     return true;
+}
+
+void jit_leave_unless_aligned(struct jit_writer *writer, const struct soft_op *op)
+{
+    jit_address(writer, op, JIT_T2, 0);
+    host_emit_immediate(&writer->code, 0xf6, 1, 0, host_in(JIT_T2), 15, 1);
+    jit_leave_if(writer, HOST_CC_NE);
 }
 
 bool jit_look_up_at(struct jit_writer *writer, unsigned base, int32_t displacement, unsigned size, bool for_write,

@@ -21,18 +21,6 @@ static void load_registers(struct jit_writer *writer)
     writer->has_sse = true;
 }
 
-/* Operands of 16 bytes have to be aligned. */
-static void check_alignment(struct jit_writer *writer, struct host_operand *at)
-{
-    jit_free_t1(writer, at);
-    if (at->index != HOST_NO_REGISTER || at->displacement != 0) {
-        host_emit(&writer->code, 0x8d, 8, JIT_T2, *at);
-        *at = host_at(JIT_T2, 0);
-    }
-    host_emit_immediate(&writer->code, 0xf6, 1, 0, host_in(JIT_T2), 15, 1);
-    jit_leave_if(writer, HOST_CC_NE);
-}
-
 /* The instruction that a stub consists of, without its operands. False: it is of another form. */
 static bool read_stub(const uint8_t *stub, uint32_t *opcode, int *immediate)
 {
@@ -80,12 +68,10 @@ bool jit_sse(struct jit_writer *writer, const struct soft_op *op, const struct j
     else if (!read_stub(host_simd_0f_np + op->immediate, &opcode, &immediate))
         return false;
     load_registers(writer);
-    if (row->size != 0) {
-        if (!jit_look_up(writer, op, row->size, false, &from))
-            return false;
-        if (row->size == 16)
-            check_alignment(writer, &from);
-    }
+    if (row->size == 16)
+        jit_leave_unless_aligned(writer, op);
+    if (row->size != 0 && !jit_look_up(writer, op, row->size, false, &from))
+        return false;
     host_emit(&writer->code, opcode, 4, op->reg, from);
     if (immediate >= 0)
         host_emit_bytes(&writer->code, (uint64_t)immediate, 1);
@@ -108,10 +94,10 @@ bool jit_sse_load(struct jit_writer *writer, const struct soft_op *op, const str
 {
     struct host_operand at;
     load_registers(writer);
+    if (is_aligned(op))
+        jit_leave_unless_aligned(writer, op);
     if (!jit_look_up(writer, op, row->size, false, &at))
         return false;
-    if (is_aligned(op))
-        check_alignment(writer, &at);
     host_emit(&writer->code, row->detail, 4, op->reg, at);
     return true;
 }
@@ -120,10 +106,10 @@ bool jit_sse_store(struct jit_writer *writer, const struct soft_op *op, const st
 {
     struct host_operand at;
     load_registers(writer);
+    if (is_aligned(op))
+        jit_leave_unless_aligned(writer, op);
     if (!jit_look_up(writer, op, row->size, true, &at))
         return false;
-    if (is_aligned(op))
-        check_alignment(writer, &at);
     host_emit(&writer->code, row->detail, 4, op->reg, at);
     return true;
 }

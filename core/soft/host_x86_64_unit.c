@@ -101,11 +101,24 @@ static void write_link_stub(struct jit_writer *writer, const struct jit_stub *st
     writer->code.at += sizeof link;
 }
 
+/* Go on where T2 is the addend, if it can be found. */
+static void write_fill(struct jit_writer *writer, const struct jit_stub *stub)
+{
+    const uint32_t to = stub->has_sse ? writer->arena->fill_sse : writer->arena->fill;
+    jit_address(writer, &stub->address, JIT_T1, 0);
+    host_emit_immediate(&writer->code, 0xc7, 4, 0, host_in(JIT_T2), stub->access, 4);
+    host_link(host_emit_call(&writer->code), writer->arena->memory.write + to);
+    host_emit(&writer->code, 0x85, 8, JIT_T2, host_in(JIT_T2));
+    host_link(host_emit_branch(&writer->code, HOST_CC_NE), stub->resume);
+}
+
 static void write_stub(struct jit_writer *writer, const struct jit_stub *stub, uint32_t unit)
 {
     host_link(stub->distance, writer->code.at);
     writer->flags = stub->flags;
     writer->host_flags = stub->host_flags;
+    if (stub->resume != NULL)
+        write_fill(writer, stub);
     jit_flags_store(writer);
     if (stub->refund != 0)
         host_emit_alu_immediate(&writer->code, 0, 8, host_in(JIT_LEFT), stub->refund);
@@ -239,20 +252,35 @@ static void move_sse_registers(struct host_emitter *code, bool load)
 
 #define RET 0xc3
 
-/* uint64_t enter(struct soft_cpu *cpu, const uint8_t *code, uint64_t instructions) */
-static void write_enter(struct host_emitter *code)
+/* Host calls of generated code may be nested as deep as this allows; others are jumps. */
+#define STACK_SIZE 8192
+
+/* uint64_t enter(struct soft_cpu *cpu, const uint8_t *code, uint64_t instructions)
+ * Returns where to link the jump of a RET that returns below. */
+static uint8_t *write_enter(struct host_emitter *code)
 {
     for (unsigned i = 0; i < sizeof saved; i++)
         push_or_pop(code, 0x50, saved[i]);
     host_emit_move(code, 8, JIT_CPU, host_in(HOST_RDI));
     host_emit_move(code, 8, JIT_LEFT, host_in(HOST_RDX));
     host_emit_move(code, 8, JIT_T1, host_in(HOST_RSI));
+    host_emit_store(code, 8, jit_field(offsetof(struct soft_cpu, code_stack)), HOST_RSP);
+    host_emit(code, 0x8d, 8, HOST_RAX, host_at(HOST_RSP, -STACK_SIZE));
+    host_emit_store(code, 8, jit_field(offsetof(struct soft_cpu, code_stack_end)), HOST_RAX);
+    host_emit_bytes(code, 0x6a | JIT_NO_RETURN << 8, 2); /* push */
+    uint8_t *const over = host_emit_call(code);
+    host_emit_store(code, 8, jit_field(offsetof(struct soft_cpu, rip)), JIT_T1);
+    host_emit_immediate(code, 0xc7, 4, 0, host_in(JIT_T2), (int32_t)((uint32_t)JIT_EXIT_RIP << JIT_EXIT_SHIFT), 4);
+    uint8_t *const leave = host_emit_jump(code);
+    host_link(over, code->at);
     move_guest_registers(code, true);
     host_emit(code, 0xff, 4, 4, host_in(JIT_T1));
+    return leave;
 }
 
 static void write_leave(struct host_emitter *code)
 {
+    host_emit_move(code, 8, HOST_RSP, jit_field(offsetof(struct soft_cpu, code_stack)));
     move_guest_registers(code, false);
     host_emit_store(code, 8, jit_field(offsetof(struct soft_cpu, code_left)), JIT_LEFT);
     host_emit_move(code, 4, HOST_RAX, host_in(JIT_T2));
@@ -263,21 +291,44 @@ static void write_leave(struct host_emitter *code)
     host_emit_bytes(code, RET, 1);
 }
 
+/* T2 = soft_jit_fill(cpu, T1, T2), with all guest registers as they are. */
+static void write_fill_call(struct host_emitter *code, bool has_sse)
+{
+    if (has_sse)
+        move_sse_registers(code, false);
+    move_guest_registers(code, false);
+    host_emit_move(code, 8, HOST_RDI, host_in(JIT_CPU));
+    host_emit_move(code, 8, HOST_RSI, host_in(JIT_T1));
+    host_emit_move(code, 4, HOST_RDX, host_in(JIT_T2));
+    host_emit_constant(code, HOST_RAX, (uint64_t)(uintptr_t)soft_jit_fill);
+    host_emit(code, 0xff, 4, 2, host_in(HOST_RAX));
+    host_emit_move(code, 8, JIT_T2, host_in(HOST_RAX));
+    move_guest_registers(code, true);
+    if (has_sse)
+        move_sse_registers(code, true);
+    host_emit_bytes(code, RET, 1);
+}
+
 void jit_write_common(struct soft_cpu *cpu, struct jit_arena *arena)
 {
     struct host_emitter code = {.at = arena->memory.write};
     (void)cpu;
-    write_enter(&code);
+    uint8_t *const returned = write_enter(&code);
     arena->leave_sse = (uint32_t)(code.at - arena->memory.write);
     move_sse_registers(&code, false);
     arena->leave = (uint32_t)(code.at - arena->memory.write);
     write_leave(&code);
+    host_link(returned, arena->memory.write + arena->leave);
     arena->load_sse = (uint32_t)(code.at - arena->memory.write);
     move_sse_registers(&code, true);
     host_emit_bytes(&code, RET, 1);
     arena->store_sse = (uint32_t)(code.at - arena->memory.write);
     move_sse_registers(&code, false);
     host_emit_bytes(&code, RET, 1);
+    arena->fill = (uint32_t)(code.at - arena->memory.write);
+    write_fill_call(&code, false);
+    arena->fill_sse = (uint32_t)(code.at - arena->memory.write);
+    write_fill_call(&code, true);
     arena->used = align((uint32_t)(code.at - arena->memory.write));
 }
 

@@ -141,10 +141,11 @@ unsigned soft_blocks_free_bytes(const struct soft_cpu *cpu, size_t page, unsigne
     if (cache->pages[page] == 0)
         return PAGE_4K - offset;
     const struct code_page *code = soft_arena_at(cache, cache->pages[page]);
-    unsigned end = offset;
-    while (end < PAGE_4K && (code->lines >> end / LINE & 1) == 0)
-        end = (end / LINE + 1) * LINE;
-    return end - offset;
+    const uint64_t lines = code->lines >> offset / LINE << offset / LINE;
+    if (lines == 0)
+        return PAGE_4K - offset;
+    const unsigned end = (unsigned)__builtin_ctzll(lines) * LINE;
+    return end > offset ? end - offset : 0;
 }
 
 /* ---- decoding ---- */

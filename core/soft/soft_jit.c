@@ -1,13 +1,14 @@
 #include "soft_jit.h"
 
 #include "soft_flags.h"
+#include "soft_mem.h"
 #include "soft_simd_shape.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 /* Instructions after which generated code comes back, to look for a kick: some microseconds. */
-#define SLICE 8192u
+#define SLICE 16384u
 /* Units of one block, for the states in which it is entered; others have their flags stored first. */
 #define UNITS_OF_A_BLOCK 4u
 
@@ -118,6 +119,11 @@ static void link_branch(struct soft_cpu *cpu, const struct jit_unit *from, const
         block->heat = 0; /* it has none: try again after a while */
 }
 
+uint64_t soft_jit_fill(struct soft_cpu *cpu, uint64_t address, unsigned access)
+{
+    return soft_mem_addend(cpu, address, access & (JIT_ACCESS_WRITE - 1), (access & JIT_ACCESS_WRITE) != 0);
+}
+
 /* ---- running ---- */
 
 /* Addresses may lead elsewhere now, or to code that is not there any more. */
@@ -152,6 +158,8 @@ static enum soft_jit_end conclude(struct soft_cpu *cpu, uint64_t left_with, stru
                                   struct soft_op **op)
 {
     struct soft_jit *jit = cpu->jit;
+    if (left_with >> (32 + JIT_EXIT_SHIFT) == JIT_EXIT_RIP)
+        return SOFT_JIT_AT_RIP;
     const struct jit_unit *unit = unit_at(jit, (uint32_t)left_with);
     const uint32_t what = (uint32_t)(left_with >> 32), argument = what & ((1u << JIT_EXIT_SHIFT) - 1);
     *block = (struct soft_block *)(uintptr_t)unit->block;

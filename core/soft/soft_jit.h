@@ -53,6 +53,7 @@ enum jit_exit {
     JIT_EXIT_OP,     /* for the interpreter, before an operation of the block */
     JIT_EXIT_TARGET, /* a branch out of the page, whose target is not at hand */
     JIT_EXIT_LINK,   /* a branch whose block has not been looked for yet */
+    JIT_EXIT_RIP,    /* a RET to JIT_NO_RETURN; cpu->rip is set */
 };
 
 #define JIT_JUMPS 256u
@@ -66,7 +67,7 @@ struct soft_code_jump {
 struct jit_arena {
     struct host_code_arena memory;
     uint32_t used;
-    uint32_t leave, leave_sse, load_sse, store_sse; /* where these common pieces of code are */
+    uint32_t leave, leave_sse, load_sse, store_sse, fill, fill_sse; /* where these common pieces of code are */
 };
 
 struct soft_jit {
@@ -103,6 +104,13 @@ void soft_jit_destroy(struct soft_cpu *cpu);
 void jit_write_common(struct soft_cpu *cpu, struct jit_arena *arena);
 /* Returns what the code was left with: the unit's place in the arena, and above it enum jit_exit and its argument. */
 uint64_t jit_enter(struct soft_cpu *cpu, const struct jit_arena *arena, uint32_t entry, uint64_t instructions);
+
+#define JIT_ACCESS_WRITE 0x100u
+/* Called by generated code: soft_mem_addend(), with `access` as bytes, and JIT_ACCESS_WRITE. */
+uint64_t soft_jit_fill(struct soft_cpu *cpu, uint64_t address, unsigned access);
+
+/* The return address below all calls of generated code. It is a guest's, so that even a RET to it is right. */
+#define JIT_NO_RETURN 1
 
 #define JIT_EXIT_SHIFT 30
 #define JIT_EXIT_DIRECT 0x100u /* of JIT_EXIT_OP: blocks need nothing but code_flags to go on here */
