@@ -133,6 +133,8 @@ bool jit_alu_immediate(struct jit_writer *writer, const struct soft_op *op, cons
         host_emit_store(&writer->code, 8, to, JIT_T1);
     } else {
         emit_immediate(writer, operation, size, to, op->immediate);
+        if (size == 8 && (operation == 0 || operation == ALU_SUB))
+            jit_window_move(writer, op->reg, operation == 0 ? op->immediate : -op->immediate);
     }
     note_flags(writer, operation, size, op->reg, JIT_GUEST_IMMEDIATE, op->immediate);
     return true;
@@ -347,6 +349,7 @@ bool jit_multiply_wide(struct jit_writer *writer, const struct soft_op *op, cons
 {
     host_emit(&writer->code, 0xf7, row->size, row->detail, jit_place(op->reg));
     jit_flags_set_once(writer);
+    writer->code.touched |= 1u << HOST_RAX | 1u << HOST_RDX;
     return true;
 }
 
@@ -360,6 +363,7 @@ bool jit_divide(struct jit_writer *writer, const struct soft_op *op, const struc
     host_emit(&writer->code, 0xf7, row->size, 6, jit_place(op->reg));
     jit_flags_written(writer, MH_RAX);
     jit_flags_written(writer, MH_RDX);
+    writer->code.touched |= 1u << HOST_RAX | 1u << HOST_RDX;
     return true;
 }
 
@@ -381,5 +385,6 @@ bool jit_divide_signed(struct jit_writer *writer, const struct soft_op *op, cons
     host_emit(&writer->code, 0xf7, size, 7, host_in(JIT_T1));
     jit_flags_written(writer, MH_RAX);
     jit_flags_written(writer, MH_RDX);
+    writer->code.touched |= 1u << HOST_RAX | 1u << HOST_RDX;
     return true;
 }

@@ -59,6 +59,7 @@ static void emit_memory(struct host_emitter *emitter, unsigned reg, const struct
 
 void host_emit(struct host_emitter *emitter, uint32_t opcode, unsigned size, unsigned reg, struct host_operand rm)
 {
+    emitter->touched |= 1u << reg | (rm.is_memory ? 0 : 1u << rm.reg);
     if (size == 2)
         emit_byte(emitter, 0x66);
     if (opcode >> 16 != 0)
@@ -98,6 +99,7 @@ void host_emit_constant(struct host_emitter *emitter, unsigned reg, uint64_t val
         return;
     }
     const bool is_long = value >> 32 != 0;
+    emitter->touched |= 1u << reg;
     const unsigned rex = (is_long ? REX_W : 0) | (reg >= 8 ? REX_B : 0);
     if (rex != 0)
         emit_byte(emitter, REX | rex);

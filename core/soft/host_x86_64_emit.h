@@ -38,6 +38,7 @@ struct host_operand {
 
 struct host_emitter {
     uint8_t *at;
+    uint32_t touched; /* registers, a bit for each, that were operands since this was cleared; not those of addresses */
 };
 
 /* What an opcode is more than its last byte. */

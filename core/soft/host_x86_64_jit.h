@@ -38,6 +38,13 @@ struct jit_stub {
     uint16_t access;        /* bytes; 0x100: for a write */
 };
 
+/* While neither T2 nor the base is written, T2 is good for all of [base + low, base + high). */
+struct jit_window {
+    bool is_valid, for_write;
+    uint8_t base; /* guest register */
+    int32_t low, high;
+};
+
 struct jit_writer {
     struct host_emitter code;
     const struct soft_cpu *cpu;
@@ -48,6 +55,7 @@ struct jit_writer {
     bool host_flags;        /* the host's flags are the guest's */
     bool has_sse;           /* xmm registers are loaded */
     bool failed;
+    struct jit_window window;
     unsigned op;          /* index of the operation that is being translated */
     unsigned segment_end; /* index of the first operation that is not counted yet */
     struct jit_arena *arena;
@@ -82,6 +90,18 @@ unsigned jit_host_register(unsigned guest);
 struct host_operand jit_place(unsigned guest);
 struct host_operand jit_field(size_t offset); /* of struct soft_cpu */
 
+/* ---- what operations do with memory (host_x86_64_table.c) ---- */
+
+struct jit_access {
+    bool is_memory, is_write;
+    bool ends; /* `base` is not what it was behind the operation, or the code does not go on there, or other memory is
+                  accessed */
+    int32_t displacement, size; /* from `base` */
+    int32_t moves;              /* what the operation adds to `base` */
+};
+
+void jit_access(const struct soft_op *op, unsigned base, struct jit_access *access);
+
 /* ---- memory (host_x86_64_memory.c) ---- */
 
 /* *at becomes the host's memory that the operation's address names, or the code leaves for the interpreter. Uses T1, T2
@@ -92,6 +112,10 @@ bool jit_look_up_at(struct jit_writer *writer, unsigned base, int32_t displaceme
                     struct host_operand *at);
 /* Let *at use T2 only. */
 void jit_free_t1(struct jit_writer *writer, struct host_operand *at);
+/* Forget the window if T2 or the base was written. */
+void jit_window_check(struct jit_writer *writer);
+/* This operation has added a constant to a guest register, and has not touched it otherwise. */
+void jit_window_move(struct jit_writer *writer, unsigned guest, int32_t by);
 /* T1 = memory, zero-extended. */
 void jit_load_t1(struct jit_writer *writer, unsigned size, struct host_operand at);
 /* to = the operation's address, without touching any other register. */

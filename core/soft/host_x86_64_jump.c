@@ -85,6 +85,7 @@ static bool push_return_address(struct jit_writer *writer, const struct soft_op 
         host_emit_store(&writer->code, 8, at, JIT_T1);
     }
     host_emit(&writer->code, 0x8d, 8, rsp, host_at(rsp, -8));
+    jit_window_move(writer, MH_RSP, -8);
     jit_flags_written(writer, MH_RSP);
     return true;
 }

@@ -9,6 +9,11 @@
 #define SHIFT_RIGHT 5u
 #define LEA 0x8d
 
+/* How far a look-up looks ahead, and how many bytes it may be for. */
+#define WINDOW_OPS 12u
+#define WINDOW_SIZE 64
+#define WINDOW_REACH 4096
+
 /* rsp is the host's own. r11 to r15, which small functions use least, have no register. */
 static const uint8_t registers[MH_GPR_COUNT + 1] = {HOST_RAX,
                                                     HOST_RCX,
@@ -142,8 +147,59 @@ static struct host_operand operand(struct jit_writer *writer, const struct soft_
     return host_at_index(JIT_T2, JIT_T1, 0, 0);
 }
 
-bool jit_look_up(struct jit_writer *writer, const struct soft_op *op, unsigned size, bool for_write,
-                 struct host_operand *at)
+/* ---- windows ---- */
+
+void jit_window_check(struct jit_writer *writer)
+{
+    struct jit_window *const window = &writer->window;
+    if (window->is_valid && (writer->code.touched & (1u << JIT_T2 | 1u << registers[window->base])) != 0)
+        window->is_valid = false;
+}
+
+/* Does T2 serve for this access as well? */
+static bool window_has(struct jit_writer *writer, const struct soft_op *op, unsigned size, bool for_write)
+{
+    const struct jit_window *const window = &writer->window;
+    jit_window_check(writer);
+    return window->is_valid && op->base == window->base && op->index == SOFT_SLOT_ZERO &&
+           op->displacement >= window->low && op->displacement <= window->high - (int32_t)size &&
+           (window->for_write || !for_write);
+}
+
+void jit_window_move(struct jit_writer *writer, unsigned guest, int32_t by)
+{
+    struct jit_window *const window = &writer->window;
+    if (!window->is_valid || window->base != guest)
+        return;
+    writer->code.touched &= ~(1u << registers[guest]);
+    if (__builtin_sub_overflow(window->low, by, &window->low) || __builtin_sub_overflow(window->high, by, &window->high))
+        window->is_valid = false;
+}
+
+/* Make the window as wide as the accesses behind the operation want it. */
+static void window_plan(const struct jit_writer *writer, struct jit_window *window)
+{
+    int32_t moved = 0;
+    for (unsigned i = 0; i < WINDOW_OPS; i++) {
+        const struct soft_op *op = &writer->block->ops[writer->op + i];
+        struct jit_access access;
+        jit_access(op, window->base, &access);
+        if (i > 0 && access.is_memory) {
+            const int32_t low = moved + access.displacement, high = low + access.size;
+            if (access.displacement < -WINDOW_REACH || access.displacement > WINDOW_REACH ||
+                (high > window->high ? high : window->high) - (low < window->low ? low : window->low) > WINDOW_SIZE)
+                return;
+            window->low = low < window->low ? low : window->low;
+            window->high = high > window->high ? high : window->high;
+            window->for_write |= access.is_write;
+        }
+        if (access.ends)
+            return;
+        moved += access.moves;
+    }
+}
+
+static void emit_look_up(struct jit_writer *writer, const struct soft_op *op, unsigned size, bool for_write)
 {
     const size_t table = for_write ? offsetof(struct soft_cpu, tlb_write) : offsetof(struct soft_cpu, tlb_read);
     const int32_t tlb = (int32_t)(table + writer->user * sizeof writer->cpu->tlb_read[0]);
@@ -152,21 +208,64 @@ bool jit_look_up(struct jit_writer *writer, const struct soft_op *op, unsigned s
     const struct host_operand addend =
         host_at_index(JIT_CPU, JIT_T2, 0, tlb + (int32_t)offsetof(struct soft_tlb_entry, addend));
     _Static_assert(sizeof(struct soft_tlb_entry) == 16 && SOFT_TLB_SIZE == 256, "the shift and the mask below");
-    jit_claim_t1(writer);
-    if (!jit_address(writer, op, JIT_T2, 0))
-        return false;
+    jit_address(writer, op, JIT_T2, 0);
     host_emit_immediate(&writer->code, 0xc1, 4, SHIFT_RIGHT, host_in(JIT_T2), 8, 1);
     host_emit_alu_immediate(&writer->code, ALU_AND, 4, host_in(JIT_T2), 0xff0);
-    if (!jit_address(writer, op, JIT_T1, size - 1)) /* the page of its last byte */
-        return false;
+    jit_address(writer, op, JIT_T1, size - 1); /* the page of its last byte */
     host_emit_alu_immediate(&writer->code, ALU_AND, 8, host_in(JIT_T1), ~(int32_t)PAGE_MASK);
     host_emit(&writer->code, 0x3b, 8, JIT_T1, tag);
     jit_leave_if(writer, HOST_CC_NE);
     host_emit_move(&writer->code, 8, JIT_T2, addend);
+}
+
+/* Let the way out behind the last look-up try to bring the page into the TLB. */
+static void allow_fill(struct jit_writer *writer, const struct soft_op *op, unsigned size, bool for_write)
+{
     struct jit_stub *const stub = &writer->stubs[writer->stub_count - 1];
     stub->resume = writer->code.at;
     stub->address = *op;
     stub->access = (uint16_t)(size | (for_write ? JIT_ACCESS_WRITE : 0));
+}
+
+/* Look up the place of the access, and what lies around it that later ones want. */
+static void open_window(struct jit_writer *writer, const struct soft_op *op, unsigned size, bool for_write)
+{
+    struct jit_window window = {.is_valid = true,
+                                .for_write = for_write,
+                                .base = op->base,
+                                .low = op->displacement,
+                                .high = op->displacement + (int32_t)size};
+    struct soft_op whole = *op;
+    window_plan(writer, &window);
+    whole.displacement = window.low;
+    size = (unsigned)(window.high - window.low);
+    emit_look_up(writer, &whole, size, window.for_write);
+    if (window.for_write == for_write)
+        allow_fill(writer, &whole, size, for_write);
+    writer->window = window;
+    writer->code.touched = 0;
+}
+
+bool jit_look_up(struct jit_writer *writer, const struct soft_op *op, unsigned size, bool for_write,
+                 struct host_operand *at)
+{
+    uint64_t address;
+    const bool is_constant = constant_address(writer, op, &address);
+    jit_claim_t1(writer);
+    if (window_has(writer, op, size, for_write)) {
+        *at = host_at_index(JIT_T2, registers[op->base], 0, op->displacement);
+        return true;
+    }
+    writer->window.is_valid = false;
+    if (!is_constant && (op->base == SOFT_SLOT_PAGE || op->displacement > INT32_MAX - WINDOW_REACH))
+        return false;
+    if (!is_constant && op->index == SOFT_SLOT_ZERO && registers[op->base] != HOST_NO_REGISTER &&
+        op->displacement > INT32_MIN + WINDOW_REACH) {
+        open_window(writer, op, size, for_write);
+    } else {
+        emit_look_up(writer, op, size, for_write);
+        allow_fill(writer, op, size, for_write);
+    }
     *at = operand(writer, op);
     return true;
 }

@@ -178,6 +178,7 @@ bool jit_extend_rax(struct jit_writer *writer, const struct soft_op *op, const s
     (void)op;
     jit_flags_write(writer, MH_RAX);
     host_emit_bytes(&writer->code, row->size == 8 ? 0x9848 : 0x98, row->size == 8 ? 2 : 1);
+    writer->code.touched |= 1u << HOST_RAX | 1u << HOST_RDX;
     return true;
 }
 
@@ -187,6 +188,7 @@ bool jit_sign_rdx(struct jit_writer *writer, const struct soft_op *op, const str
     (void)op;
     jit_flags_write(writer, MH_RDX);
     host_emit_bytes(&writer->code, row->size == 8 ? 0x9948 : 0x99, row->size == 8 ? 2 : 1);
+    writer->code.touched |= 1u << HOST_RAX | 1u << HOST_RDX;
     return true;
 }
 
@@ -216,25 +218,11 @@ bool jit_setcc(struct jit_writer *writer, const struct soft_op *op, const struct
 
 /* ---- the stack ---- */
 
-#define STACK_GROUP 7u /* operations at most: with one more, a line of 64 bytes */
-
 static void move_rsp(struct jit_writer *writer, unsigned base, int32_t displacement)
 {
     host_emit(&writer->code, 0x8d, 8, jit_host_register(MH_RSP), host_at(jit_host_register(base), displacement));
-}
-
-static bool is_push(const struct soft_op *op)
-{
-    return op->code == OP_PUSH_I || (op->code == OP_PUSH_R && op->reg != MH_RSP);
-}
-
-/* How many operations in a row from this one on are `is_one`. */
-static unsigned count_group(const struct soft_op *op, bool (*is_one)(const struct soft_op *))
-{
-    unsigned count = 0;
-    while (count < STACK_GROUP && is_one(&op[count]))
-        count++;
-    return count;
+    if (base == MH_RSP)
+        jit_window_move(writer, MH_RSP, displacement);
 }
 
 static void emit_push(struct jit_writer *writer, const struct soft_op *op, struct host_operand at)
@@ -251,65 +239,16 @@ static void emit_push(struct jit_writer *writer, const struct soft_op *op, struc
     host_emit_store(&writer->code, 8, at, from);
 }
 
-/* Several in a row are looked up together. */
 bool jit_push(struct jit_writer *writer, const struct soft_op *op, const struct jit_row *row)
 {
-    const unsigned group = count_group(op, is_push), count = group == 0 ? 1 : group;
     struct host_operand at;
     (void)row;
-    writer->op += count - 1; /* between them nothing sees the flags */
     jit_flags_before_write(writer, MH_RSP);
-    writer->op -= count - 1;
-    if (!jit_look_up_at(writer, MH_RSP, -8 * (int32_t)count, 8 * count, true, &at))
+    if (!jit_look_up_at(writer, MH_RSP, -8, 8, true, &at))
         return false;
-    for (unsigned i = 0; i < count; i++) {
-        at.displacement = -8 * (int32_t)(i + 1);
-        emit_push(writer, &op[i], at);
-    }
-    move_rsp(writer, MH_RSP, -8 * (int32_t)count);
+    emit_push(writer, op, at);
+    move_rsp(writer, MH_RSP, -8);
     jit_flags_written(writer, MH_RSP);
-    writer->op += count - 1;
-    return true;
-}
-
-static bool is_pop(const struct soft_op *op)
-{
-    return op->code == OP_POP_R && op->reg != MH_RSP;
-}
-
-/* Several in a row, and the RET behind them. */
-static bool pop_group(struct jit_writer *writer, const struct soft_op *op, unsigned count)
-{
-    const bool returns = op[count].code == OP_RET;
-    struct host_operand at;
-    if (returns)
-        jit_flags_store(writer);
-    writer->op += count - 1; /* between them nothing sees the flags */
-    jit_flags_before_write(writer, MH_RSP);
-    for (unsigned i = 0; i < count; i++)
-        jit_flags_before_write(writer, op[i].reg);
-    writer->op -= count - 1;
-    if (!jit_look_up_at(writer, MH_RSP, 0, 8 * (count + returns), false, &at))
-        return false;
-    for (unsigned i = 0; i < count; i++) {
-        const unsigned reg = jit_host_register(op[i].reg), to = reg == HOST_NO_REGISTER ? (unsigned)JIT_T1 : reg;
-        at.displacement = 8 * (int32_t)i;
-        host_emit_move(&writer->code, 8, to, at);
-        if (reg == HOST_NO_REGISTER)
-            host_emit_store(&writer->code, 8, jit_place(op[i].reg), to);
-        jit_flags_written(writer, op[i].reg);
-    }
-    if (returns) {
-        at.displacement = 8 * (int32_t)count;
-        host_emit_move(&writer->code, 8, JIT_T1, at);
-    }
-    move_rsp(writer, MH_RSP, 8 * (int32_t)count);
-    jit_flags_written(writer, MH_RSP);
-    writer->op += count - 1;
-    if (returns) {
-        writer->op++;
-        jit_return_to_t1(writer);
-    }
     return true;
 }
 
@@ -321,9 +260,12 @@ static bool pop(struct jit_writer *writer, unsigned base, unsigned to)
     jit_flags_before_write(writer, to);
     if (!jit_look_up_at(writer, base, 0, 8, false, &at))
         return false;
-    host_emit_move(&writer->code, 8, JIT_T1, at);
+    const unsigned reg = jit_host_register(to);
+    const bool is_direct = reg != HOST_NO_REGISTER && to != MH_RSP && to != base;
+    host_emit_move(&writer->code, 8, is_direct ? reg : (unsigned)JIT_T1, at);
     move_rsp(writer, base, 8);
-    host_emit_store(&writer->code, 8, jit_place(to), JIT_T1);
+    if (!is_direct)
+        host_emit_store(&writer->code, 8, jit_place(to), JIT_T1);
     jit_flags_written(writer, MH_RSP);
     jit_flags_written(writer, to);
     return true;
@@ -331,9 +273,8 @@ static bool pop(struct jit_writer *writer, unsigned base, unsigned to)
 
 bool jit_pop(struct jit_writer *writer, const struct soft_op *op, const struct jit_row *row)
 {
-    const unsigned group = count_group(op, is_pop);
     (void)row;
-    return group == 0 ? pop(writer, MH_RSP, op->reg) : pop_group(writer, op, group);
+    return pop(writer, MH_RSP, op->reg);
 }
 
 bool jit_leave(struct jit_writer *writer, const struct soft_op *op, const struct jit_row *row)

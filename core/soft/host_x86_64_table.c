@@ -142,3 +142,101 @@ const struct jit_row *jit_row(const struct soft_op *op)
             return &rows[fused[i].plain];
     return &rows[op->code];
 }
+
+/* ---- memory ---- */
+
+static int32_t access_size(const struct jit_row *row)
+{
+    if (row->translate != jit_extend_load)
+        return row->size;
+    return row->detail == MOVSXD ? 4 : row->detail == MOVZX || row->detail == MOVSX ? 1 : 2;
+}
+
+static bool is_load(const struct jit_row *row)
+{
+    static jit_translator *const loads[] = {jit_alu_load, jit_load, jit_extend_load, jit_multiply_load, jit_sse_load,
+                                            jit_jump_memory};
+    for (size_t i = 0; i < sizeof loads / sizeof loads[0]; i++)
+        if (row->translate == loads[i])
+            return true;
+    return row->translate == jit_sse && row->size != 0;
+}
+
+static bool is_store(const struct jit_row *row)
+{
+    static jit_translator *const stores[] = {jit_alu_store, jit_alu_store_immediate, jit_store, jit_store_immediate,
+                                             jit_step_memory, jit_sse_store};
+    for (size_t i = 0; i < sizeof stores / sizeof stores[0]; i++)
+        if (row->translate == stores[i])
+            return true;
+    return false;
+}
+
+/* CMP and TEST with memory on the left. */
+static bool is_comparison(const struct jit_row *row)
+{
+    return (row->translate == jit_alu_store || row->translate == jit_alu_store_immediate) && row->detail >= 7;
+}
+
+/* The stack; true when the operation is one of these. */
+static bool access_stack(const struct soft_op *op, const struct jit_row *row, unsigned base, struct jit_access *access)
+{
+    const bool pushes = row->translate == jit_push || row->translate == jit_call || row->translate == jit_call_page;
+    const bool pops = row->translate == jit_pop || row->translate == jit_return;
+    if (!pushes && !pops)
+        return false;
+    *access = (struct jit_access){.is_memory = true,
+                                  .is_write = pushes,
+                                  .displacement = pushes ? -8 : 0,
+                                  .size = 8,
+                                  .moves = pushes ? -8 : 8};
+    access->ends = base != MH_RSP || (row->translate != jit_push && row->translate != jit_pop) ||
+                   (row->translate == jit_pop && op->reg == MH_RSP);
+    access->is_memory = base == MH_RSP;
+    return true;
+}
+
+static bool keeps_base(const struct soft_op *op, const struct jit_row *row, unsigned base)
+{
+    if (base == MH_RAX || base == MH_RDX)
+        return row->translate != jit_multiply_wide && row->translate != jit_divide &&
+               row->translate != jit_divide_signed && row->translate != jit_extend_rax &&
+               row->translate != jit_sign_rdx && op->reg != base;
+    return op->reg != base;
+}
+
+/* ADD and SUB of a constant, as compilers move rsp. */
+static bool adds_constant(const struct soft_op *op, const struct jit_row *row, unsigned base, int32_t *moves)
+{
+    if (row->translate != jit_alu_immediate || row->size != 8 || op->reg != base ||
+        (row->detail != 0 && row->detail != 5) || op->immediate > (int32_t)PAGE_4K || op->immediate < -(int32_t)PAGE_4K)
+        return false;
+    *moves = row->detail == 0 ? op->immediate : -op->immediate;
+    return true;
+}
+
+void jit_access(const struct soft_op *op, unsigned base, struct jit_access *access)
+{
+    const struct jit_row *row = jit_row(op);
+    *access = (struct jit_access){.ends = true};
+    if (row->translate == NULL || op->code == OP_END || access_stack(op, row, base, access))
+        return;
+    if (adds_constant(op, row, base, &access->moves)) {
+        access->ends = false;
+        return;
+    }
+    if (is_load(row) || is_store(row)) {
+        if (op->base != base || op->index != SOFT_SLOT_ZERO)
+            return;
+        access->is_memory = true;
+        access->is_write = is_store(row) && !is_comparison(row);
+        access->displacement = op->displacement;
+        access->size = access_size(row);
+    }
+    const bool stays = is_store(row) || row->translate == jit_branch || row->translate == jit_nop ||
+                       row->translate == jit_sse_load || row->translate == jit_sse || row->translate == jit_sse_move;
+    access->ends = row->translate == jit_leave || row->translate == jit_jump || row->translate == jit_jump_page ||
+                   row->translate == jit_jump_register || row->translate == jit_jump_memory ||
+                   row->translate == jit_call_register || row->translate == jit_branch_page ||
+                   (!stays && !keeps_base(op, row, base));
+}

@@ -143,6 +143,7 @@ static bool translate_op(struct jit_writer *writer)
     const struct jit_flags flags = writer->flags;
     const bool host_flags = writer->host_flags, has_sse = writer->has_sse;
     const unsigned stub_count = writer->stub_count;
+    jit_window_check(writer);
     if (row->translate != NULL && row->translate(writer, op, row))
         return true;
     writer->code.at = at;
@@ -150,6 +151,7 @@ static bool translate_op(struct jit_writer *writer)
     writer->host_flags = host_flags;
     writer->has_sse = has_sse;
     writer->stub_count = stub_count;
+    writer->window.is_valid = false;
     return false;
 }
 
