@@ -14,7 +14,7 @@
 #include "x86/page_map.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -279,26 +279,56 @@ static enum mh_wait_result target_wait(void *ctx, const int *fds, unsigned fd_co
     return MH_WAIT_STOPPED;
 }
 
-/* The debugger shows the symbols of a file, and the machine runs what was loaded from it: say so when these differ. */
+static void target_print(const struct debug *debug, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void target_print(const struct debug *debug, const char *format, ...)
+{
+    char text[3 * 4096]; /* paths */
+    va_list args;
+    if (debug->console == NULL)
+        return;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    debug->console(debug->console_ctx, debug->vm->config.number, text);
+}
+
+/* The debugger may show the symbols of a file that is not what the machine runs: say so. */
 static void target_tell_changed_image(const struct debug *debug)
 {
-    const struct mh_vm *vm = debug->vm;
-    char text[512];
-    if (debug->console == NULL || !image_has_changed(vm->config.image))
+    const struct mh_vm_config *config = &debug->vm->config;
+    if (!image_has_changed(config->image))
         return;
-    snprintf(
-        text, sizeof text,
-        "guest image '%s' has changed since it was loaded: the machine still runs what was in it, which symbols of "
-        "the new file do not fit; to run the new one, start mini_hypervisor again\n",
-        mh_image_path(vm->config.image));
-    debug->console(debug->console_ctx, vm->config.number, text);
+    target_print(debug,
+                 "guest image '%s' has changed since it was loaded: the machine runs what was in it, which symbols of "
+                 "the new file do not fit%s\n",
+                 mh_image_path(config->image),
+                 config->open_image == NULL
+                     ? ""
+                     : "; to start the new one, type: monitor reset, or run after target extended-remote");
+}
+
+/* gdb reads a changed file of its own again when it says run, but keeps the symbols of one that it got from here. */
+static void target_tell_reloaded_image(const struct debug *debug)
+{
+    const struct mh_image *image = debug->vm->config.image;
+    const char *path = mh_image_path(image);
+    target_print(debug, "guest image '%s' has changed and was loaded again\n", path);
+    if (mh_image_is_elf(image))
+        target_print(debug, "if gdb says that target:%s has disappeared, type: symbol-file target:%s\n", path, path);
 }
 
 static enum mh_status target_restart(void *ctx, unsigned number, struct mh_error *err)
 {
     (void)number;
-    target_tell_changed_image(ctx);
-    return vm_restart(target_vm(ctx), err);
+    struct debug *debug = ctx;
+    bool is_other;
+    enum mh_status status = vm_reload_image(debug->vm, &is_other, err);
+    if (status != MH_OK)
+        return status;
+    if (is_other)
+        target_tell_reloaded_image(debug);
+    return vm_restart(debug->vm, err);
 }
 
 static void debug_on_relocated(void *ctx);
@@ -376,10 +406,8 @@ static int target_open_file(void *ctx, unsigned number, const char *name)
     const char *image = target_exec_file(ctx, number);
     if (proc_files_is(name))
         return proc_files_open(vm, name);
-    if (image != NULL && strcmp(name, image) == 0) {
-        int fd = open(image, O_RDONLY | O_CLOEXEC);
-        return fd < 0 ? -errno : fd;
-    }
+    if (image != NULL && strcmp(name, image) == 0)
+        return image_open(vm->config.image);
     return file_store_open_on_host(&vm->file.store, name);
 }
 

@@ -6,7 +6,6 @@
 
 #include <elf.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -95,15 +94,6 @@ static int proc_files_make(struct mh_vm *vm, const char *name, void (*write)(str
     return fd;
 }
 
-static int proc_files_open_image(const struct mh_vm *vm)
-{
-    const char *path = mh_image_path(vm->config.image);
-    if (path == NULL)
-        return -ENOENT;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    return fd < 0 ? -errno : fd;
-}
-
 int proc_files_open(struct mh_vm *vm, const char *name)
 {
     static const struct {
@@ -119,7 +109,7 @@ int proc_files_open(struct mh_vm *vm, const char *name)
     if (base == NULL)
         return -ENOENT;
     if (strcmp(base, "exe") == 0)
-        return proc_files_open_image(vm);
+        return image_open(vm->config.image);
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
         if (strcmp(base, files[i].name) == 0)
             return proc_files_make(vm, base, files[i].write);

@@ -21,8 +21,12 @@ struct segment {
 };
 
 struct mh_image {
+    char *name;       /* as it was given; NULL when it came from no file */
     char *path;       /* absolute; NULL when it came from no file */
+    int fd;           /* the file, open for reading; -1: it came from none */
     struct stat info; /* of the file, when it was read */
+    uint64_t ram_size;
+    uint64_t address;
     bool is_elf;
     uint64_t entry;
     size_t segment_count;
@@ -80,12 +84,13 @@ static enum mh_status fail_size(const struct source *source, uint64_t end, struc
                    source->path, end, source->ram_size >> 20, room_for_image(source), MH_STACK_RESERVE, advice);
 }
 
-static enum mh_status open_source(struct source *source, struct mh_error *err)
+static enum mh_status image_fail_open(const char *path, int error, struct mh_error *err)
 {
-    /* a FIFO must not block us; what is not a regular file is refused below */
-    source->fd = open(source->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (source->fd < 0)
-        return mh_fail(err, MH_ERR_IMAGE, "guest image '%s' cannot be opened: %s", source->path, strerror(errno));
+    return mh_fail(err, MH_ERR_IMAGE, "guest image '%s' cannot be opened: %s", path, strerror(error));
+}
+
+static enum mh_status check_source(struct source *source, struct mh_error *err)
+{
     struct stat info;
     if (fstat(source->fd, &info) != 0)
         return fail_read(source, errno, err);
@@ -239,33 +244,72 @@ static enum mh_status parse_image(struct mh_image *image, const struct source *s
     return add_segment(image, source, &whole, err);
 }
 
+/* Read what the file holds and check it. On success the image has the descriptor. */
+static enum mh_status image_read(struct mh_image *image, struct source *source, struct mh_error *err)
+{
+    image->segments = calloc(SEGMENTS_MAX, sizeof *image->segments);
+    image->name = strdup(source->path);
+    if (image->segments == NULL || image->name == NULL)
+        return mh_fail(err, MH_ERR_HOST, "no memory for guest image '%s'", source->path);
+    enum mh_status status = check_source(source, err);
+    if (status == MH_OK)
+        status = parse_image(image, source, err);
+    if (status == MH_OK)
+        status = read_segments(image, source, err);
+    if (status != MH_OK)
+        return status;
+    image->info = source->info;
+    image->ram_size = source->ram_size;
+    image->address = source->address;
+    image->fd = source->fd;
+    source->fd = -1;
+    return MH_OK;
+}
+
+/* Make an image of an open file, whose descriptor is taken in any case. */
+static enum mh_status image_make(struct source *source, struct mh_image **image, struct mh_error *err)
+{
+    enum mh_status status = MH_ERR_HOST;
+    struct mh_image *made = calloc(1, sizeof *made);
+    if (made == NULL) {
+        mh_fail(err, MH_ERR_HOST, "no memory for guest image '%s'", source->path);
+    } else {
+        made->fd = -1;
+        status = image_read(made, source, err);
+    }
+    if (source->fd >= 0)
+        close(source->fd);
+    if (status == MH_OK)
+        *image = made;
+    else
+        mh_image_free(made);
+    return status;
+}
+
 enum mh_status mh_image_load(const char *path, uint64_t ram_size, uint64_t address, struct mh_image **image,
                              struct mh_error *err)
 {
-    struct mh_image *loaded = calloc(1, sizeof *loaded);
-    struct segment *segments = calloc(SEGMENTS_MAX, sizeof *segments);
-    if (loaded == NULL || segments == NULL) {
-        free(loaded);
-        free(segments);
-        return mh_fail(err, MH_ERR_HOST, "no memory for guest image '%s'", path);
-    }
-    loaded->segments = segments;
-    struct source source = {.path = path, .fd = -1, .ram_size = ram_size, .address = address};
-    enum mh_status status = open_source(&source, err);
+    /* a FIFO must not block us; what is not a regular file is refused later */
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0)
+        return image_fail_open(path, errno, err);
+    struct source source = {.path = path, .fd = fd, .ram_size = ram_size, .address = address};
+    enum mh_status status = image_make(&source, image, err);
     if (status == MH_OK)
-        status = parse_image(loaded, &source, err);
-    if (status == MH_OK)
-        status = read_segments(loaded, &source, err);
-    if (source.fd >= 0)
-        close(source.fd);
-    if (status != MH_OK) {
-        mh_image_free(loaded);
-        return status;
-    }
-    loaded->path = realpath(path, NULL);
-    loaded->info = source.info;
-    *image = loaded;
-    return MH_OK;
+        (*image)->path = realpath(path, NULL);
+    return status;
+}
+
+enum mh_status image_reload(const struct mh_image *image, int fd, struct mh_image **now, struct mh_error *err)
+{
+    if (fd < 0)
+        return image_fail_open(image->name, -fd, err);
+    struct source source = {.path = image->name, .fd = fd, .ram_size = image->ram_size, .address = image->address};
+    enum mh_status status = image_make(&source, now, err);
+    /* a confined process cannot resolve links */
+    if (status == MH_OK && image->path != NULL)
+        (*now)->path = strdup(image->path);
+    return status;
 }
 
 enum mh_status image_from_bytes(const uint8_t *bytes, size_t length, struct mh_image **image, struct mh_error *err)
@@ -281,7 +325,7 @@ enum mh_status image_from_bytes(const uint8_t *bytes, size_t length, struct mh_i
     }
     memcpy(copy, bytes, length);
     *segment = (struct segment){.memory_size = length, .size = length, .bytes = copy};
-    *made = (struct mh_image){.segments = segment, .segment_count = 1};
+    *made = (struct mh_image){.fd = -1, .segments = segment, .segment_count = 1};
     *image = made;
     return MH_OK;
 }
@@ -293,7 +337,10 @@ void mh_image_free(struct mh_image *image)
     for (size_t i = 0; i < image->segment_count; i++)
         free(image->segments[i].bytes);
     free(image->segments);
+    free(image->name);
     free(image->path);
+    if (image->fd >= 0)
+        close(image->fd);
     free(image);
 }
 
@@ -334,20 +381,62 @@ bool image_has_changed(const struct mh_image *image)
 {
     const struct stat *then = &image->info;
     struct stat now;
-    if (image->path == NULL)
+    if (image->name == NULL)
         return false;
-    if (stat(image->path, &now) != 0)
+    if (stat(image->name, &now) != 0)
         return true;
     return now.st_dev != then->st_dev || now.st_ino != then->st_ino || now.st_size != then->st_size ||
            now.st_mtim.tv_sec != then->st_mtim.tv_sec || now.st_mtim.tv_nsec != then->st_mtim.tv_nsec;
+}
+
+bool image_is_same(const struct mh_image *image, const struct mh_image *other)
+{
+    if (image->entry != other->entry || image->segment_count != other->segment_count)
+        return false;
+    for (size_t i = 0; i < image->segment_count; i++) {
+        const struct segment *one = &image->segments[i], *two = &other->segments[i];
+        if (one->address != two->address || one->memory_size != two->memory_size || one->size != two->size ||
+            memcmp(one->bytes, two->bytes, one->size) != 0)
+            return false;
+    }
+    return true;
+}
+
+/* What is in RAM when a machine starts with the image; to be freed, NULL without memory. */
+static uint8_t *image_memory(const struct mh_image *image)
+{
+    uint8_t *memory = calloc(1, image->ram_size);
+    for (size_t i = 0; memory != NULL && i < image->segment_count; i++)
+        memcpy(memory + image->segments[i].address, image->segments[i].bytes, image->segments[i].size);
+    return memory;
+}
+
+bool mh_image_has_memory_of(const struct mh_image *image, const struct mh_image *other)
+{
+    uint8_t *one = image_memory(image), *two = image_memory(other);
+    const bool is_same =
+        one == NULL || two == NULL || (image->ram_size == other->ram_size && memcmp(one, two, image->ram_size) == 0);
+    free(one);
+    free(two);
+    return is_same;
+}
+
+int image_open(const struct mh_image *image)
+{
+    if (image->fd < 0)
+        return -ENOENT;
+    const int fd = fcntl(image->fd, F_DUPFD_CLOEXEC, 0);
+    return fd < 0 ? -errno : fd;
 }
 
 enum mh_status image_from_parts(uint64_t entry, const struct image_part *parts, size_t count, struct mh_image **image,
                                 struct mh_error *err)
 {
     struct mh_image *made = calloc(1, sizeof *made);
-    if (made != NULL)
+    if (made != NULL) {
+        made->fd = -1;
         made->segments = calloc(count == 0 ? 1 : count, sizeof *made->segments);
+    }
     bool is_whole = made != NULL && made->segments != NULL;
     for (size_t i = 0; is_whole && i < count; i++) {
         struct segment *segment = &made->segments[made->segment_count++];

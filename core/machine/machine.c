@@ -104,7 +104,24 @@ void mh_vm_destroy(struct mh_vm *vm)
     snapshot_list_free(&vm->snapshots);
     ram_snapshot_free(vm->ram_base);
     input_log_free(&vm->input);
+    mh_image_free(vm->own_image);
     free(vm);
+}
+
+enum mh_status vm_reload_image(struct mh_vm *vm, bool *is_other, struct mh_error *err)
+{
+    struct mh_image *now;
+    *is_other = false;
+    if (vm->config.open_image == NULL)
+        return MH_OK;
+    const int fd = vm->config.open_image(vm->config.open_image_ctx);
+    enum mh_status status = image_reload(vm->config.image, fd, &now, err);
+    if (status != MH_OK)
+        return status;
+    *is_other = !image_is_same(vm->config.image, now);
+    mh_image_free(vm->own_image);
+    vm->config.image = vm->own_image = now;
+    return MH_OK;
 }
 
 enum mh_status vm_restart(struct mh_vm *vm, struct mh_error *err)

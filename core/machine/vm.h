@@ -86,6 +86,7 @@ struct vm_replay_hooks {
 
 struct mh_vm {
     struct mh_vm_config config;
+    struct mh_image *own_image; /* config.image, when it is not the one that the machine was created with */
     struct mh_host *host;
     struct guest_ram ram;
     struct cpu *cpu;

@@ -4,6 +4,7 @@
 #include "packets/commands.h"
 #include "protocol/signals.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum gdb_outcome gdb_cmd_extended(struct gdb_session *session, struct gdb_text args)
@@ -50,13 +51,24 @@ enum gdb_outcome gdb_cmd_attach(struct gdb_session *session, struct gdb_text arg
     return GDB_REPLY;
 }
 
+/* Make the error reply to a restart. gdb 13 does not print its text, and R has no reply, so note it as well. */
+static enum gdb_outcome process_refuse_restart(struct gdb_session *session, const struct gdb_machine *machine,
+                                               enum gdb_error_code code, const struct mh_error *why)
+{
+    char note[sizeof why->text + 32];
+
+    snprintf(note, sizeof note, "cannot restart: %s", why->text);
+    gdb_machines_print(session->machines, machine, note, strlen(note));
+    return gdb_session_fail(session, code, "%s", why->text);
+}
+
 /* Restart a machine and attach to it. Returns false with the error reply made on failure. */
 static bool process_restart(struct gdb_session *session, struct gdb_machine *machine)
 {
     struct mh_error err = {.text = ""};
 
     if (gdb_machines_restart(session->machines, machine, &err) != MH_OK) {
-        gdb_session_fail(session, GDB_ERROR_FAILED, "%s", err.text);
+        process_refuse_restart(session, machine, GDB_ERROR_FAILED, &err);
         return false;
     }
     gdb_machines_attach(machine);
@@ -96,11 +108,16 @@ enum gdb_outcome gdb_cmd_run(struct gdb_session *session, struct gdb_text args)
 {
     struct gdb_machine *machine = session->g_thread;
     const char *name = (const char *)session->scratch;
+    struct mh_error err;
 
-    if (!run_parse(session, &args))
-        return gdb_session_fail(session, GDB_ERROR_FORMAT, "VM %u takes no arguments", machine->vm);
-    if (!process_runs_file(session, machine, name))
-        return gdb_session_fail(session, GDB_ERROR_FAILED, "VM %u runs its own image, not %s", machine->vm, name);
+    if (!run_parse(session, &args)) {
+        mh_fail(&err, MH_ERR_RANGE, "VM %u takes no arguments", machine->vm);
+        return process_refuse_restart(session, machine, GDB_ERROR_FORMAT, &err);
+    }
+    if (!process_runs_file(session, machine, name)) {
+        mh_fail(&err, MH_ERR_RANGE, "VM %u runs its own image, not %s", machine->vm, name);
+        return process_refuse_restart(session, machine, GDB_ERROR_FAILED, &err);
+    }
     if (!process_restart(session, machine))
         return GDB_REPLY;
     gdb_session_put_stop(session, machine);

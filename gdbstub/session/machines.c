@@ -154,9 +154,13 @@ enum mh_status gdb_machines_restart(struct gdb_machines *machines, struct gdb_ma
 
     machine->attached = true;
     gdb_machines_halt_one(machines, machine);
-    if (is_new)
-        machine_forget_breakpoints(machines, machine);
     enum mh_status status = machines->target->ops->restart(machines->target->ctx, machine->vm, err);
+    if (is_new && status == MH_ERR_IMAGE) { /* nothing has changed, so a detached machine runs on */
+        machine->attached = false;
+        gdb_machines_run_detached(machines, machine);
+    } else if (is_new) {
+        machine_forget_breakpoints(machines, machine);
+    }
     if (status != MH_OK)
         return status;
     if (is_new)

@@ -154,8 +154,9 @@ struct mh_debug_target_ops {
      * acceptor of other debuggers) becomes readable. */
     enum mh_wait_result (*wait)(void *ctx, const int *fds, unsigned fd_count, unsigned *vm, struct mh_stop *stop);
 
-    /* Put the machine back to its start: image, memory, registers, files. It is stopped before its first
-     * instruction; break- and watchpoints stay. */
+    /* Put the machine back to its start: image, which is read again, memory, registers, files. It is stopped before its
+     * first instruction; break- and watchpoints stay. MH_ERR_IMAGE (the image cannot be used as it is now) leaves
+     * everything as it is; after MH_ERR_HOST the machine may not be alive. */
     enum mh_status (*restart)(void *ctx, unsigned vm, struct mh_error *err);
     /* Put the machine back to where it was when monitor()'s "snapshot NAME" was run; break- and watchpoints stay, and
      * so do all snapshots. MH_ERR_RANGE (no such name) leaves everything as it is; after MH_ERR_HOST the machine is not

@@ -69,7 +69,9 @@ enum mh_status mh_image_load(const char *path, uint64_t ram_size, uint64_t addre
                              struct mh_error *err);
 void mh_image_free(struct mh_image *image);
 bool mh_image_is_elf(const struct mh_image *image);
-/* The absolute path of the image's file, NULL when it has none (any more). Lives as long as the image. */
+/* Do both, loaded from files for RAM of one size, fill it with the same bytes? True without memory to find out. */
+bool mh_image_has_memory_of(const struct mh_image *image, const struct mh_image *other);
+/* The absolute path that the image's file had when it was loaded, NULL when it has none. Lives as long as the image. */
 const char *mh_image_path(const struct mh_image *image);
 
 /* ---- files all machines may read ---- */
@@ -114,6 +116,10 @@ struct mh_vm_config {
     uint64_t ram_size;  /* bytes: 2, 4 or 8 MB */
     uint32_t page_size; /* bytes: 4096 or 2 MB */
     const struct mh_image *image;
+    /* Open the image's file again, as it is when a debugger restarts the machine: a descriptor, which the machine
+     * closes, or minus an errno. NULL: the machine always starts with `image`. On any thread that restarts it. */
+    int (*open_image)(void *ctx);
+    void *open_image_ctx;
     struct mh_serial_end serial;
     const struct mh_shared_files *shared; /* may be NULL */
     const char *files_parent;             /* directory of the VMs' own directories; made when a guest first writes */

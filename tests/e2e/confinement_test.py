@@ -140,15 +140,20 @@ class FilesTest(ConfinedCase):
         self.refuses(self.break_out(), errno.EACCES, RMDIR, "empty")
 
     def test_image_for_debuggers(self):
-        """The image can be read again when debuggers may ask for it; nothing else beside it."""
+        """No image can be opened again, not even when machines may be restarted; the process that does it opens nothing
+        else."""
         image = self.write("guest.elf", contents(sample("seed")))
-        self.refuses(self.break_out("-g", image), errno.EACCES, OPENAT, AT_FDCWD, image, os.O_RDONLY)
+        self.write("beside", b"x")
         gdb = self.break_out("-g", image, "--gdb", "0")
-        self.opens(gdb, image, os.O_RDONLY)
-        self.refuses(gdb, errno.EACCES, OPENAT, AT_FDCWD, image, os.O_WRONLY)
-        os.unlink(image)
-        self.write("guest.elf", b"what has been built since")
-        self.refuses(gdb, errno.EACCES, OPENAT, AT_FDCWD, image, os.O_RDONLY)
+        for path in (image, "beside"):
+            self.refuses(gdb, errno.EACCES, OPENAT, AT_FDCWD, path, os.O_RDONLY)
+        by_rename = self.write("new", b"what has been built since")
+        os.rename(by_rename, image)
+        opener = "((struct machine *) config->open_image_ctx)->shared->image_opener"
+        fd = int(gdb(f"output (int) file_opener_open(&{opener}, 0)"))
+        self.assertEqual(os.readlink(f"/proc/{self.call(gdb, GETPID)}/fd/{fd}"), os.path.realpath(image))
+        for other in (1, 1 << 31, (1 << 32) - 1):
+            self.assertEqual(int(gdb(f"output (int) file_opener_open(&{opener}, {other})")), -errno.EBADF)
 
     def test_directory_of_the_socket(self):
         """The socket's name can be removed, as anything beside it; nothing can be read or made there."""

@@ -156,16 +156,25 @@ class CoreFileTest(GdbCase):
     def test_gdb_records_by_itself(self):
         """As docs/debugging.md says, after the same setting as for gcore."""
         vm, gdb = self.debug(sample("primes", "elf"))
-        gdb.all("set osabi GNU/Linux", "break main", "continue", "record full", "stepi 20")
+        gdb.all("break main", "continue")
+        self.assertFails(gdb("record full"), "the current architecture doesn't support record function")
+        gdb.all("set osabi GNU/Linux", "record full", "stepi 20")
         self.assertIn("Active record target: record-full", gdb("info record"))
         gdb("reverse-stepi 20")
         self.assertIn("main", gdb("frame"))
         gdb("record stop")
+        self.assertNotIn("fs_base", gdb("info registers"))
+        self.assertRegex(gdb("info registers fs_base"), "^fs_base ")
+        gdb("set osabi auto")
+        self.assertIn("fs_base", gdb("info registers"))
 
     def test_gcore(self):
         vm = self.offer(sample("primes", "elf"))
         gdb = vm.gdb()
-        gdb.all("break main", "continue", "set osabi GNU/Linux")
+        gdb.all("break main", "continue")
+        self.assertFails(gdb(f"gcore {self.path('saved')}"), "Can't create a corefile")
+        gdb("set osabi GNU/Linux")
+        self.assertIn("process 1", gdb("info proc"))
         self.assertIn("Saved corefile", gdb(f"gcore {self.path('saved')}"))
         gdb("set osabi auto")
         core, said = self.look(sample("primes", "elf"), "saved", "set osabi GNU/Linux")

@@ -7,6 +7,7 @@
 #include "x86/boot_state.h"
 #include "x86/paging.h"
 
+#include <stdalign.h>
 #include <stdlib.h>
 
 #define RAM_SIZE 0x200000u
@@ -50,6 +51,24 @@ void soft_machine_destroy(struct soft_machine *machine)
     machine->cpu->ops->destroy(machine->cpu);
     host_code_destroy(machine->code);
     ram_free(&machine->ram);
+}
+
+int soft_machine_set_up(void **state)
+{
+    struct soft_machine *machine = aligned_alloc(alignof(struct soft_machine), sizeof *machine);
+    if (machine == NULL || !soft_machine_create(machine)) {
+        free(machine);
+        return -1;
+    }
+    *state = machine;
+    return 0;
+}
+
+int soft_machine_tear_down(void **state)
+{
+    soft_machine_destroy(*state);
+    free(*state);
+    return 0;
 }
 
 void soft_machine_put(struct soft_machine *machine, uint64_t at, const void *bytes, size_t length)

@@ -21,6 +21,10 @@ struct soft_machine {
 bool soft_machine_create(struct soft_machine *machine);
 void soft_machine_destroy(struct soft_machine *machine);
 
+/* The same for cmocka: *state is a machine of the test's own. */
+int soft_machine_set_up(void **state);
+int soft_machine_tear_down(void **state);
+
 /* Put bytes into guest-physical memory. */
 void soft_machine_put(struct soft_machine *machine, uint64_t at, const void *bytes, size_t length);
 void soft_machine_put64(struct soft_machine *machine, uint64_t at, uint64_t value);

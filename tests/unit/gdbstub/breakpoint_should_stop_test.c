@@ -338,7 +338,8 @@ static void so_does_starting_again(void **state)
     }
 }
 
-static void or_trying_to(void **state)
+/* What runs on without a debugger keeps them, and runs on. */
+static void but_not_when_that_is_refused(void **state)
 {
     struct fake_debugger *debugger = *state;
 
@@ -350,8 +351,10 @@ static void or_trying_to(void **state)
     fake_debugger_packet(debugger, "vRun;");
     fake_debugger_run(debugger);
     assert_int_equal(fake_debugger_last(debugger, 0)->text[0], 'E');
-    assert_int_equal(fake_target_breaks(&debugger->fake, 1), 0);
-    assert_int_equal(debugger->list[0].breakpoints.count, 0);
+    assert_int_equal(fake_target_breaks(&debugger->fake, 1), 1);
+    assert_int_equal(debugger->list[0].breakpoints.count, 1);
+    assert_false(debugger->list[0].attached);
+    assert_true(gdb_machine_is_running(&debugger->list[0]));
 }
 
 static void malformed_lists_are_refused(void **state)
@@ -471,7 +474,7 @@ int main(void)
         TEST(those_that_fail_without_a_debugger_are_deleted),
         TEST(attaching_again_clears_what_persists),
         TEST(so_does_starting_again),
-        TEST(or_trying_to),
+        TEST(but_not_when_that_is_refused),
         TEST(malformed_lists_are_refused),
         TEST(what_all_hold_is_bounded),
         TEST(a_refused_breakpoint_is_not_remembered),

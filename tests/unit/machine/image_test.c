@@ -5,7 +5,10 @@
 #include "unit.h"
 
 #include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -271,6 +274,65 @@ static void a_file_that_changes_is_noticed(void **state)
     assert_true(image_has_changed(image));
     unlink(temp_path(&dir, "changes.img", path));
     assert_true(image_has_changed(image));
+    mh_image_free(image);
+}
+
+static void a_file_that_took_its_place_is_loaded_again(void **state)
+{
+    (void)state;
+    char path[PATH_MAX], other[PATH_MAX], byte;
+    const unsigned fds = count_open_fds();
+    struct mh_image *image = NULL, *now = NULL, *same = NULL;
+    struct mh_error err = {0};
+    temp_file(&dir, "again.img", "\xf4", 1);
+    temp_file(&dir, "again.new", "\x90\xf4", 2);
+    assert_int_equal(mh_image_load(temp_path(&dir, "again.img", path), 2 * MB, 0x8000, &image, &err), MH_OK);
+    assert_int_equal(image_reload(image, open(path, O_RDONLY), &same, &err), MH_OK);
+    assert_int_equal(rename(temp_path(&dir, "again.new", other), path), 0);
+    assert_int_equal(image_reload(image, open(path, O_RDONLY), &now, &err), MH_OK);
+    assert_true(image_is_same(image, same));
+    assert_false(image_is_same(image, now));
+    assert_true(mh_image_has_memory_of(image, same));
+    assert_false(mh_image_has_memory_of(image, now));
+    assert_int_equal(image_entry(now), 0x8000);
+    assert_string_equal(mh_image_path(now), mh_image_path(image));
+    assert_true(image_has_changed(image));
+    assert_false(image_has_changed(now));
+    const int fd = image_open(image); /* still what it was loaded from */
+    assert_int_equal(pread(fd, &byte, 1, 0), 1);
+    assert_int_equal((uint8_t)byte, 0xf4);
+    close(fd);
+    mh_image_free(image);
+    mh_image_free(now);
+    mh_image_free(same);
+    assert_int_equal(count_open_fds(), fds);
+}
+
+static void what_cannot_be_loaded_again_is_refused(void **state)
+{
+    (void)state;
+    char path[PATH_MAX];
+    struct mh_image *now = NULL;
+    struct mh_error err = {0};
+    temp_file(&dir, "gone.img", "\xf4", 1);
+    struct mh_image *image = load("gone.img", 2 * MB);
+    const unsigned fds = count_open_fds();
+    assert_int_equal(image_reload(image, -ENOENT, &now, &err), MH_ERR_IMAGE);
+    assert_text_has(err.text, "gone.img' cannot be opened: No such file");
+    temp_file(&dir, "gone.img", "", 0);
+    assert_int_equal(image_reload(image, open(temp_path(&dir, "gone.img", path), O_RDONLY), &now, &err), MH_ERR_IMAGE);
+    assert_text_has(err.text, "gone.img' is empty");
+    assert_int_equal(count_open_fds(), fds);
+    assert_null(now);
+    mh_image_free(image);
+}
+
+static void images_of_no_file_have_none_to_open(void **state)
+{
+    (void)state;
+    struct mh_image *image = NULL;
+    assert_int_equal(image_from_bytes((const uint8_t *)"\xf4", 1, &image, NULL), MH_OK);
+    assert_int_equal(image_open(image), -ENOENT);
     mh_image_free(image);
 }
 
@@ -606,6 +668,9 @@ int main(void)
         cmocka_unit_test(a_link_to_an_image_is_followed),
         cmocka_unit_test(freeing_no_image_does_nothing),
         cmocka_unit_test(a_file_that_changes_is_noticed),
+        cmocka_unit_test(a_file_that_took_its_place_is_loaded_again),
+        cmocka_unit_test(what_cannot_be_loaded_again_is_refused),
+        cmocka_unit_test(images_of_no_file_have_none_to_open),
         cmocka_unit_test(an_elf_file_loads_by_its_program_headers),
         cmocka_unit_test(segments_go_to_their_physical_addresses),
         cmocka_unit_test(a_segment_without_file_contents_is_only_space),

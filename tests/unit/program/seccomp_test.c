@@ -125,6 +125,24 @@ static void numbers_of_other_architectures_mean_other_calls(void **state)
     assert_int_equal(verdict_on(&call, true), REFUSED);
 }
 
+static void what_opens_files_may_do_nothing_else(void **state)
+{
+    (void)state;
+    const int allowed[] = {SYS_recvfrom, SYS_sendmsg, SYS_openat, SYS_newfstatat, SYS_close, SYS_exit_group};
+    const int refused[] = {SYS_read,  SYS_write, SYS_mmap,   SYS_clone,  SYS_ioctl, SYS_unlinkat,
+                           SYS_mkdir, SYS_kill,  SYS_tgkill, SYS_execve, SYS_dup,   SYS_ptrace};
+    struct seccomp_program program;
+    seccomp_make_opener(&program);
+    for (size_t i = 0; i < COUNT(allowed); i++) {
+        const struct seccomp_data data = {.nr = allowed[i], .arch = AUDIT_ARCH_X86_64};
+        assert_int_equal(verdict(&program, &data), SECCOMP_RET_ALLOW);
+    }
+    for (size_t i = 0; i < COUNT(refused); i++) {
+        const struct seccomp_data data = {.nr = refused[i], .arch = AUDIT_ARCH_X86_64};
+        assert_int_equal(verdict(&program, &data), REFUSED);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -132,6 +150,7 @@ int main(void)
         cmocka_unit_test(everything_else_is_refused),
         cmocka_unit_test(kvm_is_allowed_only_to_those_who_use_it),
         cmocka_unit_test(numbers_of_other_architectures_mean_other_calls),
+        cmocka_unit_test(what_opens_files_may_do_nothing_else),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

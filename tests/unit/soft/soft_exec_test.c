@@ -4,29 +4,12 @@
 #include "soft_machine.h"
 #include "unit.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define CODE 0x10000ull
 #define DATA 0x20000ull
 
-static int set_up(void **state)
-{
-    struct soft_machine *machine = aligned_alloc(64, (sizeof *machine + 63) / 64 * 64);
-    if (machine == NULL || !soft_machine_create(machine))
-        return -1;
-    *state = machine;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    soft_machine_destroy(*state);
-    free(*state);
-    return 0;
-}
-
-#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+#define TEST(function) cmocka_unit_test_setup_teardown(function, soft_machine_set_up, soft_machine_tear_down)
 
 /*
  * mov $0x20000,%ebx; mov $50,%ecx; 1: add %rcx,%rax; adc %eax,(%rbx); xor %rax,%rdx; shl $3,%rdx; imul %rcx,%rdx;

@@ -3,28 +3,11 @@
 #include "unit.h"
 #include "x86/boot_state.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define PF 14
 #define GP 13
 #define BUFFER 0x3000u
-
-static int set_up(void **state)
-{
-    struct soft_machine *machine = aligned_alloc(64, (sizeof *machine + 63) / 64 * 64);
-    if (machine == NULL || !soft_machine_create(machine))
-        return -1;
-    *state = machine;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    soft_machine_destroy(*state);
-    free(*state);
-    return 0;
-}
 
 static void finish(struct soft_machine *machine)
 {
@@ -277,7 +260,7 @@ static void two_bytes_of_the_map_must_lie_within_the_limit(void **state)
     assert_false(may_use(machine, "\xee", 1, 0));
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, soft_machine_set_up, soft_machine_tear_down)
 
 int main(void)
 {

@@ -7,8 +7,6 @@
 #include "x86/boot_state.h"
 #include "x86/paging.h"
 
-#include <stdlib.h>
-
 /* The mapping under test: a PML4 entry of its own, and tables in RAM. */
 #define LINEAR 0x8000000000ull
 #define PML4E (MH_SYSTEM_AREA + BOOT_PML4 + 8)
@@ -38,18 +36,10 @@ static void map_pages(struct soft_machine *machine)
 
 static int set_up(void **state)
 {
-    struct soft_machine *machine = aligned_alloc(64, (sizeof *machine + 63) / 64 * 64);
-    if (machine == NULL || !soft_machine_create(machine))
+    if (soft_machine_set_up(state) != 0)
         return -1;
+    struct soft_machine *machine = *state;
     map_pages(machine);
-    *state = machine;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    soft_machine_destroy(*state);
-    free(*state);
     return 0;
 }
 
@@ -526,7 +516,7 @@ static void page_tables_that_get_a_and_d_count_as_written(void **state)
     assert_false(is_changed(machine, PT));
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, soft_machine_tear_down)
 
 static void count_call(void *watcher_ctx, mh_gpa start, uint64_t length)
 {

@@ -11,22 +11,6 @@
 #define DR7_WRITE_1 0x1u /* on 1 byte, written */
 #define DR7_PORT_2 0x6u  /* on 2 ports */
 
-static int set_up(void **state)
-{
-    struct soft_machine *machine = aligned_alloc(64, (sizeof *machine + 63) / 64 * 64);
-    if (machine == NULL || !soft_machine_create(machine))
-        return -1;
-    *state = machine;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    soft_machine_destroy(*state);
-    free(*state);
-    return 0;
-}
-
 static void arm(struct soft_machine *machine, const struct cpu_point *points, size_t count)
 {
     assert_int_equal(machine->cpu->ops->arm(machine->cpu, points, count, NULL), MH_OK);
@@ -175,7 +159,7 @@ static void port_breakpoints_need_de(void **state)
     assert_int_equal(soft_debug_port(machine->soft, 0x3fa, 4), 0);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, soft_machine_set_up, soft_machine_tear_down)
 
 int main(void)
 {

@@ -5,7 +5,6 @@
 
 #include <pthread.h>
 #include <sched.h>
-#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -21,18 +20,10 @@
 
 static int set_up(void **state)
 {
-    struct soft_machine *machine = aligned_alloc(64, (sizeof *machine + 63) / 64 * 64);
-    if (machine == NULL || !soft_machine_create(machine))
+    if (soft_machine_set_up(state) != 0)
         return -1;
+    struct soft_machine *machine = *state;
     machine->soft->gpr[MH_RSP] = STACK;
-    *state = machine;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    soft_machine_destroy(*state);
-    free(*state);
     return 0;
 }
 
@@ -556,7 +547,7 @@ static void a_readable_descriptor_ends_a_run(void **state)
     close(ends[1]);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, soft_machine_tear_down)
 
 int main(void)
 {

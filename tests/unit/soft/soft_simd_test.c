@@ -7,8 +7,6 @@
 #include "unit.h"
 #include "x86/boot_state.h"
 
-#include <stdlib.h>
-
 #define CODE 0x10000u
 #define DATA 0x3000u
 #define UNMAPPED 0x200000u /* the end of RAM */
@@ -17,19 +15,11 @@
 
 static int set_up(void **state)
 {
-    struct soft_machine *machine = aligned_alloc(64, (sizeof *machine + 63) / 64 * 64);
-    if (machine == NULL || !soft_machine_create(machine))
+    if (soft_machine_set_up(state) != 0)
         return -1;
+    struct soft_machine *machine = *state;
     machine->soft->xcr0 = machine->cpuid.xcr0 & (MH_XCR0_X87 | MH_XCR0_SSE | MH_XCR0_AVX);
     machine->soft->gpr[MH_RSI] = DATA;
-    *state = machine;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    soft_machine_destroy(*state);
-    free(*state);
     return 0;
 }
 
@@ -439,25 +429,26 @@ static void xrstor_refuses_bad_headers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(an_instruction_needs_its_registers_enabled, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(encodings_that_do_not_exist_raise_ud, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(sse_wants_aligned_memory_and_avx_does_not, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_fault_leaves_registers_alone, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_mask_of_avx_suppresses_faults, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(maskmovdqu_checks_all_bytes, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_gather_keeps_what_it_has_loaded, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(sse_keeps_the_upper_half_and_vex_clears_it, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(flags_gather_in_mxcsr, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(ldmxcsr_refuses_reserved_bits, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(an_unmasked_exception_is_raised_before_the_result, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(unmasked_underflow_needs_no_inexact_result, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(exceptions_before_the_calculation_come_first, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(the_fast_loop_does_what_handlers_do, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(mmx_makes_all_x87_registers_valid, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(fxsave_and_fxrstor_keep_registers, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(xsave_marks_what_is_not_initial, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(xrstor_initializes_what_the_header_leaves_out, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(xrstor_refuses_bad_headers, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_instruction_needs_its_registers_enabled, set_up, soft_machine_tear_down),
+        cmocka_unit_test_setup_teardown(encodings_that_do_not_exist_raise_ud, set_up, soft_machine_tear_down),
+        cmocka_unit_test_setup_teardown(sse_wants_aligned_memory_and_avx_does_not, set_up, soft_machine_tear_down),
+        cmocka_unit_test_setup_teardown(a_fault_leaves_registers_alone, set_up, soft_machine_tear_down),
+        cmocka_unit_test_setup_teardown(a_mask_of_avx_suppresses_faults, set_up, soft_machine_tear_down),
+        cmocka_unit_test_setup_teardown(maskmovdqu_checks_all_bytes, set_up, soft_machine_tear_down),
+        cmocka_unit_test_setup_teardown(a_gather_keeps_what_it_has_loaded, set_up, soft_machine_tear_down),
+        cmocka_unit_test_setup_teardown(sse_keeps_the_upper_half_and_vex_clears_it, set_up, soft_machine_tear_down),
+        cmocka_unit_test_setup_teardown(flags_gather_in_mxcsr, set_up, soft_machine_tear_down),
+        cmocka_unit_test_setup_teardown(ldmxcsr_refuses_reserved_bits, set_up, soft_machine_tear_down),
+        cmocka_unit_test_setup_teardown(an_unmasked_exception_is_raised_before_the_result, set_up,
+                                        soft_machine_tear_down),
+        cmocka_unit_test_setup_teardown(unmasked_underflow_needs_no_inexact_result, set_up, soft_machine_tear_down),
+        cmocka_unit_test_setup_teardown(exceptions_before_the_calculation_come_first, set_up, soft_machine_tear_down),
+        cmocka_unit_test_setup_teardown(the_fast_loop_does_what_handlers_do, set_up, soft_machine_tear_down),
+        cmocka_unit_test_setup_teardown(mmx_makes_all_x87_registers_valid, set_up, soft_machine_tear_down),
+        cmocka_unit_test_setup_teardown(fxsave_and_fxrstor_keep_registers, set_up, soft_machine_tear_down),
+        cmocka_unit_test_setup_teardown(xsave_marks_what_is_not_initial, set_up, soft_machine_tear_down),
+        cmocka_unit_test_setup_teardown(xrstor_initializes_what_the_header_leaves_out, set_up, soft_machine_tear_down),
+        cmocka_unit_test_setup_teardown(xrstor_refuses_bad_headers, set_up, soft_machine_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,24 +2,7 @@
 #include "soft_machine.h"
 #include "unit.h"
 
-#include <stdlib.h>
 #include <string.h>
-
-static int set_up(void **state)
-{
-    struct soft_machine *machine = aligned_alloc(64, (sizeof *machine + 63) / 64 * 64);
-    if (machine == NULL || !soft_machine_create(machine))
-        return -1;
-    *state = machine;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    soft_machine_destroy(*state);
-    free(*state);
-    return 0;
-}
 
 /* Registers, RAM and count after `count` instructions from where the machine stands. */
 static struct mh_cpu_state state_after(struct soft_machine *machine, uint64_t count)
@@ -246,7 +229,7 @@ static void without_xsave_there_is_no_xcr0(void **state)
     assert_int_not_equal(machine->cpu->ops->restore(machine->cpu, &saved, NULL), MH_OK);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, soft_machine_set_up, soft_machine_tear_down)
 
 int main(void)
 {

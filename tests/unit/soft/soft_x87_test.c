@@ -4,8 +4,6 @@
 #include "unit.h"
 #include "x86/boot_state.h"
 
-#include <stdlib.h>
-
 #define CODE 0x10000u
 #define DATA 0x3000u
 #define NO_FAULT (-1)
@@ -18,18 +16,10 @@
 
 static int set_up(void **state)
 {
-    struct soft_machine *machine = aligned_alloc(64, (sizeof *machine + 63) / 64 * 64);
-    if (machine == NULL || !soft_machine_create(machine))
+    if (soft_machine_set_up(state) != 0)
         return -1;
+    struct soft_machine *machine = *state;
     machine->soft->gpr[MH_RSI] = DATA;
-    *state = machine;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    soft_machine_destroy(*state);
-    free(*state);
     return 0;
 }
 
@@ -175,16 +165,20 @@ static void comparisons_set_rflags(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(em_and_ts_raise_nm, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(opcodes_without_an_instruction_raise_ud, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(an_unmasked_exception_waits_for_the_next_instruction, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(an_exception_without_ne_ends_the_machine, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(an_unmasked_exception_keeps_a_store_from_storing, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(pointers_are_those_of_the_guest, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(an_unmasked_exception_sets_opcode_and_data_pointer, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(fnsave_stores_and_initializes, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(an_operand_size_prefix_shortens_the_environment, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(comparisons_set_rflags, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(em_and_ts_raise_nm, set_up, soft_machine_tear_down),
+        cmocka_unit_test_setup_teardown(opcodes_without_an_instruction_raise_ud, set_up, soft_machine_tear_down),
+        cmocka_unit_test_setup_teardown(an_unmasked_exception_waits_for_the_next_instruction, set_up,
+                                        soft_machine_tear_down),
+        cmocka_unit_test_setup_teardown(an_exception_without_ne_ends_the_machine, set_up, soft_machine_tear_down),
+        cmocka_unit_test_setup_teardown(an_unmasked_exception_keeps_a_store_from_storing, set_up,
+                                        soft_machine_tear_down),
+        cmocka_unit_test_setup_teardown(pointers_are_those_of_the_guest, set_up, soft_machine_tear_down),
+        cmocka_unit_test_setup_teardown(an_unmasked_exception_sets_opcode_and_data_pointer, set_up,
+                                        soft_machine_tear_down),
+        cmocka_unit_test_setup_teardown(fnsave_stores_and_initializes, set_up, soft_machine_tear_down),
+        cmocka_unit_test_setup_teardown(an_operand_size_prefix_shortens_the_environment, set_up,
+                                        soft_machine_tear_down),
+        cmocka_unit_test_setup_teardown(comparisons_set_rflags, set_up, soft_machine_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

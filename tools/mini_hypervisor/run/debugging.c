@@ -41,6 +41,20 @@ static char *shell_word(const char *path)
     return text_stream_close(text, &word) ? word : NULL;
 }
 
+/* Warn of an ELF file that was not built with the flat image it is beside: its symbols would be wrong. */
+static void debugging_check_symbols(const char *title, const struct options *options, const struct mh_image *image,
+                                    const char *elf)
+{
+    struct mh_image *symbols;
+    if (elf == NULL || mh_image_is_elf(image) ||
+        mh_image_load(elf, options->ram_size, options->load_address, &symbols, NULL) != MH_OK)
+        return;
+    if (!mh_image_has_memory_of(image, symbols))
+        message("%s: warning: %s does not have the contents of %s, so its symbols do not fit; build both again", title,
+                elf, mh_image_path(image));
+    mh_image_free(symbols);
+}
+
 /* Print the command that starts gdb. */
 static void debugging_print_command(const char *title, const struct options *options,
                                     const struct mh_gdb_listener *listener, const struct mh_image *image)
@@ -52,6 +66,7 @@ static void debugging_print_command(const char *title, const struct options *opt
     if (listener->endpoint.transport != MH_GDB_STDIO)
         message("%s: %s; type: gdb -ex 'target remote %s'%s", title,
                 options->gdb_waits ? "waits for gdb" : "gdb may connect", where, word != NULL ? word : "");
+    debugging_check_symbols(title, options, image, elf);
     if (listener->beyond_host)
         message("%s: warning: other computers can connect to port %u, and anyone who connects controls the VM", title,
                 listener->endpoint.port);

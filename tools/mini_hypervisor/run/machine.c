@@ -78,6 +78,12 @@ static void machine_on_event(void *ctx, const struct mh_event *event)
         stats_event(&machine->stats, now, event);
 }
 
+static int machine_open_image(void *ctx)
+{
+    struct machine *machine = ctx;
+    return file_opener_open(&machine->shared->image_opener, machine->number - 1);
+}
+
 static struct mh_vm_config machine_vm_config(struct machine *machine)
 {
     const struct options *options = machine->shared->options;
@@ -88,6 +94,8 @@ static struct mh_vm_config machine_vm_config(struct machine *machine)
         .ram_size = recording != NULL ? mh_recording_ram_size(recording) : options->ram_size,
         .page_size = recording != NULL ? mh_recording_page_size(recording) : options->page_size,
         .image = machine->image,
+        .open_image = machine->shared->image_opener.fd >= 0 ? machine_open_image : NULL,
+        .open_image_ctx = machine,
         .serial = serial_end_for_vm(&machine->serial),
         .shared = machine->shared->files,
         .files_parent = options->files_dir,

@@ -7,6 +7,7 @@
 #include "observe/stats.h"
 #include "observe/trace.h"
 #include "run/debugging.h"
+#include "sandbox/file_opener.h"
 
 /* How a machine ended, in the order in which one outweighs another for the exit status. */
 enum ending {
@@ -27,6 +28,7 @@ struct shared {
     struct console console;
     struct terminal terminal;
     struct debugging debugging;
+    struct file_opener image_opener; /* the images by their machines' places; only with --gdb */
     struct trace trace;
     atomic_bool ending;     /* everything is to end */
     atomic_bool timed_out;  /* why: written before `ending` is set */

@@ -172,9 +172,20 @@ static void session_allow_paths(struct landlock *landlock, void *ctx)
     for (size_t i = 0; i < session->machine_count; i++) {
         const struct machine *machine = &session->machines[i];
         allow_listener(landlock, &machine->gdb);
-        if (options->gdb && mh_image_path(machine->image) != NULL) /* debuggers may ask for it */
-            landlock_allow(landlock, mh_image_path(machine->image), LANDLOCK_ACCESS_FS_READ_FILE);
     }
+}
+
+/* Debuggers restart machines, with images that may have been built again. */
+static enum mh_status session_start_image_opener(struct session *session, bool confined, struct mh_error *err)
+{
+    const struct options *options = session->options;
+    if (!options->gdb || session->shared.recording != NULL)
+        return MH_OK;
+    const int result =
+        file_opener_start(&session->shared.image_opener, options->guests.words, options->guests.count, confined);
+    if (result < 0)
+        return mh_fail(err, MH_ERR_HOST, "cannot start the process that opens images again: %s", strerror(-result));
+    return MH_OK;
 }
 
 /* ---- running ---- */
@@ -213,6 +224,7 @@ static void session_clean_up(struct session *session)
     for (size_t i = 0; i < session->machine_count; i++)
         machine_destroy(&session->machines[i]);
     debugging_close_group(&session->shared.debugging);
+    file_opener_stop(&session->shared.image_opener);
     files_dir_release(&session->files_dir);
     free(session->machines);
     mh_shared_files_close(session->shared.files);
@@ -225,11 +237,15 @@ static void session_clean_up(struct session *session)
 
 int session_run(const struct options *options, bool confined)
 {
-    struct session session = {
-        .options = options, .shared = {.options = options, .trace.fd = -1}, .files_dir.fd = -1, .signal_fd = -1};
+    struct session session = {.options = options,
+                              .shared = {.options = options, .trace.fd = -1, .image_opener.fd = -1},
+                              .files_dir.fd = -1,
+                              .signal_fd = -1};
     struct mh_error err;
     session_init_console(&session);
     enum mh_status status = session_prepare(&session, &err);
+    if (status == MH_OK)
+        status = session_start_image_opener(&session, confined, &err);
     if (status == MH_OK && confined)
         confine(mh_host_has_kvm(session.shared.host), session_allow_paths, &session);
     if (status == MH_OK) /* the thread that serves gdb for all machines must exist before the first of them */

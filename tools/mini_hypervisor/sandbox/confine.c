@@ -34,6 +34,23 @@ static void confine_calls(bool with_kvm)
     confine_check("seccomp", seccomp_enforce(&program));
 }
 
+void confine_opener(void)
+{
+    struct landlock landlock;
+    struct seccomp_program program;
+    const int abi = landlock_abi();
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+        return;
+    if (abi != 0) {
+        landlock_begin(&landlock, abi);
+        landlock_allow(&landlock, "/", LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR);
+        landlock_enforce(&landlock);
+    }
+    seccomp_make_opener(&program);
+    if (seccomp_is_there())
+        seccomp_enforce(&program);
+}
+
 void confine(bool with_kvm, confine_allow_paths *allow_paths, void *ctx)
 {
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {

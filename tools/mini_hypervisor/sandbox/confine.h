@@ -23,4 +23,8 @@ typedef void confine_allow_paths(struct landlock *landlock, void *ctx);
  */
 void confine(bool with_kvm, confine_allow_paths *allow_paths, void *ctx);
 
+/* The same for the process that file_opener_start() starts: it can read files and do nothing else. It prints nothing:
+ * what the kernel refuses it, it refuses the process that calls confine(), too. */
+void confine_opener(void);
+
 #endif

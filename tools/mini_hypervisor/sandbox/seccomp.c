@@ -44,9 +44,9 @@ static const int calls[] = {
     SYS_openat, SYS_openat2, SYS_open, SYS_fstat, SYS_stat, SYS_lstat, SYS_newfstatat, SYS_statx, SYS_ftruncate,
     SYS_fallocate, SYS_fsync, SYS_fdatasync, SYS_flock, SYS_mkdir, SYS_mkdirat, SYS_unlink, SYS_unlinkat, SYS_rmdir,
     SYS_rename, SYS_renameat, SYS_renameat2, SYS_linkat, SYS_fcntl, SYS_dup, SYS_getdents64, SYS_memfd_create,
-    /* debuggers that connect, and their packets; no new sockets */
-    SYS_accept4, SYS_recvfrom, SYS_sendto, SYS_shutdown, SYS_setsockopt, SYS_getsockopt, SYS_timerfd_create,
-    SYS_timerfd_settime, SYS_timerfd_gettime,
+    /* debuggers that connect, and their packets; descriptors from the file opener; no new sockets */
+    SYS_accept4, SYS_recvfrom, SYS_recvmsg, SYS_sendto, SYS_shutdown, SYS_setsockopt, SYS_getsockopt,
+    SYS_timerfd_create, SYS_timerfd_settime, SYS_timerfd_gettime,
     /* waiting, time, signals */
     SYS_poll, SYS_ppoll, SYS_select, SYS_pselect6, SYS_eventfd2, SYS_futex, SYS_restart_syscall, SYS_nanosleep,
     SYS_clock_nanosleep, SYS_clock_gettime, SYS_gettimeofday, SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn,
@@ -54,6 +54,12 @@ static const int calls[] = {
     /* memory and threads */
     SYS_munmap, SYS_mremap, SYS_madvise, SYS_brk, SYS_set_robust_list, SYS_rseq, SYS_sched_yield, SYS_sched_getaffinity,
     SYS_getrandom, SYS_membarrier, SYS_exit, SYS_exit_group};
+
+/* Of the process that opens files: file_opener.c. */
+static const int opener_calls[] = {SYS_recvfrom, SYS_sendmsg,    SYS_openat,          SYS_open,       SYS_close,
+                                   SYS_fstat,    SYS_newfstatat, SYS_restart_syscall, SYS_exit_group, SYS_rt_sigreturn};
+
+#define REFUSE (SECCOMP_RET_ERRNO | ENOSYS)
 
 static void program_add(struct seccomp_program *program, uint16_t code, uint32_t value, uint8_t if_true,
                         uint8_t if_false)
@@ -82,23 +88,39 @@ static void program_add_condition(struct seccomp_program *program, const struct 
     program_add_return_if(program, condition->value, SECCOMP_RET_ALLOW);
 }
 
-void seccomp_make(struct seccomp_program *program, pid_t process, bool with_kvm)
+static void program_begin(struct seccomp_program *program)
 {
-    const uint32_t refuse = SECCOMP_RET_ERRNO | ENOSYS;
-    const struct condition own_signals = {SYS_tgkill, 0, ALL_BITS, (uint32_t)process};
     program->length = 0;
     program_add_load(program, offsetof(struct seccomp_data, arch)); /* int 0x80 numbers calls differently */
     program_add(program, BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 1, 0);
-    program_add(program, BPF_RET | BPF_K, refuse, 0, 0);
+    program_add(program, BPF_RET | BPF_K, REFUSE, 0, 0);
+}
+
+/* Allow these calls, and refuse all others. */
+static void program_end(struct seccomp_program *program, const int *allowed, size_t count)
+{
+    program_add_load(program, offsetof(struct seccomp_data, nr));
+    for (size_t i = 0; i < count; i++)
+        program_add_return_if(program, (uint32_t)allowed[i], SECCOMP_RET_ALLOW);
+    program_add(program, BPF_RET | BPF_K, REFUSE, 0, 0);
+}
+
+void seccomp_make(struct seccomp_program *program, pid_t process, bool with_kvm)
+{
+    const struct condition own_signals = {SYS_tgkill, 0, ALL_BITS, (uint32_t)process};
+    program_begin(program);
     if (with_kvm) /* first: every exit of a guest makes this call */
         program_add_condition(program, &kvm_ioctls);
     for (size_t i = 0; i < sizeof conditions / sizeof conditions[0]; i++)
         program_add_condition(program, &conditions[i]);
     program_add_condition(program, &own_signals);
-    program_add_load(program, offsetof(struct seccomp_data, nr));
-    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++)
-        program_add_return_if(program, (uint32_t)calls[i], SECCOMP_RET_ALLOW);
-    program_add(program, BPF_RET | BPF_K, refuse, 0, 0);
+    program_end(program, calls, sizeof calls / sizeof calls[0]);
+}
+
+void seccomp_make_opener(struct seccomp_program *program)
+{
+    program_begin(program);
+    program_end(program, opener_calls, sizeof opener_calls / sizeof opener_calls[0]);
 }
 
 bool seccomp_is_there(void)

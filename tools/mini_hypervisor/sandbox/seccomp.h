@@ -19,6 +19,9 @@ struct seccomp_program {
 /* The filter for the process `process`, the only one it may send signals to. KVM's ioctls are allowed `with_kvm`. */
 void seccomp_make(struct seccomp_program *program, pid_t process, bool with_kvm);
 
+/* The filter for the process that file_opener_start() starts: it can open files and pass them on, and no more. */
+void seccomp_make_opener(struct seccomp_program *program);
+
 /* True when the kernel has filters that can return errors. */
 bool seccomp_is_there(void);
 
