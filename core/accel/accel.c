@@ -36,14 +36,15 @@ enum mh_status mh_host_open(enum mh_accel accel, struct mh_host **host, struct m
         return mh_fail(err, MH_ERR_HOST, "no memory: %s", strerror(ENOMEM));
     opened->accel = accel;
     enum mh_status status = MH_OK;
-    if (accel != MH_ACCEL_SOFT)
+    if (accel == MH_ACCEL_AUTO || accel == MH_ACCEL_KVM)
         status = kvm_host_open(&opened->kvm, &opened->kvm_problem);
     if (status != MH_OK && accel == MH_ACCEL_KVM) {
         status = mh_fail(err, MH_ERR_HOST, "%s; or use --accel soft, which needs no KVM", opened->kvm_problem.text);
         free(opened);
         return status;
     }
-    opened->code = host_code_create();
+    if (accel != MH_ACCEL_INTERPRETER)
+        opened->code = host_code_create();
     pthread_mutex_init(&opened->mutex, NULL);
     *host = opened;
     return MH_OK;

@@ -328,6 +328,12 @@ static bool auto_cpu_instructions(const struct cpu *cpu, uint64_t *count)
     return !((const struct auto_cpu *)cpu)->lost_count && current->ops->instructions(current, count);
 }
 
+static bool auto_cpu_code_stats(const struct cpu *cpu, struct cpu_code_stats *stats)
+{
+    const struct cpu *soft = ((const struct auto_cpu *)cpu)->soft;
+    return soft != NULL && soft->ops->code_stats != NULL && soft->ops->code_stats(soft, stats);
+}
+
 static void auto_cpu_set_instructions(struct cpu *cpu, uint64_t count)
 {
     struct auto_cpu *self = auto_cpu_of(cpu);
@@ -390,6 +396,7 @@ static const struct cpu_ops auto_cpu_ops = {
     .arm = auto_cpu_arm,
     .instructions = auto_cpu_instructions,
     .set_instructions = auto_cpu_set_instructions,
+    .code_stats = auto_cpu_code_stats,
     .batch_port = auto_cpu_batch_port,
     .take_batch = auto_cpu_take_batch,
     .has_batch = auto_cpu_has_batch,

@@ -113,6 +113,7 @@ static const struct cpu_ops ops = {
     .arm = soft_arm,
     .instructions = soft_instructions,
     .set_instructions = soft_set_instructions,
+    .code_stats = soft_jit_stats,
 };
 
 void soft_cpu_use_code(struct cpu *cpu, struct host_code *code, uint32_t hot)

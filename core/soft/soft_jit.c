@@ -43,6 +43,15 @@ void soft_jit_drop_all(struct soft_cpu *cpu)
     cpu->jit->flushes++;
 }
 
+bool soft_jit_stats(const struct cpu *cpu, struct cpu_code_stats *stats)
+{
+    const struct soft_jit *jit = ((const struct soft_cpu *)cpu)->jit;
+    if (jit == NULL)
+        return false;
+    *stats = (struct cpu_code_stats){.instructions = jit->executed, .units = jit->units, .flushes = jit->flushes};
+    return true;
+}
+
 /* ---- units ---- */
 
 static struct jit_unit *unit_at(struct soft_jit *jit, uint32_t place)

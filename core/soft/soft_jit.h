@@ -98,6 +98,9 @@ enum soft_jit_end soft_jit_run(struct soft_cpu *cpu, struct soft_block **block, 
 void soft_jit_drop_all(struct soft_cpu *cpu);
 void soft_jit_destroy(struct soft_cpu *cpu);
 
+/* code_stats() of cpu/cpu.h. */
+bool soft_jit_stats(const struct cpu *cpu, struct cpu_code_stats *stats);
+
 /* ---- host_x86_64_unit.c ---- */
 
 /* How cpu's generated code is entered and left. */
