@@ -1,7 +1,7 @@
 /*
  * Random bytes as guests in ring 0. Handlers of exceptions skip a few bytes and return, so that a guest runs on through
  * whatever there is. Nothing is known about where it comes to; but it must come there without a crash, come there again
- * when it is run again, in single steps as well as in one run, and as generated code as well as interpreted.
+ * when it is run again, in single steps as well as in one run, and as generated code, at once and in slices.
  *
  *   random_bytes_test --case N     one guest again (needs MH_SEED)
  */
@@ -214,6 +214,27 @@ static struct end run_guest(const struct random_bytes_test *test, struct host_co
     return end;
 }
 
+/* The same as generated code, in slices of a few instructions. */
+static struct end run_guest_in_slices(const struct random_bytes_test *test)
+{
+    struct machine machine;
+    struct end end = {0};
+    if (machine_start(test, &machine)) {
+        soft_cpu_use_code(machine.cpu, test->code, 0);
+        for (uint64_t until = 1, size = 1; end.count < INSTRUCTIONS_MAX; until += size) {
+            const uint64_t wanted = until < INSTRUCTIONS_MAX ? until : INSTRUCTIONS_MAX;
+            size = size * 13 % 101;
+            end.count = run(&machine, CPU_UNTIL, wanted, &end.kind);
+            if (end.kind != CPU_EXIT_COUNT_REACHED)
+                break;
+        }
+        end.hash = hash_machine(&machine);
+        machine.cpu->ops->rip_at_hand(machine.cpu, &end.rip);
+    }
+    machine_end(&machine);
+    return end;
+}
+
 static bool ends_equal(const struct end *a, const struct end *b)
 {
     return a->kind == b->kind && a->count == b->count && a->hash == b->hash;
@@ -231,12 +252,15 @@ static bool check_guest(const struct random_bytes_test *test, bool print)
     struct end again = run_guest(test, NULL, CPU_UNTIL, INSTRUCTIONS_MAX);
     struct end steps = run_guest(test, NULL, CPU_STEP, INSTRUCTIONS_MAX);
     struct end translated = run_guest(test, test->code, CPU_UNTIL, INSTRUCTIONS_MAX);
-    bool equal = ends_equal(&first, &again) && ends_equal(&first, &steps) && ends_equal(&first, &translated);
+    struct end slices = run_guest_in_slices(test);
+    bool equal = ends_equal(&first, &again) && ends_equal(&first, &steps) && ends_equal(&first, &translated) &&
+                 ends_equal(&first, &slices);
     if (print || !equal) {
         print_end("run", &first);
         print_end("run again", &again);
         print_end("in steps", &steps);
         print_end("translated", &translated);
+        print_end("translated, in slices", &slices);
     }
     return equal;
 }

@@ -26,6 +26,7 @@ foreach(name decode exec fault io mem points run simd slices state system x87)
   set_tests_properties(unit_soft_${name}_translated PROPERTIES
     TIMEOUT 60 LABELS unit ENVIRONMENT MH_TRANSLATE=1)
 endforeach()
+mh_core_test(soft soft_jit ${support}/soft_machine.c ${support}/translate.c)
 
 mh_core_test(devices input_log)
 mh_core_test(devices serial)
