@@ -15,23 +15,11 @@
 #define WINDOW_REACH 4096
 
 /* rsp is the host's own. r11 to r15, which small functions use least, have no register. */
-static const uint8_t registers[MH_GPR_COUNT + 1] = {HOST_RAX,
-                                                    HOST_RCX,
-                                                    HOST_RDX,
-                                                    HOST_RBX,
-                                                    HOST_R11,
-                                                    HOST_RBP,
-                                                    HOST_RSI,
-                                                    HOST_RDI,
-                                                    HOST_R8,
-                                                    HOST_R9,
-                                                    HOST_R10,
-                                                    HOST_NO_REGISTER,
-                                                    HOST_NO_REGISTER,
-                                                    HOST_NO_REGISTER,
-                                                    HOST_NO_REGISTER,
-                                                    HOST_NO_REGISTER,
-                                                    [JIT_GUEST_T1] = JIT_T1};
+static const uint8_t registers[SOFT_SLOTS] = {
+    HOST_RAX,         HOST_RCX,         HOST_RDX,         HOST_RBX,         HOST_R11, HOST_RBP,
+    HOST_RSI,         HOST_RDI,         HOST_R8,          HOST_R9,          HOST_R10, HOST_NO_REGISTER,
+    HOST_NO_REGISTER, HOST_NO_REGISTER, HOST_NO_REGISTER, HOST_NO_REGISTER, JIT_T1,   HOST_NO_REGISTER};
+_Static_assert(JIT_GUEST_T1 == 16 && JIT_GUEST_IMMEDIATE == 17, "the last two");
 
 unsigned jit_host_register(unsigned guest)
 {
@@ -172,7 +160,8 @@ void jit_window_move(struct jit_writer *writer, unsigned guest, int32_t by)
     if (!window->is_valid || window->base != guest)
         return;
     writer->code.touched &= ~(1u << registers[guest]);
-    if (__builtin_sub_overflow(window->low, by, &window->low) || __builtin_sub_overflow(window->high, by, &window->high))
+    if (__builtin_sub_overflow(window->low, by, &window->low) ||
+        __builtin_sub_overflow(window->high, by, &window->high))
         window->is_valid = false;
 }
 
@@ -253,7 +242,7 @@ bool jit_look_up(struct jit_writer *writer, const struct soft_op *op, unsigned s
     const bool is_constant = constant_address(writer, op, &address);
     jit_claim_t1(writer);
     if (window_has(writer, op, size, for_write)) {
-        *at = host_at_index(JIT_T2, registers[op->base], 0, op->displacement);
+        *at = host_at_index(JIT_T2, jit_host_register(writer->window.base), 0, op->displacement);
         return true;
     }
     writer->window.is_valid = false;

@@ -188,7 +188,7 @@ static uint32_t align(uint32_t offset)
     return (offset + 15) & ~15u;
 }
 
-struct jit_unit *jit_translate(struct soft_cpu *cpu, struct jit_arena *arena, const struct soft_block *block,
+struct jit_unit *jit_translate(struct soft_cpu *cpu, struct jit_arena *arena, struct soft_block *block,
                                const struct jit_unit *state)
 {
     struct jit_unit *unit = (struct jit_unit *)(void *)(arena->memory.write + arena->used);

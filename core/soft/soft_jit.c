@@ -171,7 +171,7 @@ static enum soft_jit_end conclude(struct soft_cpu *cpu, uint64_t left_with, stru
         return SOFT_JIT_AT_RIP;
     const struct jit_unit *unit = unit_at(jit, (uint32_t)left_with);
     const uint32_t what = (uint32_t)(left_with >> 32), argument = what & ((1u << JIT_EXIT_SHIFT) - 1);
-    *block = (struct soft_block *)(uintptr_t)unit->block;
+    *block = unit->block;
     if (what >> JIT_EXIT_SHIFT == JIT_EXIT_LINK) {
         struct jit_link link;
         memcpy(&link, jit->arena.memory.write + argument, sizeof link);

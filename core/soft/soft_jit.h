@@ -30,7 +30,7 @@ struct jit_flags {
 
 /* A translation of a block, for one state in which it is entered. It stands in the arena before its code. */
 struct jit_unit {
-    const struct soft_block *block;
+    struct soft_block *block;
     uint64_t page_address;
     struct jit_flags flags;
     bool has_sse; /* the host's xmm registers are the guest's */
@@ -120,7 +120,7 @@ uint64_t soft_jit_fill(struct soft_cpu *cpu, uint64_t address, unsigned access);
 
 /* Translate `block` for being entered as `state` says. NULL: it has no translation that is worth it. There must be
  * room: jit_has_room(). */
-struct jit_unit *jit_translate(struct soft_cpu *cpu, struct jit_arena *arena, const struct soft_block *block,
+struct jit_unit *jit_translate(struct soft_cpu *cpu, struct jit_arena *arena, struct soft_block *block,
                                const struct jit_unit *state);
 bool jit_has_room(const struct jit_arena *arena);
 /* Let a branch lead to a unit that is entered as it leaves, or, with its flags stored first, to another. */

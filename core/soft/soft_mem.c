@@ -311,7 +311,7 @@ bool soft_write_system(struct soft_cpu *cpu, uint64_t address, const void *from,
 
 uint8_t *soft_mem_at_once(struct soft_cpu *cpu, uint64_t address, uint64_t *length)
 {
-    const struct soft_tlb_entry *entry = &cpu->tlb_write[cpu->user][address / PAGE_4K % SOFT_TLB_SIZE];
+    struct soft_tlb_entry *entry = &cpu->tlb_write[cpu->user][address / PAGE_4K % SOFT_TLB_SIZE];
     uint64_t left = PAGE_4K - (address & PAGE_MASK);
     uint8_t *const host = soft_tlb_at(entry, address);
     if ((entry->tag & ~(uint64_t)SOFT_TLB_SLOW) != (address & ~PAGE_MASK))
@@ -325,6 +325,8 @@ uint8_t *soft_mem_at_once(struct soft_cpu *cpu, uint64_t address, uint64_t *leng
         if (left == 0)
             return NULL;
         ram_mark_written(cpu->ram, host, 1);
+        if (!soft_blocks_has_page(cpu, page)) /* there was nothing else to look at */
+            entry->tag = address & ~PAGE_MASK;
     }
     if (*length > left)
         *length = left;
@@ -333,8 +335,7 @@ uint8_t *soft_mem_at_once(struct soft_cpu *cpu, uint64_t address, uint64_t *leng
 
 uint64_t soft_mem_addend(struct soft_cpu *cpu, uint64_t address, unsigned length, bool is_write)
 {
-    const struct soft_access access = {.kind = is_write ? SOFT_ACCESS_WRITE : SOFT_ACCESS_READ,
-                                       .user = cpu->user != 0};
+    const struct soft_access access = {.kind = is_write ? SOFT_ACCESS_WRITE : SOFT_ACCESS_READ, .user = cpu->user != 0};
     const uint32_t generation = cpu->blocks->generation;
     bool is_slow;
     if (!soft_is_canonical(address) || (address & PAGE_MASK) + length > PAGE_4K ||
