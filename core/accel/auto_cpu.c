@@ -117,7 +117,8 @@ static bool auto_cpu_arm_kvm(struct auto_cpu *self)
 
 static bool auto_cpu_needs_soft(struct auto_cpu *self, const struct cpu_request *request)
 {
-    if (request->mode != CPU_RUN || request->report != 0 || self->kvm_is_unfit)
+    const bool runs_free = request->mode == CPU_RUN || (request->mode == CPU_UNTIL && request->may_lose_count);
+    if (!runs_free || request->report != 0 || self->kvm_is_unfit)
         return true;
     if (self->point_count == 0)
         return false;
@@ -211,6 +212,7 @@ static void auto_cpu_run(struct cpu *cpu, const struct cpu_request *request, str
     if (request->step_off && self->point_count > 0 && auto_cpu_step_off(self, request, exit))
         return;
     rest.step_off = false;
+    rest.mode = CPU_RUN;
     if (auto_cpu_to_kvm(self, &err) != MH_OK) {
         auto_cpu_fail(exit, &err);
         return;

@@ -58,14 +58,18 @@ enum cpu_run_mode {
 /* Events that end a run only on request. */
 #define CPU_REPORT_FAULTS 1u /* an exception was delivered to a handler, by the guest's IDT */
 #define CPU_REPORT_CR3 2u    /* CR3 was written */
+/* An instruction that reads the time stamp counter is not executed: CPU_EXIT_ERROR. What it read before is unknown. */
+#define CPU_REFUSE_CLOCK 4u
 
 struct cpu_request {
     enum cpu_run_mode mode;
     uint64_t until; /* CPU_UNTIL */
+    /* CPU_UNTIL: a processor that cannot count may run the guest as well, until something else stops it. */
+    bool may_lose_count;
     /* CPU_STEP: while rip is in [range_start, range_end) after an instruction, step on. Empty for a single step. */
     uint64_t range_start, range_end;
     bool step_off;   /* rule 1 */
-    unsigned report; /* CPU_REPORT_* */
+    unsigned report; /* CPU_REPORT_*, CPU_REFUSE_CLOCK */
     /* Return CPU_EXIT_KICKED soon after one of these descriptors becomes readable: a debugger sent something. */
     const int *wake_fds;
     unsigned wake_count;

@@ -22,7 +22,8 @@ struct debug {
     struct mh_stop present_stop; /* what it stopped with before it went to its past */
     mh_console *console;         /* of mh_debug_target_ops.set_console */
     void *console_ctx;
-    const int *fds; /* descriptors whose input ends a wait */
+    uint64_t ran_ns; /* how long it has run since its position was known */
+    const int *fds;  /* descriptors whose input ends a wait */
     unsigned fd_count;
     bool running;           /* resumed, and no stop reported yet */
     bool killed;            /* by the debugger: it does not run again, but may be restarted */

@@ -48,6 +48,13 @@ void history_restart(struct debug *debug)
     history_end(debug);
 }
 
+uint64_t history_clock(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
 /* ---- forwards ---- */
 
 /* Does the machine repeat a recording? */
@@ -62,6 +69,7 @@ enum mh_status history_before_run(struct debug *debug, struct cpu_request *reque
         return MH_OK;
     if (request->mode == CPU_RUN)
         request->mode = CPU_UNTIL;
+    request->may_lose_count = !timeline_is_in_past(debug->timeline) && !history_replays(debug);
     enum mh_status status = timeline_before_run(debug->timeline, &request->until, err);
     if (history_replays(debug) && request->until > debug->vm->replay_hooks.until)
         request->until = debug->vm->replay_hooks.until;
@@ -113,6 +121,76 @@ bool history_after_run(struct debug *debug, const struct run_result *result, str
         return false;
     *stop = debug->present_stop;
     return true;
+}
+
+/* ---- where is a machine that ran on KVM? ---- */
+
+/* Software is slower than KVM, some instructions much more than others. */
+#define LOCATE_NS_MIN 30000000000u
+#define LOCATE_SLOWER 200u
+
+struct history_search {
+    struct debug *debug;
+    uint64_t started, said;
+    bool takes_too_long;
+};
+
+static bool history_search_goes_on(void *ctx, uint64_t position)
+{
+    struct history_search *search = ctx;
+    struct debug *debug = search->debug;
+    const uint64_t now = history_clock();
+    if (now - search->said >= PROGRESS_NS) {
+        search->said = now;
+        history_say(debug, "repeating in software what ran on KVM: at instruction %" PRIu64 "\n", position);
+    }
+    search->takes_too_long = now - search->started > LOCATE_NS_MIN + LOCATE_SLOWER * debug->ran_ns;
+    return !search->takes_too_long && !debug_has_input(debug);
+}
+
+/* What was named while the position was not known has one now. */
+static void history_place_snapshots(struct debug *debug)
+{
+    struct snapshot_list *list = &debug->vm->snapshots;
+    for (unsigned i = 0; i < list->count; i++) {
+        if (!list->entry[i].is_waiting || list->entry[i].generation != timeline_generation(debug->timeline))
+            continue;
+        list->entry[i].position = timeline_kept_position(debug->timeline, list->entry[i].position);
+        list->entry[i].is_waiting = false;
+    }
+}
+
+/* Make sure that the position is known. Otherwise *err says why it is not; what is not to be repeated is not tried
+ * again. */
+static enum timeline_located history_locate(struct debug *debug, struct mh_error *err)
+{
+    struct history_search search = {.debug = debug, .started = history_clock()};
+    const struct timeline_watch watch = {
+        .go_on = history_search_goes_on, .ctx = &search, .wake_fds = debug->fds, .wake_count = debug->fd_count};
+    struct mh_error why;
+    if (timeline_has_ended(debug->timeline, err))
+        return TIMELINE_PARTED;
+    if (timeline_is_located(debug->timeline))
+        return TIMELINE_LOCATED;
+    search.said = search.started;
+    enum timeline_located end = timeline_locate(debug->timeline, &watch, &why);
+    if (end == TIMELINE_LOCATED) {
+        debug->ran_ns = 0;
+        history_place_snapshots(debug);
+    } else if (end == TIMELINE_PARTED) {
+        mh_fail(
+            err, MH_ERR_RANGE,
+            "cannot go back, because what ran on KVM cannot be repeated: %s; forwards the machine goes on as before "
+            "(with --accel soft it can go back)",
+            why.text);
+        timeline_end(debug->timeline, err);
+    } else if (end == TIMELINE_BROKEN_OFF) {
+        mh_fail(err, MH_ERR_RANGE, "cannot go back: repeating in software what ran on KVM %s",
+                search.takes_too_long ? "takes too long" : "was interrupted");
+    } else {
+        *err = why;
+    }
+    return end;
 }
 
 /* ---- backwards ---- */
@@ -168,13 +246,6 @@ static enum history_scan history_scan(struct debug *debug, uint64_t from, uint64
     return HISTORY_SCANNED;
 }
 
-static uint64_t history_clock(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 static void history_progress(struct debug *debug, uint64_t position, uint64_t *said)
 {
     uint64_t now = history_clock();
@@ -224,6 +295,28 @@ static void history_leave_present(struct debug *debug)
         debug->present_stop = debug->last_stop;
 }
 
+/* False when the machine does not run, with *stop and *end set. */
+static bool history_starts_backwards(struct debug *debug, enum debug_end *end, struct mh_stop *stop)
+{
+    struct mh_error err;
+    *end = DEBUG_STOPPED;
+    *stop = (struct mh_stop){.kind = MH_STOP_INTERRUPTED};
+    if (debug->interrupt_wanted)
+        return false;
+    enum timeline_located located = history_locate(debug, &err);
+    if (located == TIMELINE_LOCATED)
+        return true;
+    if (located == TIMELINE_BROKEN_OFF && debug_has_input(debug)) { /* it starts again, unless it was Ctrl-C */
+        *end = DEBUG_INPUT;
+        return false;
+    }
+    history_say(debug, "%s\n", err.text);
+    *stop = (struct mh_stop){.kind = MH_STOP_HISTORY_BEGIN};
+    if (debug->vm->is_lost)
+        history_fail(stop, &err);
+    return false;
+}
+
 enum debug_end history_run_backwards(struct debug *debug, struct mh_stop *stop)
 {
     enum debug_end end = DEBUG_STOPPED;
@@ -231,6 +324,8 @@ enum debug_end history_run_backwards(struct debug *debug, struct mh_stop *stop)
         *stop = (struct mh_stop){.kind = MH_STOP_HISTORY_BEGIN};
         return DEBUG_STOPPED;
     }
+    if (!history_starts_backwards(debug, &end, stop))
+        return end;
     history_leave_present(debug);
     do {
         if (debug->interrupt_wanted) {
@@ -272,7 +367,10 @@ enum mh_status history_change(struct debug *debug, struct mh_error *err)
         history_say(debug, "this changes the past: the %" PRIu64 " instructions after this point are discarded\n",
                     info.last - info.now);
     }
-    timeline_note_change(debug->timeline);
+    if (timeline_note_change(debug->timeline, err) != MH_OK) {
+        history_say(debug, "no history is kept any more: %s\n", err->text);
+        history_end(debug);
+    }
     return MH_OK;
 }
 
@@ -300,6 +398,8 @@ enum mh_status history_go_to(struct debug *debug, const char *where, struct mh_e
     uint64_t position = 0;
     if (debug->timeline == NULL)
         return mh_fail(err, MH_ERR_RANGE, "no history is kept: start without --no-history");
+    if (history_locate(debug, err) != TIMELINE_LOCATED)
+        return debug->vm->is_lost ? MH_ERR_HOST : MH_ERR_RANGE;
     const struct timeline_info info = timeline_info(debug->timeline);
     enum mh_status status = history_parse(where, &info, &position, err);
     if (status != MH_OK)
@@ -319,12 +419,18 @@ void history_note_snapshot(struct debug *debug, const char *name)
 {
     struct snapshot_list *list = &debug->vm->snapshots;
     unsigned at = snapshot_list_find(list, name);
-    if (debug->timeline == NULL || at == list->count)
+    unsigned ticket;
+    if (debug->timeline == NULL || at == list->count || timeline_has_ended(debug->timeline, NULL))
         return;
     list->entry[at].has_place = true;
     list->entry[at].is_past = timeline_is_in_past(debug->timeline);
     list->entry[at].position = timeline_now(debug->timeline);
     list->entry[at].generation = timeline_generation(debug->timeline);
+    if (timeline_is_located(debug->timeline))
+        return;
+    list->entry[at].is_waiting = list->entry[at].has_place =
+        timeline_keep_place(debug->timeline, &ticket, NULL) == MH_OK;
+    list->entry[at].position = ticket;
 }
 
 /* The devices are always those of the present: what was taken in the past is a place there, and nothing without it. */
@@ -335,6 +441,10 @@ enum mh_status history_restore_snapshot(struct debug *debug, const char *name, b
     *done = false;
     if (at == list->count || !list->entry[at].has_place)
         return MH_OK;
+    /* without a position it is restored as a whole */
+    if (debug->timeline != NULL && list->entry[at].generation == timeline_generation(debug->timeline) &&
+        history_locate(debug, err) != TIMELINE_LOCATED)
+        return debug->vm->is_lost ? MH_ERR_HOST : MH_OK;
     const struct timeline_info info =
         debug->timeline == NULL ? (struct timeline_info){.first = UINT64_MAX} : timeline_info(debug->timeline);
     const uint64_t position = list->entry[at].position;
@@ -351,23 +461,30 @@ enum mh_status history_restore_snapshot(struct debug *debug, const char *name, b
     return history_go_to(debug, where, err);
 }
 
-void history_show_position(const struct debug *debug, const struct text_output *output)
+/* False when there is no position to speak of. */
+static bool history_say_position(struct debug *debug, const struct text_output *output)
 {
-    if (debug->timeline == NULL) {
-        text_say(output, "no history is kept\n");
-        return;
+    struct mh_error err;
+    if (debug->timeline == NULL || history_locate(debug, &err) != TIMELINE_LOCATED) {
+        text_say(output, "%s\n", debug->timeline == NULL ? "no history is kept" : err.text);
+        return false;
     }
     const struct timeline_info info = timeline_info(debug->timeline);
     uint64_t length = info.last - info.first;
     double share = length == 0 ? 100 : 100 * (double)(info.now - info.first) / (double)length;
     text_say(output, "instruction %" PRIu64 " of %" PRIu64 " to %" PRIu64 " (%.4g %%)%s\n", info.now, info.first,
              info.last, share, timeline_is_in_past(debug->timeline) ? ", in the past" : "");
+    return true;
 }
 
-void history_show(const struct debug *debug, const struct text_output *output)
+void history_show_position(struct debug *debug, const struct text_output *output)
 {
-    history_show_position(debug, output);
-    if (debug->timeline == NULL)
+    history_say_position(debug, output);
+}
+
+void history_show(struct debug *debug, const struct text_output *output)
+{
+    if (!history_say_position(debug, output))
         return;
     const struct timeline_info info = timeline_info(debug->timeline);
     text_say(output, "checkpoints: %u, in %.1f of %.0f MB\n", info.checkpoints, (double)info.bytes / (1 << 20),

@@ -15,6 +15,9 @@ void history_end(struct debug *debug);
 /* The machine was put somewhere else. */
 void history_restart(struct debug *debug);
 
+/* Nanoseconds, of a clock that only runs forwards. */
+uint64_t history_clock(void);
+
 /* About to run forwards: take what has to be kept, and bound the run by it. MH_OK, or MH_ERR_HOST. */
 enum mh_status history_before_run(struct debug *debug, struct cpu_request *request, struct mh_error *err);
 
@@ -41,7 +44,7 @@ void history_note_snapshot(struct debug *debug, const char *name);
 enum mh_status history_restore_snapshot(struct debug *debug, const char *name, bool *done, struct mh_error *err);
 
 /* `monitor when`, `monitor history`. */
-void history_show_position(const struct debug *debug, const struct text_output *output);
-void history_show(const struct debug *debug, const struct text_output *output);
+void history_show_position(struct debug *debug, const struct text_output *output);
+void history_show(struct debug *debug, const struct text_output *output);
 
 #endif

@@ -147,7 +147,9 @@ static enum run_end debug_run_once(struct debug *debug, struct run_result *resul
     *result = (struct run_result){.end = RUN_STOPPED};
     if (debug_arm(debug, &err) != MH_OK || history_before_run(debug, &request, &err) != MH_OK)
         return debug_fail(&result->stop, &err);
+    const uint64_t started = history_clock();
     run_loop(debug->vm, &request, result);
+    debug->ran_ns += history_clock() - started;
     debug->step_off = result->in_was_cancelled; /* a point at an IN was met when the IN began */
     if (result->end == RUN_STOPPED)
         debug_name_stop(debug, result);

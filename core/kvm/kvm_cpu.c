@@ -179,6 +179,39 @@ static void kvm_cpu_cancel_in(struct cpu *cpu)
     kvm_cpu_copy(self, start, memory, length, true);
 }
 
+/* Memory that an instruction may write to besides what it was stopped for. */
+struct kvm_cpu_bytes {
+    uint64_t address;
+    uint8_t bytes[sizeof(uint64_t)];
+    size_t length; /* 0: it is not mapped */
+};
+
+static struct kvm_cpu_bytes kvm_cpu_keep(struct kvm_cpu *self, uint64_t address)
+{
+    struct kvm_cpu_bytes kept = {.address = address};
+    kept.length = kvm_cpu_copy(self, address, kept.bytes, sizeof kept.bytes, false);
+    return kept;
+}
+
+/*
+ * An access to memory that is not there. KVM insists on completing it as well, at the next KVM_RUN, and writes the
+ * registers of then over whatever has been restored or set meanwhile. So that is done at once and taken back, with what
+ * a MOVS or a PUSH stored.
+ */
+static void kvm_cpu_drop_mmio(struct kvm_cpu *self)
+{
+    struct mh_cpu_state state;
+    if (kvm_cpu_save(&self->cpu, &state, NULL) != MH_OK)
+        return;
+    struct kvm_cpu_bytes string = kvm_cpu_keep(self, state.general.gpr[MH_RDI]);
+    struct kvm_cpu_bytes stack = kvm_cpu_keep(self, state.general.gpr[MH_RSP] - sizeof(uint64_t));
+    self->io_is_pending = true;
+    kvm_cpu_finish_io(&self->cpu);
+    kvm_cpu_restore(&self->cpu, &state, NULL);
+    kvm_cpu_copy(self, string.address, string.bytes, string.length, true);
+    kvm_cpu_copy(self, stack.address, stack.bytes, stack.length, true);
+}
+
 /* ---- exits ---- */
 
 static void kvm_cpu_exit_error(struct cpu_exit *exit, bool is_host_error, const char *text)
@@ -200,11 +233,12 @@ static void kvm_cpu_exit_io(struct kvm_cpu *self, struct cpu_exit *exit)
     exit->data = (uint8_t *)run + run->io.data_offset;
 }
 
-static void kvm_cpu_exit_mmio(const struct kvm_cpu *self, struct cpu_exit *exit)
+static void kvm_cpu_exit_mmio(struct kvm_cpu *self, struct cpu_exit *exit)
 {
     exit->kind = CPU_EXIT_NO_MEMORY;
     exit->physical = self->run->mmio.phys_addr;
     exit->is_write = self->run->mmio.is_write != 0;
+    kvm_cpu_drop_mmio(self);
 }
 
 /* The instruction comes only from KVMs that know it, and only in this layout. */
@@ -558,6 +592,7 @@ static enum mh_status kvm_cpu_set_boot_registers(struct kvm_cpu *self, const str
     if (sregs == NULL)
         return kvm_cpu_refused(err, "to give the registers", EIO);
     sregs->ldt.unusable = 1;
+    sregs->apic_base = boot->msrs.apic_base;
     kvm_regs_from_system(&boot->system, sregs);
     kvm_regs_from_general(&boot->general, kvm_cpu_regs(self));
     int result = kvm_cpu_write_sregs(self);

@@ -22,12 +22,24 @@ void kvm_debug_destroy(struct kvm_debug *debug)
 /* ---- INT3 in guest memory ---- */
 
 /* Where guest-virtual `address` is in this process; NULL when it is not mapped to memory. */
-static uint8_t *kvm_debug_host(struct kvm_cpu *self, const struct paging_mode *mode, uint64_t address)
+static uint8_t *kvm_debug_host(struct kvm_cpu *self, const struct paging_mode *mode, uint64_t address,
+                               struct paging_walk *walk)
 {
-    struct paging_walk walk;
-    if (!paging_walk(self->ram, mode, mh_gva_of(address), &walk))
+    if (!paging_walk(self->ram, mode, mh_gva_of(address), walk))
         return NULL;
-    return ram_at(self->ram, walk.physical, 1);
+    return ram_at(self->ram, walk->physical, 1);
+}
+
+/*
+ * Is the address mapped as it was at the start, by the tables in the system area? A guest that has tables of its own
+ * may map another page there at any time, which has no INT3, and KVM does not say when.
+ */
+static bool kvm_debug_is_boot_mapping(const struct paging_walk *walk, uint64_t address)
+{
+    bool is_boot = walk->physical.v == address;
+    for (unsigned i = 0; i < walk->steps; i++)
+        is_boot &= walk->step[i].table.v - MH_SYSTEM_AREA < MH_SYSTEM_AREA_SIZE;
+    return is_boot;
 }
 
 static bool kvm_debug_paging_mode(struct kvm_cpu *self, struct paging_mode *mode)
@@ -44,15 +56,18 @@ static enum mh_status kvm_debug_add_patch(struct kvm_cpu *self, const struct cpu
 {
     struct kvm_debug *debug = &self->debug;
     struct paging_mode mode;
+    struct paging_walk walk;
     if (debug->patches == NULL)
         debug->patches = calloc(KVM_PATCHES_MAX, sizeof *debug->patches);
     if (debug->patches == NULL || debug->patch_count == KVM_PATCHES_MAX)
         return mh_fail(err, MH_ERR_RANGE, "KVM holds at most %u breakpoints", KVM_PATCHES_MAX);
     if (!kvm_debug_paging_mode(self, &mode))
         return mh_fail(err, MH_ERR_HOST, "KVM does not give the registers");
-    uint8_t *at = kvm_debug_host(self, &mode, point->address);
+    uint8_t *at = kvm_debug_host(self, &mode, point->address, &walk);
     if (at == NULL)
         return mh_fail(err, MH_ERR_RANGE, "no memory is mapped at 0x%" PRIx64, point->address);
+    if (!kvm_debug_is_boot_mapping(&walk, point->address))
+        return mh_fail(err, MH_ERR_RANGE, "page tables of the guest map 0x%" PRIx64 ", and may change", point->address);
     debug->patches[debug->patch_count++] = (struct kvm_patch){.at = at, .point = number};
     return MH_OK;
 }
@@ -78,9 +93,10 @@ void kvm_debug_leave(struct kvm_cpu *self)
 bool kvm_debug_patch_at(struct kvm_cpu *self, uint64_t rip, unsigned *point)
 {
     struct paging_mode mode;
+    struct paging_walk walk;
     if (self->debug.patch_count == 0 || !kvm_debug_paging_mode(self, &mode))
         return false;
-    const uint8_t *at = kvm_debug_host(self, &mode, rip);
+    const uint8_t *at = kvm_debug_host(self, &mode, rip, &walk);
     for (size_t i = 0; at != NULL && i < self->debug.patch_count; i++) {
         if (self->debug.patches[i].at == at) {
             *point = self->debug.patches[i].point;

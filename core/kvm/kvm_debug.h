@@ -35,9 +35,8 @@ struct kvm_debug {
 
 /*
  * Decide how each point is held. MH_OK, or MH_ERR_RANGE with why one cannot be: a read (x86 has no such debug
- * register), a range that no debug register has, more than four, a breakpoint on a page that is not mapped, or
- * that is to persist. None is
- * armed then.
+ * register), a range that no debug register has, more than four, a breakpoint on a page that is not mapped or that the
+ * guest has mapped itself, or that is to persist. None is armed then.
  */
 enum mh_status kvm_debug_arm(struct cpu *cpu, const struct cpu_point *points, size_t count, struct mh_error *err);
 void kvm_debug_destroy(struct kvm_debug *debug);

@@ -7,6 +7,7 @@
 static void events_tell_listener(struct mh_vm *vm, struct mh_event *event)
 {
     event->has_rip = vm->cpu->ops->rip_at_hand(vm->cpu, &event->rip);
+    event->has_instructions = vm->cpu->ops->instructions(vm->cpu, &event->instructions);
     vm->config.event(vm->config.event_ctx, event);
 }
 

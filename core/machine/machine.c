@@ -6,6 +6,7 @@
 #include "machine/report.h"
 #include "machine/run_loop.h"
 #include "machine/snapshot.h"
+#include "pages.h"
 #include "x86/boot_state.h"
 #include "x86/xsave.h"
 
@@ -66,7 +67,7 @@ static enum mh_status vm_build(struct mh_vm *vm, struct mh_error *err)
 enum mh_status mh_vm_create(struct mh_host *host, const struct mh_vm_config *config, struct mh_vm **vm,
                             struct mh_error *err)
 {
-    struct mh_vm *created = calloc(1, sizeof *created);
+    struct mh_vm *created = pages_alloc(sizeof *created);
     if (created == NULL)
         return mh_fail(err, MH_ERR_HOST, "no memory for a machine: %s", strerror(ENOMEM));
     created->config = *config;
@@ -105,7 +106,7 @@ void mh_vm_destroy(struct mh_vm *vm)
     ram_snapshot_free(vm->ram_base);
     input_log_free(&vm->input);
     mh_image_free(vm->own_image);
-    free(vm);
+    pages_free(vm, sizeof *vm);
 }
 
 enum mh_status vm_reload_image(struct mh_vm *vm, bool *is_other, struct mh_error *err)

@@ -1,6 +1,8 @@
 #include "machine/snapshot.h"
 
 #include "devices/file_snapshot.h"
+#include "x86/cpu_state.h"
+#include "x86/paging.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -24,6 +26,11 @@ void snapshot_free(struct snapshot *snapshot)
     ram_snapshot_free(snapshot->ram);
     file_snapshot_free(snapshot->files);
     free(snapshot);
+}
+
+const struct mh_x86_general *snapshot_registers(const struct snapshot *snapshot)
+{
+    return &snapshot->cpu.general;
 }
 
 uint64_t snapshot_rip(const struct snapshot *snapshot)
@@ -142,4 +149,50 @@ enum mh_status snapshot_restore(struct mh_vm *vm, const struct snapshot *snapsho
     if (status == MH_OK)
         input_log_seek(&vm->input, snapshot->input);
     return status;
+}
+
+/* ---- comparing ---- */
+
+/* Are the differences in a page accessed and dirty bits only? */
+static bool snapshot_same_table(const uint8_t *now, const uint8_t *was)
+{
+    for (size_t at = 0; at < PAGE_4K; at += sizeof(uint64_t)) {
+        uint64_t a, b = 0;
+        memcpy(&a, now + at, sizeof a);
+        if (was != NULL)
+            memcpy(&b, was + at, sizeof b);
+        if (((a ^ b) & ~(uint64_t)(PAGING_ACCESSED | PAGING_DIRTY)) != 0)
+            return false;
+    }
+    return true;
+}
+
+/* Does memory differ from page `from` on, in more than what a processor may do ahead of time? Sets *page then. */
+static bool snapshot_ram_differs(struct mh_vm *vm, const struct snapshot *snapshot, size_t from, size_t *page)
+{
+    const struct paging_mode mode = paging_mode_of(&snapshot->cpu.system);
+    const uint8_t *was;
+    for (size_t at = from; ram_snapshot_differs(vm->ram_base, &vm->ram, snapshot->ram, &at, &was); at++) {
+        const uint8_t *now = vm->ram.host + at * PAGE_4K;
+        if (snapshot_same_table(now, was) && paging_is_table(&vm->ram, &mode, ram_gpa(&vm->ram, now)))
+            continue;
+        *page = at;
+        return true;
+    }
+    return false;
+}
+
+const char *snapshot_differs(struct mh_vm *vm, const struct snapshot *snapshot, size_t *page)
+{
+    struct mh_x86_regs regs;
+    struct mh_cpu_state now;
+    if (!vm_read_regs(vm, MH_REGS_GENERAL, &regs) || !x86_same_general(&regs.general, &snapshot->cpu.general))
+        return "the general registers";
+    if (vm->cpu->ops->save(vm->cpu, &now, NULL) != MH_OK || vm->cpu->ops->collect_writes(vm->cpu, NULL) != MH_OK)
+        return "the processor's state";
+    const char *what = x86_state_differs(&now, &snapshot->cpu);
+    if (what != NULL)
+        return what;
+    bool differs = snapshot_ram_differs(vm, snapshot, *page, page) || snapshot_ram_differs(vm, snapshot, 0, page);
+    return differs ? "memory" : NULL;
 }

@@ -29,12 +29,20 @@ enum mh_status snapshot_restore(struct mh_vm *vm, const struct snapshot *snapsho
 /* Restore processor and memory only; devices are unchanged. MH_OK, or MH_ERR_HOST and the machine is lost. */
 enum mh_status snapshot_restore_cpu_and_ram(struct mh_vm *vm, const struct snapshot *snapshot, struct mh_error *err);
 
+/*
+ * Does the machine stand where the snapshot was taken, processor and memory, whichever processor had it then (see
+ * x86/cpu_state.h)? NULL, or what differs. Accessed and dirty bits of page tables do not count: a host's processor sets
+ * them ahead of time. *page is where memory differed last, which is looked at first; 0 at the beginning.
+ */
+const char *snapshot_differs(struct mh_vm *vm, const struct snapshot *snapshot, size_t *page);
+
 void snapshot_free(struct snapshot *snapshot);
 
 /* Bytes that a snapshot takes beside pages and files. */
 size_t snapshot_own_size(const struct mh_vm *vm);
 
-/* For messages: rip, and how many pages of memory are not zero. */
+/* The registers; rip, and how many pages of memory are not zero. */
+const struct mh_x86_general *snapshot_registers(const struct snapshot *snapshot);
 uint64_t snapshot_rip(const struct snapshot *snapshot);
 size_t snapshot_pages(const struct snapshot *snapshot);
 

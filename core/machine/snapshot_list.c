@@ -37,7 +37,7 @@ enum mh_status snapshot_list_take(struct mh_vm *vm, const char *name, struct mh_
     else
         memcpy(list->entry[list->count++].name, name, strlen(name) + 1);
     list->entry[at].snapshot = snapshot;
-    list->entry[at].has_place = list->entry[at].is_past = false;
+    list->entry[at].has_place = list->entry[at].is_past = list->entry[at].is_waiting = false;
     return MH_OK;
 }
 
@@ -73,7 +73,7 @@ void snapshot_list_show(const struct snapshot_list *list, const struct text_outp
         const struct snapshot *snapshot = list->entry[i].snapshot;
         text_say(output, "%-*s  rip 0x%" PRIx64 ", %zu KB", (int)SNAPSHOT_NAME_MAX, list->entry[i].name,
                  snapshot_rip(snapshot), snapshot_pages(snapshot) * (PAGE_4K / 1024));
-        if (list->entry[i].has_place)
+        if (list->entry[i].has_place && !list->entry[i].is_waiting)
             text_say(output, ", instruction %" PRIu64, list->entry[i].position);
         text_say(output, "\n");
     }

@@ -20,6 +20,7 @@ struct snapshot_list {
         struct snapshot *snapshot;
         /* Of a machine whose history is kept: where in it, and in which; see debug_target.c. */
         bool has_place, is_past;
+        bool is_waiting; /* `position` is a ticket of timeline_keep_place() */
         uint64_t position, generation;
     } entry[SNAPSHOTS_MAX]; /* in the order they were first taken */
 };

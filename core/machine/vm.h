@@ -91,8 +91,6 @@ struct mh_vm {
     struct guest_ram ram;
     struct cpu *cpu;
     pthread_t thread; /* the thread that created the machine and runs it */
-    struct serial serial;
-    struct file_port file;
     struct input_log input;
     atomic_uint requests;    /* VM_REQUEST_* */
     atomic_bool wants_kicks; /* other threads should kick at every tick: the guest waits, or runs beside a debugger */
@@ -109,8 +107,11 @@ struct mh_vm {
     bool serves_port;              /* a device is answering a port access */
     bool is_replaying;             /* the machine is in its past: nothing that it does may be visible outside */
     struct ram_snapshot *ram_base; /* see ram_snapshot.h; NULL before the first snapshot */
+    uint64_t snapshot_room;        /* bytes of files that snapshots may have beyond those they have */
+    /* what is large, and often not used at all, comes last: see pages.h */
+    struct serial serial;
+    struct file_port file;
     struct snapshot_list snapshots;
-    uint64_t snapshot_room; /* bytes of files that snapshots may have beyond those they have */
 };
 
 /* Print a notice of this kind, the first time only. */

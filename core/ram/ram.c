@@ -1,5 +1,7 @@
 #include "ram/ram.h"
 
+#include "pages.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -7,21 +9,17 @@
 enum mh_status ram_create(struct guest_ram *ram, uint64_t ram_size, struct mh_error *err)
 {
     *ram = (struct guest_ram){.ram_size = ram_size};
-    void *host = mmap(NULL, ram_size + MH_SYSTEM_AREA_SIZE, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (host == MAP_FAILED)
+    void *host = pages_alloc(ram_size + MH_SYSTEM_AREA_SIZE);
+    if (host == NULL)
         return mh_fail(err, MH_ERR_HOST, "no memory for %llu MB of guest RAM: %s", (unsigned long long)(ram_size >> 20),
                        strerror(errno));
-    /* a huge page would make a guest that touches one byte cost 2 MB; failure only means there are none */
-    madvise(host, ram_size + MH_SYSTEM_AREA_SIZE, MADV_NOHUGEPAGE);
     ram->host = host;
     return MH_OK;
 }
 
 void ram_free(struct guest_ram *ram)
 {
-    if (ram->host != NULL)
-        munmap(ram->host, ram->ram_size + MH_SYSTEM_AREA_SIZE);
+    pages_free(ram->host, ram->ram_size + MH_SYSTEM_AREA_SIZE);
     ram->host = NULL;
 }
 

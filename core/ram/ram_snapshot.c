@@ -1,7 +1,6 @@
 #include "ram/ram_snapshot.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -139,6 +138,19 @@ void ram_snapshot_restore(struct ram_snapshot *base, struct guest_ram *ram, cons
         base->pages[i] = share(image->pages[i]);
         release(before);
     }
+}
+
+bool ram_snapshot_differs(const struct ram_snapshot *base, const struct guest_ram *ram,
+                          const struct ram_snapshot *image, size_t *page, const uint8_t **was)
+{
+    for (; *page < image->count; ++*page) {
+        const struct page *there = image->pages[*page];
+        if ((!is_changed(ram, *page) && base->pages[*page] == there) || holds(there, ram->host + *page * PAGE_4K))
+            continue;
+        *was = there == NULL ? NULL : there->bytes;
+        return true;
+    }
+    return false;
 }
 
 size_t ram_snapshot_pages(const struct ram_snapshot *image)

@@ -10,6 +10,8 @@
 
 #include "ram/ram.h"
 
+#include <stdbool.h>
+
 struct ram_snapshot;
 
 /*
@@ -20,6 +22,13 @@ int ram_snapshot_take(struct ram_snapshot **base, struct guest_ram *ram, struct 
 
 /* Make memory what `image` has, which was taken with the same base. */
 void ram_snapshot_restore(struct ram_snapshot *base, struct guest_ram *ram, const struct ram_snapshot *image);
+
+/*
+ * Look from page *page on for one in which memory differs from `image`, which was taken with the same base. True with
+ * *page set, and *was, which is what the image has there (NULL: zeros).
+ */
+bool ram_snapshot_differs(const struct ram_snapshot *base, const struct guest_ram *ram,
+                          const struct ram_snapshot *image, size_t *page, const uint8_t **was);
 
 void ram_snapshot_free(struct ram_snapshot *image);
 

@@ -147,17 +147,6 @@ static void recorder_changed(void *ctx, const char *why)
         recorder->vm->config.notice(recorder->vm->config.notice_ctx, text);
 }
 
-static void recorder_restarted(void *ctx)
-{
-    struct recorder *recorder = ctx;
-    if (recorder->error != 0)
-        return;
-    recorder->has_ended = false;
-    port_log_free(&recorder->log);
-    recorder->accesses = recorder->printed = 0;
-    recorder_put_or_fail(recorder, RECORDING_RESTART, NULL, 0, NULL, 0);
-}
-
 static void recorder_destroy(void *ctx)
 {
     struct recorder *recorder = ctx;
@@ -222,7 +211,8 @@ static size_t recorder_collect_parts(const struct guest_ram *ram, uint8_t *to, u
     return size;
 }
 
-static int recorder_put_image(struct recorder *recorder)
+/* RECORDING_IMAGE or _RESTART: the machine is about to begin. */
+static int recorder_put_image(struct recorder *recorder, enum recording_type type)
 {
     const struct guest_ram *ram = &recorder->vm->ram;
     struct recording_image head = {.entry = vm_rip(recorder->vm)};
@@ -233,9 +223,22 @@ static int recorder_put_image(struct recorder *recorder)
         return -ENOMEM;
     recorder_collect_parts(ram, parts, &count);
     head.count = count;
-    int result = recorder_put(recorder, RECORDING_IMAGE, &head, sizeof head, parts, size);
+    int result = recorder_put(recorder, type, &head, sizeof head, parts, size);
     free(parts);
     return result;
+}
+
+static void recorder_restarted(void *ctx)
+{
+    struct recorder *recorder = ctx;
+    if (recorder->error != 0)
+        return;
+    recorder->has_ended = false;
+    port_log_free(&recorder->log);
+    recorder->accesses = recorder->printed = 0;
+    int result = recorder_put_image(recorder, RECORDING_RESTART);
+    if (result < 0)
+        recorder_fail(recorder, -result);
 }
 
 static int recorder_put_start(struct recorder *recorder)
@@ -243,7 +246,7 @@ static int recorder_put_start(struct recorder *recorder)
     int result = recorder_put_machine(recorder);
     if (result == 0)
         result = recorder_put_cpuid(recorder);
-    return result < 0 ? result : recorder_put_image(recorder);
+    return result < 0 ? result : recorder_put_image(recorder, RECORDING_IMAGE);
 }
 
 enum mh_status mh_vm_record(struct mh_vm *vm, mh_record_write *write, void *write_ctx, struct mh_error *err)

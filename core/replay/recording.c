@@ -138,7 +138,7 @@ static bool recording_read_cpuid(struct mh_recording *recording, struct recordin
 }
 
 /* Parts come in order, with nothing twice, and fit RAM. */
-static bool recording_read_parts(struct mh_recording *recording, struct recording_bytes *bytes,
+static bool recording_read_parts(const struct mh_recording *recording, struct recording_bytes *bytes,
                                  struct image_part *parts, uint32_t count)
 {
     uint64_t free_from = 0;
@@ -156,17 +156,27 @@ static bool recording_read_parts(struct mh_recording *recording, struct recordin
     return bytes->left == 0;
 }
 
-static bool recording_read_image(struct mh_recording *recording, struct recording_bytes *bytes)
+/* The image with which the machine starts; NULL when it is not good. */
+static struct mh_image *recording_parse_image(const struct mh_recording *recording, struct recording_bytes *bytes)
 {
     struct recording_image head;
-    if (recording->image != NULL || recording->machine.ram_size == 0 || !recording_take(bytes, &head, sizeof head) ||
+    struct mh_image *image = NULL;
+    if (recording->machine.ram_size == 0 || !recording_take(bytes, &head, sizeof head) ||
         head.count > RECORDING_PARTS_MAX || head.entry >= recording->machine.ram_size)
-        return false;
+        return NULL;
     struct image_part *parts = calloc(head.count + 1u, sizeof *parts);
     bool is_good = parts != NULL && recording_read_parts(recording, bytes, parts, head.count) &&
-                   image_from_parts(head.entry, parts, head.count, &recording->image, NULL) == MH_OK;
+                   image_from_parts(head.entry, parts, head.count, &image, NULL) == MH_OK;
     free(parts);
-    return is_good;
+    return is_good ? image : NULL;
+}
+
+static bool recording_read_image(struct mh_recording *recording, struct recording_bytes *bytes)
+{
+    if (recording->image != NULL)
+        return false;
+    recording->image = recording_parse_image(recording, bytes);
+    return recording->image != NULL;
 }
 
 static bool recording_add_mark(struct mh_recording *recording, const struct recording_log *mark)
@@ -211,15 +221,20 @@ static bool recording_read_end(struct mh_recording *recording, struct recording_
     return true;
 }
 
-static bool recording_read_restart(struct mh_recording *recording, const struct recording_bytes *bytes)
+static bool recording_read_restart(struct mh_recording *recording, struct recording_bytes *bytes)
 {
+    struct mh_image *image = recording_parse_image(recording, bytes);
+    if (image == NULL)
+        return false;
+    mh_image_free(recording->image);
+    recording->image = image;
     port_log_free(&recording->log);
     recording->mark_count = 0;
     free(recording->marks);
     recording->marks = NULL;
     recording->reached = (struct recording_log){0};
     recording->has_end = false;
-    return bytes->left == 0;
+    return true;
 }
 
 static bool recording_read_section(struct mh_recording *recording, uint32_t type, struct recording_bytes bytes)

@@ -1,48 +1,30 @@
 #include "replay/timeline.h"
 
-#include "machine/run_loop.h"
 #include "machine/snapshot.h"
-#include "replay/port_log.h"
+#include "mh/guest_abi.h"
+#include "replay/timeline_state.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Distances, in instructions. The first bounds what a seek has to execute where memory allows; seeks leave checkpoints
- * closer to where they end, because the next one mostly goes to a place right before. */
-#define CHECKPOINT_DISTANCE 2000000u
+/* Distances, in instructions: seeks leave checkpoints close to where they end, because the next one mostly goes to a
+ * place right before. */
 #define NEAR_DISTANCE 60000u
 #define CLOSE_DISTANCE 2000u
-
-struct checkpoint {
-    uint64_t position;
-    struct port_cursor cursor;
-    struct snapshot *snapshot;
-    bool is_change; /* a debugger changed the machine here: what is behind does not follow from what is before */
-};
-
-struct timeline {
-    struct mh_vm *vm;
-    uint64_t limit;
-    uint64_t generation;
-    struct port_log log;
-    struct port_cursor cursor;      /* where the machine is in the log */
-    struct checkpoint *checkpoints; /* by position */
-    unsigned count, capacity;
-    uint64_t present;  /* its position, while the machine is in the past */
-    uint64_t next_due; /* position of the next checkpoint, in the present */
-    bool is_in_past;
-    bool is_redoing;  /* devices answer again what they have answered before: nothing is recorded */
-    bool took_points; /* see timeline_took_points() */
-    bool is_changed;  /* by a debugger, since the last checkpoint */
-};
 
 uint64_t timeline_now(const struct timeline *timeline)
 {
     uint64_t count = 0;
     timeline->vm->cpu->ops->instructions(timeline->vm->cpu, &count);
     return count;
+}
+
+bool timeline_is_located(const struct timeline *timeline)
+{
+    uint64_t count;
+    return timeline->vm->cpu->ops->instructions(timeline->vm->cpu, &count);
 }
 
 uint64_t timeline_generation(const struct timeline *timeline)
@@ -62,14 +44,23 @@ static bool timeline_replay_port(void *ctx, const struct cpu_exit *exit, struct 
     struct timeline *timeline = ctx;
     if (!timeline->is_in_past || timeline->is_redoing)
         return false;
-    *differs = port_log_replay(&timeline->log, &timeline->cursor, exit, &timeline->vm->ram, file) != PORT_REPLAYED;
+    *differs = !locate_before_access(timeline, exit) ||
+               port_log_replay(&timeline->log, &timeline->cursor, exit, &timeline->vm->ram, file) != PORT_REPLAYED;
+    if (exit->port == MH_PORT_SERIAL && exit->width == 1 && !exit->is_in)
+        timeline->printed += exit->count;
+    locate_after_access(timeline);
     return true;
+}
+
+static bool timeline_is_recording(const struct timeline *timeline)
+{
+    return !timeline->is_redoing && !timeline->has_ended;
 }
 
 static void timeline_begin_port(void *ctx)
 {
     struct timeline *timeline = ctx;
-    if (!timeline->is_redoing)
+    if (timeline_is_recording(timeline))
         port_log_begin(&timeline->log);
 }
 
@@ -77,29 +68,30 @@ static void timeline_begin_port(void *ctx)
 static void timeline_port_wrote(void *ctx, mh_gpa start, uint64_t length)
 {
     struct timeline *timeline = ctx;
-    if (timeline->vm->serves_port && !timeline->is_redoing && !timeline->is_in_past)
+    if (timeline->vm->serves_port && timeline_is_recording(timeline) && !timeline->is_in_past)
         port_log_wrote(&timeline->log, start, ram_at(&timeline->vm->ram, start, length), length);
 }
 
 static void timeline_finish_port(void *ctx, const struct cpu_exit *exit, const struct mh_event *file)
 {
     struct timeline *timeline = ctx;
-    if (timeline->is_redoing)
+    if (!timeline_is_recording(timeline))
         return;
     port_log_finish(&timeline->log, exit, file);
     timeline->cursor = port_log_end(&timeline->log);
+    locate_mark_access(timeline, exit);
 }
 
 static void timeline_cancel_port(void *ctx)
 {
     struct timeline *timeline = ctx;
-    if (!timeline->is_redoing)
+    if (timeline_is_recording(timeline))
         port_log_cancel(&timeline->log);
 }
 
 /* ---- checkpoints ---- */
 
-static void timeline_remove(struct timeline *timeline, unsigned index)
+void timeline_remove(struct timeline *timeline, unsigned index)
 {
     snapshot_free(timeline->checkpoints[index].snapshot);
     timeline->count--;
@@ -137,21 +129,25 @@ bool timeline_checkpoint_before(const struct timeline *timeline, uint64_t positi
     return index >= 0;
 }
 
-static bool timeline_grow(struct timeline *timeline)
+bool timeline_grow(struct checkpoint **list, unsigned count, unsigned *capacity)
 {
-    unsigned capacity = timeline->capacity == 0 ? 64 : 2 * timeline->capacity;
-    struct checkpoint *grown = realloc(timeline->checkpoints, capacity * sizeof *grown);
+    if (count < *capacity)
+        return true;
+    const unsigned more = *capacity == 0 ? 64 : 2 * *capacity;
+    struct checkpoint *grown = realloc(*list, more * sizeof *grown);
     if (grown == NULL)
         return false;
-    timeline->checkpoints = grown;
-    timeline->capacity = capacity;
+    *list = grown;
+    *capacity = more;
     return true;
 }
 
 static uint64_t timeline_bytes(const struct timeline *timeline)
 {
-    return timeline->vm->ram.copies * PAGE_4K + timeline->count * snapshot_own_size(timeline->vm) +
-           timeline->log.capacity + (snapshot_room(&timeline->vm->config.limits) - timeline->vm->snapshot_room);
+    const unsigned snapshots = timeline->count + timeline->locate.count;
+    return timeline->vm->ram.copies * PAGE_4K + snapshots * snapshot_own_size(timeline->vm) + timeline->log.capacity +
+           timeline->locate.mark_capacity * sizeof timeline->locate.marks[0] +
+           (snapshot_room(&timeline->vm->config.limits) - timeline->vm->snapshot_room);
 }
 
 /*
@@ -189,21 +185,41 @@ static enum mh_status timeline_take_snapshot(struct timeline *timeline, struct s
     return status;
 }
 
-static enum mh_status timeline_take(struct timeline *timeline, struct mh_error *err)
+enum mh_status timeline_make(struct timeline *timeline, struct checkpoint *made, struct mh_error *err)
 {
-    struct checkpoint taken = {
-        .position = timeline_now(timeline), .cursor = timeline->cursor, .is_change = timeline->is_changed};
-    if (timeline->count == timeline->capacity && !timeline_grow(timeline))
-        return mh_fail(err, MH_ERR_HOST, "no memory for a checkpoint");
-    enum mh_status status = timeline_take_snapshot(timeline, &taken.snapshot, err);
-    if (status != MH_OK)
-        return status;
-    unsigned at = (unsigned)(timeline_find(timeline, taken.position) + 1);
+    *made = (struct checkpoint){.printed = timeline->is_in_past ? timeline->printed : timeline->vm->serial.printed,
+                                .cursor = timeline->cursor,
+                                .is_change = timeline->is_changed,
+                                .has_devices = !timeline->is_in_past};
+    enum mh_status status = timeline_take_snapshot(timeline, &made->snapshot, err);
+    if (status == MH_OK)
+        timeline->is_changed = false;
+    return status;
+}
+
+bool timeline_insert(struct timeline *timeline, const struct checkpoint *checkpoint)
+{
+    if (!timeline_grow(&timeline->checkpoints, timeline->count, &timeline->capacity))
+        return false;
+    unsigned at = (unsigned)(timeline_find(timeline, checkpoint->position) + 1);
     memmove(&timeline->checkpoints[at + 1], &timeline->checkpoints[at],
             (timeline->count - at) * sizeof timeline->checkpoints[0]);
-    timeline->checkpoints[at] = taken;
+    timeline->checkpoints[at] = *checkpoint;
     timeline->count++;
-    timeline->is_changed = false;
+    return true;
+}
+
+enum mh_status timeline_take(struct timeline *timeline, struct mh_error *err)
+{
+    struct checkpoint taken;
+    enum mh_status status = timeline_make(timeline, &taken, err);
+    if (status != MH_OK)
+        return status;
+    taken.position = timeline_now(timeline);
+    if (!timeline_insert(timeline, &taken)) {
+        snapshot_free(taken.snapshot);
+        return mh_fail(err, MH_ERR_HOST, "no memory for a checkpoint");
+    }
     timeline->next_due = taken.position + CHECKPOINT_DISTANCE;
     return MH_OK;
 }
@@ -221,8 +237,7 @@ static bool timeline_shorten_log(struct timeline *timeline)
     return shortened;
 }
 
-/* Stay within the limit. Sets *dropped when the oldest part of the past had to go. */
-static void timeline_thin(struct timeline *timeline, bool *dropped)
+void timeline_thin(struct timeline *timeline, bool *dropped)
 {
     *dropped |= timeline_shorten_log(timeline);
     while (timeline_bytes(timeline) > timeline->limit && timeline->count > 2) {
@@ -244,13 +259,35 @@ static void timeline_hook(struct timeline *timeline)
                                                       .cancel = timeline_cancel_port};
 }
 
+static void timeline_forget(struct timeline *timeline)
+{
+    timeline_clear(timeline);
+    locate_forget(timeline);
+    port_log_free(&timeline->log);
+    timeline->cursor = (struct port_cursor){0};
+}
+
+void timeline_end(struct timeline *timeline, const struct mh_error *why)
+{
+    timeline_forget(timeline);
+    timeline->has_ended = true;
+    timeline->is_changed = false;
+    timeline->generation++;
+    timeline->why = *why;
+}
+
+bool timeline_has_ended(const struct timeline *timeline, struct mh_error *why)
+{
+    if (timeline->has_ended && why != NULL)
+        *why = timeline->why;
+    return timeline->has_ended;
+}
+
 enum mh_status timeline_begin(struct timeline *timeline, struct mh_error *err)
 {
     struct cpu *cpu = timeline->vm->cpu;
-    timeline_clear(timeline);
-    port_log_free(&timeline->log);
-    timeline->cursor = (struct port_cursor){0};
-    timeline->is_in_past = timeline->is_changed = timeline->vm->is_replaying = false;
+    timeline_forget(timeline);
+    timeline->is_in_past = timeline->is_changed = timeline->has_ended = timeline->vm->is_replaying = false;
     timeline->generation++;
     cpu->ops->set_instructions(cpu, 0);
     return timeline_take(timeline, err);
@@ -278,9 +315,8 @@ void timeline_destroy(struct timeline *timeline)
     if (timeline == NULL)
         return;
     timeline->vm->port_hooks = (struct vm_port_hooks){.ctx = NULL};
-    timeline_clear(timeline);
+    timeline_forget(timeline);
     free(timeline->checkpoints);
-    port_log_free(&timeline->log);
     free(timeline);
 }
 
@@ -295,13 +331,16 @@ struct timeline_info timeline_info(const struct timeline *timeline)
                                   .limit = timeline->limit};
 }
 
-void timeline_note_change(struct timeline *timeline)
+enum mh_status timeline_note_change(struct timeline *timeline, struct mh_error *err)
 {
+    enum mh_status status = MH_OK;
+    if (!timeline->is_changed && !timeline->has_ended && !timeline_is_located(timeline))
+        status = locate_keep(timeline, err);
     timeline->is_changed = true;
+    return status;
 }
 
-static enum mh_status timeline_restore(struct timeline *timeline, const struct checkpoint *checkpoint,
-                                       struct mh_error *err)
+enum mh_status timeline_restore(struct timeline *timeline, const struct checkpoint *checkpoint, struct mh_error *err)
 {
     struct cpu *cpu = timeline->vm->cpu;
     enum mh_status status = snapshot_restore_cpu_and_ram(timeline->vm, checkpoint->snapshot, err);
@@ -309,6 +348,7 @@ static enum mh_status timeline_restore(struct timeline *timeline, const struct c
         return status;
     cpu->ops->set_instructions(cpu, checkpoint->position);
     timeline->cursor = checkpoint->cursor;
+    timeline->printed = checkpoint->printed;
     return MH_OK;
 }
 
@@ -342,9 +382,16 @@ enum mh_status timeline_before_run(struct timeline *timeline, uint64_t *until, s
         *until = timeline_next_change(timeline);
         return MH_OK;
     }
+    *until = UINT64_MAX;
+    if (timeline->has_ended)
+        return MH_OK;
+    const bool is_located = timeline_is_located(timeline);
     if (timeline->is_changed)
-        status = timeline_take(timeline, err);
-    *until = timeline->next_due;
+        status = is_located ? timeline_take(timeline, err) : locate_keep(timeline, err);
+    if (is_located) {
+        timeline->counted = timeline_now(timeline);
+        *until = timeline->next_due;
+    }
     return status;
 }
 
@@ -358,20 +405,32 @@ enum mh_status timeline_after_run(struct timeline *timeline, bool *dropped, stru
     uint64_t now = timeline_now(timeline);
     enum mh_status status = MH_OK;
     *dropped = false;
+    if (timeline->has_ended)
+        return MH_OK;
     if (timeline->is_in_past)
         return now >= timeline->present ? timeline_arrive(timeline, err) : timeline_change_again(timeline, err);
     if (timeline->log.failed)
         return mh_fail(err, MH_ERR_HOST, "no memory for what came in from outside");
-    if (now >= timeline->next_due)
+    if (timeline_is_located(timeline) && now >= timeline->next_due)
         status = timeline_take(timeline, err);
     timeline_thin(timeline, dropped);
+    if (timeline->locate.count > 0 && timeline_bytes(timeline) > timeline->limit)
+        return mh_fail(err, MH_ERR_RANGE, "what is to be kept of the run on KVM takes too much room");
     return status;
 }
 
 /* ---- seeking ---- */
 
-/* Run to a position in the past, which is ahead, with nothing armed. */
-static enum mh_status timeline_run_to(struct timeline *timeline, uint64_t position, struct mh_error *err)
+void timeline_run(struct timeline *timeline, const struct cpu_request *request, struct run_result *result)
+{
+    struct vm_hooks *hooks = &timeline->vm->hooks;
+    bool (*event)(void *, const struct mh_event *, char *, size_t) = hooks->event;
+    hooks->event = NULL;
+    run_loop(timeline->vm, request, result);
+    hooks->event = event;
+}
+
+enum mh_status timeline_run_to(struct timeline *timeline, uint64_t position, struct mh_error *err)
 {
     struct mh_vm *vm = timeline->vm;
     const struct cpu_request request = {.mode = CPU_UNTIL, .until = position, .step_off = true};
@@ -380,7 +439,7 @@ static enum mh_status timeline_run_to(struct timeline *timeline, uint64_t positi
         return MH_OK;
     vm->cpu->ops->arm(vm->cpu, NULL, 0, NULL);
     timeline->took_points = true;
-    run_loop(vm, &request, &result);
+    timeline_run(timeline, &request, &result);
     if (timeline_now(timeline) == position && result.stop.kind != MH_STOP_HOST_ERROR)
         return MH_OK;
     return mh_fail(err, MH_ERR_HOST,
@@ -403,6 +462,12 @@ static enum mh_status timeline_approach(struct timeline *timeline, uint64_t posi
             status = timeline_take(timeline, err);
     }
     return status == MH_OK ? timeline_run_to(timeline, position, err) : status;
+}
+
+void timeline_arrived(struct timeline *timeline, uint64_t position)
+{
+    timeline->is_in_past = timeline->vm->is_replaying = false;
+    timeline->next_due = position + CHECKPOINT_DISTANCE;
 }
 
 /* The present gets a checkpoint when it is left: it is to be found again as it is. */
@@ -437,8 +502,7 @@ static enum mh_status timeline_recover(struct timeline *timeline, bool with_devi
     vm->is_lost = status != MH_OK;
     if (status != MH_OK)
         return MH_ERR_HOST;
-    timeline->is_in_past = vm->is_replaying = false;
-    timeline->next_due = last->position + CHECKPOINT_DISTANCE;
+    timeline_arrived(timeline, last->position);
     mh_fail(&second, MH_ERR_RANGE, "%s; it is back in its present, at instruction %" PRIu64, err->text, last->position);
     *err = second;
     return MH_ERR_RANGE;
@@ -466,9 +530,8 @@ enum mh_status timeline_seek(struct timeline *timeline, uint64_t position, struc
         status = timeline_seek_from(timeline, position, err);
     if (status != MH_OK)
         return status;
-    timeline->is_in_past = timeline->vm->is_replaying = position != timeline->present;
-    if (!timeline->is_in_past)
-        timeline->next_due = position + CHECKPOINT_DISTANCE;
+    if (position == timeline->present)
+        timeline_arrived(timeline, position);
     timeline_thin(timeline, &dropped);
     return MH_OK;
 }
@@ -513,6 +576,12 @@ enum mh_status timeline_cut(struct timeline *timeline, struct mh_error *err)
     int index = timeline_find(timeline, position);
     if (!timeline->is_in_past || index < 0 || !vm_read_regs(vm, MH_REGS_GENERAL, &before))
         return MH_OK;
+    const unsigned kept = (unsigned)index + 1;
+    while (index >= 0 && !timeline->checkpoints[index].has_devices)
+        index--;
+    if (index < 0)
+        return mh_fail(err, MH_ERR_RANGE, "the files and the input of instruction %" PRIu64 " are no longer kept",
+                       position);
     enum mh_status status = timeline_redo(timeline, &timeline->checkpoints[index], position, err);
     if (status == MH_ERR_RANGE)
         return status;
@@ -521,12 +590,11 @@ enum mh_status timeline_cut(struct timeline *timeline, struct mh_error *err)
                          position);
     if (status != MH_OK)
         return timeline_recover(timeline, true, err);
-    while (timeline->count > (unsigned)index + 1)
+    while (timeline->count > kept)
         timeline_remove(timeline, timeline->count - 1);
     port_log_cut(&timeline->log, &cursor);
     timeline->cursor = cursor;
-    timeline->is_in_past = vm->is_replaying = false;
-    timeline->next_due = position + CHECKPOINT_DISTANCE;
+    timeline_arrived(timeline, position);
     timeline->generation++;
     return MH_OK;
 }

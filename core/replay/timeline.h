@@ -47,8 +47,46 @@ uint64_t timeline_now(const struct timeline *timeline);
 uint64_t timeline_generation(const struct timeline *timeline);
 bool timeline_is_in_past(const struct timeline *timeline);
 
-/* A debugger changed the machine at this place, in the present. */
-void timeline_note_change(struct timeline *timeline);
+/* A debugger is about to change the machine at this place, in the present. MH_OK, or an error and no past can be kept.
+ */
+enum mh_status timeline_note_change(struct timeline *timeline, struct mh_error *err);
+
+/* Keep no past from now on, until timeline_begin(). *why is for whoever asks for it. */
+void timeline_end(struct timeline *timeline, const struct mh_error *why);
+bool timeline_has_ended(const struct timeline *timeline, struct mh_error *why);
+
+/* ---- where is a machine that ran on KVM, which does not count? ---- */
+
+/* Is the position known? If not, timeline_now() is 0, and timeline_locate() has to come before what is below. */
+bool timeline_is_located(const struct timeline *timeline);
+
+enum timeline_located {
+    TIMELINE_LOCATED,
+    TIMELINE_BROKEN_OFF, /* by the watch */
+    TIMELINE_PARTED,     /* the machine does not repeat what it did: *err says where and why */
+    TIMELINE_FAILED,     /* the host did, and the machine may be lost */
+};
+
+/* Who asks for the search: input on the descriptors makes it call `go_on`, and so does each million instructions or so.
+ * False breaks it off. */
+struct timeline_watch {
+    bool (*go_on)(void *ctx, uint64_t position);
+    void *ctx;
+    const int *wake_fds;
+    unsigned wake_count;
+};
+
+/*
+ * Find the position of the present: repeat in software, from the last checkpoint, what the machine did, up to where
+ * processor and memory are what they are now. Unless the machine is lost, it is in its present afterwards.
+ */
+enum timeline_located timeline_locate(struct timeline *timeline, const struct timeline_watch *watch,
+                                      struct mh_error *err);
+
+/* Keep this place of a machine that is not located: *ticket is for timeline_kept_position() after it was. */
+enum mh_status timeline_keep_place(struct timeline *timeline, unsigned *ticket, struct mh_error *err);
+/* Right after timeline_locate(). */
+uint64_t timeline_kept_position(const struct timeline *timeline, uint64_t ticket);
 
 /*
  * The machine is about to run forwards. *until is how far it may run before timeline_after_run() is to be called. In

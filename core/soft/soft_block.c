@@ -1,12 +1,11 @@
 #include "soft_block.h"
 
 #include "host_x86_64_int.h"
+#include "pages.h"
 #include "soft_flags.h"
 #include "soft_jit.h"
 #include "soft_mem.h"
 #include "soft_translate.h"
-
-#include <sys/mman.h>
 
 #define INSTRUCTION_MAX 15u
 #define BUCKETS 32u
@@ -66,11 +65,9 @@ static bool division_keeps_flags(void)
 
 bool soft_blocks_create(struct soft_cpu *cpu)
 {
-    void *memory =
-        mmap(NULL, sizeof *cpu->blocks, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED)
+    cpu->blocks = pages_alloc(sizeof *cpu->blocks);
+    if (cpu->blocks == NULL)
         return false;
-    cpu->blocks = memory;
     cpu->blocks->used = 1;
     cpu->blocks->hot = UINT32_MAX;
     cpu->blocks->flags_are_pure = flags_are_pure();
@@ -80,8 +77,7 @@ bool soft_blocks_create(struct soft_cpu *cpu)
 
 void soft_blocks_destroy(struct soft_cpu *cpu)
 {
-    if (cpu->blocks != NULL)
-        munmap(cpu->blocks, sizeof *cpu->blocks);
+    pages_free(cpu->blocks, sizeof *cpu->blocks);
     cpu->blocks = NULL;
 }
 

@@ -72,9 +72,10 @@ struct soft_block_cache {
     uint32_t hot;        /* a block that was entered more often is for generated code */
     bool flags_are_pure; /* the host's shifts and multiplications set flags that depend on nothing but operands */
     bool division_keeps_flags;
-    struct soft_jump jumps[SOFT_JUMPS];
-    struct soft_recent recent[SOFT_RECENT];
+    /* in this order, and the jumps in a page of their own, so that little of it is touched by a small guest */
     uint32_t pages[RAM_PAGES_MAX]; /* where the struct code_page of each page is; 0: nothing is decoded */
+    alignas(PAGE_4K) struct soft_jump jumps[SOFT_JUMPS];
+    struct soft_recent recent[SOFT_RECENT];
     alignas(64) uint8_t arena[SOFT_ARENA_UNITS * SOFT_ARENA_UNIT];
 };
 

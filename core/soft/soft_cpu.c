@@ -1,6 +1,7 @@
 /* The software processor as an implementation of core/cpu/cpu.h. */
 #include "soft_cpu.h"
 
+#include "pages.h"
 #include "soft_jit.h"
 #include "soft_mem.h"
 #include "soft_points.h"
@@ -8,15 +9,13 @@
 #include "soft_state.h"
 #include "soft_walk.h"
 
-#include <stdlib.h>
-
 static void soft_destroy(struct cpu *cpu)
 {
     struct soft_cpu *soft = (struct soft_cpu *)cpu;
     soft_points_free(soft);
     soft_jit_destroy(soft);
     soft_blocks_destroy(soft);
-    free(soft);
+    pages_free(soft, sizeof *soft);
 }
 
 static void soft_cancel_in(struct cpu *cpu)
@@ -128,20 +127,19 @@ void soft_cpu_use_code(struct cpu *cpu, struct host_code *code, uint32_t hot)
 enum mh_status soft_cpu_create(struct guest_ram *ram, const struct x86_cpuid *cpuid, const struct mh_cpu_state *boot,
                                struct cpu **cpu, struct mh_error *err)
 {
-    struct soft_cpu *soft = aligned_alloc(alignof(struct soft_cpu), sizeof *soft);
+    struct soft_cpu *soft = pages_alloc(sizeof *soft);
     if (soft == NULL)
         return mh_fail(err, MH_ERR_HOST, "no memory for a processor");
-    memset(soft, 0, sizeof *soft);
     soft->cpu.ops = &ops;
     soft->ram = ram;
     soft->cpuid = cpuid;
     atomic_init(&soft->attention, 0);
     soft_walk_init(soft);
     if (!soft_blocks_create(soft)) {
-        free(soft);
+        pages_free(soft, sizeof *soft);
         return mh_fail(err, MH_ERR_HOST, "no memory for a processor");
     }
-    soft_tlb_flush(soft);
+    soft_mem_set_user(soft, false);
     enum mh_status status = soft_restore(&soft->cpu, boot, err);
     if (status != MH_OK) {
         soft_destroy(&soft->cpu);

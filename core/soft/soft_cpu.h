@@ -198,9 +198,13 @@ struct soft_cpu {
     uint64_t table_pages[(RAM_PAGES_MAX + 63) / 64]; /* used as page tables since the last flush */
 
     bool tracks_writes;
-    unsigned user; /* 1 in ring 3: which half of the TLBs applies */
-    struct soft_tlb_entry tlb_read[2][SOFT_TLB_SIZE], tlb_write[2][SOFT_TLB_SIZE], tlb_fetch[2][SOFT_TLB_SIZE];
+    unsigned user;        /* 1 in ring 3: which half of the TLBs applies; see soft_mem_set_user() */
+    bool tlb_is_ready[2]; /* the halves that have been used; the memory of the others has not been touched */
     struct soft_block_cache *blocks;
+    /* in whole pages, so that ring 3 costs nothing before the guest gets there */
+    alignas(PAGE_4K) struct soft_tlb_entry tlb_read[2][SOFT_TLB_SIZE];
+    alignas(PAGE_4K) struct soft_tlb_entry tlb_write[2][SOFT_TLB_SIZE];
+    alignas(PAGE_4K) struct soft_tlb_entry tlb_fetch[2][SOFT_TLB_SIZE];
 };
 
 /* cpu->attention */
@@ -318,6 +322,9 @@ enum soft_result soft_raise_error(struct soft_cpu *cpu, uint8_t vector, uint32_t
 
 /* What the texts about branches to 32-bit code begin with: the machine has no other mode. */
 #define SOFT_LEAVES_64_BIT_MODE "the guest leaves 64-bit mode, which the machine does not support, with "
+
+/* With CPU_REFUSE_CLOCK. */
+#define SOFT_READS_CLOCK "the guest reads the time stamp counter"
 
 /* The instruction at rip asks for what this processor does not have: fill in cpu->exit, of kind CPU_EXIT_ERROR, with
  * `text`; returns SOFT_EXIT. */

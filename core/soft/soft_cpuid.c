@@ -6,6 +6,8 @@
 #include "soft_system.h"
 
 #define OSXSAVE (1u << 27) /* CPUID.1:ECX */
+#define APIC (1u << 9)     /* CPUID.1:EDX */
+#define APIC_BASE_ENABLE 0x800u
 #define XSAVE_LEAF 0xdu
 #define XSAVE_LEGACY_SIZE 576u
 
@@ -15,11 +17,16 @@ static void load_pair(struct soft_cpu *cpu, uint64_t value)
     cpu->gpr[MH_RDX] = value >> 32;
 }
 
-/* What depends on registers: whether the system uses XSAVE, and how large its area is with the current XCR0. */
+/*
+ * What depends on registers: whether the system uses XSAVE, how large its area is with the current XCR0, and whether
+ * the APIC is enabled (Intel SDM volume 3, 11.4.3): there is none, but KVM says so too, whatever CPUID it was given.
+ */
 static void add_current(const struct soft_cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_t result[4])
 {
     if (leaf == 1 && (cpu->cr4 & MH_CR4_OSXSAVE))
         result[2] |= OSXSAVE;
+    if (leaf == 1 && (cpu->msrs.apic_base & APIC_BASE_ENABLE))
+        result[3] |= APIC;
     if (leaf == XSAVE_LEAF && subleaf <= 1 && cpu->cpuid->xcr0 != 0)
         result[1] = cpu->xcr0 & MH_XCR0_AVX ? MH_XSAVE_SIZE : XSAVE_LEGACY_SIZE;
 }
@@ -47,9 +54,10 @@ static bool may_read_tsc(const struct soft_cpu *cpu)
 
 enum soft_result soft_op_rdtsc(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
-    (void)insn;
     if (!may_read_tsc(cpu))
         return soft_gp0(cpu);
+    if ((cpu->request->report & CPU_REFUSE_CLOCK) != 0)
+        return soft_unsupported(cpu, insn, SOFT_READS_CLOCK);
     load_pair(cpu, cpu->msrs.tsc + cpu->instructions);
     return SOFT_NEXT;
 }

@@ -28,7 +28,7 @@ static enum soft_result probe_pushes(struct soft_cpu *cpu, uint64_t rsp, unsigne
 enum soft_result soft_probe_frame(struct soft_cpu *cpu, unsigned cpl, uint64_t rsp, unsigned count, unsigned size)
 {
     const unsigned user = cpu->user;
-    cpu->user = cpl == 3;
+    soft_mem_set_user(cpu, cpl == 3);
     const enum soft_result result = probe_pushes(cpu, rsp, count, size);
     cpu->user = user;
     return result;
@@ -39,7 +39,7 @@ enum soft_result soft_write_frame(struct soft_cpu *cpu, unsigned cpl, uint64_t r
 {
     const unsigned user = cpu->user;
     bool written = true;
-    cpu->user = cpl == 3;
+    soft_mem_set_user(cpu, cpl == 3);
     for (unsigned i = count; i-- > 0 && written;) {
         rsp -= size;
         written = soft_write(cpu, MH_SS, rsp, &values[i], size);

@@ -39,11 +39,27 @@ enum soft_result soft_mem_result(const struct soft_cpu *cpu)
 
 /* ---- the TLB ---- */
 
+static void clear_half(struct soft_cpu *cpu, unsigned user)
+{
+    memset(cpu->tlb_read[user], 0xff, sizeof cpu->tlb_read[user]);
+    memset(cpu->tlb_write[user], 0xff, sizeof cpu->tlb_write[user]);
+    memset(cpu->tlb_fetch[user], 0xff, sizeof cpu->tlb_fetch[user]);
+}
+
+void soft_mem_set_user(struct soft_cpu *cpu, bool user)
+{
+    cpu->user = user;
+    if (cpu->tlb_is_ready[user])
+        return;
+    cpu->tlb_is_ready[user] = true;
+    clear_half(cpu, user);
+}
+
 void soft_tlb_flush(struct soft_cpu *cpu)
 {
-    memset(cpu->tlb_read, 0xff, sizeof cpu->tlb_read);
-    memset(cpu->tlb_write, 0xff, sizeof cpu->tlb_write);
-    memset(cpu->tlb_fetch, 0xff, sizeof cpu->tlb_fetch);
+    for (unsigned user = 0; user < 2; user++)
+        if (cpu->tlb_is_ready[user])
+            clear_half(cpu, user);
     memset(cpu->table_pages, 0, sizeof cpu->table_pages);
     cpu->tlb_has_large = false;
     soft_blocks_leave(cpu);
@@ -56,7 +72,7 @@ void soft_tlb_flush_page(struct soft_cpu *cpu, uint64_t address)
         soft_tlb_flush(cpu);
         return;
     }
-    for (unsigned user = 0; user < 2; user++) {
+    for (unsigned user = 0; user < 2 && cpu->tlb_is_ready[user]; user++) {
         size_t slot = address / PAGE_4K % SOFT_TLB_SIZE;
         cpu->tlb_read[user][slot].tag = ~0ull;
         cpu->tlb_write[user][slot].tag = ~0ull;
@@ -68,7 +84,7 @@ void soft_tlb_flush_page(struct soft_cpu *cpu, uint64_t address)
 void soft_mem_protect_code(struct soft_cpu *cpu, size_t page)
 {
     const uint8_t *host = cpu->ram->host + page * PAGE_4K;
-    for (unsigned user = 0; user < 2; user++) {
+    for (unsigned user = 0; user < 2 && cpu->tlb_is_ready[user]; user++) {
         for (unsigned slot = 0; slot < SOFT_TLB_SIZE; slot++) {
             struct soft_tlb_entry *entry = &cpu->tlb_write[user][slot];
             if (entry->tag != ~0ull && soft_tlb_at(entry, entry->tag & ~PAGE_MASK) == host)

@@ -311,10 +311,11 @@ bool soft_write_msr(struct soft_cpu *cpu, uint32_t index, uint64_t value)
 
 enum soft_result soft_op_rdmsr(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
-    (void)insn;
     uint64_t value;
     if (soft_is_unprivileged(cpu) || !soft_read_msr(cpu, (uint32_t)cpu->gpr[MH_RCX], &value))
         return soft_gp0(cpu);
+    if ((uint32_t)cpu->gpr[MH_RCX] == MSR_TSC && (cpu->request->report & CPU_REFUSE_CLOCK) != 0)
+        return soft_unsupported(cpu, insn, SOFT_READS_CLOCK);
     cpu->gpr[MH_RAX] = (uint32_t)value;
     cpu->gpr[MH_RDX] = value >> 32;
     return SOFT_NEXT;

@@ -47,7 +47,7 @@ struct before {
 void soft_update_attention(struct soft_cpu *cpu)
 {
     unsigned now = 0;
-    cpu->user = soft_cpl(cpu) == 3;
+    soft_mem_set_user(cpu, soft_cpl(cpu) == 3);
     soft_mem_update_mode(cpu);
     soft_debug_update(cpu);
     if ((cpu->rflags & (MH_RFLAGS_TF | MH_RFLAGS_RF)) != 0 || cpu->traps_by_new_tf)

@@ -193,13 +193,13 @@ struct mh_x86_system boot_system(bool use_xsave)
 }
 
 #define PAT_AFTER_RESET 0x0007040600070406u
-#define APIC_BASE_AFTER_RESET 0xfee00900u /* enabled, the boot processor */
+#define APIC_BASE_WITHOUT_APIC 0xfee00100u /* the boot processor; disabled, so that CPUID does not announce an APIC */
 #define MISC_ENABLE_FAST_STRINGS 1u
 
 struct mh_x86_msrs boot_msrs(void)
 {
     return (struct mh_x86_msrs){
-        .pat = PAT_AFTER_RESET, .apic_base = APIC_BASE_AFTER_RESET, .misc_enable = MISC_ENABLE_FAST_STRINGS};
+        .pat = PAT_AFTER_RESET, .apic_base = APIC_BASE_WITHOUT_APIC, .misc_enable = MISC_ENABLE_FAST_STRINGS};
 }
 
 int boot_stub_at(uint64_t rip)

@@ -73,3 +73,34 @@ bool paging_walk(const struct guest_ram *memory, const struct paging_mode *mode,
         return false;
     return walk_tables(memory, mode, address, walk);
 }
+
+/* Tables that lead to each other could keep a search busy for hours. */
+#define TABLES_SEARCHED_MAX 4096u
+
+static bool is_table_below(const struct guest_ram *memory, uint64_t table, unsigned level, uint64_t wanted,
+                           unsigned *left)
+{
+    const uint8_t *host = ram_at(memory, mh_gpa_of(table), ENTRIES * sizeof(uint64_t));
+    if (table == wanted)
+        return true;
+    if (host == NULL || level == 0 || *left == 0)
+        return false;
+    --*left;
+    for (unsigned i = 0; i < ENTRIES; i++) {
+        uint64_t entry;
+        memcpy(&entry, host + i * sizeof entry, sizeof entry);
+        const bool is_page = level <= 2 && (entry & PAGING_LARGE) != 0;
+        if ((entry & PAGING_PRESENT) != 0 && !is_page &&
+            is_table_below(memory, entry & ADDRESS_MASK, level - 1, wanted, left))
+            return true;
+    }
+    return false;
+}
+
+bool paging_is_table(const struct guest_ram *memory, const struct paging_mode *mode, mh_gpa address)
+{
+    unsigned left = TABLES_SEARCHED_MAX;
+    const unsigned top = (mode->cr4 & MH_CR4_LA57) != 0 ? 4 : 3;
+    return (mode->cr0 & MH_CR0_PG) != 0 &&
+           is_table_below(memory, mode->cr3 & ADDRESS_MASK, top, address.v & ADDRESS_MASK, &left);
+}

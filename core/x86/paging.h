@@ -63,4 +63,7 @@ static inline struct paging_mode paging_mode_of(const struct mh_x86_system *syst
 bool paging_walk(const struct guest_ram *memory, const struct paging_mode *mode, mh_gva address,
                  struct paging_walk *walk);
 
+/* Is the page at `address` a table of the guest's, as far as a bounded search finds it? */
+bool paging_is_table(const struct guest_ram *memory, const struct paging_mode *mode, mh_gpa address);
+
 #endif

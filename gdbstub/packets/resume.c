@@ -49,7 +49,7 @@ enum gdb_outcome gdb_cmd_why(struct gdb_session *session, struct gdb_text args)
         pending->stop_pending = false;
         session->g_thread = pending;
     }
-    gdb_session_put_stop(session, session->g_thread);
+    gdb_session_put_status(session, session->g_thread);
     return GDB_REPLY;
 }
 

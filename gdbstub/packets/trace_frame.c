@@ -104,9 +104,11 @@ void gdb_frame_put_regs(struct gdb_session *session, unsigned first, unsigned co
             at += size;
             continue;
         }
-        gdb_traceframes_copy(frames, at, session->scratch, has ? size : 0);
+        bool has_it = has && i < layout->g_count;
+
+        gdb_traceframes_copy(frames, at, session->scratch, has_it ? size : 0);
         at += size;
-        if (has)
+        if (has_it)
             gdb_reply_hex(&session->out, session->scratch, size);
         else if ((int)i == rip)
             gdb_reply_hex(&session->out, &frame.rip, size);

@@ -220,6 +220,12 @@ void gdb_session_put_thread(struct gdb_session *session, struct gdb_reply *to, c
 void gdb_session_put_stop(struct gdb_session *session, const struct gdb_machine *machine);
 
 /*
+ * The same without registers, for a debugger that has just connected: it asks for all of them then, and gdb learns how
+ * long a `g` packet is. Before that it takes blocks of registers in trace files to be longer than they are.
+ */
+void gdb_session_put_status(struct gdb_session *session, const struct gdb_machine *machine);
+
+/*
  * If an attached machine has a stop to report, stop the others and report it. Returns false if there is none. Call it
  * only while session->resumed.
  */

@@ -72,7 +72,8 @@ static uint8_t stop_signal(const struct gdb_machine *machine)
     return machine->state == GDB_MACHINE_HELD ? GDB_SIGNAL_TRAP : gdb_stop_signal(&machine->stop);
 }
 
-static void stop_put(struct gdb_session *session, struct gdb_reply *to, const struct gdb_machine *machine)
+static void stop_put(struct gdb_session *session, struct gdb_reply *to, const struct gdb_machine *machine,
+                     bool expedites)
 {
     if (machine->state == GDB_MACHINE_ENDED) {
         stop_put_end(session, to, machine);
@@ -85,13 +86,20 @@ static void stop_put(struct gdb_session *session, struct gdb_reply *to, const st
     gdb_reply_text(to, "thread:");
     gdb_session_put_thread(session, to, machine);
     gdb_reply_char(to, ';');
-    stop_put_expedited(session, to, machine);
+    if (expedites)
+        stop_put_expedited(session, to, machine);
 }
 
 void gdb_session_put_stop(struct gdb_session *session, const struct gdb_machine *machine)
 {
     gdb_reply_clear(&session->out);
-    stop_put(session, &session->out, machine);
+    stop_put(session, &session->out, machine, true);
+}
+
+void gdb_session_put_status(struct gdb_session *session, const struct gdb_machine *machine)
+{
+    gdb_reply_clear(&session->out);
+    stop_put(session, &session->out, machine, false);
 }
 
 /* Stops for which the protocol has no reason are described on the console. */
@@ -247,7 +255,7 @@ void gdb_session_notify(struct gdb_session *session)
         return;
     gdb_reply_init(&notification, buffer, sizeof buffer);
     gdb_reply_text(&notification, "Stop:");
-    stop_put(session, &notification, machine);
+    stop_put(session, &notification, machine, true);
     char *packet = gdb_reply_finish(&notification, &length);
     packet[0] = '%';
     session->notifying = true;

@@ -24,12 +24,11 @@ void gdb_x86_layout_init(struct gdb_x86_layout *layout, uint64_t xcr0)
         if (!layout_has_feature((enum gdb_x86_feature)table[i].feature, xcr0))
             continue;
         layout->reg[layout->count++] = &table[i];
-        layout->bytes += table[i].size;
-        layout->regs |= table[i].regs;
-        if (table[i].feature != GDB_X86_MSR) {
-            layout->g_count = layout->count;
-            layout->g_regs = layout->regs;
-        }
+        if (table[i].feature == GDB_X86_MSR)
+            continue;
+        layout->g_count = layout->count;
+        layout->g_regs |= table[i].regs;
+        layout->g_bytes += table[i].size;
     }
 }
 

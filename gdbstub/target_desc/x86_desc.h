@@ -44,12 +44,11 @@ struct gdb_x86_reg {
 /* The registers a machine has, in the debugger's numbering. */
 struct gdb_x86_layout {
     unsigned count;
-    size_t bytes;  /* of all registers, as packets and trace frames have them */
-    unsigned regs; /* the MH_REGS_* groups they belong to */
-    /* The same of those that the packets g and G carry. Debuggers read these after each step; the MSRs, behind them,
-     * they read one by one when they need them, because they cost an exit to the kernel with KVM. */
+    /* Those that the packets g and G and trace frames carry. Debuggers read these after each step; the MSRs, behind
+     * them, they read one by one when they need them, because they cost an exit to the kernel with KVM. */
     unsigned g_count;
-    unsigned g_regs;
+    unsigned g_regs; /* the MH_REGS_* groups they belong to */
+    size_t g_bytes;
     const struct gdb_x86_reg *reg[GDB_X86_REG_MAX];
 };
 

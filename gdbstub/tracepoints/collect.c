@@ -29,11 +29,11 @@ static bool collect_registers(struct agent_context *context)
     struct gdb_traceframes *frames = &collector->trace->frames;
     uint8_t bytes[64];
 
-    if (!agent_context_fetch_regs(context, layout->regs))
+    if (!agent_context_fetch_regs(context, layout->g_regs))
         return false;
     if (!collector_added(collector, gdb_traceframes_add_registers(frames)))
         return false;
-    for (unsigned i = 0; i < layout->count; i++) {
+    for (unsigned i = 0; i < layout->g_count; i++) {
         gdb_x86_get(layout->reg[i], &context->regs, bytes);
         if (!collector_added(collector, gdb_traceframes_add(frames, bytes, layout->reg[i]->size)))
             return false;

@@ -101,7 +101,7 @@ enum mh_status gdb_trace_start(struct gdb_trace *trace, const struct gdb_x86_lay
 
     if (trace->running)
         return mh_fail(err, MH_ERR_USAGE, "tracing is already running");
-    if (!gdb_traceframes_reset(&trace->frames, size, layout->bytes))
+    if (!gdb_traceframes_reset(&trace->frames, size, layout->g_bytes))
         return mh_fail(err, MH_ERR_HOST, "no memory for a trace buffer of %zu bytes", size);
     trace_rewind(trace);
     trace->running = true;

@@ -246,14 +246,15 @@ bool gdb_traceframes_variable(const struct gdb_traceframes *frames, const struct
 {
     struct gdb_traceblock block;
     size_t cursor = 0;
+    bool found = false;
 
     while (gdb_traceframes_block(frames, frame, &cursor, &block)) {
         if (block.kind != 'V' || block.variable != number)
             continue;
         gdb_traceframes_copy(frames, block.at, value, sizeof *value);
-        return true;
+        found = true;
     }
-    return false;
+    return found;
 }
 
 /* --- as a file --- */

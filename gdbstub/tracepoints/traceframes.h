@@ -90,7 +90,7 @@ size_t gdb_traceframes_read_memory(const struct gdb_traceframes *frames, const s
 /* Find the frame's registers. Returns false if it has none. */
 bool gdb_traceframes_registers(const struct gdb_traceframes *frames, const struct gdb_traceframe *frame, size_t *at);
 
-/* Get the value of a variable. Returns false if the frame does not have it. */
+/* Get the value of a variable: the last one that the actions recorded. Returns false if the frame has none. */
 bool gdb_traceframes_variable(const struct gdb_traceframes *frames, const struct gdb_traceframe *frame, unsigned number,
                               uint64_t *value);
 

@@ -24,6 +24,8 @@ struct mh_event {
     /* where the guest was left last; at a STOP, where it is. Some KVMs report an OUT before rip is after it. */
     bool has_rip;
     uint64_t rip;
+    bool has_instructions; /* the processor counts: */
+    uint64_t instructions; /* how many it has retired, the machine's position */
 
     /* PORT */
     uint16_t port;

@@ -82,6 +82,28 @@ static bool xsave_equal(const uint8_t *a, const uint8_t *b, unsigned tolerated)
     return true;
 }
 
+bool outcome_xsave_difference(const uint8_t a[MH_XSAVE_SIZE], const uint8_t b[MH_XSAVE_SIZE], char *text, size_t size)
+{
+    uint8_t x[MH_XSAVE_SIZE], y[MH_XSAVE_SIZE];
+    memcpy(x, a, sizeof x);
+    memcpy(y, b, sizeof y);
+    outcome_write_out_initial(x);
+    outcome_write_out_initial(y);
+    for (unsigned i = 0; i < FIELDS; i++)
+        for (unsigned k = 0; k < fields[i].count; k++) {
+            const unsigned at = fields[i].offset + k * 16;
+            uint64_t first[2] = {0}, second[2] = {0};
+            if (memcmp(x + at, y + at, fields[i].size) == 0)
+                continue;
+            memcpy(first, x + at, fields[i].size);
+            memcpy(second, y + at, fields[i].size);
+            snprintf(text, size, "%s %u: %" PRIx64 " %016" PRIx64 ", %" PRIx64 " %016" PRIx64, fields[i].name, k,
+                     first[1], first[0], second[1], second[0]);
+            return true;
+        }
+    return false;
+}
+
 static uint32_t error_code_to_compare(const struct outcome *outcome, unsigned tolerated)
 {
     if (outcome->vector == 14 && (outcome->cr2 >= USER_END || (tolerated & TOLERATE_CR2) != 0))

@@ -57,6 +57,9 @@ struct outcome {
 /* Replace components of *xsave that its header says are in their initial state by that state; the header is cleared. */
 void outcome_write_out_initial(uint8_t xsave[MH_XSAVE_SIZE]);
 
+/* Do these XSAVE areas differ? Then *text says where; see differences.c for what is never compared. */
+bool outcome_xsave_difference(const uint8_t a[MH_XSAVE_SIZE], const uint8_t b[MH_XSAVE_SIZE], char *text, size_t size);
+
 /* Differences that are not counted: see known.c for which instructions they are known of, and why. */
 #define TOLERATE_CR2 1u    /* another byte of the operand, on a page fault */
 #define TOLERATE_STORES 2u /* memory was written before an exception */

@@ -133,6 +133,15 @@ class SoftwareTest(BreakCase):
     def test_jump_onto_one(self):
         self.gdb("break *place_90")
         self.goes_to("place_90", "jump *place_90")
+        self.assertEqual(self.long("count"), 0, "not in the next round")
+
+    def test_step_over_a_permanent_one(self):
+        """gdb skips an INT3 of the program's own by setting rip behind it, where another breakpoint may be."""
+        self.gdb("set *(unsigned*)0x90000 = 0xf49090cc")  # int3; nop; nop; hlt
+        self.gdb.all("break *0x90000", "break *0x90001", "set $pc = 0x90000")
+        self.gdb("continue")
+        self.assertEqual(self.gdb.pc(), 0x90001)
+        self.ends_well()
 
     def test_where_there_is_no_memory(self):
         """It may be mapped later, and is no reason to refuse anything."""

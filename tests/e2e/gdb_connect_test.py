@@ -93,14 +93,23 @@ class OfferTest(GdbCase):
             self.assertIn("exited normally", vm.gdb(number)("continue"))
         self.assertEqual(vm.run.finish().code, 0)
 
-    def test_stdio(self):
-        arguments = [argument for setting in SETTINGS for argument in ("-iex", setting)]
+    def on_a_pipe(self, link, *more_settings):
+        arguments = [argument for setting in [*SETTINGS, *more_settings] for argument in ("-iex", setting)]
+        program = f"{PROGRAM} --accel {ACCEL} -g {elf('gdb_points')} --gdb stdio"
         done = subprocess.run(["gdb", "-nx", "-q", "-batch", *arguments, elf("gdb_points"),
-                               "-ex", f"target remote | exec {PROGRAM} --accel {ACCEL} -g {elf('gdb_points')} --gdb stdio",
+                               "-ex", f"target remote | exec {link} {program}",
                                "-ex", "break place_9", "-ex", "continue", "-ex", "delete", "-ex", "continue"],
                               cwd=self.dir, timeout=DEADLINE, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         self.assertIn("place_9", done.stdout, done)
         self.assertIn("exited normally", done.stdout, done)
+
+    def test_stdio(self):
+        self.on_a_pipe("")
+
+    def test_slow_link(self):
+        """What gdb sends again, because the answer takes long, is answered once."""
+        link = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support", "slow_link.py")
+        self.on_a_pipe(f"{sys.executable} -B {link}", "set remotetimeout 1")
 
     def test_consecutive_ports(self):
         first = free_ports(3)

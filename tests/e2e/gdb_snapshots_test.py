@@ -91,7 +91,7 @@ class SnapshotsTest(GdbCase):
 
     def test_one_within_the_history_is_a_place_in_it(self):
         data = bytes(range(200))
-        vm, gdb = self.debug_cat(data, 20, "--accel", "soft", "--history", "256")
+        vm, gdb = self.debug_cat(data, 20, "--history", "256")
         here = gdb("monitor when")
         gdb("monitor snapshot here")
         self.assertIn(", instruction ", gdb("monitor snapshots"))

@@ -296,6 +296,18 @@ class FaultsTest(StepCase):
             self.assertEqual(self.gdb.pc(), self.address(label + "_end"))
             self.assertEqual(self.gdb.value(f"*(long*)&{count}"), 1)
 
+    def test_out_of_a_handler(self):
+        """As docs/debugging.md says, for gdb's finish waits for a return of another kind."""
+        self.install_handlers()
+        self.at("one_int3")
+        self.step_to("on_int3")
+        self.gdb("tbreak **(long*)$rsp")
+        self.gdb("continue")
+        self.assertEqual(self.gdb.pc(), self.address("one_int3_end"))
+        self.at("one_fault", rcx=0, rdx=0)
+        self.step_to("skip_seven")
+        self.assertIn(f"{self.address('one_fault'):#x}", self.gdb("tbreak **(long*)($rsp+8)"))
+
     def test_nexti_over_an_interrupt(self):
         self.install_handlers()
         self.at("one_int3")
@@ -367,6 +379,18 @@ class RangesTest(GdbCase):
         self.assertIn("= 720", self.gdb("print factorial(6)"))
         self.assertEqual(self.gdb("info registers"), before)
         self.assertIn("exited normally", self.gdb("continue"))
+
+    def test_call_of_a_function_with_a_breakpoint(self):
+        """At its very first instruction, where the machine is put to call it."""
+        before = self.gdb("info registers")
+        self.gdb("break *add")
+        self.assertFails(self.gdb("print add(40, 2)"), "stopped while in a function called from GDB")
+        self.assertEqual(self.gdb.pc(), self.gdb.value("&add"))
+        self.gdb("step")
+        self.assertIn("add (a=40, b=2)", self.gdb("frame"))
+        self.assertIn("Value returned is $1 = 42", self.gdb("finish"))
+        self.assertEqual(self.gdb("info registers"), before)
+        self.assertRegex(self.gdb("continue"), "Breakpoint 2, .*add")
 
     def test_return_and_jump(self):
         self.gdb("break add")

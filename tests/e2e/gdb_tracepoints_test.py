@@ -274,6 +274,13 @@ class FileTest(TraceCase):
         self.assertIn("Trace stopped by a tstop command", self.gdb("tstatus"))
         self.assertEqual(self.frames("$pc", self.counted), [(self.place(5), n) for n in (5, 105, 205)])
         self.assertIn("collect $regs", self.gdb("info tracepoints"))
+        self.gdb("tfind 0")
+        self.assertIn(f"{self.counted} = 5", self.gdb("tdump"))
+
+    def test_tsave_after_registers_were_read(self):
+        """gdb takes a block of registers in the file to have the length of the last `g` packet it has seen."""
+        self.gdb("info registers")
+        self.test_tsave()
 
     def test_tsave_on_the_target(self):
         self.assertFails(self.gdb("tsave -r file"), "Target does not support this command")

@@ -9,7 +9,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from gdb_driver import GdbCase, Offered  # noqa: E402
 from hypervisor import EXIT_CRASHED, EXIT_IMAGE, EXIT_IO, EXIT_SIGINT, EXIT_TIMEOUT, EXIT_USAGE, SOURCE  # noqa: E402
-from hypervisor import Case, contents, guest, main, sample, sample_source  # noqa: E402
+from hypervisor import DEADLINE, Case, contents, guest, main, sample, sample_source  # noqa: E402
 
 EXIT_DIFFERS = 7
 
@@ -134,6 +134,27 @@ class ReportTest(RecordCase):
         self.assertIn("machine: 1 (echo), 2 MB of RAM", text)
         self.assertRegex(text, r"\d+ answers to IN from port 0xe9")
         self.assertIn("end: halted", text)
+
+
+class RestartTest(RecordCase):
+    """A machine that a debugger restarts while it is recorded: what counts is the run after that."""
+
+    def test_with_another_image(self):
+        """Built again meanwhile: the recording has the image that was run."""
+        def prints(letter):
+            return b"\xb0" + letter + b"\xe6\xe9\xf4"  # mov $letter, %al; out %al, $0xe9; hlt
+        image = self.write("kernel.img", prints(b"a"))
+        vm = Offered(self, self.start("--record", "run.mhr", "-g", image, "--gdb", "0"))
+        gdb = vm.gdb()
+        gdb("stepi")
+        self.write("kernel.img", prints(b"b"))
+        self.assertIn("has changed", gdb("monitor reset"))
+        gdb("continue")
+        self.check(vm.run.finish(), 0, b"b")
+        self.assertEqual(self.replay().out, b"b")
+        self.assertIn("restarted\nimage: 8192 bytes, entered at 0x0\n",
+                      subprocess.run([os.path.join(SOURCE, "tools", "recording_report"), "run.mhr"], cwd=self.dir,
+                                     capture_output=True, text=True, timeout=DEADLINE).stdout)
 
 
 class GdbTest(GdbCase):

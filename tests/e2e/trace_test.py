@@ -12,7 +12,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from gdb_driver import GdbCase, Wire, elf  # noqa: E402
 from hypervisor import EXIT_CRASHED, EXIT_IO, EXIT_SIGINT, EXIT_SIGTERM, EXIT_TIMEOUT, Case, Output  # noqa: E402
-from hypervisor import contents, guest, main, sample  # noqa: E402
+from hypervisor import contents, guest, main, on, sample  # noqa: E402
 
 
 class Trace:
@@ -78,6 +78,17 @@ class EndingTest(TraceCase):
         self.assertIn("page fault (#PF), vector 14, at rip 0x", stop["args"]["what"])
         self.assertIn(stop["args"]["what"], result.messages)
         self.assertIn(f"at rip 0x{int(stop['args']['rip'], 16):016x}", result.messages)
+
+    @on("soft")
+    def test_positions(self):
+        """Each event has the instruction count that reports and `monitor goto` use."""
+        result = self.check(self.run_traced("-g", sample("crash")), EXIT_CRASHED)
+        trace = self.trace()
+        positions = [event["args"]["instruction"] for event in trace.events if event["ph"] == "i"]
+        self.assertEqual(positions, sorted(positions))
+        stop = trace.last_stop()["args"]
+        self.assertEqual(positions[-1], stop["instruction"])
+        self.assertIn(f", instruction {stop['instruction']}\n", result.messages)
 
     def test_timeout(self):
         self.check(self.run_traced("-g", guest("spin"), "--timeout", 1), EXIT_TIMEOUT)

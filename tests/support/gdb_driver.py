@@ -296,8 +296,7 @@ class Offered:
 class GdbCase(Case):
     """A test with machines to debug."""
 
-    # With a history a machine that is debugged runs in software: tests of KVM do without.
-    keeps_history = ACCEL != "kvm"
+    keeps_history = True
 
     def history(self, arguments):
         given = any("history" in str(argument) for argument in arguments)

@@ -59,7 +59,7 @@ static void past_machine_set_handler(struct past_machine *machine, unsigned vect
     ram_put(ram, gate + 6, "\0\0\0\0\0\0", 6);
 }
 
-struct past_machine *past_machine_make(const void *image, size_t length, uint64_t limit)
+static struct past_machine *past_machine_start(const void *image, size_t length, uint64_t limit, bool counts)
 {
     struct past_machine *machine = test_calloc(1, sizeof *machine);
     machine->files = guest_files_make();
@@ -78,9 +78,21 @@ struct past_machine *past_machine_make(const void *image, size_t length, uint64_
     assert_int_equal(mh_vm_create(machine->host, &machine->config, &machine->vm, NULL), MH_OK);
     past_machine_set_handler(machine, 1);
     past_machine_set_handler(machine, 3);
+    if (!counts)
+        uncounted_cpu_use(&machine->uncounted, machine->vm);
     assert_int_equal(mh_vm_debug(machine->vm, &machine->target, NULL), MH_OK);
     machine->target.ops->set_console(machine->target.ctx, past_machine_console, machine);
     return machine;
+}
+
+struct past_machine *past_machine_make(const void *image, size_t length, uint64_t limit)
+{
+    return past_machine_start(image, length, limit, true);
+}
+
+struct past_machine *past_machine_make_uncounted(const void *image, size_t length, uint64_t limit)
+{
+    return past_machine_start(image, length, limit, false);
 }
 
 void past_machine_remove(struct past_machine *machine)
@@ -156,12 +168,19 @@ static void put_calls(uint8_t *image)
     image[PAST_CALLS + 0x200] = 'a';
 }
 
-struct past_machine *past_machine_make_random(uint64_t seed, uint64_t limit)
+static bool past_machine_reads_clock(const struct piece *piece)
 {
-    uint8_t *image = test_calloc(1, PAST_IMAGE);
+    return memcmp(piece->code, "\x0f\x31", 2) == 0;
+}
+
+void past_machine_program(uint64_t seed, bool may_read_clock, uint8_t image[PAST_IMAGE])
+{
     size_t at = 0;
+    memset(image, 0, PAST_IMAGE);
     for (unsigned i = 0; i < PIECES; i++) {
         const struct piece *piece = &pieces[past_machine_next(&seed) % COUNT(pieces)];
+        if (!may_read_clock && past_machine_reads_clock(piece))
+            continue;
         memcpy(image + at, piece->code, piece->length);
         at += piece->length;
     }
@@ -169,6 +188,12 @@ struct past_machine *past_machine_make_random(uint64_t seed, uint64_t limit)
     image[at] = 0xe9;
     memcpy(image + at + 1, &back, sizeof back);
     put_calls(image);
+}
+
+struct past_machine *past_machine_make_random(uint64_t seed, uint64_t limit)
+{
+    uint8_t *image = test_calloc(1, PAST_IMAGE);
+    past_machine_program(seed, true, image);
     struct past_machine *machine = past_machine_make(image, PAST_IMAGE, limit);
     test_free(image);
     return machine;

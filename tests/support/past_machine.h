@@ -6,6 +6,7 @@
 #include "guest_files.h"
 #include "mh/vm.h"
 #include "replay/timeline.h"
+#include "uncounted_cpu.h"
 
 #define PAST_OUTPUT_MAX (1u << 20)
 #define PAST_DATA 0x4000u  /* two pages that programs write to */
@@ -23,6 +24,7 @@ struct past_machine {
     size_t output_length;
     uint64_t input_taken; /* bytes that the outside gave */
     char said[1024];      /* on the debugger's console, the last part */
+    struct uncounted_cpu uncounted;
 };
 
 /* The n-th byte of the input of every such machine. */
@@ -30,9 +32,13 @@ uint8_t past_machine_input(uint64_t n);
 
 /* A machine that starts with `image` at 0. `limit` is that of the history. */
 struct past_machine *past_machine_make(const void *image, size_t length, uint64_t limit);
+/* The same, on machine->uncounted. */
+struct past_machine *past_machine_make_uncounted(const void *image, size_t length, uint64_t limit);
 /* A machine with a program made of random pieces: port accesses, string instructions, exceptions, traps, code that
  * changes itself. It runs in a loop for ever. */
 struct past_machine *past_machine_make_random(uint64_t seed, uint64_t limit);
+/* Such a program. Without `may_read_clock` it does not read the time stamp counter. */
+void past_machine_program(uint64_t seed, bool may_read_clock, uint8_t image[PAST_IMAGE]);
 void past_machine_remove(struct past_machine *machine);
 
 struct timeline *past_machine_timeline(const struct past_machine *machine);

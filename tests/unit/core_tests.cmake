@@ -19,6 +19,7 @@ mh_core_test(x86 boot_state)
 mh_core_test(x86 exceptions)
 mh_core_test(x86 cpuid)
 mh_core_test(x86 xsave)
+mh_core_test(x86 cpu_state)
 
 foreach(name decode exec fault io mem points run simd slices state system x87)
   mh_core_test(soft soft_${name} ${support}/soft_machine.c ${support}/translate.c)
@@ -69,8 +70,8 @@ endforeach()
 mh_core_test(accel auto_cpu ${support}/fake_cpu.c)
 target_link_options(auto_cpu_test PRIVATE -Wl,--wrap=soft_cpu_create)
 
-foreach(name recording timeline)
-  mh_core_test(replay ${name} ${support}/past_machine.c ${support}/guest_files.c ${support}/temp_dir.c)
+foreach(name locate recording timeline)
+  mh_core_test(replay ${name} ${support}/past_machine.c ${support}/uncounted_cpu.c ${support}/guest_files.c ${support}/temp_dir.c)
 endforeach()
 mh_core_test(replay port_log)
 

@@ -141,6 +141,21 @@ static void steps_counts_and_reports_are_softwares(void **state)
     runs_on(f, "kvm");
 }
 
+static void a_count_that_may_be_lost_is_no_reason_for_software(void **state)
+{
+    struct fixture *f = *state;
+    const struct cpu_request request = {.mode = CPU_UNTIL, .until = 5, .may_lose_count = true};
+    assert_int_equal(run_as(f, request), CPU_EXIT_HALT);
+    runs_on(f, "kvm");
+    assert_int_equal(f->kvm->requests[0].mode, CPU_RUN); /* KVM knows no count */
+    f->quirks.int3_in_ring_0 = KVM_INT3_LOST;
+    arm_breakpoint(f);
+    run_as(f, request);
+    runs_on(f, "soft");
+    assert_int_equal(fake_soft->requests[0].mode, CPU_UNTIL);
+    assert_int_equal(fake_soft->requests[0].until, 5);
+}
+
 static void the_state_moves_both_ways_and_only_when_it_must(void **state)
 {
     struct fixture *f = *state;
@@ -509,6 +524,7 @@ int main(void)
         TEST(without_a_debugger_there_is_no_software_processor),
         TEST(breakpoints_kvm_can_hold_run_on_kvm),
         TEST(steps_counts_and_reports_are_softwares),
+        TEST(a_count_that_may_be_lost_is_no_reason_for_software),
         TEST(the_state_moves_both_ways_and_only_when_it_must),
         TEST(points_that_kvm_refuses_are_softwares),
         TEST(a_kvm_that_loses_points_gets_none),

@@ -77,10 +77,11 @@ static void all_kinds_of_blocks(void **state)
     assert_true(gdb_traceframes_add_memory(frames, 0x100, "abcd", 4));
     assert_true(gdb_traceframes_add_registers(frames));
     assert_true(gdb_traceframes_add(frames, registers, sizeof registers));
+    assert_true(gdb_traceframes_add_variable(frames, 9, 5));
     assert_true(gdb_traceframes_add_variable(frames, 9, 0x8000000000000001));
     assert_true(gdb_traceframes_add_memory(frames, 0x104, "efgh", 4));
     assert_true(gdb_traceframes_add_memory(frames, UINT64_MAX, "z", 1));
-    assert_int_equal(gdb_traceframes_commit(frames), HEAD + 15 + 1 + REGISTERS + 13 + 15 + 12);
+    assert_int_equal(gdb_traceframes_commit(frames), HEAD + 15 + 1 + REGISTERS + 2 * 13 + 15 + 12);
     assert_true(gdb_traceframes_get(frames, 0, &frame));
     assert_int_equal(frame.rip, 0xffffffff80000000);
     assert_true(gdb_traceframes_registers(frames, &frame, &at));

@@ -322,6 +322,56 @@ static void watched_descriptors_send_the_signal(void **state)
     close(fds[1]);
 }
 
+/* ---- an access to memory that is not there ---- */
+
+static unsigned completed; /* how many of its fragments */
+
+static void movs_from_nowhere(struct fake_kvm_cpu *f, struct kvm_run *run)
+{
+    no_memory(f, run);
+    run->mmio.is_write = 0;
+    completed = 0;
+}
+
+static void movs_ends(void *ctx, struct kvm_run *run)
+{
+    struct fake_kvm_cpu *f = ctx;
+    (void)run;
+    if (completed++ != 0)
+        return;
+    memset(f->ram.host + fake_kvm.regs.rdi, 0xee, 8);
+    memset(f->ram.host + fake_kvm.regs.rsp - 8, 0xee, 8);
+    fake_kvm.regs.rip += 2;
+    fake_kvm.regs.rdi += 8;
+    fake_kvm.sregs.cr2 = 0xbad;
+    memset(&fake_kvm.xsave, 0xee, 512);
+}
+
+static void an_access_to_no_memory_is_over_when_it_is_reported(void **state)
+{
+    struct fake_kvm_cpu *f = *state;
+    struct mh_cpu_state before, after;
+    memcpy(f->ram.host + 0x2000, "abcdefgh", 8);
+    memcpy(f->ram.host + 0x2ff8, "stackstk", 8);
+    f->boot.general.gpr[MH_RDI] = 0x2000;
+    f->boot.general.gpr[MH_RSP] = 0x3000;
+    assert_int_equal(f->cpu->ops->restore(f->cpu, &f->boot, &f->err), MH_OK);
+    assert_int_equal(f->cpu->ops->save(f->cpu, &before, &f->err), MH_OK);
+    will(movs_from_nowhere);
+    completed = 1;
+    fake_kvm.on_complete = movs_ends;
+    assert_int_equal(fake_kvm_cpu_run(f), CPU_EXIT_NO_MEMORY);
+    assert_int_equal(f->exit.physical, 0xfee00030);
+    assert_int_equal(completed, 1); /* KVM has nothing to complete any more */
+    assert_int_equal(f->cpu->ops->save(f->cpu, &after, &f->err), MH_OK);
+    assert_memory_equal(&after.general, &before.general, sizeof after.general);
+    assert_int_equal(after.system.cr2, before.system.cr2);
+    assert_memory_equal(after.xsave, before.xsave, sizeof after.xsave);
+    assert_memory_equal(f->ram.host + 0x2000, "abcdefgh", 8);
+    assert_memory_equal(f->ram.host + 0x2ff8, "stackstk", 8);
+    assert_int_equal(entered, 1);
+}
+
 /* ---- an IN that is taken back ---- */
 
 static bool is_behind;     /* this KVM's rip is behind an IN that is not completed */
@@ -508,6 +558,7 @@ static void a_processor_starts_in_the_state_it_is_given(void **state)
     assert_int_equal(fake_kvm.regs.rip, 0x1000);
     assert_int_equal(fake_kvm.sregs.cr3, MH_SYSTEM_AREA);
     assert_int_equal(fake_kvm.sregs.ldt.unusable, 1);
+    assert_int_equal(fake_kvm.sregs.apic_base, 0xfee00100);
     assert_int_equal(fake_kvm.xcrs.xcrs[0].value, 7);
 }
 
@@ -567,6 +618,7 @@ int main(void)
         TEST(a_signal_ends_a_run_as_a_kick),
         TEST(input_for_the_debugger_is_one_kick),
         TEST(watched_descriptors_send_the_signal),
+        TEST(an_access_to_no_memory_is_over_when_it_is_reported),
         TEST(an_in_is_taken_back_wherever_kvm_has_rip),
         TEST(what_an_ins_wrote_is_taken_back_in_either_direction),
         TEST(rip_costs_no_call),

@@ -2,6 +2,7 @@
 
 #include "fake_kvm_cpu.h"
 #include "x86/exceptions.h"
+#include "x86/paging.h"
 
 #include <errno.h>
 
@@ -320,6 +321,23 @@ static void a_breakpoint_on_no_memory_is_refused(void **state)
     assert_int_equal(code(f)[0], 0x90);
 }
 
+/* A breakpoint on a page of the guest's own making: another may be there when it is reached. */
+static void what_the_guest_has_mapped_is_refused(void **state)
+{
+    struct fake_kvm_cpu *f = *state;
+    uint64_t *const pdpt = (uint64_t *)(void *)(ram_system_area(&f->ram) + 0x1000);
+    uint64_t *const own = (uint64_t *)(void *)(f->ram.host + 0x8000); /* a page directory in RAM */
+    own[0] = PAGING_LARGE | PAGING_WRITE | PAGING_PRESENT;
+    pdpt[1] = 0x8000 | PAGING_WRITE | PAGING_PRESENT;
+    execute(0, 0x40001000, false);
+    refused(f, 1, "page tables of the guest map 0x40001000");
+    pdpt[1] = pdpt[0]; /* the directory of the start, elsewhere */
+    execute(0, 0x40001000, false);
+    refused(f, 1, "page tables of the guest map 0x40001000");
+    execute(0, 0x1000, false);
+    assert_int_equal(arm(f, 1), MH_OK);
+}
+
 static void too_many_breakpoints_are_refused(void **state)
 {
     struct fake_kvm_cpu *f = *state;
@@ -365,6 +383,7 @@ int main(void)
         TEST(the_guests_own_debug_exception_is_given_back_to_it),
         TEST(what_no_debug_register_can_watch_is_refused),
         TEST(a_breakpoint_on_no_memory_is_refused),
+        TEST(what_the_guest_has_mapped_is_refused),
         TEST(too_many_breakpoints_are_refused),
         TEST(registers_the_guest_uses_are_the_guests),
     };

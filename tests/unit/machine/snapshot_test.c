@@ -5,6 +5,8 @@
 #include "machine/machine.h"
 #include "mh/guest_abi.h"
 #include "unit.h"
+#include "x86/boot_state.h"
+#include "x86/paging.h"
 
 #include <string.h>
 
@@ -254,6 +256,52 @@ static void input_that_is_kept_no_longer_is_an_error_before_anything_changes(voi
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
+/* ---- comparing ---- */
+
+/* The guest writes, as the processor says. */
+static void guest_writes(struct fixture *f, uint64_t address, uint8_t value)
+{
+    *ram(f, address) = value;
+    ram_mark_written(&f->vm->ram, ram(f, address), 1);
+}
+
+static void a_machine_is_compared_with_a_snapshot(void **state)
+{
+    struct fixture *f = *state;
+    size_t page = 0;
+    take(f);
+    assert_null(snapshot_differs(f->vm, f->snapshot, &page));
+    guest_writes(f, 0x5000, 1);
+    assert_string_equal(snapshot_differs(f->vm, f->snapshot, &page), "memory");
+    assert_int_equal(page, 5);
+    guest_writes(f, 0x5000, 0);
+    guest_writes(f, 0x3000, 1);
+    assert_string_equal(snapshot_differs(f->vm, f->snapshot, &page), "memory"); /* before the last difference, too */
+    assert_int_equal(page, 3);
+    guest_writes(f, 0x3000, 0);
+    assert_null(snapshot_differs(f->vm, f->snapshot, &page));
+    f->machine->cpu->state.general.gpr[MH_RBX]++;
+    assert_string_equal(snapshot_differs(f->vm, f->snapshot, &page), "the general registers");
+    f->machine->cpu->state.general.gpr[MH_RBX]--;
+    f->machine->cpu->state.system.cr2++;
+    assert_string_equal(snapshot_differs(f->vm, f->snapshot, &page), "the control registers");
+}
+
+static void accessed_and_dirty_bits_of_tables_do_not_count(void **state)
+{
+    struct fixture *f = *state;
+    const uint64_t table = MH_SYSTEM_AREA + BOOT_PML4, data = 0x5000;
+    size_t page = 0;
+    take(f);
+    guest_writes(f, table, *ram(f, table) ^ (PAGING_ACCESSED | PAGING_DIRTY));
+    assert_null(snapshot_differs(f->vm, f->snapshot, &page));
+    guest_writes(f, table, *ram(f, table) ^ PAGING_USER);
+    assert_string_equal(snapshot_differs(f->vm, f->snapshot, &page), "memory");
+    guest_writes(f, table, *ram(f, table) ^ PAGING_USER);
+    guest_writes(f, data, PAGING_ACCESSED); /* here it is a letter's case, or whatever */
+    assert_string_equal(snapshot_differs(f->vm, f->snapshot, &page), "memory");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -269,6 +317,8 @@ int main(void)
         TEST(files_of_all_snapshots_are_bounded),
         TEST(who_may_write_more_may_have_as_much_in_snapshots),
         TEST(input_that_is_kept_no_longer_is_an_error_before_anything_changes),
+        TEST(a_machine_is_compared_with_a_snapshot),
+        TEST(accessed_and_dirty_bits_of_tables_do_not_count),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

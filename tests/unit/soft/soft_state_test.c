@@ -1,8 +1,10 @@
 /* Registers and state of the software processor, in and out. */
+#include "soft/soft_block.h"
 #include "soft_machine.h"
 #include "unit.h"
 
 #include <string.h>
+#include <sys/mman.h>
 
 /* Registers, RAM and count after `count` instructions from where the machine stands. */
 static struct mh_cpu_state state_after(struct soft_machine *machine, uint64_t count)
@@ -211,10 +213,27 @@ static void memory_changed_reaches_decoded_code(void **state)
     assert_int_equal(machine->soft->gpr[MH_RAX] & 0xff, 2);
 }
 
-static void the_processor_is_small(void **state)
+/* Pages of the process that have been touched; `start` is that of a page. */
+static unsigned touched_pages(void *start, size_t size)
 {
-    (void)state;
+    static unsigned char is_there[2048];
+    const size_t pages = (size + PAGE_4K - 1) / PAGE_4K;
+    unsigned count = 0;
+    assert_true(pages <= sizeof is_there);
+    assert_int_equal(mincore(start, size, is_there), 0);
+    for (size_t i = 0; i < pages; i++)
+        count += is_there[i] & 1;
+    return count;
+}
+
+static void a_small_guest_takes_little_memory(void **state)
+{
+    struct soft_machine *machine = *state;
+    soft_machine_code(machine, 0x100, "\xb0\x01\xf4");
+    assert_int_equal(soft_machine_run(machine, CPU_RUN), CPU_EXIT_HALT);
     assert_true(sizeof(struct soft_cpu) <= 32 * 1024);
+    assert_true(touched_pages(machine->soft, sizeof *machine->soft) <= 4); /* ring 0's translations, and the rest */
+    assert_true(touched_pages(machine->soft->blocks, sizeof *machine->soft->blocks) <= 5);
 }
 
 static void without_xsave_there_is_no_xcr0(void **state)
@@ -243,7 +262,7 @@ int main(void)
         TEST(a_state_that_is_none_of_64_bit_code_makes_no_processor),
         TEST(without_xsave_there_is_no_xcr0),
         TEST(memory_changed_reaches_decoded_code),
-        TEST(the_processor_is_small),
+        TEST(a_small_guest_takes_little_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -781,6 +781,23 @@ static void cpuid_follows_the_control_registers(void **state)
     assert_int_equal(cpu->gpr[MH_RBX], 576); /* XCR0 is 1 */
 }
 
+/* As KVM does it: an APIC that is disabled is not announced. */
+static void cpuid_follows_the_apic_base(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t base;
+        bool announced;
+    } cases[] = {{0xfee00900, true}, {0xfee00100, false}};
+    for (unsigned i = 0; i < COUNT(cases); i++) {
+        begin_again();
+        cpu->msrs.apic_base = cases[i].base;
+        cpu->gpr[MH_RAX] = 1;
+        assert_int_equal(step("\x0f\xa2"), NO_FAULT);
+        assert_int_equal(cpu->gpr[MH_RDX] >> 9 & 1, cases[i].announced);
+    }
+}
+
 static void xsetbv_keeps_the_rules_of_xcr0(void **state)
 {
     (void)state;
@@ -838,6 +855,7 @@ int main(void)
         TEST(a_call_gate_leads_to_ring_0_and_back),
         TEST(entering_32_bit_code_ends_the_machine),
         TEST(cpuid_follows_the_control_registers),
+        TEST(cpuid_follows_the_apic_base),
         TEST(xsetbv_keeps_the_rules_of_xcr0),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -393,6 +393,35 @@ static void tables_of_32_bit_modes_are_not_followed(void **state)
     ram_free(&memory);
 }
 
+static void the_tables_are_known(void **state)
+{
+    (void)state;
+    struct guest_ram memory = create(8 * MB);
+    const struct paging_mode mode = long_mode(MH_SYSTEM_AREA + BOOT_PML4);
+    struct paging_walk walk;
+    boot_write_system_area(&memory, PAGE_4K);
+    assert_true(paging_walk(&memory, &mode, mh_gva_of(0x201000), &walk));
+    for (unsigned i = 0; i < walk.steps; i++)
+        assert_true(paging_is_table(&memory, &mode, walk.step[i].table));
+    assert_false(paging_is_table(&memory, &mode, mh_gpa_of(0x201000)));
+    assert_false(paging_is_table(&memory, &mode, mh_gpa_of(MH_SYSTEM_AREA + BOOT_IDT)));
+    const struct paging_mode none = {.cr3 = mode.cr3};
+    assert_false(paging_is_table(&memory, &none, walk.step[0].table));
+    ram_free(&memory);
+}
+
+static void looking_for_a_table_ends(void **state)
+{
+    (void)state;
+    struct guest_ram memory = create(2 * MB);
+    const struct paging_mode mode = long_mode(0x1000);
+    for (unsigned i = 0; i < 512; i++)
+        set_entry(&memory, 0x1000, i, 0x1000 | PAGING_PRESENT);
+    assert_true(paging_is_table(&memory, &mode, mh_gpa_of(0x1000)));
+    assert_false(paging_is_table(&memory, &mode, mh_gpa_of(0x2000)));
+    ram_free(&memory);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -417,6 +446,8 @@ int main(void)
         cmocka_unit_test(tables_may_refer_to_themselves),
         cmocka_unit_test(without_paging_an_address_is_its_own_translation),
         cmocka_unit_test(tables_of_32_bit_modes_are_not_followed),
+        cmocka_unit_test(the_tables_are_known),
+        cmocka_unit_test(looking_for_a_table_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

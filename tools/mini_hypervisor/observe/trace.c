@@ -156,6 +156,8 @@ static void line_put_arguments(struct json_line *line, const struct mh_event *ev
 {
     if (event->has_rip)
         line_put_hex(line, "rip", event->rip);
+    if (event->has_instructions && event->kind != MH_EVENT_EXIT) /* of a crash, that one is from the fault stub */
+        line_put_number(line, "instruction", event->instructions);
     switch (event->kind) {
     case MH_EVENT_PORT:
         line_put_port(line, event);

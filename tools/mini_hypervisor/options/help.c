@@ -48,7 +48,7 @@ static const char help[] =
     "      --gdb-hold          stop in gdb at hlt, before the machine ends\n"
     "      --gdb-lost ACTION   what a machine does when gdb's connection breaks: stop, continue or kill (stop)\n"
     "      --history MB        memory for the history of each machine, in which gdb can run backwards (256)\n"
-    "      --no-history        keep no history: gdb runs forwards only, and guests run on KVM if it is usable\n"
+    "      --no-history        keep no history: gdb runs forwards only\n"
     "  -s, -S                  as in QEMU: -s is short for --gdb 1234 --gdb-run; -S waits for gdb nevertheless\n"
     "      --core DIR          write the core file DIR/N-NAME.core when a guest crashes or reaches --timeout\n"
     "\n"

@@ -203,8 +203,8 @@ struct mh_gdb_endpoint options_gdb_endpoint(const struct options *options, size_
 /* A recording brings everything its machine is made of. */
 static enum mh_status parser_check_replay(const struct parser *parser, struct options *options, struct mh_error *err)
 {
-    static const char *const brought[] = {"memory",  "page",     "record",      "no-history",
-                                          "gdb-all", "max-open", "max-written", "files-dir"};
+    static const char *const brought[] = {"memory",   "page",        "record",   "no-history",
+                                          "max-open", "max-written", "files-dir"};
     if (options->guests.count > 0 || options->files.count > 0)
         return mh_fail(err, MH_ERR_USAGE, "--replay %s: the recording has its guest and files; leave out --%s",
                        options->replay_path, options->guests.count > 0 ? "guest" : "file");
