@@ -14,6 +14,9 @@
 #define NEAR_DISTANCE 60000u
 #define CLOSE_DISTANCE 2000u
 
+/* When memory is used up, about a third of the checkpoints are spread evenly. */
+#define EVEN_SHARE 5.0
+
 uint64_t timeline_now(const struct timeline *timeline)
 {
     uint64_t count = 0;
@@ -151,8 +154,21 @@ static uint64_t timeline_bytes(const struct timeline *timeline)
 }
 
 /*
- * The checkpoint that is missed least: the one whose neighbours are close to each other, seen from the end, so that
- * distances grow with age, and seen from where the machine is, so that steps backwards from there stay short. The first
+ * How many checkpoints there should be for each instruction at a place, as a share. One part is spread evenly, so that
+ * the way to any place is short; the other makes distances grow from the end, and from where the machine is, so that
+ * steps backwards from there stay short.
+ */
+static double timeline_density(const struct timeline *timeline, uint64_t at)
+{
+    const struct checkpoint *list = timeline->checkpoints;
+    const uint64_t last = list[timeline->count - 1].position, now = timeline_now(timeline);
+    const uint64_t from_now = at < now ? now - at : at - now, from_last = last - at;
+    const uint64_t distance = from_last < from_now ? from_last : from_now;
+    return 1 / (double)(distance + NEAR_DISTANCE) + EVEN_SHARE / (double)(last - list[0].position);
+}
+
+/*
+ * The checkpoint that is missed least: the one whose neighbours are closest to each other for where it is. The first
  * and the last stay, and so does what a debugger changed. 0: there is none.
  */
 static unsigned timeline_least_needed(const struct timeline *timeline)
@@ -160,11 +176,9 @@ static unsigned timeline_least_needed(const struct timeline *timeline)
     unsigned least = 0;
     double least_cost = 0;
     const struct checkpoint *list = timeline->checkpoints;
-    const uint64_t last = timeline->count > 0 ? list[timeline->count - 1].position : 0, now = timeline_now(timeline);
     for (unsigned i = 1; i + 1 < timeline->count; i++) {
         double gap = (double)(list[i + 1].position - list[i - 1].position);
-        const uint64_t at = list[i].position, from_now = at < now ? now - at : at - now;
-        double cost = gap / (double)((last - at < from_now ? last - at : from_now) + NEAR_DISTANCE);
+        double cost = gap * timeline_density(timeline, list[i].position);
         if (!list[i].is_change && (least == 0 || cost < least_cost)) {
             least = i;
             least_cost = cost;

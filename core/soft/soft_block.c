@@ -187,6 +187,7 @@ const struct soft_insn *soft_block_insn(struct soft_cpu *cpu, size_t page, unsig
     struct soft_recent *recent = &cache->recent[(uintptr_t)at % SOFT_RECENT];
     if (recent->host == at && recent->generation == cache->generation)
         return &recent->insn;
+    recent->host = NULL; /* also when the instruction turns out to cross the end of the page */
     if (!decode_in_page(host, offset, &recent->insn))
         return NULL;
     reserve(cpu, sizeof(struct code_page));

@@ -105,6 +105,15 @@ static inline uint8_t *soft_tlb_at(const struct soft_tlb_entry *entry, uint64_t 
     return (uint8_t *)(uintptr_t)(entry->addend + address);
 }
 
+/* Behind the TLB, which has a page of 2 MB or 1 GB as many small ones: where 2 MB of such a page are. */
+#define SOFT_TLB_LARGE_SIZE 8u
+#define SOFT_TLB_LARGE_SHIFT 21u
+
+struct soft_tlb_large_entry {
+    uint64_t tag;      /* address >> SOFT_TLB_LARGE_SHIFT; ~0: empty */
+    uint64_t physical; /* guest-physical address of its first byte */
+};
+
 struct soft_block_cache; /* soft_block.h */
 struct soft_point_index; /* soft_points.c */
 
@@ -200,6 +209,7 @@ struct soft_cpu {
     bool tracks_writes;
     unsigned user;        /* 1 in ring 3: which half of the TLBs applies; see soft_mem_set_user() */
     bool tlb_is_ready[2]; /* the halves that have been used; the memory of the others has not been touched */
+    struct soft_tlb_large_entry tlb_large[2][3][SOFT_TLB_LARGE_SIZE]; /* by `user` and enum soft_access_kind */
     struct soft_block_cache *blocks;
     /* in whole pages, so that ring 3 costs nothing before the guest gets there */
     alignas(PAGE_4K) struct soft_tlb_entry tlb_read[2][SOFT_TLB_SIZE];

@@ -44,6 +44,7 @@ static void clear_half(struct soft_cpu *cpu, unsigned user)
     memset(cpu->tlb_read[user], 0xff, sizeof cpu->tlb_read[user]);
     memset(cpu->tlb_write[user], 0xff, sizeof cpu->tlb_write[user]);
     memset(cpu->tlb_fetch[user], 0xff, sizeof cpu->tlb_fetch[user]);
+    memset(cpu->tlb_large[user], 0xff, sizeof cpu->tlb_large[user]);
 }
 
 void soft_mem_set_user(struct soft_cpu *cpu, bool user)
@@ -160,7 +161,7 @@ static uint8_t *translate(struct soft_cpu *cpu, uint64_t address, const struct s
         return soft_tlb_at(entry, address);
     }
     size_t page;
-    if (!soft_walk(cpu, address, access, &page))
+    if (!(applies && soft_walk_large(cpu, address, access, &page)) && !soft_walk(cpu, address, access, &page))
         return NULL;
     uint8_t *host = cpu->ram->host + page * PAGE_4K;
     *is_slow = page_is_slow(cpu, address, access, page);

@@ -181,6 +181,29 @@ static void set_accessed(struct soft_cpu *cpu, const struct soft_access *access,
              access->kind == SOFT_ACCESS_WRITE ? PAGING_ACCESSED | PAGING_DIRTY : PAGING_ACCESSED);
 }
 
+/* ---- large pages ---- */
+
+static size_t large_slot(uint64_t address)
+{
+    return (address >> SOFT_TLB_LARGE_SHIFT) % SOFT_TLB_LARGE_SIZE;
+}
+
+/* A walk succeeded. What it was allowed to do because RFLAGS.AC is set is not for the processor's own accesses. */
+static void note_large(struct soft_cpu *cpu, uint64_t address, const struct soft_access *access, uint64_t physical)
+{
+    if (access->dry || access->implicit)
+        return;
+    cpu->tlb_large[access->user][access->kind][large_slot(address)] = (struct soft_tlb_large_entry){
+        address >> SOFT_TLB_LARGE_SHIFT, physical & ~((1ull << SOFT_TLB_LARGE_SHIFT) - 1)};
+}
+
+bool soft_walk_large(const struct soft_cpu *cpu, uint64_t address, const struct soft_access *access, size_t *page)
+{
+    const struct soft_tlb_large_entry *entry = &cpu->tlb_large[access->user][access->kind][large_slot(address)];
+    return entry->tag == address >> SOFT_TLB_LARGE_SHIFT &&
+           page_of(cpu->ram, entry->physical | (address & ((1ull << SOFT_TLB_LARGE_SHIFT) - 1)), page);
+}
+
 bool soft_walk(struct soft_cpu *cpu, uint64_t address, const struct soft_access *access, size_t *page)
 {
     struct walk walk = {.writable = true, .user = true};
@@ -193,5 +216,9 @@ bool soft_walk(struct soft_cpu *cpu, uint64_t address, const struct soft_access 
     cpu->tlb_has_large |= walk.leaf != LEVEL_PT;
     uint64_t in_page = (1ull << (3 + 9 * walk.leaf)) - 1;
     uint64_t physical = (walk.value[walk.leaf] & cpu->physical_mask & ~in_page) | (address & in_page);
-    return page_of(cpu->ram, physical, page) || walk_no_memory(cpu, physical, access->kind == SOFT_ACCESS_WRITE);
+    if (!page_of(cpu->ram, physical, page))
+        return walk_no_memory(cpu, physical, access->kind == SOFT_ACCESS_WRITE);
+    if (walk.leaf != LEVEL_PT)
+        note_large(cpu, address, access, physical);
+    return true;
 }

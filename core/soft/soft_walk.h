@@ -29,6 +29,12 @@ static inline bool soft_is_canonical(uint64_t address)
  */
 bool soft_walk(struct soft_cpu *cpu, uint64_t address, const struct soft_access *access, size_t *page);
 
+/*
+ * The same without reading the tables, for an address in a large page that a walk for this kind of access has met since
+ * the last flush of the TLB. False when there is none such. Not for accesses to which the TLB does not apply.
+ */
+bool soft_walk_large(const struct soft_cpu *cpu, uint64_t address, const struct soft_access *access, size_t *page);
+
 /* Read from the table of CPUID what decides which bits of an entry are reserved. */
 void soft_walk_init(struct soft_cpu *cpu);
 

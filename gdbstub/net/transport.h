@@ -13,7 +13,8 @@ struct gdb_transport {
     int in_fd;
     int out_fd;
     bool in_is_socket, out_is_socket;
-    int stop_fd; /* sending is abandoned when this is readable; -1: none */
+    bool can_wait; /* gdb_transport_receive_soon() does */
+    int stop_fd;   /* sending is abandoned when this is readable; -1: none */
 };
 
 enum gdb_receive_result {
@@ -31,6 +32,13 @@ void gdb_transport_init(struct gdb_transport *transport, int in_fd, int out_fd, 
  */
 enum gdb_receive_result gdb_transport_receive(const struct gdb_transport *transport, void *to, size_t room,
                                               size_t *length);
+
+/*
+ * The same, after waiting for some milliseconds if necessary. A debugger that steps sends its next packet within
+ * microseconds: waiting here for that saves a poll() for each. Only for a connection on which `can_wait` is set.
+ */
+enum gdb_receive_result gdb_transport_receive_soon(const struct gdb_transport *transport, void *to, size_t room,
+                                                   size_t *length);
 
 /*
  * Send all bytes, waiting while the peer does not read. Returns false if the peer is gone or stop_fd became readable;

@@ -47,11 +47,6 @@ void gdb_packet_received(struct gdb_packet_reader *reader, size_t length)
     reader->end += length;
 }
 
-bool gdb_packet_is_partial(const struct gdb_packet_reader *reader)
-{
-    return reader->dropping || reader->start < reader->end;
-}
-
 /*
  * Return the sum of the bytes of at most LANE_WORDS words. Each 16-bit lane adds up two bytes at a time, and cannot
  * overflow.

@@ -43,9 +43,6 @@ uint8_t *gdb_packet_room(struct gdb_packet_reader *reader, size_t *room);
 /* Add `length` bytes that have been put where gdb_packet_room() said. */
 void gdb_packet_received(struct gdb_packet_reader *reader, size_t length);
 
-/* True if a packet has begun and not ended: its rest is probably on the way. */
-bool gdb_packet_is_partial(const struct gdb_packet_reader *reader);
-
 /*
  * Return the next event. With GDB_PACKET_WHOLE, *packet is the payload without escapes, valid until gdb_packet_room()
  * is called; otherwise it is unchanged. A '$' inside a packet begins a new one, because the debugger has started over.

@@ -171,12 +171,15 @@ static void session_on_nack(struct gdb_session *session)
 
 /* --- waiting --- */
 
-static bool session_receive(struct gdb_session *session)
+/* `soon`: wait a moment, if this connection can. */
+static bool session_receive(struct gdb_session *session, bool soon)
 {
     size_t room, length;
     uint8_t *to = gdb_packet_room(&session->in, &room);
+    enum gdb_receive_result result = soon ? gdb_transport_receive_soon(&session->io, to, room, &length)
+                                          : gdb_transport_receive(&session->io, to, room, &length);
 
-    switch (gdb_transport_receive(&session->io, to, room, &length)) {
+    switch (result) {
     case GDB_RECEIVED:
         gdb_packet_received(&session->in, length);
         return true;
@@ -228,7 +231,7 @@ static int session_poll_fds(struct gdb_session *session, int timeout)
 static void session_poll_connection(struct gdb_session *session, int timeout)
 {
     if (session_poll_fds(session, timeout))
-        session_receive(session);
+        session_receive(session, false);
 }
 
 bool gdb_session_poll(struct gdb_session *session)
@@ -266,7 +269,7 @@ static void session_wait(struct gdb_session *session)
         gdb_session_notify(session);
     if (gdb_machines_running(session->machines, false))
         session_run_machines(session);
-    else if (!session->io.in_is_socket || !gdb_packet_is_partial(&session->in) || !session_receive(session))
+    else if (!session->io.can_wait || !session_receive(session, true))
         session_poll_connection(session, -1);
 }
 

@@ -118,7 +118,7 @@ struct mh_vm_config {
     uint32_t page_size; /* bytes: 4096 or 2 MB */
     const struct mh_image *image;
     /* Open the image's file again, as it is when a debugger restarts the machine: a descriptor, which the machine
-     * closes, or minus an errno. NULL: the machine always starts with `image`. On any thread that restarts it. */
+     * closes, or minus an errno. Called from the machine's thread. NULL: the machine always starts with `image`. */
     int (*open_image)(void *ctx);
     void *open_image_ctx;
     struct mh_serial_end serial;

@@ -134,17 +134,21 @@ swap_pages:
         add     PAGE, %rax
         mov     %rbx, OTHER_ENTRY
         invlpg  OTHER_PAGE
+        xor     %ebx, %ebx              /* A and D may differ: see kvm_side.c */
+        xor     %ecx, %ecx
         add     OTHER_PAGE, %rax
 protect_page:
         mov     $PAGE, %ebx
         xorl    $2, PAGE_ENTRY          /* may it be written? */
         invlpg  (%rbx)
+        test    %ebx, %ebx              /* flags that A and D do not show in */
         mov     %cl, (%rbx)
         nop
 unmap_page:
         mov     $PAGE, %ebx
         xorl    $1, PAGE_ENTRY          /* is it there? */
         invlpg  (%rbx)
+        test    %ebx, %ebx
         add     (%rbx), %ecx
         nop
 read_and_write_msr:

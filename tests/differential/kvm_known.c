@@ -153,6 +153,8 @@ static const struct row emulator_rows[] = {
     {"POPF: IOPL is always 0", LEGACY, SOFT_MAP_ONE_BYTE, 0x9d, 0x9d, ANY_PREFIX, ANY_REG, ANYWHERE, false},
     {"MOVS, STOS across a page's end: part is stored", LEGACY, SOFT_MAP_ONE_BYTE, 0xa4, 0xab, ANY_PREFIX, ANY_REG,
      ANYWHERE, true},
+    {"WRMSR: takes addresses that are not canonical", LEGACY, SOFT_MAP_0F, 0x30, 0x30, ANY_PREFIX, ANY_REG, ANYWHERE,
+     true},
     {"LLDT, LTR: no selector in the error code", LEGACY, SOFT_MAP_0F, 0x00, 0x00, ANY_PREFIX, REG(2) | REG(3), ANYWHERE,
      true},
     {"LZCNT, TZCNT: those of the host, or BSR and BSF", LEGACY, SOFT_MAP_0F, 0xbc, 0xbd, P_F3, ANY_REG, ANYWHERE,

@@ -129,6 +129,16 @@ class RebuiltTest(GdbCase):
         self.assertIn("has changed", gdb("run"), "directories are looked up again, too")
         self.assertEqual(vm.run.wait_for(b"abc"), b"abc")
 
+    def test_load(self):
+        """gdb's own way, for those who know it from other stubs: it writes the new image over the old one."""
+        image = self.image(contents(elf("gdb_points")), "kernel.elf")
+        vm, gdb = self.debug(image)
+        by_rename(image, contents(elf("gdb_program")))
+        gdb(f"file {image}")
+        self.assertIn("Loading section .text", gdb("load"))
+        gdb("break add")
+        self.assertIn("add (a=1, b=2)", gdb("continue"))
+
     def test_monitor_reset(self):
         """Also for those who came with target remote."""
         image = self.image(prints(b"a"))
@@ -290,6 +300,12 @@ class SymbolsTest(GdbCase):
         symbols = self.write("kernel.elf", contents(elf("gdb_program")))
         told = self.offer(image).run.wait_for(b"build both again\n", "err").decode()
         self.assertIn(f"warning: {os.path.realpath(symbols)} does not have the contents of {os.path.realpath(image)}", told)
+
+    def test_of_another_build_with_one_port(self):
+        self.write("kernel.elf", contents(elf("gdb_program")))
+        image = self.write("kernel.img", contents(elf("gdb_points")[:-4] + ".img"))
+        run = self.start("-g", elf("gdb_points"), image, "--gdb-all", "0", *self.history([]))
+        self.assertIn(b"VM 2 (kernel): warning: ", run.wait_for(b"build both again\n", "err"))
 
     def test_of_the_same_build(self):
         for name in ("gdb_points", "gdb_program", "simd", "rings"):

@@ -15,7 +15,7 @@ endfunction()
 # Builds all of them: ninja gdbstub_tests && ctest -R '^unit_gdb_'
 add_custom_target(gdbstub_tests)
 
-foreach(name agent traceframes)
+foreach(name agent traceframes transport)
   mh_gdbstub_test(${name} ${CMAKE_CURRENT_LIST_DIR}/${name}_test.c)
 endforeach()
 foreach(name breakpoint_should_stop dispatch endpoint file hex memory monitor non_stop packet packets registers reply resume

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -100,6 +101,20 @@ static void nothing_stays_open(void **state)
     file_opener_stop(&f->opener);
 }
 
+static void without_descriptors_it_is_not_started(void **state)
+{
+    struct fixture *f = *state;
+    struct rlimit limit, none;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    none = limit;
+    none.rlim_cur = 1;
+    setrlimit(RLIMIT_NOFILE, &none);
+    const int result = file_opener_start(&f->opener, f->paths, 2, false);
+    setrlimit(RLIMIT_NOFILE, &limit);
+    assert_int_equal(result, -EMFILE);
+    assert_int_equal(f->opener.fd, -1);
+}
+
 /* Output of the process goes nowhere, and who waits for the end of a pipe need not wait for it. */
 static void pipes_end_without_it(void **state)
 {
@@ -123,6 +138,7 @@ int main(void)
         TEST(there_are_no_others),
         TEST(nothing_stays_open),
         TEST(pipes_end_without_it),
+        TEST(without_descriptors_it_is_not_started),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -309,6 +309,24 @@ static void a_small_limit_holds(void **state)
     past_machine_remove(machine);
 }
 
+/* No place is far behind a checkpoint: what a limit leaves is spread over the whole past. */
+static void checkpoints_are_everywhere(void **state)
+{
+    (void)state;
+    char longer[sizeof filling];
+    memcpy(longer, filling, sizeof filling);
+    longer[2] = 1; /* 0x130 rounds, of which six fit */
+    struct past_machine *machine = past_machine_make(longer, sizeof longer - 1, 12 * MB);
+    assert_int_equal(past_machine_resume(machine, MH_RESUME_CONTINUE, false).kind, MH_STOP_HALTED);
+    const struct timeline *timeline = past_machine_timeline(machine);
+    const struct timeline_info info = timeline_info(timeline);
+    uint64_t longest = 0, from;
+    for (uint64_t at = info.last; timeline_checkpoint_before(timeline, at, &from); at = from)
+        longest = at - from > longest ? at - from : longest;
+    assert_true(2 * longest < 5 * info.last / info.checkpoints);
+    past_machine_remove(machine);
+}
+
 /* ---- a debugger's edits ---- */
 
 /* Places before and behind an edit stay what they were. */
@@ -383,6 +401,7 @@ int main(void)
         cmocka_unit_test(a_continue_backwards_meets_what_a_run_met),
         cmocka_unit_test(ten_thousand_steps_back_and_forth),
         cmocka_unit_test(a_small_limit_holds),
+        cmocka_unit_test(checkpoints_are_everywhere),
         cmocka_unit_test(edits_in_the_present_are_part_of_the_past),
         cmocka_unit_test(a_failed_seek_leads_back_to_the_present),
     };

@@ -392,6 +392,30 @@ static void invlpg_drops_all_of_a_large_page(void **state)
     assert_int_equal(soft_mem_result(cpu), SOFT_EXIT);
 }
 
+/* Pages that have not been touched yet are found with what is known of the large page, for as long as it is true. */
+static void the_parts_of_a_large_page_have_its_rights(void **state)
+{
+    struct soft_machine *machine = *state;
+    struct soft_cpu *cpu = machine->soft;
+    uint64_t value;
+    soft_machine_put64(machine, DATA + 0x4000, 4);
+    soft_machine_put64(machine, PD, PAGING_PRESENT | PAGING_LARGE); /* read only, ring 0 only */
+    cpu->cr0 |= MH_CR0_WP;
+    assert_true(reads(cpu, LINEAR + 0x3000));
+    assert_true(soft_read64(cpu, MH_DS, LINEAR + DATA + 0x4000, &value) && value == 4);
+    assert_false(writes(cpu, LINEAR + 0x4000));
+    cpu->user = 1;
+    assert_false(reads(cpu, LINEAR + 0x4000));
+    cpu->user = 0;
+    assert_true(soft_write64(cpu, MH_DS, PD, ALL | PAGING_LARGE));
+    assert_true(writes(cpu, LINEAR + 0x4000));
+    assert_true(writes(cpu, LINEAR + 0x5000));
+    assert_int_equal(soft_machine_get64(machine, PD) & AD, AD);
+    assert_true(soft_write64(cpu, MH_DS, PD, 0));
+    assert_false(reads(cpu, LINEAR + 0x6000));
+    assert_int_equal(soft_mem_result(cpu), SOFT_FAULT);
+}
+
 /* ---- no memory ---- */
 
 static void missing_memory_leaves_the_guest(void **state)
@@ -561,6 +585,7 @@ int main(void)
         TEST(a_write_to_a_page_table_counts_at_once),
         TEST(code_may_move_its_own_page),
         TEST(invlpg_drops_all_of_a_large_page),
+        TEST(the_parts_of_a_large_page_have_its_rights),
         TEST(missing_memory_leaves_the_guest),
         TEST(memory_ends_where_ram_and_system_area_end),
         TEST(addresses_that_are_not_canonical_raise_gp_or_ss),

@@ -42,17 +42,18 @@ static char *shell_word(const char *path)
 }
 
 /* Warn of an ELF file that was not built with the flat image it is beside: its symbols would be wrong. */
-static void debugging_check_symbols(const char *title, const struct options *options, const struct mh_image *image,
-                                    const char *elf)
+static void debugging_check_symbols(const struct machine *machine)
 {
+    const struct options *options = machine->shared->options;
     struct mh_image *symbols;
-    if (elf == NULL || mh_image_is_elf(image) ||
-        mh_image_load(elf, options->ram_size, options->load_address, &symbols, NULL) != MH_OK)
-        return;
-    if (!mh_image_has_memory_of(image, symbols))
-        message("%s: warning: %s does not have the contents of %s, so its symbols do not fit; build both again", title,
-                elf, mh_image_path(image));
-    mh_image_free(symbols);
+    char *elf = mh_image_is_elf(machine->image) ? NULL : debugging_elf_file(machine->image);
+    if (elf != NULL && mh_image_load(elf, options->ram_size, options->load_address, &symbols, NULL) == MH_OK) {
+        if (!mh_image_has_memory_of(machine->image, symbols))
+            message("%s: warning: %s does not have the contents of %s, so its symbols do not fit; build both again",
+                    machine->title, elf, mh_image_path(machine->image));
+        mh_image_free(symbols);
+    }
+    free(elf);
 }
 
 /* Print the command that starts gdb. */
@@ -66,7 +67,6 @@ static void debugging_print_command(const char *title, const struct options *opt
     if (listener->endpoint.transport != MH_GDB_STDIO)
         message("%s: %s; type: gdb -ex 'target remote %s'%s", title,
                 options->gdb_waits ? "waits for gdb" : "gdb may connect", where, word != NULL ? word : "");
-    debugging_check_symbols(title, options, image, elf);
     if (listener->beyond_host)
         message("%s: warning: other computers can connect to port %u, and anyone who connects controls the VM", title,
                 listener->endpoint.port);
@@ -83,6 +83,8 @@ enum mh_status debugging_open_machine(struct machine *machine, struct mh_error *
     enum mh_status status = mh_gdb_listen(&endpoint, &machine->gdb, err);
     if (status == MH_OK)
         debugging_print_command(machine->title, options, &machine->gdb, machine->image);
+    if (status == MH_OK)
+        debugging_check_symbols(machine);
     return status;
 }
 
@@ -98,6 +100,8 @@ enum mh_status debugging_open_group(struct shared *shared, const struct machine 
         status = mh_gdb_listen(&shared->options->gdb_endpoint, &debugging->listener, err);
     if (status == MH_OK)
         debugging_print_command("all VMs", shared->options, &debugging->listener, machines[0].image);
+    for (size_t i = 0; status == MH_OK && i < count; i++)
+        debugging_check_symbols(&machines[i]);
     trace_name_track(&shared->trace, count + 1, "gdb of all VMs");
     return status;
 }

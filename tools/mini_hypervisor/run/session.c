@@ -125,12 +125,30 @@ static enum mh_status session_open_recording(struct session *session, struct mh_
     return status == MH_OK ? mh_recording_prepare_host(session->shared.recording, session->shared.host, err) : status;
 }
 
-static enum mh_status session_prepare(struct session *session, struct mh_error *err)
+/*
+ * Debuggers restart machines, with images that may have been built again. The process is started before anything else
+ * is opened, so that it holds no port that another run wants when this one is killed.
+ */
+static enum mh_status session_start_image_opener(struct session *session, bool confined, struct mh_error *err)
+{
+    const struct options *options = session->options;
+    if (!options->gdb || options->replay_path != NULL)
+        return MH_OK;
+    const int result =
+        file_opener_start(&session->shared.image_opener, options->guests.words, options->guests.count, confined);
+    if (result < 0)
+        return mh_fail(err, MH_ERR_HOST, "cannot start the process that opens images again: %s", strerror(-result));
+    return MH_OK;
+}
+
+static enum mh_status session_prepare(struct session *session, bool confined, struct mh_error *err)
 {
     const struct options *options = session->options;
     struct shared *shared = &session->shared;
     raise_descriptor_limit();
     enum mh_status status = output_checks(options, err);
+    if (status == MH_OK)
+        status = session_start_image_opener(session, confined, err);
     if (status == MH_OK)
         status = session_open_events(session, err);
     if (status == MH_OK && options->trace_path != NULL)
@@ -173,19 +191,6 @@ static void session_allow_paths(struct landlock *landlock, void *ctx)
         const struct machine *machine = &session->machines[i];
         allow_listener(landlock, &machine->gdb);
     }
-}
-
-/* Debuggers restart machines, with images that may have been built again. */
-static enum mh_status session_start_image_opener(struct session *session, bool confined, struct mh_error *err)
-{
-    const struct options *options = session->options;
-    if (!options->gdb || session->shared.recording != NULL)
-        return MH_OK;
-    const int result =
-        file_opener_start(&session->shared.image_opener, options->guests.words, options->guests.count, confined);
-    if (result < 0)
-        return mh_fail(err, MH_ERR_HOST, "cannot start the process that opens images again: %s", strerror(-result));
-    return MH_OK;
 }
 
 /* ---- running ---- */
@@ -243,9 +248,7 @@ int session_run(const struct options *options, bool confined)
                               .signal_fd = -1};
     struct mh_error err;
     session_init_console(&session);
-    enum mh_status status = session_prepare(&session, &err);
-    if (status == MH_OK)
-        status = session_start_image_opener(&session, confined, &err);
+    enum mh_status status = session_prepare(&session, confined, &err);
     if (status == MH_OK && confined)
         confine(mh_host_has_kvm(session.shared.host), session_allow_paths, &session);
     if (status == MH_OK) /* the thread that serves gdb for all machines must exist before the first of them */
