@@ -29,7 +29,7 @@
 #define MOVSX_16 (HOST_0F | 0xbf)
 #define MOVSXD 0x63
 
-#define SSE_HOT_ROWS(name, bytes)                  \
+#define SSE_HOT_ROWS(name, bytes)                                                                                      \
     [OP_##name##_RR] = {jit_sse, 0, JIT_OBSERVES, 0}, [OP_##name##_RM] = {jit_sse, bytes, JIT_OBSERVES, 0},
 
 /* clang-format off */
@@ -154,8 +154,8 @@ static int32_t access_size(const struct jit_row *row)
 
 static bool is_load(const struct jit_row *row)
 {
-    static jit_translator *const loads[] = {jit_alu_load, jit_load, jit_extend_load, jit_multiply_load, jit_sse_load,
-                                            jit_jump_memory};
+    static jit_translator *const loads[] = {jit_alu_load,      jit_load,     jit_extend_load,
+                                            jit_multiply_load, jit_sse_load, jit_jump_memory};
     for (size_t i = 0; i < sizeof loads / sizeof loads[0]; i++)
         if (row->translate == loads[i])
             return true;
@@ -164,8 +164,8 @@ static bool is_load(const struct jit_row *row)
 
 static bool is_store(const struct jit_row *row)
 {
-    static jit_translator *const stores[] = {jit_alu_store, jit_alu_store_immediate, jit_store, jit_store_immediate,
-                                             jit_step_memory, jit_sse_store};
+    static jit_translator *const stores[] = {jit_alu_store,       jit_alu_store_immediate, jit_store,
+                                             jit_store_immediate, jit_step_memory,         jit_sse_store};
     for (size_t i = 0; i < sizeof stores / sizeof stores[0]; i++)
         if (row->translate == stores[i])
             return true;
@@ -185,11 +185,8 @@ static bool access_stack(const struct soft_op *op, const struct jit_row *row, un
     const bool pops = row->translate == jit_pop || row->translate == jit_return;
     if (!pushes && !pops)
         return false;
-    *access = (struct jit_access){.is_memory = true,
-                                  .is_write = pushes,
-                                  .displacement = pushes ? -8 : 0,
-                                  .size = 8,
-                                  .moves = pushes ? -8 : 8};
+    *access = (struct jit_access){
+        .is_memory = true, .is_write = pushes, .displacement = pushes ? -8 : 0, .size = 8, .moves = pushes ? -8 : 8};
     access->ends = base != MH_RSP || (row->translate != jit_push && row->translate != jit_pop) ||
                    (row->translate == jit_pop && op->reg == MH_RSP);
     access->is_memory = base == MH_RSP;

@@ -153,8 +153,8 @@ struct soft_cpu {
     struct host_code *code;
     struct soft_jit *jit;
     const struct soft_code_jump *code_jumps;
-    uint64_t code_flags; /* while it runs: the arithmetic flags; other bits mean nothing */
-    uint64_t code_left;  /* when it has run: instructions that it could have executed still */
+    uint64_t code_flags;                 /* while it runs: the arithmetic flags; other bits mean nothing */
+    uint64_t code_left;                  /* when it has run: instructions that it could have executed still */
     uint64_t code_stack, code_stack_end; /* the host's stack where it begins, and where it is to call no deeper */
     uint32_t code_has_sse;
     bool code_is_stale; /* addresses of pages where points are may be in `code_jumps` */

@@ -49,8 +49,9 @@ void soft_mem_protect_code(struct soft_cpu *cpu, size_t page);
 uint8_t *soft_mem_at_once(struct soft_cpu *cpu, uint64_t address, uint64_t *length);
 
 /*
- * For code that looks the TLB up itself and has not found what it wants: bring the page into it. What has to be added to
- * `address` on the host is returned, for this access only; 0: the access has to be made by soft_read() or soft_write().
+ * For code that looks the TLB up itself and has not found what it wants: bring the page into it. What has to be added
+ * to `address` on the host is returned, for this access only; 0: the access has to be made by soft_read() or
+ * soft_write().
  */
 uint64_t soft_mem_addend(struct soft_cpu *cpu, uint64_t address, unsigned length, bool is_write);
 
