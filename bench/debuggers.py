@@ -288,6 +288,35 @@ def reverse_rows(client, last):
     ]
 
 
+def recorded_seconds(setup, connect):
+    """How long gdb's own recording takes: forwards, for reverse-stepi, and for reverse-continue; None: it failed."""
+    commands = [*connect, "record full", "set record full insn-number-max unlimited", "tbreak end", "continue",
+                "reverse-stepi", "tbreak mark", "reverse-continue", "kill"]
+    argv = ["gdb", "-nx", "-batch", "-iex", "set confirm off"]
+    for command in commands:
+        clock = [] if command.startswith(("record", "set", "tbreak")) else ["-ex", "shell date +%s.%N"]
+        argv += [*clock, "-ex", command]
+    gdb = subprocess.run([*argv, setup.image("native-reverse")], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                         stderr=subprocess.DEVNULL, text=True)
+    times = [float(time) for time in re.findall(r"^\d{9,}\.\d{9}$", gdb.stdout, re.MULTILINE)]
+    return [b - a for a, b in zip(times[1:], times[2:])] if len(times) == 5 and "mark ()" in gdb.stdout else None
+
+
+def record_full(setup):
+    """The same program and the same questions, with far fewer rounds."""
+    ways = {"native": ["gdb", "starti"], "over gdbserver": ["gdbserver", "target remote | gdbserver --once - %s"]}
+    rows = []
+    for name, (tool, connect) in ways.items():
+        missing = next((tool for tool in ("gdb", tool) if shutil.which(tool) is None), None)
+        if missing is not None:
+            print(f"  {missing}: not installed")
+            continue
+        seconds = recorded_seconds(setup, [connect.replace("%s", setup.image("native-reverse"))])
+        rows.append((f"record full, {name}", [milliseconds(s) for s in seconds or []], "" if seconds else "failed"))
+    print_table("gdb's own recording: the same program, with 40 thousand instructions, of which the last 8 thousand are "
+                "gone back through", ["forwards", "stepi back", "to the mark"], rows)
+
+
 def reverse(setup):
     stub = our_stub(setup, "-g", setup.image("reverse.img"))
     client = Client(stub.port)
@@ -304,3 +333,4 @@ def reverse(setup):
     ratio = statistics.median(a / b for a, b in pairs)
     rows.append(("computing, with a history", [f"{statistics.median(a for a, _ in pairs):.2f} s"], f"{ratio:.3f} x without"))
     print_table("The past of a machine that runs 10^9 instructions and writes to 64 pages", ["time"], rows)
+    record_full(setup)

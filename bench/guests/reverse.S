@@ -1,7 +1,7 @@
 # A past to go back through: HEAD + TAIL rounds of 8 instructions, each of which writes to one of 64 pages. gdb is to
 # find `mark` (offset 4096), which lies TAIL rounds before the end (offset 8192). Both have pages of their own: code in
 # the page of a breakpoint is executed one by one.
-    .globl _start
+    .globl _start, mark, end
 _start:
     mov $HEAD, %ecx
     xor %eax, %eax
@@ -14,7 +14,7 @@ tail:
     jmp end
 
 rounds:
-    mov %edx, 0x100000(%rax)
+    mov %edx, DATA(%rax)
     add $0x1008, %eax
     and $0x3fff8, %eax
     add %ecx, %edx
@@ -32,3 +32,7 @@ mark:
 end:
     nop
     hlt
+
+#ifdef NATIVE
+    .comm memory, 0x41000, 4096
+#endif

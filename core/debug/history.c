@@ -346,8 +346,11 @@ enum debug_end history_run_backwards(struct debug *debug, struct mh_stop *stop)
 static enum mh_status history_may_change(struct debug *debug, struct mh_error *err)
 {
     const struct vm_record_hooks *record = &debug->vm->record_hooks;
-    if (history_replays(debug))
-        return mh_fail(err, MH_ERR_RANGE, "a recording is replayed: registers and memory cannot be changed");
+    if (history_replays(debug)) {
+        mh_fail(err, MH_ERR_RANGE, "a recording is replayed: registers and memory cannot be changed");
+        history_say(debug, "%s\n", err->text); /* gdb shows a number only */
+        return MH_ERR_RANGE;
+    }
     if (record->changed != NULL)
         record->changed(record->ctx, "a debugger changed the machine");
     return MH_OK;

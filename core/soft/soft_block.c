@@ -146,10 +146,10 @@ unsigned soft_blocks_free_bytes(const struct soft_cpu *cpu, size_t page, unsigne
 
 /* ---- decoding ---- */
 
-/* Make room for `bytes`, by dropping everything if need be. */
-static void reserve(struct soft_cpu *cpu, size_t bytes)
+/* Make room for so many units, by dropping everything if need be. */
+static void reserve(struct soft_cpu *cpu, uint32_t wanted)
 {
-    if (cpu->blocks->used + units(bytes) > SOFT_ARENA_UNITS)
+    if (cpu->blocks->used + wanted > SOFT_ARENA_UNITS)
         soft_blocks_drop_all(cpu);
 }
 
@@ -190,7 +190,7 @@ const struct soft_insn *soft_block_insn(struct soft_cpu *cpu, size_t page, unsig
     recent->host = NULL; /* also when the instruction turns out to cross the end of the page */
     if (!decode_in_page(host, offset, &recent->insn))
         return NULL;
-    reserve(cpu, sizeof(struct code_page));
+    reserve(cpu, units(sizeof(struct code_page)));
     code_page(cpu, page)->lines |= line_bits(offset, recent->insn.length);
     recent->host = at;
     recent->generation = cache->generation;
@@ -249,10 +249,12 @@ static void decode_block(struct soft_cpu *cpu, size_t page, unsigned offset, str
     draft->ops[draft->count].displacement = (int32_t)draft->end;
 }
 
-static size_t draft_size(const struct draft *draft)
+/* Units of the arena that a draft takes, with its page. */
+static uint32_t draft_units(const struct draft *draft)
 {
-    return sizeof(struct soft_block) + (draft->count + 1) * sizeof(struct soft_op) +
-           units(sizeof(struct soft_insn)) * SOFT_ARENA_UNIT * (size_t)draft->handlers;
+    return units(sizeof(struct code_page)) +
+           units(sizeof(struct soft_block) + (draft->count + 1) * sizeof(struct soft_op)) +
+           units(sizeof(struct soft_insn)) * draft->handlers;
 }
 
 /* Move a draft into the arena, which has room for it. */
@@ -286,7 +288,7 @@ struct soft_block *soft_block_find(struct soft_cpu *cpu, size_t page, unsigned o
         decode_block(cpu, page, offset, &draft);
         if (draft.count == 0)
             return NULL;
-        reserve(cpu, draft_size(&draft) + sizeof(struct code_page));
+        reserve(cpu, draft_units(&draft));
         block = keep_block(cpu, page, offset, &draft);
     }
     struct soft_jump *jump = soft_jump_slot(cpu->blocks, cpu->ram->host + page * PAGE_4K + offset);

@@ -45,8 +45,8 @@ struct mh_x86_general boot_general(const struct guest_ram *memory, uint64_t entr
 /* The segments, descriptor tables and control registers at the start. `use_xsave` sets CR4.OSXSAVE. */
 struct mh_x86_system boot_system(bool use_xsave);
 
-/* The MSRs at the start: what a processor has after RESET (Intel SDM volume 3, table 9-1) and KVM gives a guest. The APIC
- * is disabled, because there is none. */
+/* The MSRs at the start: what a processor has after RESET (Intel SDM volume 3, table 9-1) and KVM gives a guest. The
+ * APIC is disabled, because there is none. */
 struct mh_x86_msrs boot_msrs(void);
 
 /* The debug registers after RESET. */

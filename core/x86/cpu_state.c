@@ -35,8 +35,7 @@ static bool x86_same_cr2(const struct mh_cpu_state *a, const struct mh_cpu_state
 
 static bool x86_same_control(const struct mh_x86_system *a, const struct mh_x86_system *b)
 {
-    return a->cr0 == b->cr0 && a->cr3 == b->cr3 && a->cr4 == b->cr4 && a->cr8 == b->cr8 &&
-           a->efer == b->efer;
+    return a->cr0 == b->cr0 && a->cr3 == b->cr3 && a->cr4 == b->cr4 && a->cr8 == b->cr8 && a->efer == b->efer;
 }
 
 static bool x86_same_fpu(const struct mh_cpu_state *a, const struct mh_cpu_state *b)

@@ -54,10 +54,21 @@ static const struct row rows[] = {
     {"BT, BTC, BTR, BTS: OF, SF, AF, PF", LEGACY, SOFT_MAP_0F, 0xab, 0xab, ANY_PREFIX, ANY_REG, ANYWHERE, false},
     {"BT, BTC, BTR, BTS: OF, SF, AF, PF", LEGACY, SOFT_MAP_0F, 0xb3, 0xb3, ANY_PREFIX, ANY_REG, ANYWHERE, false},
     {"BT, BTC, BTR, BTS: OF, SF, AF, PF", LEGACY, SOFT_MAP_0F, 0xba, 0xbb, ANY_PREFIX, ANY_REG, ANYWHERE, false},
+    {"LAR: bits 16 to 19", LEGACY, SOFT_MAP_0F, 0x02, 0x02, ANY_PREFIX, ANY_REG, ANYWHERE, false},
     {"the order in which memory is accessed", LEGACY, SOFT_MAP_ONE_BYTE, 0xc8, 0xc8, ANY_PREFIX, ANY_REG, ANYWHERE,
      false}, /* ENTER */
 
     /* what QEMU's processors do otherwise */
+    {"ADCX, ADOX: QEMU sets flags that they do not change", LEGACY, SOFT_MAP_0F38, 0xf6, 0xf6, P_66 | P_F3, ANY_REG,
+     ANYWHERE, false},
+    {"FS, GS: QEMU clears the base with a null selector, which AMD's do not", LEGACY, SOFT_MAP_ONE_BYTE, 0x8e, 0x8e,
+     ANY_PREFIX, REG(4) | REG(5), ANYWHERE, false},
+    {"FS, GS: QEMU clears the base with a null selector, which AMD's do not", LEGACY, SOFT_MAP_0F, 0xa1, 0xa1,
+     ANY_PREFIX, ANY_REG, ANYWHERE, false},
+    {"FS, GS: QEMU clears the base with a null selector, which AMD's do not", LEGACY, SOFT_MAP_0F, 0xa9, 0xa9,
+     ANY_PREFIX, ANY_REG, ANYWHERE, false},
+    {"FS, GS: QEMU clears the base with a null selector, which AMD's do not", LEGACY, SOFT_MAP_0F, 0xb4, 0xb5,
+     ANY_PREFIX, ANY_REG, ANYWHERE, false},
     {"FLDCW, FLDENV: #MF is late in QEMU", LEGACY, SOFT_MAP_ONE_BYTE, 0xd9, 0xd9, ANY_PREFIX, REG(4) | REG(5),
      IN_MEMORY, false},
     {"FRSTOR: #MF is late in QEMU", LEGACY, SOFT_MAP_ONE_BYTE, 0xdd, 0xdd, ANY_PREFIX, REG(4), IN_MEMORY, false},
@@ -219,6 +230,14 @@ static bool has_idle_rex(const uint8_t *bytes)
     return is_idle;
 }
 
+static bool has_ss_prefix(const uint8_t *bytes)
+{
+    unsigned i = 0;
+    while (i < CPU_INSTRUCTION_MAX - 1 && bytes[i] != 0x36 && (is_legacy_prefix(bytes[i]) || (bytes[i] & 0xf0) == 0x40))
+        i++;
+    return bytes[i] == 0x36;
+}
+
 static bool is_near_branch(const struct soft_insn *insn)
 {
     const uint8_t reg = insn->modrm >> 3 & 7;
@@ -271,8 +290,10 @@ const char *kvm_known_instruction(const struct soft_insn *insn, const uint8_t *b
         return row;
     if (is_other_msr(insn, (uint32_t)before->gpr[MH_RCX]))
         return "RDMSR, WRMSR: KVM has more registers, and guests need their STAR and FMASK";
-    if (is_emulator && bytes[0] == 0x36)
-        return "SS as a prefix: counts for #SS";
+    if (is_0f(insn, 0x30, 0x30) && ((uint32_t)before->gpr[MH_RCX] & ~3u) == 0x174 && before->gpr[MH_RDX] != 0)
+        return "SYSENTER_ESP, SYSENTER_EIP: QEMU keeps 64 bits where AMD's have 32";
+    if ((is_emulator || is_one_byte(insn, 0x6c, 0x6f)) && has_ss_prefix(bytes))
+        return "SS as a prefix: counts for #SS in KVM's emulator, which executes INS and OUTS everywhere";
     if (is_0f(insn, 0xc8, 0xcf) && insn->operand_size == 2)
         return "BSWAP of 16 bits: undefined";
     if (insn->has_memory && reads_flags(insn))

@@ -119,7 +119,7 @@ class PlacesTest(PlacesCase):
         gdb("continue")
         gdb("delete")
         end = self.position(gdb)
-        for n in range(10):
+        for n in range(50):  # the more, the longer it takes: it must not be over before it is interrupted
             gdb(f"break place_{n} if $rax == 12345")
         gdb.begin("reverse-continue")
         gdb.wait_until_running()

@@ -219,6 +219,8 @@ class GdbTest(GdbCase):
         vm, gdb = self.debug_replay("hello")
         self.assertIn("error", gdb("print $rax = 5"))
         self.assertIn("error", gdb("print *(int *) 0x2000 = 5"))
+        told = gdb("stepi") + gdb("monitor when")
+        self.assertEqual(told.count("a recording is replayed: registers and memory cannot be changed"), 2, told)
 
     def test_recorded_under_gdb(self):
         vm = self.offer(sample("fibonacci", "elf"), "--record", "run.mhr")

@@ -53,7 +53,7 @@ if inside is not None:
     serve_inside(os.fdopen(int(os.environ["MH_GDB_COMMANDS"])), os.fdopen(int(os.environ["MH_GDB_ANSWERS"]), "w"))
     inside.execute("quit")
 
-from hypervisor import ACCEL, DEADLINE, Case, Output  # noqa: E402
+from hypervisor import DEADLINE, Case, Output  # noqa: E402
 
 READY = re.compile(r"VM (\d+) \((.*)\): (waits for gdb|gdb may connect) *; type: "
                    r"gdb -ex 'target remote (\S+)'(?: '(.*)')?")

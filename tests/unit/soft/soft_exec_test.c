@@ -77,6 +77,25 @@ static void code_may_change_the_instruction_that_follows(void **state)
     assert_int_equal(cpu->gpr[MH_RBX], 0);
 }
 
+/* Both instructions have the same place among those that are kept for steps. */
+static void an_instruction_across_pages_leaves_others_decoded(void **state)
+{
+    struct soft_machine *machine = *state;
+    struct soft_cpu *cpu = machine->soft;
+    soft_machine_put(machine, CODE + 0xfff, "\xff\xc1", 2); /* inc %ecx */
+    cpu->gpr[MH_RAX] = cpu->gpr[MH_RCX] = 0;
+    for (unsigned i = 0; i < 2; i++) {
+        soft_machine_code(machine, CODE + 0x7f, "\xff\xc0"); /* inc %eax */
+        assert_int_equal(soft_exec_one(cpu), SOFT_NEXT);
+        cpu->rip = CODE + 0xfff;
+        assert_int_equal(soft_exec_one(cpu), SOFT_NEXT);
+        cpu->rip = CODE + 0x7f;
+        assert_int_equal(soft_exec_one(cpu), SOFT_NEXT);
+    }
+    assert_int_equal(cpu->gpr[MH_RAX], 4);
+    assert_int_equal(cpu->gpr[MH_RCX], 2);
+}
+
 static void data_beside_code_keeps_the_code(void **state)
 {
     struct soft_machine *machine = *state;
@@ -173,6 +192,7 @@ int main(void)
         TEST(steps_and_counts_lead_to_the_same_state),
         TEST(attention_ends_the_loop_at_once),
         TEST(code_may_change_the_instruction_that_follows),
+        TEST(an_instruction_across_pages_leaves_others_decoded),
         TEST(data_beside_code_keeps_the_code),
         TEST(a_repetition_counts_as_one),
         TEST(a_count_of_zero_counts_as_one),
