@@ -36,13 +36,13 @@ struct soft_op {
 #define SOFT_BLOCK_OPS 48u /* instructions in a block, at most */
 
 struct soft_block {
-    uint32_t next;     /* another block of the page, whose start has the same hash; 0: none */
-    uint16_t offset;   /* of its first instruction in the page */
-    uint16_t count;    /* instructions, at most, that are retired before its end */
-    uint32_t page;     /* in the order of ram.host */
-    uint32_t heat;     /* how often it was entered */
-    uint32_t unit;     /* where its generated code is (soft_jit.h); 0: nowhere */
-    uint32_t spare[3]; /* operations begin at a unit of the arena */
+    uint32_t next;   /* another block of the page, whose start has the same hash; 0: none */
+    uint16_t offset; /* of its first instruction in the page */
+    uint16_t count;  /* instructions, at most, that are retired before its end */
+    uint32_t page;   /* in the order of ram.host */
+    uint32_t heat;   /* how often it was entered */
+    uint32_t unit;   /* where its generated code is (soft_jit.h); 0: nowhere */
+    uint32_t spare;  /* operations are aligned to 8 bytes */
     struct soft_op ops[];
 };
 

@@ -853,8 +853,8 @@ static enum soft_result run_hot(struct soft_cpu *cpu, struct soft_block *block, 
     case SOFT_JIT_REFUSED:
     case SOFT_JIT_AT_OP:
         return run_blocks(cpu, block, op, cpu->rip & ~PAGE_MASK, until);
-    case SOFT_JIT_ONE:
-        return soft_exec_one(cpu);
+    case SOFT_JIT_ONE: /* which may be the first behind `until` */
+        return cpu->instructions < until ? soft_exec_one(cpu) : SOFT_NEXT;
     case SOFT_JIT_AT_RIP:
         break;
     }

@@ -198,6 +198,21 @@ static void calls_may_be_as_deep_as_the_guest_likes(void **state)
     assert_int_equal(f->machine->soft->gpr[MH_RAX], 200000);
 }
 
+/* inc %eax; test %eax,%eax; 1: jns 1b; incl (%rbx); je 2f; 2: hlt
+ * The interpreter cannot go on at 1, because the last branch needs what it notes for flags. */
+static void a_count_is_exact_where_the_interpreter_takes_over(void **state)
+{
+    struct fixture *f = *state;
+    for (uint64_t until = 1; until <= 40; until++) {
+        soft_machine_code(f->machine, CODE, "\xff\xc0\x85\xc0\x79\xfe\xff\x03\x74\x00\xf4");
+        f->machine->soft->gpr[MH_RAX] = 0;
+        f->machine->soft->instructions = 0;
+        f->machine->request.until = until;
+        assert_int_equal(soft_machine_run(f->machine, CPU_UNTIL), CPU_EXIT_COUNT_REACHED);
+        assert_int_equal(f->machine->soft->instructions, until);
+    }
+}
+
 /* A RET to address 1, where no call of generated code ever returns. */
 static void a_return_without_a_call_leads_where_it_says(void **state)
 {
@@ -225,6 +240,7 @@ int main(void)
         TEST(a_kick_ends_an_endless_loop),
         TEST(calls_may_be_as_deep_as_the_guest_likes),
         TEST(a_return_without_a_call_leads_where_it_says),
+        TEST(a_count_is_exact_where_the_interpreter_takes_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
