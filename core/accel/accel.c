@@ -4,6 +4,7 @@
 #include "kvm/kvm_cpu.h"
 #include "kvm/kvm_host.h"
 #include "kvm/kvm_probe.h"
+#include "soft/host_x86_64_code.h"
 #include "soft/soft.h"
 #include "text.h"
 
@@ -17,6 +18,7 @@
 
 struct mh_host {
     enum mh_accel accel;
+    struct host_code *code;      /* for the software processors; NULL: they only interpret */
     struct kvm_host *kvm;        /* NULL: machines run in software */
     struct mh_error kvm_problem; /* why, when KVM was tried */
     pthread_mutex_t mutex;       /* guards what follows until it is there */
@@ -34,13 +36,15 @@ enum mh_status mh_host_open(enum mh_accel accel, struct mh_host **host, struct m
         return mh_fail(err, MH_ERR_HOST, "no memory: %s", strerror(ENOMEM));
     opened->accel = accel;
     enum mh_status status = MH_OK;
-    if (accel != MH_ACCEL_SOFT)
+    if (accel == MH_ACCEL_AUTO || accel == MH_ACCEL_KVM)
         status = kvm_host_open(&opened->kvm, &opened->kvm_problem);
     if (status != MH_OK && accel == MH_ACCEL_KVM) {
         status = mh_fail(err, MH_ERR_HOST, "%s; or use --accel soft, which needs no KVM", opened->kvm_problem.text);
         free(opened);
         return status;
     }
+    if (accel != MH_ACCEL_INTERPRETER)
+        opened->code = host_code_create();
     pthread_mutex_init(&opened->mutex, NULL);
     *host = opened;
     return MH_OK;
@@ -50,6 +54,7 @@ void mh_host_close(struct mh_host *host)
 {
     if (host == NULL)
         return;
+    host_code_destroy(host->code);
     kvm_host_close(host->kvm);
     pthread_mutex_destroy(&host->mutex);
     free(host);
@@ -125,20 +130,30 @@ static const struct kvm_quirks *accel_quirks(void *ctx)
     return accel_probe(host, NULL) == MH_OK ? &host->quirks : NULL;
 }
 
+static enum mh_status accel_create_soft(struct mh_host *host, struct guest_ram *ram, const struct mh_cpu_state *boot,
+                                        struct cpu **cpu, struct mh_error *err)
+{
+    enum mh_status status = soft_cpu_create(ram, &host->cpuid, boot, cpu, err);
+    if (status == MH_OK)
+        soft_cpu_use_code(*cpu, host->code, SOFT_HOT);
+    return status;
+}
+
 enum mh_status accel_create_cpu(struct mh_host *host, struct guest_ram *ram, const struct mh_cpu_state *boot,
                                 struct cpu **cpu, struct mh_error *err)
 {
     struct cpu *kvm;
     if (host->kvm == NULL || host->kvm_has_no_cpuid)
-        return soft_cpu_create(ram, &host->cpuid, boot, cpu, err);
+        return accel_create_soft(host, ram, boot, cpu, err);
     enum mh_status status = kvm_cpu_create(host->kvm, &host->cpuid, ram, boot, &kvm, err);
     if (status != MH_OK && host->accel == MH_ACCEL_AUTO) /* /dev/kvm can be opened, and no more */
-        return soft_cpu_create(ram, &host->cpuid, boot, cpu, err);
+        return accel_create_soft(host, ram, boot, cpu, err);
     if (status != MH_OK)
         return status;
     const struct auto_cpu_config config = {.kvm = kvm,
                                            .ram = ram,
                                            .cpuid = &host->cpuid,
+                                           .code = host->code,
                                            .prefers_kvm = host->accel == MH_ACCEL_KVM,
                                            .quirks = accel_quirks,
                                            .quirks_ctx = host};

@@ -43,6 +43,8 @@ static struct cpu *auto_cpu_current(const struct cpu *cpu)
 static enum mh_status auto_cpu_make_soft(struct auto_cpu *self, const struct mh_cpu_state *state, struct mh_error *err)
 {
     enum mh_status status = soft_cpu_create(self->config.ram, self->config.cpuid, state, &self->soft, err);
+    if (status == MH_OK)
+        soft_cpu_use_code(self->soft, self->config.code, SOFT_HOT);
     if (status != MH_OK || !self->tracks_writes)
         return status;
     status = self->soft->ops->track_writes(self->soft, err);
@@ -328,6 +330,12 @@ static bool auto_cpu_instructions(const struct cpu *cpu, uint64_t *count)
     return !((const struct auto_cpu *)cpu)->lost_count && current->ops->instructions(current, count);
 }
 
+static bool auto_cpu_code_stats(const struct cpu *cpu, struct cpu_code_stats *stats)
+{
+    const struct cpu *soft = ((const struct auto_cpu *)cpu)->soft;
+    return soft != NULL && soft->ops->code_stats != NULL && soft->ops->code_stats(soft, stats);
+}
+
 static void auto_cpu_set_instructions(struct cpu *cpu, uint64_t count)
 {
     struct auto_cpu *self = auto_cpu_of(cpu);
@@ -390,6 +398,7 @@ static const struct cpu_ops auto_cpu_ops = {
     .arm = auto_cpu_arm,
     .instructions = auto_cpu_instructions,
     .set_instructions = auto_cpu_set_instructions,
+    .code_stats = auto_cpu_code_stats,
     .batch_port = auto_cpu_batch_port,
     .take_batch = auto_cpu_take_batch,
     .has_batch = auto_cpu_has_batch,

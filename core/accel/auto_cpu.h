@@ -9,11 +9,14 @@
 #include "kvm/kvm_probe.h"
 #include "x86/cpuid.h"
 
+struct host_code; /* soft/host_x86_64_code.h */
+
 struct auto_cpu_config {
     struct cpu *kvm; /* belongs to the new processor, also after a failure */
     struct guest_ram *ram;
     const struct x86_cpuid *cpuid;
-    bool prefers_kvm; /* --accel kvm: leave KVM only for what it cannot do */
+    struct host_code *code; /* for the software processor, or NULL */
+    bool prefers_kvm;       /* --accel kvm: leave KVM only for what it cannot do */
     /* What this host's KVM reports to a debugger; asked when points are armed first. NULL: not known, trust nothing. */
     const struct kvm_quirks *(*quirks)(void *ctx);
     void *quirks_ctx;

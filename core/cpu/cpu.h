@@ -126,6 +126,13 @@ struct cpu_exit {
 
 struct cpu;
 
+/* Generated code of a processor in software. */
+struct cpu_code_stats {
+    uint64_t instructions; /* executed by it */
+    uint64_t units;        /* pieces of it that were made */
+    uint64_t flushes;      /* how often all of it was thrown away */
+};
+
 struct cpu_ops {
     const char *name; /* "kvm", "soft" */
     void (*destroy)(struct cpu *cpu);
@@ -170,6 +177,9 @@ struct cpu_ops {
     bool (*instructions)(const struct cpu *cpu, uint64_t *count);
     /* After restore(): continue counting from `count`. Called only where instructions() returned true for the state. */
     void (*set_instructions)(struct cpu *cpu, uint64_t count);
+
+    /* Optional: what was translated to code of the host, if anything. */
+    bool (*code_stats)(const struct cpu *cpu, struct cpu_code_stats *stats);
 
     /* Optional, all three or none: collect single bytes that the guest writes to `port` instead of leaving it for each.
      * take_batch() is called after every run(); it returns how many bytes it stored, at most `room`. has_batch() may be

@@ -8,6 +8,7 @@ static void vm_stats_processor(const struct mh_vm *vm, const struct text_output 
 {
     const struct cpu_ops *ops = vm->cpu->ops;
     uint64_t moves = 0, instructions;
+    struct cpu_code_stats code;
     const char *name = ops->current != NULL ? ops->current(vm->cpu, &moves) : ops->name;
     if (moves == 0)
         text_say(to, "processor: %s\n", name);
@@ -15,6 +16,9 @@ static void vm_stats_processor(const struct mh_vm *vm, const struct text_output 
         text_say(to, "processor: kvm and soft, moved %" PRIu64 " times; now %s\n", moves, name);
     if (ops->instructions(vm->cpu, &instructions))
         text_say(to, "instructions: %" PRIu64 "\n", instructions);
+    if (ops->code_stats != NULL && ops->code_stats(vm->cpu, &code))
+        text_say(to, "generated code: %" PRIu64 " instructions in %" PRIu64 " units, emptied %" PRIu64 " times\n",
+                 code.instructions, code.units, code.flushes);
 }
 
 void mh_vm_stats(struct mh_vm *vm, mh_text_sink *sink, void *sink_ctx)

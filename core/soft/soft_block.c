@@ -3,6 +3,7 @@
 #include "host_x86_64_int.h"
 #include "pages.h"
 #include "soft_flags.h"
+#include "soft_jit.h"
 #include "soft_mem.h"
 #include "soft_translate.h"
 
@@ -68,6 +69,7 @@ bool soft_blocks_create(struct soft_cpu *cpu)
     if (cpu->blocks == NULL)
         return false;
     cpu->blocks->used = 1;
+    cpu->blocks->hot = UINT32_MAX;
     cpu->blocks->flags_are_pure = flags_are_pure();
     cpu->blocks->division_keeps_flags = division_keeps_flags();
     return true;
@@ -91,6 +93,7 @@ void soft_blocks_drop_all(struct soft_cpu *cpu)
     memset(cache->pages, 0, ram_pages(cpu->ram) * sizeof cache->pages[0]);
     cache->used = 1;
     cache->generation++;
+    soft_jit_drop_all(cpu);
 }
 
 void soft_blocks_leave(struct soft_cpu *cpu)
@@ -126,6 +129,19 @@ void soft_blocks_write(struct soft_cpu *cpu, size_t page, unsigned offset, unsig
     const struct code_page *code = soft_arena_at(cache, cache->pages[page]);
     if (code->lines & line_bits(offset, length))
         soft_blocks_drop_page(cpu, page);
+}
+
+unsigned soft_blocks_free_bytes(const struct soft_cpu *cpu, size_t page, unsigned offset)
+{
+    struct soft_block_cache *cache = cpu->blocks;
+    if (cache->pages[page] == 0)
+        return PAGE_4K - offset;
+    const struct code_page *code = soft_arena_at(cache, cache->pages[page]);
+    const uint64_t lines = code->lines >> offset / LINE << offset / LINE;
+    if (lines == 0)
+        return PAGE_4K - offset;
+    const unsigned end = (unsigned)__builtin_ctzll(lines) * LINE;
+    return end > offset ? end - offset : 0;
 }
 
 /* ---- decoding ---- */

@@ -40,7 +40,9 @@ struct soft_block {
     uint16_t offset; /* of its first instruction in the page */
     uint16_t count;  /* instructions, at most, that are retired before its end */
     uint32_t page;   /* in the order of ram.host */
-    uint32_t spare;
+    uint32_t heat;   /* how often it was entered */
+    uint32_t unit;   /* where its generated code is (soft_jit.h); 0: nowhere */
+    uint32_t spare;  /* operations are aligned to 8 bytes */
     struct soft_op ops[];
 };
 
@@ -67,6 +69,7 @@ struct soft_recent {
 struct soft_block_cache {
     uint32_t used;       /* units of the arena; the first is never given away, so that no link is 0 */
     uint32_t generation; /* counts whenever something is dropped; a block that runs ends then */
+    uint32_t hot;        /* a block that was entered more often is for generated code */
     bool flags_are_pure; /* the host's shifts and multiplications set flags that depend on nothing but operands */
     bool division_keeps_flags;
     /* in this order, and the jumps in a page of their own, so that little of it is touched by a small guest */

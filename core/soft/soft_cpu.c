@@ -2,6 +2,7 @@
 #include "soft_cpu.h"
 
 #include "pages.h"
+#include "soft_jit.h"
 #include "soft_mem.h"
 #include "soft_points.h"
 #include "soft_run.h"
@@ -12,6 +13,7 @@ static void soft_destroy(struct cpu *cpu)
 {
     struct soft_cpu *soft = (struct soft_cpu *)cpu;
     soft_points_free(soft);
+    soft_jit_destroy(soft);
     soft_blocks_destroy(soft);
     pages_free(soft, sizeof *soft);
 }
@@ -110,7 +112,17 @@ static const struct cpu_ops ops = {
     .arm = soft_arm,
     .instructions = soft_instructions,
     .set_instructions = soft_set_instructions,
+    .code_stats = soft_jit_stats,
 };
+
+void soft_cpu_use_code(struct cpu *cpu, struct host_code *code, uint32_t hot)
+{
+    struct soft_cpu *soft = (struct soft_cpu *)cpu;
+    if (cpu->ops != &ops)
+        return;
+    soft->code = code;
+    soft->blocks->hot = code == NULL ? UINT32_MAX : hot;
+}
 
 enum mh_status soft_cpu_create(struct guest_ram *ram, const struct x86_cpuid *cpuid, const struct mh_cpu_state *boot,
                                struct cpu **cpu, struct mh_error *err)

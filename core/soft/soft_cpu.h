@@ -18,6 +18,9 @@
 
 struct soft_cpu;
 struct soft_insn;
+struct host_code;      /* host_x86_64_code.h */
+struct soft_jit;       /* soft_jit.h */
+struct soft_code_jump; /* soft_jit.h */
 
 /* What an instruction came to. */
 enum soft_result {
@@ -93,9 +96,14 @@ struct soft_fault {
 #define SOFT_TLB_SIZE 256u
 
 struct soft_tlb_entry {
-    uint64_t tag;  /* page address; bits of SOFT_TLB_* set when the fast path must not be taken; ~0: empty */
-    uint8_t *host; /* of the page's first byte */
+    uint64_t tag;    /* page address; bits of SOFT_TLB_* set when the fast path must not be taken; ~0: empty */
+    uint64_t addend; /* what makes a guest's address in the page one of this process */
 };
+
+static inline uint8_t *soft_tlb_at(const struct soft_tlb_entry *entry, uint64_t address)
+{
+    return (uint8_t *)(uintptr_t)(entry->addend + address);
+}
 
 /* Behind the TLB, which has a page of 2 MB or 1 GB as many small ones: where 2 MB of such a page are. */
 #define SOFT_TLB_LARGE_SIZE 8u
@@ -139,6 +147,17 @@ struct soft_cpu {
     alignas(64) uint8_t xsave[MH_XSAVE_SIZE]; /* x87, SSE and AVX registers, always current; header: XSTATE_BV */
 
     uint64_t instructions; /* retired */
+
+    /* generated code (soft_jit.h): where it may be, and what belongs to this machine; NULL: everything is interpreted
+     */
+    struct host_code *code;
+    struct soft_jit *jit;
+    const struct soft_code_jump *code_jumps;
+    uint64_t code_flags;                 /* while it runs: the arithmetic flags; other bits mean nothing */
+    uint64_t code_left;                  /* when it has run: instructions that it could have executed still */
+    uint64_t code_stack, code_stack_end; /* the host's stack where it begins, and where it is to call no deeper */
+    uint32_t code_has_sse;
+    bool code_is_stale; /* addresses of pages where points are may be in `code_jumps` */
 
     /* soft_simd_state.c: the guest's MXCSR is in the host's register until soft_simd_leave(); what CPUID offers */
     bool mxcsr_is_loaded;
@@ -271,6 +290,8 @@ void soft_blocks_drop_page(struct soft_cpu *cpu, size_t page);
 /* The same for [offset, offset + length) of it only: bytes beside decoded instructions do not drop them. This is
  * what the slow path of a guest's write calls; soft_blocks_has_page() tells afterwards whether any are left. */
 void soft_blocks_write(struct soft_cpu *cpu, size_t page, unsigned offset, unsigned length);
+/* How many bytes from `offset` of a page on have nothing decoded from them: 0, or up to the end of the page. */
+unsigned soft_blocks_free_bytes(const struct soft_cpu *cpu, size_t page, unsigned offset);
 void soft_blocks_drop_all(struct soft_cpu *cpu);
 /* The block that runs, if any, ends behind the current instruction: the next one may lie in another page now. */
 void soft_blocks_leave(struct soft_cpu *cpu);

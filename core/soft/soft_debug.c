@@ -111,6 +111,7 @@ void soft_debug_update(struct soft_cpu *cpu)
     if (cpu->debug_dr7 == cpu->dr7 && memcmp(cpu->debug_dr, cpu->dr, sizeof cpu->dr) == 0)
         return;
     bool had_data = cpu->debug_data;
+    cpu->code_is_stale = true;
     cpu->debug_dr7 = cpu->dr7;
     memcpy(cpu->debug_dr, cpu->dr, sizeof cpu->dr);
     cpu->debug_execute = cpu->debug_data = false;

@@ -15,6 +15,7 @@
  */
 #include "host_x86_64_int.h"
 #include "soft_flags.h"
+#include "soft_jit.h"
 #include "soft_operand.h"
 #include "soft_simd_shape.h"
 #include "soft_string.h"
@@ -57,8 +58,8 @@ static inline bool fetch_at_rip(struct soft_cpu *cpu, const uint8_t **host, size
     const struct soft_tlb_entry *entry = &cpu->tlb_fetch[cpu->user][cpu->rip >> 12 & (SOFT_TLB_SIZE - 1)];
     if (entry->tag != (cpu->rip & ~PAGE_MASK))
         return soft_fetch_page(cpu, cpu->rip, host, page);
-    *host = entry->host;
-    *page = (size_t)(entry->host - cpu->ram->host) / PAGE_4K;
+    *host = soft_tlb_at(entry, entry->tag);
+    *page = (size_t)(*host - cpu->ram->host) / PAGE_4K;
     return true;
 }
 
@@ -406,11 +407,11 @@ typedef __int128 s128;
 #endif
 
 /*
- * Execute blocks from `block` on, whose page begins at the linear address `page_address`; at least its first
- * instruction can be executed before `until`. Comes back with rip and cpu->instructions up to date.
+ * Execute blocks from operation `op` of `block` on, whose page begins at the linear address `page_address`, until a hot
+ * one is next. Comes back with rip and cpu->instructions up to date.
  */
-SCALAR_STORES static enum soft_result run_blocks(struct soft_cpu *cpu, struct soft_block *block, uint64_t page_address,
-                                                 uint64_t until)
+SCALAR_STORES static enum soft_result run_blocks(struct soft_cpu *cpu, struct soft_block *block, struct soft_op *op,
+                                                 uint64_t page_address, uint64_t until)
 {
 #define SOFT_OP_LABEL(name) &&L_##name,
 #define SOFT_OP_LABEL_HOT(name, size) &&L_##name##_RR, &&L_##name##_RM,
@@ -421,7 +422,7 @@ SCALAR_STORES static enum soft_result run_blocks(struct soft_cpu *cpu, struct so
     const struct soft_tlb_entry *const tlb_write = cpu->tlb_write[cpu->user];
     const uint32_t generation = cache->generation;
     const struct soft_insn *insn;
-    struct soft_op *op, *start; /* start: from here on instructions are not counted yet */
+    struct soft_op *start = op; /* from here on instructions are not counted yet */
     enum soft_result outcome;
     uint64_t target;
     size_t page = block->page;
@@ -429,9 +430,16 @@ SCALAR_STORES static enum soft_result run_blocks(struct soft_cpu *cpu, struct so
     slots[SOFT_SLOT_ZERO] = 0;
     slots[SOFT_SLOT_PAGE] = page_address;
 
+    if (__builtin_expect(wants_attention(cpu) || until - cpu->instructions < block->count, 0)) {
+        cpu->rip = page_address + op->offset;
+        return SOFT_NEXT;
+    }
+    DISPATCH;
+
 enter_block:
     start = op = block->ops;
-    if (__builtin_expect(wants_attention(cpu) || until - cpu->instructions < block->count, 0)) {
+    if (__builtin_expect(
+            wants_attention(cpu) || until - cpu->instructions < block->count || block->heat++ >= cache->hot, 0)) {
         cpu->rip = page_address + block->offset;
         return SOFT_NEXT;
     }
@@ -459,7 +467,7 @@ jump: /* to `target`, which is canonical; counted already */
         cpu->rip = target;
         if (entry->tag != (target & ~PAGE_MASK) || soft_page_has_points(cpu, target))
             return SOFT_NEXT;
-        page = (size_t)(entry->host - cpu->ram->host) / PAGE_4K;
+        page = (size_t)(soft_tlb_at(entry, entry->tag) - cpu->ram->host) / PAGE_4K;
         page_address = target & ~PAGE_MASK;
         slots[SOFT_SLOT_PAGE] = page_address;
     }
@@ -837,6 +845,22 @@ static struct soft_block *block_at_rip(struct soft_cpu *cpu, const uint8_t *host
     return jump->host == host + offset ? jump->block : soft_block_find(cpu, page, offset);
 }
 
+/* From a block that is worth generated code. */
+static enum soft_result run_hot(struct soft_cpu *cpu, struct soft_block *block, uint64_t page_address, uint64_t until)
+{
+    struct soft_op *op = block->ops;
+    switch (soft_jit_run(cpu, &block, &op, page_address, until)) {
+    case SOFT_JIT_REFUSED:
+    case SOFT_JIT_AT_OP:
+        return run_blocks(cpu, block, op, cpu->rip & ~PAGE_MASK, until);
+    case SOFT_JIT_ONE: /* which may be the first behind `until` */
+        return cpu->instructions < until ? soft_exec_one(cpu) : SOFT_NEXT;
+    case SOFT_JIT_AT_RIP:
+        break;
+    }
+    return SOFT_NEXT;
+}
+
 /* From rip, as far as blocks go. */
 static enum soft_result run_from_rip(struct soft_cpu *cpu, uint64_t until)
 {
@@ -847,7 +871,10 @@ static enum soft_result run_from_rip(struct soft_cpu *cpu, uint64_t until)
     struct soft_block *block = block_at_rip(cpu, host, page);
     if (block == NULL || until - cpu->instructions < block->count)
         return soft_exec_one(cpu);
-    return run_blocks(cpu, block, cpu->rip & ~PAGE_MASK, until);
+    if (block->heat >= cpu->blocks->hot)
+        return run_hot(cpu, block, cpu->rip & ~PAGE_MASK, until);
+    block->heat++;
+    return run_blocks(cpu, block, block->ops, cpu->rip & ~PAGE_MASK, until);
 }
 
 enum soft_result soft_exec_many(struct soft_cpu *cpu, uint64_t until)

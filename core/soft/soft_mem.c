@@ -7,6 +7,7 @@
  */
 #include "soft_mem.h"
 
+#include "soft_block.h"
 #include "soft_points.h"
 #include "soft_walk.h"
 #include "x86/exceptions.h"
@@ -87,7 +88,7 @@ void soft_mem_protect_code(struct soft_cpu *cpu, size_t page)
     for (unsigned user = 0; user < 2 && cpu->tlb_is_ready[user]; user++) {
         for (unsigned slot = 0; slot < SOFT_TLB_SIZE; slot++) {
             struct soft_tlb_entry *entry = &cpu->tlb_write[user][slot];
-            if (entry->tag != ~0ull && entry->host == host)
+            if (entry->tag != ~0ull && soft_tlb_at(entry, entry->tag & ~PAGE_MASK) == host)
                 entry->tag |= SOFT_TLB_SLOW;
         }
     }
@@ -157,7 +158,7 @@ static uint8_t *translate(struct soft_cpu *cpu, uint64_t address, const struct s
     bool applies = tlb_applies(cpu, access);
     if (applies && (entry->tag & ~(uint64_t)SOFT_TLB_SLOW) == (address & ~PAGE_MASK)) {
         *is_slow = (entry->tag & SOFT_TLB_SLOW) != 0;
-        return entry->host + (address & PAGE_MASK);
+        return soft_tlb_at(entry, address);
     }
     size_t page;
     if (!(applies && soft_walk_large(cpu, address, access, &page)) && !soft_walk(cpu, address, access, &page))
@@ -165,7 +166,8 @@ static uint8_t *translate(struct soft_cpu *cpu, uint64_t address, const struct s
     uint8_t *host = cpu->ram->host + page * PAGE_4K;
     *is_slow = page_is_slow(cpu, address, access, page);
     if (applies && !access->dry)
-        *entry = (struct soft_tlb_entry){(address & ~PAGE_MASK) | (*is_slow ? SOFT_TLB_SLOW : 0), host};
+        *entry = (struct soft_tlb_entry){(address & ~PAGE_MASK) | (*is_slow ? SOFT_TLB_SLOW : 0),
+                                         (uint64_t)(uintptr_t)host - (address & ~PAGE_MASK)};
     return host + (address & PAGE_MASK);
 }
 
@@ -322,6 +324,45 @@ bool soft_write_system(struct soft_cpu *cpu, uint64_t address, const void *from,
         return false;
     write_span(cpu, &span, &access, from);
     return true;
+}
+
+uint8_t *soft_mem_at_once(struct soft_cpu *cpu, uint64_t address, uint64_t *length)
+{
+    struct soft_tlb_entry *entry = &cpu->tlb_write[cpu->user][address / PAGE_4K % SOFT_TLB_SIZE];
+    uint64_t left = PAGE_4K - (address & PAGE_MASK);
+    uint8_t *const host = soft_tlb_at(entry, address);
+    if ((entry->tag & ~(uint64_t)SOFT_TLB_SLOW) != (address & ~PAGE_MASK))
+        return NULL;
+    if ((entry->tag & SOFT_TLB_SLOW) != 0) {
+        const size_t offset = (size_t)(host - cpu->ram->host), page = offset / PAGE_4K;
+        if (cpu->point_index != NULL || cpu->debug_data || (cpu->access_mode & MODE_ALIGNMENT) != 0 ||
+            soft_walk_used(cpu, page))
+            return NULL;
+        left = soft_blocks_free_bytes(cpu, page, (unsigned)(offset % PAGE_4K));
+        if (left == 0)
+            return NULL;
+        ram_mark_written(cpu->ram, host, 1);
+        if (!soft_blocks_has_page(cpu, page)) /* there was nothing else to look at */
+            entry->tag = address & ~PAGE_MASK;
+    }
+    if (*length > left)
+        *length = left;
+    return host;
+}
+
+uint64_t soft_mem_addend(struct soft_cpu *cpu, uint64_t address, unsigned length, bool is_write)
+{
+    const struct soft_access access = {.kind = is_write ? SOFT_ACCESS_WRITE : SOFT_ACCESS_READ, .user = cpu->user != 0};
+    const uint32_t generation = cpu->blocks->generation;
+    bool is_slow;
+    if (!soft_is_canonical(address) || (address & PAGE_MASK) + length > PAGE_4K ||
+        translate(cpu, address, &access, &is_slow) == NULL)
+        return 0;
+    const struct soft_tlb_entry *entry = tlb_entry(cpu, address, &access);
+    uint64_t free_bytes = length;
+    if (is_slow && (!is_write || soft_mem_at_once(cpu, address, &free_bytes) == NULL || free_bytes < length))
+        return 0;
+    return cpu->blocks->generation == generation ? entry->addend : 0;
 }
 
 bool soft_fetch_page(struct soft_cpu *cpu, uint64_t address, const uint8_t **host, size_t *page)

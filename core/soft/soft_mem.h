@@ -42,6 +42,19 @@ void soft_tlb_flush_page(struct soft_cpu *cpu, uint64_t address);
 /* From now on writes to this page (in the order of ram.host) must be noticed: code was decoded from it. */
 void soft_mem_protect_code(struct soft_cpu *cpu, size_t page);
 
+/*
+ * Where bytes from `address` on can be written without being looked at one by one: *length, which becomes less where
+ * decoded code or the page ends. NULL: they have to be looked at. All of them count as written.
+ */
+uint8_t *soft_mem_at_once(struct soft_cpu *cpu, uint64_t address, uint64_t *length);
+
+/*
+ * For code that looks the TLB up itself and has not found what it wants: bring the page into it. What has to be added
+ * to `address` on the host is returned, for this access only; 0: the access has to be made by soft_read() or
+ * soft_write().
+ */
+uint64_t soft_mem_addend(struct soft_cpu *cpu, uint64_t address, unsigned length, bool is_write);
+
 /* The ring whose rights apply to accesses from now on, and the half of the TLBs: 3, or 0 to 2. */
 void soft_mem_set_user(struct soft_cpu *cpu, bool user);
 
@@ -54,7 +67,7 @@ void soft_mem_update_mode(struct soft_cpu *cpu);
     {                                                                                                                  \
         const struct soft_tlb_entry *entry = &cpu->tlb_read[cpu->user][address >> 12 & (SOFT_TLB_SIZE - 1)];           \
         if (entry->tag == (address & ~0xfffull) && (address & 0xfff) <= 0x1000 - sizeof *to) {                         \
-            memcpy(to, entry->host + (address & 0xfff), sizeof *to);                                                   \
+            memcpy(to, soft_tlb_at(entry, address), sizeof *to);                                                       \
             return true;                                                                                               \
         }                                                                                                              \
         return soft_read(cpu, segment, address, to, sizeof *to);                                                       \
@@ -64,7 +77,7 @@ void soft_mem_update_mode(struct soft_cpu *cpu);
     {                                                                                                                  \
         const struct soft_tlb_entry *entry = &cpu->tlb_write[cpu->user][address >> 12 & (SOFT_TLB_SIZE - 1)];          \
         if (entry->tag == (address & ~0xfffull) && (address & 0xfff) <= 0x1000 - sizeof value) {                       \
-            memcpy(entry->host + (address & 0xfff), &value, sizeof value);                                             \
+            memcpy(soft_tlb_at(entry, address), &value, sizeof value);                                                 \
             return true;                                                                                               \
         }                                                                                                              \
         return soft_write(cpu, segment, address, &value, sizeof value);                                                \

@@ -53,7 +53,7 @@ static inline uint8_t *soft_at_hand(const struct soft_tlb_entry *tlb, uint64_t a
 {
     const struct soft_tlb_entry *entry = &tlb[address >> 12 & (SOFT_TLB_SIZE - 1)];
     const uint64_t last_page = (address + (size - 1)) & ~0xfffull;
-    return __builtin_expect(entry->tag == last_page, 1) ? entry->host + (address & 0xfff) : NULL;
+    return __builtin_expect(entry->tag == last_page, 1) ? soft_tlb_at(entry, address) : NULL;
 }
 
 /* Memory of 1, 2, 4 or 8 bytes, zero-extended. */

@@ -145,6 +145,7 @@ enum mh_status soft_points_arm(struct soft_cpu *cpu, const struct cpu_point *poi
     drop_watches(cpu);
     soft_points_free(cpu);
     cpu->watch_hit = false;
+    cpu->code_is_stale = true;
     if (count == 0)
         return MH_OK;
     if (count >= UINT32_MAX)

@@ -260,7 +260,7 @@ static inline bool simd_read128(struct soft_cpu *cpu, unsigned segment, uint64_t
 {
     const struct soft_tlb_entry *entry = &cpu->tlb_read[cpu->user][address >> 12 & (SOFT_TLB_SIZE - 1)];
     if (entry->tag == (address & ~0xfffull) && (address & 0xfff) <= 0x1000 - 16) {
-        memcpy(to, entry->host + (address & 0xfff), 16);
+        memcpy(to, soft_tlb_at(entry, address), 16);
         return true;
     }
     return soft_read(cpu, segment, address, to, 16);
@@ -270,7 +270,7 @@ static inline bool simd_write128(struct soft_cpu *cpu, unsigned segment, uint64_
 {
     const struct soft_tlb_entry *entry = &cpu->tlb_write[cpu->user][address >> 12 & (SOFT_TLB_SIZE - 1)];
     if (entry->tag == (address & ~0xfffull) && (address & 0xfff) <= 0x1000 - 16) {
-        memcpy(entry->host + (address & 0xfff), from, 16);
+        memcpy(soft_tlb_at(entry, address), from, 16);
         return true;
     }
     return soft_write(cpu, segment, address, from, 16);
@@ -280,7 +280,7 @@ static inline bool simd_write128(struct soft_cpu *cpu, unsigned segment, uint64_
 static inline const uint8_t *simd_at_hand(struct soft_cpu *cpu, uint64_t address, unsigned size)
 {
     const struct soft_tlb_entry *entry = &cpu->tlb_read[cpu->user][address >> 12 & (SOFT_TLB_SIZE - 1)];
-    return entry->tag == ((address + size - 1) & ~0xfffull) ? entry->host + (address & 0xfff) : NULL;
+    return entry->tag == ((address + size - 1) & ~0xfffull) ? soft_tlb_at(entry, address) : NULL;
 }
 
 /* Read or write 2, 4, 8, 16 or any other number of bytes. */

@@ -189,7 +189,7 @@ static uint64_t left_in_page(uint64_t address, unsigned size)
 static uint8_t *translation_at_hand(struct soft_tlb_entry tlb[2][SOFT_TLB_SIZE], unsigned user, uint64_t address)
 {
     const struct soft_tlb_entry *entry = &tlb[user][address >> 12 & (SOFT_TLB_SIZE - 1)];
-    return entry->tag == (address & ~0xfffull) ? entry->host + (address & 0xfff) : NULL;
+    return entry->tag == (address & ~0xfffull) ? soft_tlb_at(entry, address) : NULL;
 }
 
 static void fill(uint8_t *to, uint64_t value, unsigned size, uint64_t repetitions)
@@ -229,10 +229,11 @@ uint64_t soft_string_bulk(struct soft_cpu *cpu, const struct soft_insn *insn, ui
     if (!is_repeated(insn) || cpu->rflags & MH_RFLAGS_DF || (!moves && insn->run != soft_op_stos))
         return 0;
     const uint64_t count = count_left(cpu, insn), from = source_address(cpu, insn), to = destination_address(cpu, insn);
-    uint64_t repetitions = least(least(limit, count - 1), left_in_page(to, size));
-    if (count < 2)
+    uint64_t repetitions = least(least(limit, count - 1), left_in_page(to, size)), bytes = repetitions * size;
+    if (count < 2 || repetitions == 0)
         return 0;
-    uint8_t *const host_to = translation_at_hand(cpu->tlb_write, cpu->user, to), *host_from = NULL;
+    uint8_t *const host_to = soft_mem_at_once(cpu, to, &bytes), *host_from = NULL;
+    repetitions = bytes / size;
     if (moves) {
         repetitions = least(repetitions, left_in_page(from, size));
         host_from = translation_at_hand(cpu->tlb_read, cpu->user, from);

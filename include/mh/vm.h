@@ -25,14 +25,15 @@ enum mh_accel {
     MH_ACCEL_AUTO, /* KVM if it is usable, and the software processor for what KVM cannot do; otherwise software */
     MH_ACCEL_KVM,  /* KVM, or an error */
     MH_ACCEL_SOFT, /* the software processor only; /dev/kvm is not opened */
+    MH_ACCEL_INTERPRETER, /* the same without generated code */
 };
 
 struct mh_host;
 
 /*
  * What all machines of a process share: the choice of processor and, with KVM, its descriptor.
- * Returns MH_OK with *host set, or MH_ERR_HOST with what is missing and how to get it (never for AUTO and SOFT, unless
- * there is no memory). Any number of threads may use it; close it after the last machine is gone.
+ * Returns MH_OK with *host set, or MH_ERR_HOST with what is missing and how to get it (never but for KVM, unless there
+ * is no memory). Any number of threads may use it; close it after the last machine is gone.
  */
 enum mh_status mh_host_open(enum mh_accel accel, struct mh_host **host, struct mh_error *err);
 void mh_host_close(struct mh_host *host);

@@ -22,7 +22,7 @@
 #define CODE_END 0xf00u
 #define SUBROUTINES 0x1000u
 #define SUBROUTINE_COUNT 4u
-#define SUBROUTINE_SIZE 0x200u
+#define SUBROUTINE_SIZE 0x400u
 #define BORDER (AREA_DATA + 0x2000)
 #define INSTRUCTIONS_MAX 1000000u
 #define PRINTED_MAX 10u
@@ -199,6 +199,74 @@ static void emit_change(struct writer *writer)
     emit_byte(writer, harmless(writer->chance));
 }
 
+static unsigned some_register(struct chance *chance, unsigned other_than)
+{
+    for (;;) {
+        const unsigned reg = (unsigned)chance_below(chance, MH_GPR_COUNT);
+        if (!is_reserved(reg) && reg != other_than && reg != MH_R12) /* r12 as a base needs more bytes */
+            return reg;
+    }
+}
+
+/* An instruction with REX.W, a register and memory at a base and 8 bits, which repair() may take away. */
+static void emit_based(struct writer *writer, unsigned opcode, unsigned reg, unsigned base)
+{
+    const unsigned start = writer->at;
+    emit_byte(writer, 0x48 | (reg >= 8 ? 4 : 0) | (base >= 8 ? 1 : 0));
+    emit_byte(writer, opcode);
+    emit_byte(writer, 0x40 | (reg & 7) << 3 | (base & 7));
+    emit_byte(writer, (unsigned)chance_below(writer->chance, 64) * 4);
+    writer->length_at[start] = (uint8_t)(writer->at - start);
+}
+
+/* mov %reg, -n(%rsp) */
+static void emit_below_stack(struct writer *writer, unsigned reg)
+{
+    emit_byte(writer, reg < 8 ? 0x48 : 0x4c);
+    emit_byte(writer, 0x89);
+    emit_byte(writer, 0x44 | (reg & 7) << 3);
+    emit_byte(writer, 0x24);
+    emit_byte(writer, 0x80 + (unsigned)chance_below(writer->chance, 15) * 8);
+}
+
+static void emit_push_or_pop(struct writer *writer, unsigned opcode, unsigned reg)
+{
+    if (reg >= 8)
+        emit_byte(writer, 0x41);
+    emit_byte(writer, opcode | (reg & 7));
+}
+
+/* Accesses with one base, and to the stack, as functions have them: they are near each other, and the base moves. */
+static void emit_group(struct writer *writer)
+{
+    static const uint8_t opcodes[] = {0x8b, 0x89, 0x01, 0x3b, 0x38, 0x2a, 0x33, 0x8a};
+    const unsigned base = some_register(writer->chance, MH_RSP);
+    unsigned depth = 0;
+    emit_load(writer, base, some_place(writer->chance));
+    for (uint64_t n = chance_below(writer->chance, 10) + 2; n > 0; n--) {
+        const unsigned reg = some_register(writer->chance, base);
+        const uint64_t kind = chance_below(writer->chance, 12);
+        if (kind < 7) {
+            emit_based(writer, opcodes[chance_below(writer->chance, sizeof opcodes)], reg, base);
+        } else if (kind == 7) { /* add $8, %base */
+            emit_byte(writer, base < 8 ? 0x48 : 0x49);
+            emit_byte(writer, 0x83);
+            emit_byte(writer, 0xc0 | (base & 7));
+            emit_byte(writer, 8);
+        } else if (kind < 10 || depth == 0) {
+            emit_push_or_pop(writer, 0x50, reg);
+            depth++;
+        } else if (kind == 10) {
+            emit_push_or_pop(writer, 0x58, reg);
+            depth--;
+        } else {
+            emit_below_stack(writer, reg);
+        }
+    }
+    for (; depth > 0; depth--)
+        emit_push_or_pop(writer, 0x58, some_register(writer->chance, base));
+}
+
 static void emit_some(struct writer *writer)
 {
     for (uint64_t n = chance_below(writer->chance, 6) + 1; n > 0; n--) {
@@ -207,6 +275,8 @@ static void emit_some(struct writer *writer)
             emit_changeable(writer);
         else if (kind == 1)
             emit_change(writer);
+        else if (kind < 5)
+            emit_group(writer);
         else
             emit_random(writer);
     }
@@ -255,7 +325,7 @@ static void write_program(struct writer *writer)
     }
     writer->at = CODE_START;
     uint64_t parts = chance_below(writer->chance, 8) + 2;
-    for (; parts > 0 && writer->at < CODE_END - 0x400; parts--) {
+    for (; parts > 0 && writer->at < CODE_END - 0x600; parts--) {
         uint64_t kind = chance_below(writer->chance, 8);
         if (kind < 3)
             emit_some(writer);

@@ -1,7 +1,7 @@
 /*
  * Random bytes as guests in ring 0. Handlers of exceptions skip a few bytes and return, so that a guest runs on through
  * whatever there is. Nothing is known about where it comes to; but it must come there without a crash, come there again
- * when it is run again, and come there in single steps as well as in one run.
+ * when it is run again, in single steps as well as in one run, and as generated code, at once and in slices.
  *
  *   random_bytes_test --case N     one guest again (needs MH_SEED)
  */
@@ -12,6 +12,7 @@
 #include "x86/boot_state.h"
 #include "x86/paging.h"
 
+#include "soft/host_x86_64_code.h"
 #include "soft/soft.h"
 
 #include <inttypes.h>
@@ -40,6 +41,7 @@ struct random_bytes_test {
     unsigned form_count;
     uint8_t image[DATA_SIZE];
     struct mh_cpu_state boot;
+    struct host_code *code;
 };
 
 static struct random_bytes_test random_bytes_test;
@@ -196,12 +198,36 @@ struct end {
     uint64_t count, hash, rip;
 };
 
-static struct end run_guest(const struct random_bytes_test *test, enum cpu_run_mode mode, uint64_t until)
+/* `code`: translate blocks from the first time on, or NULL. */
+static struct end run_guest(const struct random_bytes_test *test, struct host_code *code, enum cpu_run_mode mode,
+                            uint64_t until)
 {
     struct machine machine;
     struct end end = {0};
     if (machine_start(test, &machine)) {
+        soft_cpu_use_code(machine.cpu, code, 0);
         end.count = run(&machine, mode, until, &end.kind);
+        end.hash = hash_machine(&machine);
+        machine.cpu->ops->rip_at_hand(machine.cpu, &end.rip);
+    }
+    machine_end(&machine);
+    return end;
+}
+
+/* The same as generated code, in slices of a few instructions. */
+static struct end run_guest_in_slices(const struct random_bytes_test *test)
+{
+    struct machine machine;
+    struct end end = {0};
+    if (machine_start(test, &machine)) {
+        soft_cpu_use_code(machine.cpu, test->code, 0);
+        for (uint64_t until = 1, size = 1; end.count < INSTRUCTIONS_MAX; until += size) {
+            const uint64_t wanted = until < INSTRUCTIONS_MAX ? until : INSTRUCTIONS_MAX;
+            size = size * 13 % 101;
+            end.count = run(&machine, CPU_UNTIL, wanted, &end.kind);
+            if (end.kind != CPU_EXIT_COUNT_REACHED)
+                break;
+        }
         end.hash = hash_machine(&machine);
         machine.cpu->ops->rip_at_hand(machine.cpu, &end.rip);
     }
@@ -222,14 +248,19 @@ static void print_end(const char *how, const struct end *end)
 
 static bool check_guest(const struct random_bytes_test *test, bool print)
 {
-    struct end first = run_guest(test, CPU_UNTIL, INSTRUCTIONS_MAX);
-    struct end again = run_guest(test, CPU_UNTIL, INSTRUCTIONS_MAX);
-    struct end steps = run_guest(test, CPU_STEP, INSTRUCTIONS_MAX);
-    bool equal = ends_equal(&first, &again) && ends_equal(&first, &steps);
+    struct end first = run_guest(test, NULL, CPU_UNTIL, INSTRUCTIONS_MAX);
+    struct end again = run_guest(test, NULL, CPU_UNTIL, INSTRUCTIONS_MAX);
+    struct end steps = run_guest(test, NULL, CPU_STEP, INSTRUCTIONS_MAX);
+    struct end translated = run_guest(test, test->code, CPU_UNTIL, INSTRUCTIONS_MAX);
+    struct end slices = run_guest_in_slices(test);
+    bool equal = ends_equal(&first, &again) && ends_equal(&first, &steps) && ends_equal(&first, &translated) &&
+                 ends_equal(&first, &slices);
     if (print || !equal) {
         print_end("run", &first);
         print_end("run again", &again);
         print_end("in steps", &steps);
+        print_end("translated", &translated);
+        print_end("translated, in slices", &slices);
     }
     return equal;
 }
@@ -248,14 +279,16 @@ static void make_guest(struct random_bytes_test *test, uint64_t number)
     random_registers(&chance, &test->boot);
 }
 
-/* The first count at which a run and as many steps come to different states. */
+/* The first count at which a run, translated or not, and as many steps come to different states. */
 static uint64_t find_first(const struct random_bytes_test *test)
 {
     uint64_t equal = 0, different = INSTRUCTIONS_MAX;
     while (different - equal > 1) {
         uint64_t middle = (equal + different) / 2;
-        struct end run_end = run_guest(test, CPU_UNTIL, middle), steps_end = run_guest(test, CPU_STEP, middle);
-        if (ends_equal(&run_end, &steps_end))
+        struct end run_end = run_guest(test, NULL, CPU_UNTIL, middle);
+        struct end steps_end = run_guest(test, NULL, CPU_STEP, middle);
+        struct end translated = run_guest(test, test->code, CPU_UNTIL, middle);
+        if (ends_equal(&run_end, &steps_end) && ends_equal(&translated, &steps_end))
             equal = middle;
         else
             different = middle;
@@ -266,7 +299,7 @@ static uint64_t find_first(const struct random_bytes_test *test)
 static void report(struct random_bytes_test *test, uint64_t number)
 {
     uint64_t count = find_first(test);
-    struct end before = run_guest(test, CPU_STEP, count - 1);
+    struct end before = run_guest(test, NULL, CPU_STEP, count - 1);
     printf("MH_SEED=%" PRIu64 " random_bytes_test --case %" PRIu64 ": first seen after instruction %" PRIu64 ": ",
            test->abuse.seed, number, count);
     if (before.rip < DATA_SIZE - 15)
@@ -281,6 +314,9 @@ static void work(void *context, struct shared *shared)
     struct random_bytes_test *test = context;
     bool single = shared->end - shared->current == 1;
     x86_cpuid_init(&test->cpuid);
+    test->code = host_code_create();
+    if (test->code == NULL)
+        _Exit(1);
     for (; shared->current < shared->end; shared->current++) {
         make_guest(test, shared->current);
         shared->done++;

@@ -5,7 +5,9 @@
  */
 #include "soft_side.h"
 
+#include "soft/host_x86_64_code.h"
 #include "soft/soft.h"
+#include "translate.h"
 #include "x86/paging.h"
 
 #include <stdio.h>
@@ -142,6 +144,7 @@ bool soft_side_create(struct soft_side *side)
         printf("%s\n", err.text);
         return false;
     }
+    side->code = translate_if_asked(side->cpu);
     return true;
 }
 
@@ -149,6 +152,7 @@ void soft_side_destroy(struct soft_side *side)
 {
     if (side->cpu != NULL)
         side->cpu->ops->destroy(side->cpu);
+    host_code_destroy(side->code);
     ram_free(&side->ram);
 }
 

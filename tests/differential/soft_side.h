@@ -7,11 +7,14 @@
 #include "outcome.h"
 #include "x86/cpuid.h"
 
+struct host_code;
+
 struct soft_side {
     struct guest_ram ram;
     struct x86_cpuid cpuid;
     struct mh_cpu_state boot;
     struct cpu *cpu;
+    struct host_code *code; /* NULL: everything is interpreted */
 };
 
 /* False with a message printed. */

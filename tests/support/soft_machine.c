@@ -1,7 +1,9 @@
 #include "soft_machine.h"
 
+#include "soft/host_x86_64_code.h"
 #include "soft/soft_flags.h"
 #include "soft/soft_mem.h"
+#include "translate.h"
 #include "x86/boot_state.h"
 #include "x86/paging.h"
 
@@ -37,6 +39,7 @@ bool soft_machine_create(struct soft_machine *machine)
         ram_free(&machine->ram);
         return false;
     }
+    machine->code = translate_if_asked(machine->cpu);
     machine->soft = (struct soft_cpu *)machine->cpu;
     machine->soft->exit = &machine->exit;
     machine->soft->request = &machine->request;
@@ -46,6 +49,7 @@ bool soft_machine_create(struct soft_machine *machine)
 void soft_machine_destroy(struct soft_machine *machine)
 {
     machine->cpu->ops->destroy(machine->cpu);
+    host_code_destroy(machine->code);
     ram_free(&machine->ram);
 }
 

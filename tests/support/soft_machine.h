@@ -4,6 +4,8 @@
 
 #include "soft/soft_cpu.h"
 
+struct host_code;
+
 struct soft_machine {
     struct guest_ram ram;
     struct x86_cpuid cpuid;
@@ -12,6 +14,7 @@ struct soft_machine {
     struct soft_cpu *soft; /* the same */
     struct cpu_request request;
     struct cpu_exit exit;
+    struct host_code *code; /* NULL: everything is interpreted */
 };
 
 /* Create it with rip at 0; true when that worked. Each use of a machine ends with soft_machine_destroy(). */

@@ -22,8 +22,12 @@ mh_core_test(x86 xsave)
 mh_core_test(x86 cpu_state)
 
 foreach(name decode exec fault io mem points run simd slices state system x87)
-  mh_core_test(soft soft_${name} ${support}/soft_machine.c)
+  mh_core_test(soft soft_${name} ${support}/soft_machine.c ${support}/translate.c)
+  add_test(NAME unit_soft_${name}_translated COMMAND soft_${name}_test) # the same with generated code
+  set_tests_properties(unit_soft_${name}_translated PROPERTIES
+    TIMEOUT 60 LABELS unit ENVIRONMENT MH_TRANSLATE=1)
 endforeach()
+mh_core_test(soft soft_jit ${support}/soft_machine.c ${support}/translate.c)
 
 mh_core_test(devices input_log)
 mh_core_test(devices serial)

@@ -213,6 +213,7 @@ static void the_processor_is_auto_kvm_or_soft(void **state)
     assert_int_equal(parse(*state, "-g a --accel auto")->accel, MH_ACCEL_AUTO);
     assert_int_equal(parse(*state, "-g a --accel kvm")->accel, MH_ACCEL_KVM);
     assert_int_equal(parse(*state, "--accel=soft -g a")->accel, MH_ACCEL_SOFT);
+    assert_int_equal(parse(*state, "--accel=soft,jit=off -g a")->accel, MH_ACCEL_INTERPRETER);
     assert_int_equal(parse(*state, "--probe --accel soft")->accel, MH_ACCEL_SOFT);
     static const char *const bad[] = {"", "tcg", "KVM", "kvm:soft", "sof", "softy"};
     for (size_t i = 0; i < COUNT(bad); i++) {

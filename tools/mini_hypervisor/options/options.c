@@ -214,7 +214,8 @@ static enum mh_status parser_check_replay(const struct parser *parser, struct op
     }
     if (options->accel == MH_ACCEL_KVM)
         return mh_fail(err, MH_ERR_USAGE, "--replay runs in software; leave out --accel kvm");
-    options->accel = MH_ACCEL_SOFT;
+    if (options->accel != MH_ACCEL_INTERPRETER)
+        options->accel = MH_ACCEL_SOFT;
     return parser_add_guest(options, options->replay_path, err);
 }
 

@@ -104,7 +104,10 @@ static size_t word_index(const char *value, const char *const *words, size_t cou
 
 static enum mh_status take_accel(struct options *options, const char *value, struct mh_error *err)
 {
-    static const char *const words[] = {[MH_ACCEL_AUTO] = "auto", [MH_ACCEL_KVM] = "kvm", [MH_ACCEL_SOFT] = "soft"};
+    static const char *const words[] = {[MH_ACCEL_AUTO] = "auto",
+                                        [MH_ACCEL_KVM] = "kvm",
+                                        [MH_ACCEL_SOFT] = "soft",
+                                        [MH_ACCEL_INTERPRETER] = "soft,jit=off"};
     const size_t count = sizeof words / sizeof words[0];
     const size_t i = word_index(value, words, count);
     if (i == count)

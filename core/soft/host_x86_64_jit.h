@@ -1,0 +1,173 @@
+/*
+ * The writer of host code: what the files host_x86_64_*.c that make code share. See "Generated code" in
+ * docs/processor.md first.
+ *
+ * While generated code runs, guest registers are in registers of the host or, those that have none, in cpu->slots.
+ * T1 and T2 are free between two instructions, except that T1 may hold an operand of the pending flags.
+ */
+#ifndef MH_CORE_SOFT_HOST_X86_64_JIT_H
+#define MH_CORE_SOFT_HOST_X86_64_JIT_H
+
+#include "host_x86_64_emit.h"
+#include "soft_jit.h"
+#include "soft_translate.h"
+
+#define JIT_T1 HOST_R12
+#define JIT_T2 HOST_R13
+#define JIT_LEFT HOST_R14 /* instructions that may be executed still, beside those that are begun */
+#define JIT_CPU HOST_R15
+
+#define JIT_GUEST_T1 MH_GPR_COUNT              /* T1 in the place of a guest register: struct jit_flags */
+#define JIT_GUEST_IMMEDIATE (MH_GPR_COUNT + 1) /* none, the immediate */
+
+#define JIT_UNIT_BYTES (48u << 10) /* more than a unit ever takes */
+#define JIT_STUBS 288u             /* and more ways out than it ever has */
+
+/* Code to be written behind the unit: where it goes when it does not go on. */
+struct jit_stub {
+    uint8_t *distance; /* of the branch that leads here */
+    enum jit_exit kind;
+    uint8_t op; /* the operation where the guest is */
+    bool has_sse, is_direct, host_flags;
+    uint16_t refund; /* instructions that were counted and are not executed */
+    uint16_t target; /* JIT_EXIT_LINK: offset in the page */
+    struct jit_flags flags;
+    /* memory whose page is not in the TLB: try to bring it there, and go on */
+    uint8_t *resume;        /* NULL: leave */
+    struct soft_op address; /* base, index, scale, displacement */
+    uint16_t access;        /* bytes; 0x100: for a write */
+};
+
+/* While neither T2 nor the base is written, T2 is good for all of [base + low, base + high). */
+struct jit_window {
+    bool is_valid, for_write;
+    uint8_t base; /* guest register */
+    int32_t low, high;
+};
+
+struct jit_writer {
+    struct host_emitter code;
+    const struct soft_cpu *cpu;
+    const struct soft_block *block;
+    uint64_t page_address;
+    unsigned user;
+    struct jit_flags flags; /* where the guest's flags are */
+    bool host_flags;        /* the host's flags are the guest's */
+    bool has_sse;           /* xmm registers are loaded */
+    bool failed;
+    struct jit_window window;
+    unsigned op;          /* index of the operation that is being translated */
+    unsigned segment_end; /* index of the first operation that is not counted yet */
+    struct jit_arena *arena;
+    unsigned stub_count;
+    struct jit_stub stubs[JIT_STUBS];
+};
+
+/* What an operation means for flags. */
+enum jit_effect {
+    JIT_OBSERVES, /* may read them, or leave the code */
+    JIT_KEEPS,
+    JIT_REPLACES, /* all of them, and neither reads them nor leaves */
+};
+
+/* How an operation is translated: the function, operand size, and what tells it from others of that function. False:
+ * it has no translation. */
+struct jit_row;
+typedef bool jit_translator(struct jit_writer *writer, const struct soft_op *op, const struct jit_row *row);
+struct jit_row {
+    jit_translator *translate; /* NULL: none */
+    uint8_t size;
+    uint8_t effect; /* enum jit_effect */
+    uint32_t detail;
+};
+
+const struct jit_row *jit_row(const struct soft_op *op); /* host_x86_64_table.c */
+
+/* ---- places of registers (host_x86_64_memory.c) ---- */
+
+/* The host register of a guest register; HOST_NO_REGISTER: it has none. */
+unsigned jit_host_register(unsigned guest);
+struct host_operand jit_place(unsigned guest);
+struct host_operand jit_field(size_t offset); /* of struct soft_cpu */
+
+/* ---- what operations do with memory (host_x86_64_table.c) ---- */
+
+struct jit_access {
+    bool is_memory, is_write;
+    bool ends; /* `base` is not what it was behind the operation, or the code does not go on there, or other memory is
+                  accessed */
+    int32_t displacement, size; /* from `base` */
+    int32_t moves;              /* what the operation adds to `base` */
+};
+
+void jit_access(const struct soft_op *op, unsigned base, struct jit_access *access);
+
+/* ---- memory (host_x86_64_memory.c) ---- */
+
+/* *at becomes the host's memory that the operation's address names, or the code leaves for the interpreter. Uses T1, T2
+ * and the host's flags. T2, and T1 perhaps, belong to *at. False: it has no translation. */
+bool jit_look_up(struct jit_writer *writer, const struct soft_op *op, unsigned size, bool for_write,
+                 struct host_operand *at);
+bool jit_look_up_at(struct jit_writer *writer, unsigned base, int32_t displacement, unsigned size, bool for_write,
+                    struct host_operand *at);
+/* Let *at use T2 only. */
+void jit_free_t1(struct jit_writer *writer, struct host_operand *at);
+/* Forget the window if T2 or the base was written. */
+void jit_window_check(struct jit_writer *writer);
+/* This operation has added a constant to a guest register, and has not touched it otherwise. */
+void jit_window_move(struct jit_writer *writer, unsigned guest, int32_t by);
+/* T1 = memory, zero-extended. */
+void jit_load_t1(struct jit_writer *writer, unsigned size, struct host_operand at);
+/* to = the operation's address, without touching any other register. */
+bool jit_address(struct jit_writer *writer, const struct soft_op *op, unsigned to, unsigned add);
+/* Leave for the interpreter at this operation, of which nothing is done yet, when the condition holds. */
+void jit_leave_if(struct jit_writer *writer, unsigned condition);
+/* The same if the address is not aligned to 16 bytes. */
+void jit_leave_unless_aligned(struct jit_writer *writer, const struct soft_op *op);
+
+/* ---- flags (host_x86_64_flags.c) ---- */
+
+/* T1 is going to be used. */
+void jit_claim_t1(struct jit_writer *writer);
+/* Bring the guest's flags into the host's: all, or CF at least. */
+void jit_flags_need(struct jit_writer *writer);
+void jit_flags_need_carry(struct jit_writer *writer);
+/* Write them to cpu->code_flags. */
+void jit_flags_store(struct jit_writer *writer);
+/* This operation is going to write a guest register; has written it. */
+void jit_flags_before_write(struct jit_writer *writer, unsigned guest);
+void jit_flags_written(struct jit_writer *writer, unsigned guest);
+/* Both. */
+void jit_flags_write(struct jit_writer *writer, unsigned guest);
+/* This operation has set the host's flags as the guest's, and they can be computed again like this. */
+void jit_flags_set(struct jit_writer *writer, enum jit_flags_kind kind, unsigned size, unsigned left, unsigned right,
+                   int32_t immediate);
+/* ... or not again. */
+void jit_flags_set_once(struct jit_writer *writer);
+bool jit_flags_live_after(const struct jit_writer *writer, unsigned op);
+
+/* ---- leaving (host_x86_64_unit.c) ---- */
+
+void jit_add_stub(struct jit_writer *writer, enum jit_exit kind, uint8_t *distance, unsigned target);
+/* The operations up to the next branch are counted, or the code leaves. */
+void jit_begin_segment(struct jit_writer *writer, unsigned first);
+
+/* ---- branches (host_x86_64_jump.c) ---- */
+
+/* The end of a RET, whose target is in T1. */
+void jit_return_to_t1(struct jit_writer *writer);
+
+/* ---- translators of operations ---- */
+
+jit_translator jit_alu_register, jit_alu_immediate, jit_alu_load, jit_alu_store, jit_alu_store_immediate;
+jit_translator jit_step_register, jit_step_memory, jit_negate, jit_not, jit_shift_immediate, jit_shift_cl;
+jit_translator jit_multiply, jit_multiply_load, jit_multiply_immediate, jit_multiply_wide, jit_divide,
+    jit_divide_signed;
+jit_translator jit_move, jit_move_immediate, jit_move_wide, jit_load, jit_store, jit_store_immediate, jit_extend;
+jit_translator jit_extend_load, jit_lea, jit_extend_rax, jit_sign_rdx, jit_cmov, jit_setcc, jit_nop;
+jit_translator jit_push, jit_pop, jit_leave;
+jit_translator jit_call, jit_call_page, jit_call_register, jit_return, jit_jump, jit_jump_page, jit_jump_register;
+jit_translator jit_jump_memory, jit_branch, jit_branch_page, jit_end;
+jit_translator jit_sse, jit_sse_move, jit_sse_load, jit_sse_store;
+
+#endif

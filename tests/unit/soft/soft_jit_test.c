@@ -1,0 +1,246 @@
+/* Generated code: its memory, and what ends it. That it computes the same is for the tests that run translated. */
+#include "soft/host_x86_64_code.h"
+#include "soft/soft.h"
+#include "soft/soft_block.h"
+#include "soft_machine.h"
+#include "unit.h"
+
+#include <pthread.h>
+#include <stdio.h>
+
+#define CODE 0x10000ull
+#define OTHER_PAGE 0x12000ull
+#define MANY_BLOCKS 8000u
+
+struct fixture {
+    struct soft_machine *machine;
+    struct host_code *code;
+};
+
+static int set_up(void **state)
+{
+    static struct fixture fixture;
+    void *machine;
+    if (soft_machine_set_up(&machine) != 0)
+        return -1;
+    fixture = (struct fixture){.machine = machine, .code = host_code_create()};
+    soft_cpu_use_code(fixture.machine->cpu, fixture.code, 0);
+    *state = &fixture;
+    return fixture.code == NULL;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+    void *machine = f->machine;
+    const int result = soft_machine_tear_down(&machine);
+    host_code_destroy(f->code);
+    return result;
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+static struct cpu_code_stats stats_of(const struct fixture *f)
+{
+    struct cpu_code_stats stats = {0};
+    f->machine->cpu->ops->code_stats(f->machine->cpu, &stats);
+    return stats;
+}
+
+/* mov $100000,%ecx; 1: add %rcx,%rax; dec %ecx; jnz 1b; hlt */
+static const char loop[] = "\xb9\xa0\x86\x01\x00\x48\x01\xc8\xff\xc9\x75\xf9\xf4";
+
+static void run_loop(struct fixture *f)
+{
+    soft_machine_load(f->machine, CODE, loop, sizeof loop - 1);
+    f->machine->soft->gpr[MH_RAX] = 0;
+    assert_int_equal(soft_machine_run(f->machine, CPU_RUN), CPU_EXIT_HALT);
+    assert_int_equal(f->machine->soft->gpr[MH_RAX], 100000ull * 100001 / 2);
+}
+
+static void memory_is_never_writable_and_executable(void **state)
+{
+    char line[512];
+    unsigned executable = 0;
+    (void)state;
+    FILE *maps = fopen("/proc/self/maps", "re");
+    assert_non_null(maps);
+    while (fgets(line, sizeof line, maps) != NULL) {
+        char rights[8];
+        assert_int_equal(sscanf(line, "%*s %7s", rights), 1);
+        assert_false(rights[1] == 'w' && rights[2] == 'x');
+        executable += strstr(line, "mh-code") != NULL && rights[2] == 'x';
+    }
+    fclose(maps);
+    assert_int_equal(executable, 1);
+}
+
+static void what_is_written_can_be_executed(void **state)
+{
+    struct fixture *f = *state;
+    struct host_code_arena arena;
+    assert_true(host_code_take(f->code, &arena));
+    arena.write[HOST_CODE_ARENA_SIZE - 1] = 0xc3;
+    assert_int_equal(arena.run[HOST_CODE_ARENA_SIZE - 1], 0xc3);
+    host_code_give_back(f->code, &arena);
+    assert_int_equal(arena.run[HOST_CODE_ARENA_SIZE - 1], 0);
+}
+
+static void loops_are_translated(void **state)
+{
+    struct fixture *f = *state;
+    run_loop(f);
+    assert_true(stats_of(f).instructions > 290000);
+    assert_true(stats_of(f).units > 0);
+}
+
+static void cold_code_is_not(void **state)
+{
+    struct fixture *f = *state;
+    soft_cpu_use_code(f->machine->cpu, f->code, 200000);
+    run_loop(f);
+    assert_int_equal(stats_of(f).units, 0);
+}
+
+static void machines_without_an_arena_interpret(void **state)
+{
+    struct fixture *f = *state;
+    struct host_code_arena arena, first = {0};
+    while (host_code_take(f->code, &arena))
+        first = first.write == NULL ? arena : first;
+    run_loop(f);
+    assert_int_equal(stats_of(f).units, 0);
+    host_code_give_back(f->code, &first);
+    assert_true(host_code_take(f->code, &arena));
+    assert_ptr_equal(arena.write, first.write);
+}
+
+static void without_memory_for_code_everything_is_interpreted(void **state)
+{
+    struct fixture *f = *state;
+    soft_cpu_use_code(f->machine->cpu, NULL, 0);
+    run_loop(f);
+    assert_int_equal(stats_of(f).units, 0);
+}
+
+/* Blocks of `add $1,%rax; add $2,%rbx; jmp` to the next, over and over until rdx is 0. */
+static void a_full_arena_is_emptied(void **state)
+{
+    static const char block[] = "\x48\x83\xc0\x01\x48\x83\xc3\x02\xeb\x00";
+    static const char end[] = "\xff\xca\x0f\x85"; /* dec %edx; jnz */
+    struct fixture *f = *state;
+    uint64_t at = CODE;
+    for (unsigned i = 0; i < MANY_BLOCKS; i++, at += sizeof block - 1)
+        soft_machine_put(f->machine, at, block, sizeof block - 1);
+    const int32_t back = (int32_t)CODE - (int32_t)(at + 8);
+    soft_machine_put(f->machine, at, end, sizeof end - 1);
+    soft_machine_put(f->machine, at + 4, &back, sizeof back);
+    soft_machine_put(f->machine, at + 8, "\xf4", 1);
+    memset(f->machine->soft->gpr, 0, sizeof f->machine->soft->gpr);
+    f->machine->soft->gpr[MH_RDX] = 5;
+    f->machine->soft->rip = CODE;
+    assert_int_equal(soft_machine_run(f->machine, CPU_RUN), CPU_EXIT_HALT);
+    assert_int_equal(f->machine->soft->gpr[MH_RAX], 5 * MANY_BLOCKS);
+    assert_int_equal(f->machine->soft->gpr[MH_RBX], 10 * MANY_BLOCKS);
+    assert_int_equal(f->machine->soft->instructions, 5 * (3 * MANY_BLOCKS + 2) + 1);
+    assert_true(stats_of(f).flushes > 0);
+}
+
+/* A loop that calls another page; a breakpoint there, armed when the way to it is known. */
+static void points_are_met_on_a_known_way(void **state)
+{
+    struct fixture *f = *state;
+    const struct cpu_point point = {.kind = CPU_POINT_EXECUTE, .address = OTHER_PAGE};
+    soft_machine_put(f->machine, OTHER_PAGE, "\xff\xc0\xc3", 3);                 /* inc %eax; ret */
+    soft_machine_code(f->machine, CODE, "\xe8\xfb\x1f\x00\x00\xff\xc2\xeb\xf7"); /* 1: call; inc %edx; jmp 1b */
+    f->machine->soft->gpr[MH_RSP] = 0x8000;
+    f->machine->request.until = 100000;
+    assert_int_equal(soft_machine_run(f->machine, CPU_UNTIL), CPU_EXIT_COUNT_REACHED);
+    assert_int_equal(f->machine->soft->instructions, 100000);
+    assert_int_equal(f->machine->cpu->ops->arm(f->machine->cpu, &point, 1, NULL), MH_OK);
+    assert_int_equal(soft_machine_run(f->machine, CPU_RUN), CPU_EXIT_BREAKPOINT);
+    assert_int_equal(f->machine->soft->rip, OTHER_PAGE);
+    assert_in_range(f->machine->soft->instructions, 100000, 100006);
+    f->machine->cpu->ops->arm(f->machine->cpu, NULL, 0, NULL);
+}
+
+static void *kick(void *argument)
+{
+    struct fixture *f = argument;
+    f->machine->cpu->ops->kick(f->machine->cpu);
+    return NULL;
+}
+
+static void a_kick_ends_an_endless_loop(void **state)
+{
+    struct fixture *f = *state;
+    pthread_t thread;
+    soft_machine_code(f->machine, CODE, "\xff\xc0\xff\xc2\xff\xc1\xeb\xf8");
+    assert_int_equal(pthread_create(&thread, NULL, kick, f), 0);
+    assert_int_equal(soft_machine_run(f->machine, CPU_RUN), CPU_EXIT_KICKED);
+    pthread_join(thread, NULL);
+}
+
+/* Recursion that never returns: generated code calls as the host does, but not without bound. */
+static void calls_may_be_as_deep_as_the_guest_likes(void **state)
+{
+    struct fixture *f = *state;
+    soft_machine_code(f->machine, CODE, "\xff\xc0\x3d\x40\x0d\x03\x00\x74\x05\xe8\xf2\xff\xff\xff\xf4\xc3");
+    f->machine->soft->gpr[MH_RAX] = 199000;
+    f->machine->soft->gpr[MH_RSP] = 0x8000;
+    f->machine->request.until = UINT64_MAX;
+    assert_int_equal(soft_machine_run(f->machine, CPU_UNTIL), CPU_EXIT_HALT);
+    assert_int_equal(f->machine->soft->gpr[MH_RAX], 200000);
+    f->machine->soft->gpr[MH_RAX] = 0;
+    f->machine->soft->rip = CODE;
+    f->machine->soft->gpr[MH_RSP] = 0x1f0000;
+    assert_int_equal(soft_machine_run(f->machine, CPU_UNTIL), CPU_EXIT_HALT);
+    assert_int_equal(f->machine->soft->gpr[MH_RAX], 200000);
+}
+
+/* inc %eax; test %eax,%eax; 1: jns 1b; incl (%rbx); je 2f; 2: hlt
+ * The interpreter cannot go on at 1, because the last branch needs what it notes for flags. */
+static void a_count_is_exact_where_the_interpreter_takes_over(void **state)
+{
+    struct fixture *f = *state;
+    for (uint64_t until = 1; until <= 40; until++) {
+        soft_machine_code(f->machine, CODE, "\xff\xc0\x85\xc0\x79\xfe\xff\x03\x74\x00\xf4");
+        f->machine->soft->gpr[MH_RAX] = 0;
+        f->machine->soft->instructions = 0;
+        f->machine->request.until = until;
+        assert_int_equal(soft_machine_run(f->machine, CPU_UNTIL), CPU_EXIT_COUNT_REACHED);
+        assert_int_equal(f->machine->soft->instructions, until);
+    }
+}
+
+/* A RET to address 1, where no call of generated code ever returns. */
+static void a_return_without_a_call_leads_where_it_says(void **state)
+{
+    struct fixture *f = *state;
+    soft_machine_put(f->machine, 1, "\xf4", 1);
+    soft_machine_code(f->machine, CODE, "\x6a\x01\x90\x90\xc3"); /* push $1; nop; nop; ret */
+    f->machine->soft->gpr[MH_RSP] = 0x8000;
+    assert_int_equal(soft_machine_run(f->machine, CPU_RUN), CPU_EXIT_HALT);
+    assert_int_equal(f->machine->soft->rip, 2);
+    assert_int_equal(f->machine->soft->instructions, 5);
+    assert_int_equal(f->machine->soft->gpr[MH_RSP], 0x8000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(memory_is_never_writable_and_executable),
+        TEST(what_is_written_can_be_executed),
+        TEST(loops_are_translated),
+        TEST(cold_code_is_not),
+        TEST(machines_without_an_arena_interpret),
+        TEST(without_memory_for_code_everything_is_interpreted),
+        TEST(a_full_arena_is_emptied),
+        TEST(points_are_met_on_a_known_way),
+        TEST(a_kick_ends_an_endless_loop),
+        TEST(calls_may_be_as_deep_as_the_guest_likes),
+        TEST(a_return_without_a_call_leads_where_it_says),
+        TEST(a_count_is_exact_where_the_interpreter_takes_over),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
