@@ -4,6 +4,8 @@
 #include "soft/soft_block.h"
 #include "soft_machine.h"
 #include "unit.h"
+#include "x86/boot_state.h"
+#include "x86/paging.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -226,6 +228,26 @@ static void a_return_without_a_call_leads_where_it_says(void **state)
     assert_int_equal(f->machine->soft->gpr[MH_RSP], 0x8000);
 }
 
+/*
+ * Code in a page table, whose accesses change it: the constant of `mov $constant,%eax` is the entry of the page that is
+ * read before, and has its A bit when it is loaded.
+ *     mov (%rdx),%ecx; nop; mov $entry,%eax; add %al,(%rax); add %al,(%rax); hlt
+ */
+static void code_that_an_access_marks_is_decoded_again(void **state)
+{
+    static const uint64_t page = 0x110000, entry = MH_SYSTEM_AREA + BOOT_RAM_PT + page / PAGE_4K * 8;
+    struct fixture *f = *state;
+    boot_write_system_area(&f->machine->ram, PAGE_4K);
+    f->machine->cpu->ops->memory_changed(f->machine->cpu, mh_gpa_of(MH_SYSTEM_AREA), MH_SYSTEM_AREA_SIZE);
+    soft_machine_put(f->machine, entry + 8, "\xf4", 1);
+    soft_machine_code(f->machine, entry - 4, "\x8b\x0a\x90\xb8");
+    f->machine->soft->gpr[MH_RDX] = page;
+    assert_int_equal(soft_machine_run(f->machine, CPU_RUN), CPU_EXIT_HALT);
+    assert_int_equal(f->machine->soft->gpr[MH_RAX],
+                     page | PAGING_PRESENT | PAGING_WRITE | PAGING_USER | PAGING_ACCESSED);
+    assert_int_equal(f->machine->soft->instructions, 6);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -240,6 +262,7 @@ int main(void)
         TEST(a_kick_ends_an_endless_loop),
         TEST(calls_may_be_as_deep_as_the_guest_likes),
         TEST(a_return_without_a_call_leads_where_it_says),
+        TEST(code_that_an_access_marks_is_decoded_again),
         TEST(a_count_is_exact_where_the_interpreter_takes_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
