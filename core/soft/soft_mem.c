@@ -355,7 +355,7 @@ uint64_t soft_mem_addend(struct soft_cpu *cpu, uint64_t address, unsigned length
     const struct soft_access access = {
         .kind = is_write ? SOFT_ACCESS_WRITE : SOFT_ACCESS_READ, .user = cpu->user != 0, .keeps_code = true};
     bool is_slow;
-    if (!soft_is_canonical(address) || (address & PAGE_MASK) + length > PAGE_4K ||
+    if (!soft_is_canonical(address) || (address & PAGE_MASK) + length > PAGE_4K || checks_alignment(cpu, &access) ||
         translate(cpu, address, &access, &is_slow) == NULL)
         return 0;
     const struct soft_tlb_entry *entry = tlb_entry(cpu, address, &access);

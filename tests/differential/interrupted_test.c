@@ -347,8 +347,19 @@ static void print_written(const struct machine *a, const struct machine *b)
     for (size_t page = 0; page < RAM_PAGES_MAX; page++) {
         const bool one = a->ram.changed[page / 64] >> page % 64 & 1, other = b->ram.changed[page / 64] >> page % 64 & 1;
         if (one != other)
-            printf("  page %zx is %s\n", page,
-                   one ? "written when it is interpreted" : "written when it is translated");
+            printf("  page %zx is written %s\n", page, one ? "only when interpreted" : "only when translated");
+    }
+}
+
+static void print_memory(const struct machine *a, const struct machine *b)
+{
+    unsigned shown = 0;
+    for (size_t i = 0; i < RAM_SIZE + MH_SYSTEM_AREA_SIZE && shown < 32; i++) {
+        if (a->ram.host[i] == b->ram.host[i])
+            continue;
+        printf("  at %" PRIx64 ": interpreted %02x, translated %02x\n", ram_gpa(&a->ram, a->ram.host + i).v,
+               a->ram.host[i], b->ram.host[i]);
+        shown++;
     }
 }
 
@@ -360,6 +371,7 @@ static void print_both(const struct interrupted_test *test, unsigned number, uns
     print_machine("interpreted", &test->machines[0]);
     print_machine("translated ", &test->machines[1]);
     print_written(&test->machines[0], &test->machines[1]);
+    print_memory(&test->machines[0], &test->machines[1]);
 }
 
 /* What differs in the end; NULL: nothing. */
