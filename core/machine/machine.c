@@ -169,14 +169,24 @@ static void vm_run_replay(struct mh_vm *vm, struct run_result *result)
         result->stop.kind = MH_STOP_HISTORY_END;
 }
 
+static void vm_run_freely(struct mh_vm *vm, struct run_result *result)
+{
+    const uint64_t limit = vm->config.max_instructions;
+    const struct cpu_request request = {.mode = limit != 0 ? CPU_UNTIL : CPU_RUN, .until = limit};
+    run_loop(vm, &request, result);
+    if (result->count_reached) {
+        result->stop.kind = MH_STOP_INTERRUPTED;
+        result->stop.at_limit = true;
+    }
+}
+
 void mh_vm_run(struct mh_vm *vm, struct mh_stop *stop)
 {
-    const struct cpu_request request = {.mode = CPU_RUN};
     struct run_result result;
     if (vm->replay_hooks.answer != NULL)
         vm_run_replay(vm, &result);
     else
-        run_loop(vm, &request, &result);
+        vm_run_freely(vm, &result);
     *stop = result.stop;
     if (stop->kind == MH_STOP_HALTED && report_is_misplaced(vm) && image_size(vm->config.image) >= SILENT_IMAGE_MIN)
         vm_notice(vm, VM_NOTICE_MISPLACED, "halted without using a port; " REPORT_MISPLACED);

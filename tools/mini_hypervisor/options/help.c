@@ -24,6 +24,8 @@ static const char help[] =
     "      --accel NAME        processor that executes guests: kvm, soft (in software: slower, but needs no KVM),\n"
     "                          or auto: kvm where it is usable, otherwise soft (auto)\n"
     "      --timeout SECONDS   end every machine that is still running after this time\n"
+    "      --max-instructions N  end a machine that is still running after so many instructions, at the same place in\n"
+    "                          every run; implies --accel soft\n"
     "\n"
     "Serial port (0xE9)\n"
     "      --serial PLACE      where it leads: stdio, file:PATH (%n in PATH is the machine's number), pty or null\n"
@@ -76,7 +78,7 @@ static const char help[] =
     "    5  a guest crashed; the report on stderr explains how\n"
     "    6  guest output or input failed, or --trace, --core or --record cannot be used\n"
     "    7  --replay: the guest did something else than was recorded; stderr says where\n"
-    "  124  a guest was still running at --timeout\n"
+    "  124  a guest was still running at --timeout or --max-instructions\n"
     "  128 + the number of the signal that ended the program: 130 for Ctrl-C, 143 for SIGTERM\n"
     "When several apply, the last of them in this list is returned.\n";
 

@@ -203,8 +203,8 @@ struct mh_gdb_endpoint options_gdb_endpoint(const struct options *options, size_
 /* A recording brings everything its machine is made of. */
 static enum mh_status parser_check_replay(const struct parser *parser, struct options *options, struct mh_error *err)
 {
-    static const char *const brought[] = {"memory",   "page",        "record",   "no-history",
-                                          "max-open", "max-written", "files-dir"};
+    static const char *const brought[] = {"memory",   "page",        "record",    "no-history",
+                                          "max-open", "max-written", "files-dir", "max-instructions"};
     if (options->guests.count > 0 || options->files.count > 0)
         return mh_fail(err, MH_ERR_USAGE, "--replay %s: the recording has its guest and files; leave out --%s",
                        options->replay_path, options->guests.count > 0 ? "guest" : "file");
@@ -228,6 +228,21 @@ static enum mh_status parser_check_record(const struct options *options, struct 
     return MH_OK;
 }
 
+/* Only the software processor counts, and a debugger can run instructions again or change what they do. */
+static enum mh_status parser_check_max_instructions(struct options *options, struct mh_error *err)
+{
+    if (options->gdb)
+        return mh_fail(
+            err, MH_ERR_USAGE,
+            "--max-instructions limits guests that run without a debugger; leave out --gdb, or use --timeout");
+    if (options->accel == MH_ACCEL_KVM)
+        return mh_fail(err, MH_ERR_USAGE,
+                       "--max-instructions: KVM does not count instructions; leave out --accel kvm, or use --timeout");
+    if (options->accel != MH_ACCEL_INTERPRETER)
+        options->accel = MH_ACCEL_SOFT;
+    return MH_OK;
+}
+
 static enum mh_status parser_check(const struct parser *parser)
 {
     struct options *options = parser->options;
@@ -237,6 +252,8 @@ static enum mh_status parser_check(const struct parser *parser)
         status = parser_check_replay(parser, options, err);
     else if (options->record_path != NULL)
         status = parser_check_record(options, err);
+    if (status == MH_OK && options->max_instructions != 0)
+        status = parser_check_max_instructions(options, err);
     if (status != MH_OK)
         return status;
     if (options->guests.count == 0)

@@ -11,6 +11,7 @@
 #define WRITTEN_MAX_MB (1024ul * 1024)
 #define LOAD_END (8 * MB) /* no machine has more memory */
 #define OPEN_FILES_MAX 1024ul
+#define INSTRUCTIONS_MAX 1000000000000000000ul /* thousands of years */
 
 /* The value is refused; `advice` says which are accepted. */
 static enum mh_status refuse_value(struct mh_error *err, const char *option, const char *value, const char *advice)
@@ -147,6 +148,15 @@ static enum mh_status take_timeout(struct options *options, const char *value, s
     options->timeout_ms = (int64_t)(seconds * 1000);
     if ((double)options->timeout_ms < seconds * 1000)
         options->timeout_ms++; /* rounds up; ceil() would load libm at every start */
+    return MH_OK;
+}
+
+static enum mh_status take_max_instructions(struct options *options, const char *value, struct mh_error *err)
+{
+    options->max_instructions = number_up_to(value, INSTRUCTIONS_MAX);
+    if (options->max_instructions == 0)
+        return refuse_value(err, "max-instructions", value,
+                            "give a whole number from 1 to 1000000000000000000, such as 1000000");
     return MH_OK;
 }
 
@@ -349,6 +359,7 @@ const struct option option_table[OPTION_COUNT] = {
     {"guest", 'g', true, true, NULL, take_guest},
     {"file", 'f', true, true, NULL, take_file},
     {"timeout", 0, false, true, NULL, take_timeout},
+    {"max-instructions", 0, false, true, NULL, take_max_instructions},
     {"console", 0, false, true, NULL, take_console},
     {"label", 0, false, true, NULL, take_label},
     {"serial", 0, false, true, NULL, take_serial},

@@ -5,6 +5,7 @@
 #include "console/text_stream.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,6 +104,7 @@ static struct mh_vm_config machine_vm_config(struct machine *machine)
         .limits = options->limits,
         .history = options->no_history ? 0 : options->history,
         .core_dir = options->core_dir,
+        .max_instructions = options->max_instructions,
         .notice = machine_notice,
         .notice_ctx = machine,
         .event = options->trace_path != NULL || options->stats ? machine_on_event : NULL,
@@ -128,7 +130,17 @@ static double machine_timeout_seconds(const struct machine *machine)
     return (double)machine->shared->options->timeout_ms / 1000;
 }
 
-/* Print a report about a machine that did not halt: one line for a timeout, everything for other ends. */
+/* Print that a machine reached --timeout or --max-instructions; `report` is one line about where it stopped. */
+static void machine_report_limit(const struct machine *machine, const struct mh_stop *stop, const char *report)
+{
+    if (stop->at_limit)
+        message("%s: still running after %" PRIu64 " instructions, ended; it %s", machine->title,
+                machine->shared->options->max_instructions, report);
+    else
+        message("%s: still running after %g s, ended; it %s", machine->title, machine_timeout_seconds(machine), report);
+}
+
+/* Print a report about a machine that did not halt: one line at a limit, everything for other ends. */
 static void machine_report_stop(struct machine *machine, const struct mh_stop *stop)
 {
     char *text = NULL;
@@ -140,11 +152,11 @@ static void machine_report_stop(struct machine *machine, const struct mh_stop *s
         machine_notice(machine, "stopped; not enough memory to report why");
         return;
     }
-    bool timed_out = stop->kind == MH_STOP_INTERRUPTED;
-    text[timed_out ? strcspn(text, "\n") : length - 1] = '\0';
+    bool is_limit = stop->kind == MH_STOP_INTERRUPTED;
+    text[is_limit ? strcspn(text, "\n") : length - 1] = '\0';
     console_end_line(&machine->shared->console);
-    if (timed_out)
-        message("%s: still running after %g s, ended; it %s", machine->title, machine_timeout_seconds(machine), text);
+    if (is_limit)
+        machine_report_limit(machine, stop, text);
     else
         message("%s: %s", machine->title, text);
     free(text);
@@ -271,8 +283,8 @@ static enum ending machine_run(struct machine *machine, struct mh_vm *vm)
     enum ending ending = machine_finish_recording(machine, &stop, ending_of(&stop));
     if (machine->shared->recording != NULL && !machine->shared->options->gdb)
         return machine_finish_replay(machine, &stop, ending);
-    bool is_silent =
-        stop.kind == MH_STOP_HALTED || (stop.kind == MH_STOP_INTERRUPTED && !atomic_load(&machine->shared->timed_out));
+    bool is_limit = stop.at_limit || atomic_load(&machine->shared->timed_out);
+    bool is_silent = stop.kind == MH_STOP_HALTED || (stop.kind == MH_STOP_INTERRUPTED && !is_limit);
     if (!is_silent)
         machine_report_stop(machine, &stop);
     if (!is_silent && machine->shared->options->core_dir != NULL)
