@@ -92,6 +92,8 @@ void mh_vm_destroy(struct mh_vm *vm)
 {
     if (vm == NULL)
         return;
+    if (vm->config.exchange != NULL)
+        mh_exchange_leave(vm->config.exchange, vm->config.number);
     if (vm->hooks.destroy != NULL)
         vm->hooks.destroy(vm->hooks.ctx);
     if (vm->record_hooks.destroy != NULL)
@@ -139,6 +141,10 @@ enum mh_status vm_restart(struct mh_vm *vm, struct mh_error *err)
     enum mh_status status = vm->cpu->ops->restore(vm->cpu, &boot, err);
     vm->is_lost = status != MH_OK;
     vm->serial.printed = vm->serial.checksum = 0;
+    if (vm->config.exchange != NULL) {
+        vm->exchanged++;
+        exchange_restart(vm->config.exchange, vm->config.number);
+    }
     if (vm->record_hooks.restarted != NULL)
         vm->record_hooks.restarted(vm->record_hooks.ctx);
     if (vm->replay_hooks.restarted != NULL)
