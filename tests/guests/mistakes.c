@@ -204,13 +204,17 @@ static const struct mistake mistakes[] = {
     {'l', lose_stack},
 };
 
-int main(void)
+__attribute__((noinline)) static void make(int letter)
 {
-    int letter = getchar();
     for (unsigned i = 0; i < sizeof mistakes / sizeof mistakes[0]; i++) {
         if (mistakes[i].letter == letter)
             mistakes[i].make();
     }
     puts("no such mistake");
+}
+
+int main(void)
+{
+    make(getchar());
     return 0;
 }

@@ -29,8 +29,8 @@ def check() -> None:
     """Raise gdb.GdbError, with the remedy, unless a stopped machine is selected."""
     connection = gdb.selected_inferior().connection
     if connection is None or connection.type not in ("remote", "extended-remote"):
-        raise gdb.GdbError("not connected to a machine; type: target remote :1234 (the line that mini_hypervisor "
-                           "--gdb prints has the address)")
+        raise gdb.GdbError("there is no machine; connect to one with target remote :1234, or what the line says "
+                           "that mini_hypervisor --gdb prints")
     thread = gdb.selected_thread()
     if thread is None:
         raise gdb.GdbError("the machine has ended; with --gdb-hold it stops before its end")
@@ -83,7 +83,7 @@ def instruction(address: int) -> Optional[Instruction]:
 
 def sections() -> list[Section]:
     """The sections of the guest's ELF file; none if gdb has no file."""
-    text = gdb.execute("maintenance info sections ALLOC", to_string=True)
+    text = gdb.execute("maintenance info sections -all-objects ALLOC", to_string=True)
     found = re.findall(r"0x([0-9a-f]+)->0x([0-9a-f]+) at 0x[0-9a-f]+: (\S+) (.*)", text)
     return [Section(name, int(start, 16), int(end, 16), "CODE" in flags, "READONLY" in flags)
             for start, end, name, flags in found]

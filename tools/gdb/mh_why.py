@@ -115,10 +115,12 @@ def about_text(fault: Fault) -> Iterator[str]:
             return
 
 
-def about_variable(fault: Fault) -> Iterator[str]:
+def pointer_of(fault: Fault) -> str:
+    """The pointer that led to the address: a variable, or else the address itself."""
     for _, value in fault.operand_registers():
         for name in machine.pointers_to(value):
-            yield f"wrong pointer: {name} is {value:#x}"
+            return f"{name} is {value:#x}"
+    return f"the address is {fault.address:#x}"
 
 
 def recursion() -> Optional[str]:
@@ -214,15 +216,14 @@ def about_nothing_mapped(fault: Fault) -> Iterator[str]:
     if fault.is_fetch:
         yield from about_jump(fault)
     elif address < machine.PAGE:
-        yield f"null pointer: address {address:#x} is that of a member or element of something at 0"
+        yield f"null pointer: {pointer_of(fault)}; what was accessed is {address} bytes behind address 0"
     else:
         below = [(start, end) for start, end in machine.mapped() if end <= address]
         if below and address - below[-1][1] < 16 * machine.PAGE:
-            yield (f"beyond the end: the address is {address - below[-1][1]} bytes behind the mapped memory "
-                   f"{below[-1][0]:#x}-{below[-1][1]:#x}; an index or a pointer has run out of it, or the machine needs "
-                   "more memory (--memory)")
+            yield (f"beyond the end: {pointer_of(fault)}, and memory is mapped from {below[-1][0]:#x} to {below[-1][1]:#x}; "
+                   "an index or a pointer has run out of it, or the machine needs more memory (--memory)")
         else:
-            yield f"wild pointer: nothing is mapped near {address:#x}; it was never set, or was overwritten"
+            yield f"wild pointer: {pointer_of(fault)}, and nothing is mapped there; it was never set, or was overwritten"
 
 
 def about_page_fault(fault: Fault) -> Iterator[str]:
@@ -231,7 +232,6 @@ def about_page_fault(fault: Fault) -> Iterator[str]:
         yield from of_stack
         return
     yield from about_text(fault)
-    yield from about_variable(fault)
     yield from about_rights(fault) if fault.has(1) else about_nothing_mapped(fault)
 
 

@@ -10,7 +10,8 @@ import sys
 
 import gdb
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+# __file__ is that of the outer script where one sources another
+sys.path.insert(0, os.path.dirname(os.path.abspath(sys._getframe().f_code.co_filename)))
 try:
     import mh_machine as machine
     import mh_why
@@ -21,7 +22,7 @@ BOLD, RED, YELLOW, PLAIN = "\033[1m", "\033[31m", "\033[33m", "\033[0m"
 
 
 def has_color() -> bool:
-    """Does gdb print to a terminal, and is it to use colours there?"""
+    """Does gdb print to a terminal, and is it to use colors there?"""
     return bool(gdb.parameter("style enabled")) and os.isatty(1) and os.environ.get("TERM", "dumb") != "dumb"
 
 
@@ -35,30 +36,33 @@ def say(text: str) -> None:
 
 
 def show(command: str) -> str:
-    """The text of a monitor command that knows colours."""
+    """The text of a monitor command that knows colors."""
+    before = "on" if "in color" in machine.monitor("color") else "off"
     machine.monitor(f"color {'on' if has_color() else 'off'}")
     try:
         return machine.monitor(command)
     finally:
-        machine.monitor("color off")
+        machine.monitor(f"color {before}")
 
 
 class Command(gdb.Command):
     """A command for a stopped machine; run() gets its arguments."""
 
+    name = ""
     takes_argument = False
 
     def __init__(self, completer: int = gdb.COMPLETE_NONE) -> None:
         super().__init__(f"mh {self.name}", gdb.COMMAND_STATUS, completer)
-
-    name = ""
 
     def invoke(self, argument: str, from_tty: bool) -> None:
         argument = argument.strip()
         if argument and not self.takes_argument:
             raise gdb.GdbError(f"mh {self.name} takes no argument")
         machine.check()
-        self.run(argument)
+        try:
+            self.run(argument)
+        except gdb.error as error:  # its text is enough
+            raise gdb.GdbError(str(error)) from None
 
     def run(self, argument: str) -> None:
         raise NotImplementedError
@@ -178,7 +182,7 @@ monitor goto goes to a position; reverse-step, reverse-continue and so on run ba
         done = self.WIDTH if last == first else self.WIDTH * (now - first) // (last - first)
         say(f"instruction {colored(BOLD, str(now))}" + (", in the past" if "in the past" in text else ""))
         say(f"  {first} [{'=' * done}>{' ' * (self.WIDTH - done)}] {last}")
-        say(f"  {now - first} instructions after the begin of the history, {last - now} before its end")
+        say(f"  {now - first} instructions after the beginning of the history, {last - now} before its end")
 
 
 Prefix()
