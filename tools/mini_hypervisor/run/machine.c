@@ -44,6 +44,8 @@ enum mh_status machine_init(struct machine *machine, struct shared *shared, size
                             const struct mh_image *image, struct mh_error *err)
 {
     *machine = (struct machine){.shared = shared, .number = number, .image = image, .record_fd = -1, .gdb.fd = -1};
+    machine->coverage = (struct coverage){.fd = -1, .filter = {.fd = -1, .status_fd = -1}};
+    const char *image_path = mh_image_path(image);
     pthread_mutex_init(&machine->mutex, NULL);
     snprintf(machine->name, sizeof machine->name, "%s", name);
     snprintf(machine->title, sizeof machine->title, "VM %zu (%s)", number, machine->name);
@@ -52,6 +54,9 @@ enum mh_status machine_init(struct machine *machine, struct shared *shared, size
                                             &shared->terminal, err);
     if (status == MH_OK && shared->options->record_path != NULL)
         status = machine_open_recording(machine, err);
+    if (status == MH_OK)
+        status = coverage_open(&machine->coverage, shared->options, number,
+                               image_path != NULL ? image_path : machine->name, err);
     if (status == MH_OK)
         status = debugging_open_machine(machine, err);
     trace_name_track(&shared->trace, number, machine->title);
@@ -65,6 +70,7 @@ void machine_destroy(struct machine *machine)
     free(machine->processor_stats);
     serial_end_close(&machine->serial);
     mh_gdb_close(&machine->gdb);
+    coverage_close(&machine->coverage);
     if (machine->record_fd >= 0)
         close(machine->record_fd);
     pthread_mutex_destroy(&machine->mutex);
@@ -106,6 +112,7 @@ static struct mh_vm_config machine_vm_config(struct machine *machine)
         .history = options->no_history ? 0 : options->history,
         .core_dir = options->core_dir,
         .max_instructions = options->max_instructions,
+        .counts = options->coverage_path != NULL,
         .notice = machine_notice,
         .notice_ctx = machine,
         .event = options->trace_path != NULL || options->stats ? machine_on_event : NULL,
@@ -293,6 +300,15 @@ static enum ending machine_run(struct machine *machine, struct mh_vm *vm)
     return ending;
 }
 
+static enum ending machine_finish_coverage(struct machine *machine, struct mh_vm *vm, enum ending ending)
+{
+    struct mh_error err;
+    if (coverage_write(&machine->coverage, vm, &err) == MH_OK)
+        return ending;
+    machine_notice(machine, err.text);
+    return ending == ENDING_HALTED ? ENDING_IO : ending;
+}
+
 /* Until the guest is first entered, the trace shows it as outside, as it does after an exit. */
 static void machine_trace_start(struct machine *machine)
 {
@@ -317,7 +333,7 @@ static enum ending machine_create_and_run(struct machine *machine)
         debugging_miss(machine);
         return ENDING_HOST;
     }
-    enum ending ending = machine_run(machine, vm);
+    enum ending ending = machine_finish_coverage(machine, vm, machine_run(machine, vm));
     if (machine->shared->options->stats)
         machine_save_processor_stats(machine, vm);
     machine_publish_vm(machine, NULL);
