@@ -219,12 +219,13 @@ static enum mh_status parser_check_replay(const struct parser *parser, struct op
     return parser_add_guest(options, options->replay_path, err);
 }
 
-static enum mh_status parser_check_record(const struct options *options, struct mh_error *err)
+/* A file for each machine; `path` may be NULL. */
+static enum mh_status parser_check_pattern(const struct options *options, const char *option, const char *path,
+                                           struct mh_error *err)
 {
-    if (options->guests.count > 1 && strstr(options->record_path, "%n") == NULL)
+    if (path != NULL && options->guests.count > 1 && strstr(path, "%n") == NULL)
         return mh_fail(err, MH_ERR_USAGE,
-                       "--record %s: several VMs need a file each; put %%n, the VM's number, into the path",
-                       options->record_path);
+                       "--%s %s: several VMs need a file each; put %%n, the VM's number, into the path", option, path);
     return MH_OK;
 }
 
@@ -235,8 +236,10 @@ static enum mh_status parser_check(const struct parser *parser)
     enum mh_status status = MH_OK;
     if (options->replay_path != NULL)
         status = parser_check_replay(parser, options, err);
-    else if (options->record_path != NULL)
-        status = parser_check_record(options, err);
+    else
+        status = parser_check_pattern(options, "record", options->record_path, err);
+    if (status == MH_OK)
+        status = parser_check_pattern(options, "report", options->report_path, err);
     if (status != MH_OK)
         return status;
     if (options->guests.count == 0)
