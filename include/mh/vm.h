@@ -8,6 +8,7 @@
 #ifndef MH_VM_H
 #define MH_VM_H
 
+#include "mh/counts.h"
 #include "mh/debug_target.h"
 #include "mh/event.h"
 #include "mh/status.h"
@@ -130,6 +131,8 @@ struct mh_vm_config {
     struct mh_file_limits limits;
     uint64_t history;     /* bytes of memory for the past of a machine that is debugged, at most; 0: it is not kept */
     const char *core_dir; /* directory for core files; NULL: none may be written */
+    /* Count how often each instruction is executed, for mh_vm_counts(). Needs MH_ACCEL_SOFT or MH_ACCEL_INTERPRETER. */
+    bool counts;
     /* Called once for each kind of access that has no effect; may be NULL. One line, no newline. */
     void (*notice)(void *ctx, const char *text);
     void *notice_ctx;
@@ -219,6 +222,14 @@ enum mh_status mh_vm_write_core(struct mh_vm *vm, const struct mh_stop *stop, co
  * "processor: kvm", "processor: soft", or both, with how often the machine moved. On the machine's thread, stopped.
  */
 void mh_vm_stats(struct mh_vm *vm, mh_text_sink *sink, void *sink_ctx);
+
+/*
+ * How often each instruction was executed since the machine began or was restarted, with config.counts. The sum is the
+ * number of instructions that mh_vm_stats() writes. What a debugger has the machine execute again, after it went back,
+ * is not counted again. *counts is the machine's, until this is called again or the machine runs or is destroyed.
+ * MH_OK, or MH_ERR_HOST without memory. On the machine's thread, stopped.
+ */
+enum mh_status mh_vm_counts(struct mh_vm *vm, struct mh_counts *counts, struct mh_error *err);
 
 /* The signal that takes a machine's thread out of a system call by order of another thread. mh_kick_install() gives it
  * a handler, and one to whatever signal a processor uses for itself. */
