@@ -219,13 +219,13 @@ static enum mh_status parser_check_replay(const struct parser *parser, struct op
     return parser_add_guest(options, options->replay_path, err);
 }
 
-/* A file for each machine; `path` may be NULL. */
+/* Each machine writes a file of its own. */
 static enum mh_status parser_check_pattern(const struct options *options, const char *option, const char *path,
                                            struct mh_error *err)
 {
-    if (path != NULL && options->guests.count > 1 && strstr(path, "%n") == NULL)
-        return mh_fail(err, MH_ERR_USAGE,
-                       "--%s %s: several VMs need a file each; put %%n, the VM's number, into the path", option, path);
+    if (options->guests.count > 1 && strstr(path, "%n") == NULL)
+        return mh_fail(err, MH_ERR_USAGE, "%s%s: several VMs need a file each; put %%n, the VM's number, into the path",
+                       option, path);
     return MH_OK;
 }
 
@@ -236,10 +236,10 @@ static enum mh_status parser_check(const struct parser *parser)
     enum mh_status status = MH_OK;
     if (options->replay_path != NULL)
         status = parser_check_replay(parser, options, err);
-    else
-        status = parser_check_pattern(options, "record", options->record_path, err);
-    if (status == MH_OK)
-        status = parser_check_pattern(options, "report", options->report_path, err);
+    else if (options->record_path != NULL)
+        status = parser_check_pattern(options, "--record ", options->record_path, err);
+    if (status == MH_OK && options->report_path != NULL)
+        status = parser_check_pattern(options, "--report ", options->report_path, err);
     if (status != MH_OK)
         return status;
     if (options->guests.count == 0)
@@ -251,11 +251,9 @@ static enum mh_status parser_check(const struct parser *parser)
     if (parser_has(parser, "console") && options->serial != SERIAL_STDIO)
         return mh_fail(err, MH_ERR_USAGE,
                        "--console selects the VM that reads stdin, but only --serial stdio connects one to it");
-    if (options->serial == SERIAL_FILE && options->guests.count > 1 && strstr(options->serial_path, "%n") == NULL)
-        return mh_fail(err, MH_ERR_USAGE,
-                       "--serial file:%s: several VMs need a file each; put %%n, the VM's number, into the path",
-                       options->serial_path);
-    return parser_check_gdb(parser, options, err);
+    if (options->serial == SERIAL_FILE)
+        status = parser_check_pattern(options, "--serial file:", options->serial_path, err);
+    return status == MH_OK ? parser_check_gdb(parser, options, err) : status;
 }
 
 enum mh_status options_parse(int argc, char *const *argv, struct options *options, struct mh_error *err)

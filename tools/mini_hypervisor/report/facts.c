@@ -308,6 +308,7 @@ void facts_write(struct writer *writer, const struct facts *facts, struct mh_vm 
     if (facts_registers(writer, vm, &regs))
         facts_tables(writer, vm, &regs.system);
     facts_memory(writer, vm);
+    facts_counts(writer, facts->config, vm);
     facts_timeline(writer, facts->timeline);
     facts_files(writer, facts->timeline);
     facts_serial(writer, "serial_out", facts->out);

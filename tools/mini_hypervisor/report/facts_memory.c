@@ -60,6 +60,36 @@ void facts_memory(struct writer *writer, struct mh_vm *vm)
     mh_memory_view_free(&view);
 }
 
+/* ---- instructions ---- */
+
+/* More than a page can show, and more than guests of this size have. */
+#define COUNTS_MAX 20000u
+
+void facts_counts(struct writer *writer, const struct mh_vm_config *config, struct mh_vm *vm)
+{
+    struct mh_counts counts;
+    if (!config->counts || mh_vm_counts(vm, &counts, NULL) != MH_OK)
+        return;
+    const size_t kept = counts.length < COUNTS_MAX ? counts.length : COUNTS_MAX;
+    writer_key(writer, "counts");
+    writer_bracket(writer, "{");
+    writer_bool(writer, "complete", kept == counts.length && counts.elsewhere == 0);
+    writer_key(writer, "list");
+    writer_bracket(writer, "[");
+    for (size_t i = 0; i < kept; i++) {
+        writer_comma(writer);
+        writer_bracket(writer, "[");
+        json_put_hex(&writer->line, counts.counts[i].address);
+        json_put(&writer->line, ",");
+        json_put_number(&writer->line, counts.counts[i].count);
+        json_put(&writer->line, ",");
+        json_put_number(&writer->line, counts.counts[i].length);
+        writer_bracket(writer, "]");
+    }
+    writer_bracket(writer, "]");
+    writer_bracket(writer, "}");
+}
+
 /* ---- page tables ---- */
 
 #define TABLE_ENTRIES 512u

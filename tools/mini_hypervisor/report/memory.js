@@ -11,19 +11,36 @@ const LAYERS = [
 const shown = new Set(LAYERS.map((layer) => layer.name));
 const GRAIN = 64;
 
-/* The exact bytes of instructions that were executed, as [start, length], by page; undefined: they are not known. */
-const executedBytes = facts.executed ? indexExecuted(facts.executed) : null;
+/* The page that the tables lead to, looked up once for each. */
+const physicalPages = new Map();
 
-function indexExecuted(ranges) {
+function physicalPage(virtual) {
+  if (!physicalPages.has(virtual))
+    physicalPages.set(virtual, pageAt(virtualToPhysical(virtual << 12n)));
+  return physicalPages.get(virtual);
+}
+
+function virtualToPhysical(address) {
+  if (!facts.tables?.levels)
+    return Number(address);
+  const result = walk(address);
+  return result.end === "mapped" ? Number(result.physical) : -1;
+}
+
+/* How often each byte was executed, by page; null: that is not known. The page tables are those of the end. */
+const executions = facts.counts?.complete ? indexExecutions(facts.counts.list) : null;
+
+function indexExecutions(list) {
   const byPage = new Map();
-  for (const [start, length] of ranges) {
-    for (let at = Number(start); at < Number(start) + length; at++) {
-      const page = pageAt(at);
+  for (const [start, times, length] of list) {
+    const first = BigInt(start);
+    for (let i = 0n; i < BigInt(length || 1); i++) {
+      const at = first + i, page = physicalPage(at >> 12n);
       if (page < 0)
         continue;
       if (!byPage.has(page))
-        byPage.set(page, new Uint8Array(PAGE));
-      byPage.get(page)[at % PAGE] = 1;
+        byPage.set(page, new Float64Array(PAGE));
+      byPage.get(page)[Number(at & 0xfffn)] += times;
     }
   }
   return byPage;
@@ -87,9 +104,9 @@ function grainFlags(page, grain) {
   let flags = memory.page[page] & ~(WRITTEN | CHANGED | STACK);
   if (((memory.changed.get(page) ?? 0n) >> BigInt(grain) & 1n) !== 0n)
     flags |= CHANGED;
-  if (executedBytes) {
+  if (executions) {
     flags &= ~EXECUTED;
-    if (executedBytes.get(page)?.subarray(grain * GRAIN, (grain + 1) * GRAIN).includes(1))
+    if (executions.get(page)?.subarray(grain * GRAIN, (grain + 1) * GRAIN).some((times) => times > 0))
       flags |= EXECUTED;
   }
   return flags;
@@ -97,9 +114,13 @@ function grainFlags(page, grain) {
 
 function byteFlags(page, offset) {
   const flags = grainFlags(page, Math.floor(offset / GRAIN));
-  if (!executedBytes)
+  if (!executions)
     return flags;
-  return executedBytes.get(page)?.[offset] ? flags | EXECUTED : flags & ~EXECUTED;
+  return timesExecuted(page, offset) > 0 ? flags | EXECUTED : flags & ~EXECUTED;
+}
+
+function timesExecuted(page, offset) {
+  return executions?.get(page)?.[offset] ?? 0;
 }
 
 /* ---- the drawing ---- */
@@ -255,10 +276,17 @@ class MemoryMap {
     const mapped = virtualAddresses(address - address % PAGE).slice(0, 6);
     const what = this.view.size === 1 ? hex(address) : `${hex(address)}–${hex(end)}`;
     this.inspect.replaceChildren(el("strong", {}, what),
-      el("div", { class: "tags" }, ...wordsOf(this.view.flags(this.at)).map((word) => el("span", {}, word))),
+      el("div", { class: "tags" }, ...wordsOf(this.view.flags(this.at)).map((word) => el("span", {}, word)),
+        ...this.timesElements(address)),
       el("ul", { class: "quiet" }, ...mapped.map((m) => el("li", {}, "mapped at ", el("code", {}, hex(m.address)), " ",
         rightsElement(m.rights), ` in a page of ${bytes(Number(m.size))}`))));
     this.crumbs.replaceChildren(...this.crumbElements());
+  }
+
+  /* Of one byte, how often its instruction was executed. */
+  timesElements(address) {
+    const times = this.view.size === 1 ? timesExecuted(pageAt(address), address % PAGE) : 0;
+    return times > 0 ? [el("span", { class: "quiet" }, plural(times, "time"))] : [];
   }
 
   crumbElements() {
@@ -273,13 +301,6 @@ class MemoryMap {
       tools.append(el("button", { class: "button", type: "button", onclick: () => { this.zoomIn(); this.canvas.focus(); } }, "Zoom in"));
     return [...steps, tools];
   }
-}
-
-function virtualToPhysical(address) {
-  if (!facts.tables?.levels)
-    return Number(address);
-  const result = walk(address);
-  return result.end === "mapped" ? Number(result.physical) : -1;
 }
 
 function legendElement(map) {
@@ -302,7 +323,7 @@ function memoryNotes() {
     notes.push("The guest ran on KVM, which does not say what it read and executed there. Written is what differs from the start.");
   else
     notes.push("Reads are known by pages of 4 KB, changes by 64 bytes" +
-      (executedBytes ? ", and execution by instructions." : ", and execution by pages."));
+      (executions ? ", execution by bytes." : ", execution by pages."));
   return el("p", { class: "note" }, notes.join(" "));
 }
 

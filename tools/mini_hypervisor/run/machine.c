@@ -120,6 +120,7 @@ static struct mh_vm_config machine_vm_config(struct machine *machine)
         .limits = options->limits,
         .history = options->no_history ? 0 : options->history,
         .core_dir = options->core_dir,
+        .counts = machine->report != NULL && !mh_host_has_kvm(machine->shared->host),
         .notice = machine_notice,
         .notice_ctx = machine,
         .event = options->trace_path != NULL || options->stats || machine->report != NULL ? machine_on_event : NULL,
