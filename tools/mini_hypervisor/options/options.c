@@ -229,6 +229,16 @@ static enum mh_status parser_check_pattern(const struct options *options, const 
     return MH_OK;
 }
 
+/* Only the software processor counts. */
+static enum mh_status parser_check_coverage(struct options *options, struct mh_error *err)
+{
+    if (options->accel == MH_ACCEL_KVM)
+        return mh_fail(err, MH_ERR_USAGE, "--coverage counts instructions, which KVM cannot; leave out --accel kvm");
+    if (options->accel == MH_ACCEL_AUTO)
+        options->accel = MH_ACCEL_SOFT;
+    return parser_check_pattern(options, "--coverage ", options->coverage_path, err);
+}
+
 static enum mh_status parser_check(const struct parser *parser)
 {
     struct options *options = parser->options;
@@ -238,6 +248,8 @@ static enum mh_status parser_check(const struct parser *parser)
         status = parser_check_replay(parser, options, err);
     else if (options->record_path != NULL)
         status = parser_check_pattern(options, "--record ", options->record_path, err);
+    if (status == MH_OK && options->coverage_path != NULL)
+        status = parser_check_coverage(options, err);
     if (status == MH_OK && options->report_path != NULL)
         status = parser_check_pattern(options, "--report ", options->report_path, err);
     if (status != MH_OK)

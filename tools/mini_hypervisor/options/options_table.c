@@ -225,6 +225,14 @@ static enum mh_status take_record(struct options *options, const char *value, st
     return MH_OK;
 }
 
+static enum mh_status take_coverage(struct options *options, const char *value, struct mh_error *err)
+{
+    if (*value == '\0')
+        return refuse_value(err, "coverage", value, "give a file");
+    options->coverage_path = value;
+    return MH_OK;
+}
+
 static enum mh_status take_replay(struct options *options, const char *value, struct mh_error *err)
 {
     if (*value == '\0')
@@ -369,6 +377,7 @@ const struct option option_table[OPTION_COUNT] = {
     {"record", 0, false, true, NULL, take_record},
     {"replay", 0, false, true, NULL, take_replay},
     {"stats", 0, false, false, NULL, take_stats},
+    {"coverage", 0, false, true, NULL, take_coverage},
     {"gdb", 0, false, true, GDB_PORT, take_gdb},
     {"gdb-all", 0, false, true, GDB_PORT, take_gdb_all},
     {"gdb-run", 0, false, false, NULL, take_gdb_run},

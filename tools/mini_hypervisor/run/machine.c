@@ -55,6 +55,8 @@ enum mh_status machine_init(struct machine *machine, struct shared *shared, size
                             const struct mh_image *image, struct mh_error *err)
 {
     *machine = (struct machine){.shared = shared, .number = number, .image = image, .record_fd = -1, .gdb.fd = -1};
+    machine->coverage = (struct coverage){.fd = -1, .filter = {.fd = -1, .status_fd = -1}};
+    const char *image_path = mh_image_path(image);
     pthread_mutex_init(&machine->mutex, NULL);
     snprintf(machine->name, sizeof machine->name, "%s", name);
     snprintf(machine->title, sizeof machine->title, "VM %zu (%s)", number, machine->name);
@@ -65,6 +67,9 @@ enum mh_status machine_init(struct machine *machine, struct shared *shared, size
         status = machine_open_recording(machine, err);
     if (status == MH_OK && shared->options->report_path != NULL)
         status = machine_open_report(machine, err);
+    if (status == MH_OK)
+        status = coverage_open(&machine->coverage, shared->options, number,
+                               image_path != NULL ? image_path : machine->name, err);
     if (status == MH_OK)
         status = debugging_open_machine(machine, err);
     trace_name_track(&shared->trace, number, machine->title);
@@ -79,6 +84,7 @@ void machine_destroy(struct machine *machine)
     run_report_close(machine->report);
     serial_end_close(&machine->serial);
     mh_gdb_close(&machine->gdb);
+    coverage_close(&machine->coverage);
     if (machine->record_fd >= 0)
         close(machine->record_fd);
     pthread_mutex_destroy(&machine->mutex);
@@ -120,7 +126,8 @@ static struct mh_vm_config machine_vm_config(struct machine *machine)
         .limits = options->limits,
         .history = options->no_history ? 0 : options->history,
         .core_dir = options->core_dir,
-        .counts = machine->report != NULL && !mh_host_has_kvm(machine->shared->host),
+        .counts =
+            options->coverage_path != NULL || (machine->report != NULL && !mh_host_has_kvm(machine->shared->host)),
         .notice = machine_notice,
         .notice_ctx = machine,
         .event = options->trace_path != NULL || options->stats || machine->report != NULL ? machine_on_event : NULL,
@@ -312,6 +319,15 @@ static enum ending machine_run(struct machine *machine, struct mh_vm *vm)
     return ending;
 }
 
+static enum ending machine_finish_coverage(struct machine *machine, struct mh_vm *vm, enum ending ending)
+{
+    struct mh_error err;
+    if (coverage_write(&machine->coverage, vm, &err) == MH_OK)
+        return ending;
+    machine_notice(machine, err.text);
+    return ending == ENDING_HALTED ? ENDING_IO : ending;
+}
+
 /* Until the guest is first entered, the trace shows it as outside, as it does after an exit. */
 static void machine_trace_start(struct machine *machine)
 {
@@ -336,7 +352,7 @@ static enum ending machine_create_and_run(struct machine *machine)
         debugging_miss(machine);
         return ENDING_HOST;
     }
-    enum ending ending = machine_run(machine, vm);
+    enum ending ending = machine_finish_coverage(machine, vm, machine_run(machine, vm));
     if (machine->shared->options->stats)
         machine_save_processor_stats(machine, vm);
     machine_publish_vm(machine, NULL);
