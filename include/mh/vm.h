@@ -201,6 +201,20 @@ bool mh_vm_last_stop(const struct mh_vm *vm, struct mh_stop *stop);
 void mh_vm_describe_stop(struct mh_vm *vm, const struct mh_stop *stop, void (*write)(void *, const char *, size_t),
                          void *write_ctx);
 
+/* What there is to say about a fault besides the address; "" where there is nothing. */
+struct mh_fault_words {
+    const char *name;    /* of the exception: "page fault (#PF)" */
+    char error[128];     /* what its error code means */
+    const char *missing; /* of a page fault: which right a page lacks that is mapped */
+};
+
+/* Explain a stop of the kind MH_STOP_EXCEPTION. To be called when mh_vm_describe_stop() may be. */
+void mh_vm_explain_fault(struct mh_vm *vm, const struct mh_stop *stop, struct mh_fault_words *words);
+
+/* Read registers of a stopped machine, on its thread; `groups` is made of MH_REGS_*. False when the processor does not
+ * give them: *regs is undefined then. */
+bool mh_vm_read_regs(struct mh_vm *vm, unsigned groups, struct mh_x86_regs *regs);
+
 /*
  * Write an ELF core file called `name`, a single component, into config.core_dir, over what has that name: the machine
  * as it is now, after `stop`. To be called when mh_vm_describe_stop() may be. Returns MH_OK, or MH_ERR_IO with the

@@ -268,6 +268,8 @@ static enum mh_status parser_check(const struct parser *parser)
         status = parser_check_max_instructions(options, err);
     if (status == MH_OK && options->coverage_path != NULL)
         status = parser_check_coverage(options, err);
+    if (status == MH_OK && options->report_path != NULL)
+        status = parser_check_pattern(options, "--report ", options->report_path, err);
     if (status != MH_OK)
         return status;
     if (options->guests.count == 0)

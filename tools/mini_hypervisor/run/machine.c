@@ -34,6 +34,18 @@ static enum mh_status machine_open_recording(struct machine *machine, struct mh_
     return status;
 }
 
+/* The file of --report. */
+static enum mh_status machine_open_report(struct machine *machine, struct mh_error *err)
+{
+    const struct shared *shared = machine->shared;
+    char *path = serial_end_path(shared->options->report_path, machine->number);
+    if (path == NULL)
+        return mh_fail(err, MH_ERR_HOST, "not enough memory for the path of --report");
+    enum mh_status status = run_report_open(&machine->report, path, &shared->ending, err);
+    free(path);
+    return status;
+}
+
 static int machine_write_recording(void *ctx, const void *bytes, size_t length)
 {
     const struct machine *machine = ctx;
@@ -54,6 +66,8 @@ enum mh_status machine_init(struct machine *machine, struct shared *shared, size
                                             &shared->terminal, err);
     if (status == MH_OK && shared->options->record_path != NULL)
         status = machine_open_recording(machine, err);
+    if (status == MH_OK && shared->options->report_path != NULL)
+        status = machine_open_report(machine, err);
     if (status == MH_OK)
         status = coverage_open(&machine->coverage, shared->options, number,
                                image_path != NULL ? image_path : machine->name, err);
@@ -68,6 +82,7 @@ enum mh_status machine_init(struct machine *machine, struct shared *shared, size
 void machine_destroy(struct machine *machine)
 {
     free(machine->processor_stats);
+    run_report_close(machine->report);
     serial_end_close(&machine->serial);
     mh_gdb_close(&machine->gdb);
     coverage_close(&machine->coverage);
@@ -83,6 +98,8 @@ static void machine_on_event(void *ctx, const struct mh_event *event)
     trace_event(&machine->shared->trace, machine->number, now, event);
     if (machine->shared->options->stats)
         stats_event(&machine->stats, now, event);
+    if (machine->report != NULL)
+        run_report_event(machine->report, now, event);
 }
 
 static int machine_open_image(void *ctx)
@@ -112,10 +129,11 @@ static struct mh_vm_config machine_vm_config(struct machine *machine)
         .history = options->no_history ? 0 : options->history,
         .core_dir = options->core_dir,
         .max_instructions = options->max_instructions,
-        .counts = options->coverage_path != NULL,
+        .counts =
+            options->coverage_path != NULL || (machine->report != NULL && !mh_host_has_kvm(machine->shared->host)),
         .notice = machine_notice,
         .notice_ctx = machine,
-        .event = options->trace_path != NULL || options->stats ? machine_on_event : NULL,
+        .event = options->trace_path != NULL || options->stats || machine->report != NULL ? machine_on_event : NULL,
         .event_ctx = machine,
     };
 }
@@ -246,6 +264,19 @@ static enum mh_status machine_attach_recording(struct machine *machine, struct m
     return status;
 }
 
+/* The page of --report. */
+static enum ending machine_write_report(struct machine *machine, const struct mh_stop *stop, enum ending ending)
+{
+    const struct mh_vm_config config = machine_vm_config(machine);
+    const int error = machine->report != NULL ? run_report_write(machine->report, &config, machine->vm, stop) : 0;
+    if (error == 0)
+        return ending;
+    console_end_line(&machine->shared->console);
+    message("%s: the report cannot be written: %s", machine->title,
+            error == -EINTR ? "it is not being read" : strerror(-error));
+    return ending == ENDING_HALTED ? ENDING_IO : ending;
+}
+
 /* The end of a run that was recorded. */
 static enum ending machine_finish_recording(struct machine *machine, const struct mh_stop *stop, enum ending ending)
 {
@@ -289,6 +320,7 @@ static enum ending machine_run(struct machine *machine, struct mh_vm *vm)
         stop.host_errno = -error;
     }
     enum ending ending = machine_finish_recording(machine, &stop, ending_of(&stop));
+    ending = machine_write_report(machine, &stop, ending);
     if (machine->shared->recording != NULL && !machine->shared->options->gdb)
         return machine_finish_replay(machine, &stop, ending);
     bool is_limit = stop.at_limit || atomic_load(&machine->shared->timed_out);

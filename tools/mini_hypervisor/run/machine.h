@@ -6,6 +6,7 @@
 #include "mh/recording.h"
 #include "observe/stats.h"
 #include "observe/trace.h"
+#include "report/run_report.h"
 #include "run/coverage.h"
 #include "run/debugging.h"
 #include "sandbox/file_opener.h"
@@ -50,6 +51,7 @@ struct machine {
     struct serial_end serial;
     int record_fd; /* -1: no recording */
     struct coverage coverage;
+    struct run_report *report;  /* NULL: none */
     struct mh_gdb_listener gdb; /* where a debugger connects, if one may */
     pthread_t thread;
     bool has_thread;
