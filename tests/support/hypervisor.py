@@ -30,6 +30,9 @@ from mini_hypervisor import Timeout, output  # noqa: E402
 # The processor that guests run on: what --accel is for all runs of a test.
 ACCEL = os.environ.get("MH_ACCEL", "auto")
 
+# "off": without generated code on the software processor, wherever a test asks for it.
+JIT = os.environ.get("MH_JIT", "on")
+
 # How many times slower than others this host may be: some are emulated.
 PATIENCE = int(os.environ.get("MH_PATIENCE", "1"))
 # For one thing to happen. Far more than any takes: the machine may be busy with other things.
@@ -104,7 +107,14 @@ def command(arguments):
     """The program with these arguments, on the processor that is tested unless they name one."""
     arguments = [str(argument) for argument in arguments]
     names_one = any(argument == "--accel" or argument.startswith("--accel=") for argument in arguments)
-    return [PROGRAM, *([] if names_one else ["--accel", ACCEL]), *arguments]
+    words = [PROGRAM, *([] if names_one else ["--accel", ACCEL]), *arguments]
+    return [without_jit(word, before) for word, before in zip(words, ["", *words])]
+
+
+def without_jit(word, before):
+    """A word of a command line, and the one before it: with MH_JIT=off, --accel soft has no generated code."""
+    names_soft = word == "--accel=soft" or (before, word) == ("--accel", "soft")
+    return word + ",jit=off" if JIT == "off" and names_soft else word
 
 
 def on(*processors):
