@@ -151,7 +151,7 @@ def facts_html(merged: Merged) -> str:
     points = [result.points for result in merged.results] or [0.0]
     most = sum(test[1] for test in merged.head.tests)
     facts = [("submissions", str(len(merged.results))), ("mean", points_text(statistics.mean(points))),
-             ("median", points_text(statistics.median(points))), ("of", points_text(most)),
+             ("median", points_text(statistics.median(points))), ("possible", points_text(most)),
              ("all passed", str(sum(result.status == "pass" for result in merged.results)))]
     if merged.missing:
         facts.append(("missing", str(len(merged.missing))))

@@ -125,9 +125,10 @@ class Table:
             return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
         return self.take(key, default, is_good, f"a whole number from 1 to {most}")
 
-    def texts(self, key: str) -> list[str]:
+    def texts(self, key: str, least: int = 1) -> list[str]:
+        """A list of texts of at least so many characters."""
         def is_good(value: Any) -> bool:
-            return isinstance(value, list) and all(isinstance(each, str) and each and "\0" not in each
+            return isinstance(value, list) and all(isinstance(each, str) and len(each) >= least and "\0" not in each
                                                    for each in value)
         return self.take(key, [], is_good, "a list of texts in brackets")
 
@@ -137,7 +138,7 @@ class Table:
         if isinstance(value, str):
             self.known.append(key)
             return [self.values.pop(key)]
-        return self.texts(key)
+        return self.texts(key, 0)
 
     def table(self, key: str) -> Table:
         values = self.take(key, {}, lambda value: isinstance(value, dict), f"a table, [{key}]")
