@@ -29,10 +29,10 @@ static void vm_boot_state(const struct mh_vm *vm, struct mh_cpu_state *state)
     x86_xsave_init(state->xsave);
 }
 
-static void vm_fill_ram(struct mh_vm *vm)
+void vm_fill_ram(const struct mh_vm *vm, struct guest_ram *ram)
 {
-    image_place(vm->config.image, &vm->ram);
-    boot_write_system_area(&vm->ram, vm->config.page_size);
+    image_place(vm->config.image, ram);
+    boot_write_system_area(ram, vm->config.page_size);
 }
 
 static void vm_ram_written(void *watcher_ctx, mh_gpa start, uint64_t length)
@@ -51,7 +51,7 @@ static enum mh_status vm_build(struct mh_vm *vm, struct mh_error *err)
     enum mh_status status = ram_create(&vm->ram, vm->config.ram_size, err);
     if (status != MH_OK)
         return status;
-    vm_fill_ram(vm);
+    vm_fill_ram(vm, &vm->ram);
     status = accel_prepare(vm->host, err);
     if (status != MH_OK)
         return status;
@@ -92,6 +92,8 @@ void mh_vm_destroy(struct mh_vm *vm)
 {
     if (vm == NULL)
         return;
+    if (vm->config.exchange != NULL)
+        mh_exchange_leave(vm->config.exchange, vm->config.number);
     if (vm->hooks.destroy != NULL)
         vm->hooks.destroy(vm->hooks.ctx);
     if (vm->record_hooks.destroy != NULL)
@@ -133,12 +135,16 @@ enum mh_status vm_restart(struct mh_vm *vm, struct mh_error *err)
     file_port_init(&vm->file, &vm->config, &vm->requests);
     vm->cpu->ops->finish_io(vm->cpu);
     ram_clear(&vm->ram);
-    vm_fill_ram(vm);
+    vm_fill_ram(vm, &vm->ram);
     ram_note_written(&vm->ram, vm->ram.host, ram_pages(&vm->ram) * PAGE_4K);
     vm_boot_state(vm, &boot);
     enum mh_status status = vm->cpu->ops->restore(vm->cpu, &boot, err);
     vm->is_lost = status != MH_OK;
     vm->serial.printed = vm->serial.checksum = 0;
+    if (vm->config.exchange != NULL) {
+        vm->exchanged++;
+        exchange_restart(vm->config.exchange, vm->config.number);
+    }
     if (vm->record_hooks.restarted != NULL)
         vm->record_hooks.restarted(vm->record_hooks.ctx);
     if (vm->replay_hooks.restarted != NULL)

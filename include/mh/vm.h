@@ -10,6 +10,7 @@
 
 #include "mh/debug_target.h"
 #include "mh/event.h"
+#include "mh/exchange.h"
 #include "mh/status.h"
 #include "mh/stop.h"
 
@@ -125,6 +126,7 @@ struct mh_vm_config {
     void *open_image_ctx;
     struct mh_serial_end serial;
     const struct mh_shared_files *shared; /* may be NULL */
+    struct mh_exchange *exchange;         /* in which the machine is `number`; may be NULL */
     const char *files_parent;             /* directory of the VMs' own directories; made when a guest first writes */
     const char *files_name;               /* name of this VM's directory in it */
     struct mh_file_limits limits;

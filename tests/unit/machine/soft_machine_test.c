@@ -379,7 +379,7 @@ static void a_snapshot_brings_back_registers_memory_and_input(void **state)
     debug(f);
     set(f, MH_BREAK_SOFTWARE, 9, 1);
     assert_int_equal(resume(f, CONTINUE), MH_STOP_BREAKPOINT);
-    assert_int_equal(f->ops->monitor(f->target.ctx, 1, "snapshot here", take_text, &text, &f->err), MH_OK);
+    assert_int_equal(f->ops->monitor(f->target.ctx, 1, "snapshot here", false, take_text, &text, &f->err), MH_OK);
     f->ops->clear_all_breakpoints(f->target.ctx, 1);
     for (unsigned i = 0; i < 3; i++) {
         assert_int_equal(resume(f, CONTINUE), MH_STOP_HALTED);
@@ -400,7 +400,7 @@ static void a_write_to_cr3_is_caught(void **state)
     struct taken_text text = {.length = 0};
     BOOT(f, "\x0f\x20\xd8\x0f\x22\xd8\xf4");
     debug(f);
-    assert_int_equal(f->ops->monitor(f->target.ctx, 1, "catch cr3", take_text, &text, &f->err), MH_OK);
+    assert_int_equal(f->ops->monitor(f->target.ctx, 1, "catch cr3", false, take_text, &text, &f->err), MH_OK);
     assert_int_equal(resume(f, CONTINUE), MH_STOP_CAUGHT);
     assert_text_has(f->stop.text, "catchpoint 1");
     assert_int_equal(vm_rip(f->vm), 6);

@@ -54,6 +54,8 @@ struct options {
     const char *files_dir;
     const char *core_dir; /* NULL: no core files */
     struct mh_file_limits limits;
+    bool exchange;          /* --exchange */
+    uint32_t exchange_size; /* bytes of its buffer */
     const char *trace_path; /* NULL: no trace */
     bool stats;
     const char *record_path; /* NULL: no recording; "%n" stands for the machine's number */

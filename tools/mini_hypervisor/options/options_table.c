@@ -258,6 +258,21 @@ static enum mh_status take_max_written(struct options *options, const char *valu
     return MH_OK;
 }
 
+static enum mh_status take_exchange(struct options *options, const char *value, struct mh_error *err)
+{
+    (void)value, (void)err;
+    options->exchange = true;
+    return MH_OK;
+}
+
+static enum mh_status take_exchange_size(struct options *options, const char *value, struct mh_error *err)
+{
+    options->exchange_size = (uint32_t)number_up_to(value, MH_EXCHANGE_SIZE_MAX);
+    if (options->exchange_size == 0)
+        return refuse_value(err, "exchange-size", value, "give a number of bytes from 1 to 1048576");
+    return MH_OK;
+}
+
 static enum mh_status take_gdb(struct options *options, const char *value, struct mh_error *err)
 {
     options->gdb = true;
@@ -366,6 +381,8 @@ const struct option option_table[OPTION_COUNT] = {
     {"files-dir", 0, false, true, NULL, take_files_dir},
     {"max-open", 0, false, true, NULL, take_max_open},
     {"max-written", 0, false, true, NULL, take_max_written},
+    {"exchange", 0, false, false, NULL, take_exchange},
+    {"exchange-size", 0, false, true, NULL, take_exchange_size},
     {"core", 0, false, true, NULL, take_core},
     {"trace", 0, false, true, NULL, take_trace},
     {"record", 0, false, true, NULL, take_record},

@@ -99,6 +99,7 @@ static struct mh_vm_config machine_vm_config(struct machine *machine)
         .open_image_ctx = machine,
         .serial = serial_end_for_vm(&machine->serial),
         .shared = machine->shared->files,
+        .exchange = machine->shared->exchange,
         .files_parent = options->files_dir,
         .files_name = machine->files_name,
         .limits = options->limits,
@@ -329,6 +330,8 @@ static void machine_note_end(struct machine *machine, enum ending ending)
 {
     const uint64_t one = 1;
     machine->ending = ending;
+    if (machine->shared->exchange != NULL)
+        mh_exchange_leave(machine->shared->exchange, (unsigned)machine->number);
     if (atomic_fetch_sub(&machine->shared->running, 1) == 1 && write(machine->shared->done_fd, &one, sizeof one) < 0)
         message("%s: cannot report its end: %s", machine->title, strerror(errno));
 }
