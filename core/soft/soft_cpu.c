@@ -46,6 +46,7 @@ void soft_set_instructions(struct cpu *cpu, uint64_t count)
 {
     struct soft_cpu *soft = (struct soft_cpu *)cpu;
     soft->msrs.tsc += soft->instructions - count;
+    soft->not_executed += count - soft->instructions;
     soft->instructions = count;
     soft->wake_at = 0;
 }
