@@ -36,9 +36,10 @@ static void report_say_page_walk(const struct report *report, uint64_t address)
     for (unsigned i = 0; i < walk.steps; i++) {
         const struct paging_step *step = &walk.step[i];
         bool present = (step->entry & PAGING_PRESENT) != 0;
-        text_say(&report->output, "    %-4s[%3u] at 0x%08" PRIx64 ": 0x%016" PRIx64 "%s%s%s%s\n", step->level,
+        text_say(&report->output, "    %-4s[%3u] at 0x%08" PRIx64 ": 0x%016" PRIx64 " %s%s%s%s%s%s\n", step->level,
                  step->index, step->table.v + step->index * sizeof(uint64_t), step->entry,
-                 present ? " present" : " not present", (step->entry & PAGING_WRITE) != 0 ? ", writable" : "",
+                 text_color(&report->output, present ? TEXT_GREEN : TEXT_RED), present ? "present" : "not present",
+                 text_color(&report->output, TEXT_PLAIN), (step->entry & PAGING_WRITE) != 0 ? ", writable" : "",
                  (step->entry & PAGING_USER) != 0 ? ", user" : "",
                  present && (step->entry & PAGING_NX) != 0 ? ", no execute" : "");
     }
@@ -125,6 +126,9 @@ static void report_say_what_happened(const struct report *report)
         break;
     case MH_STOP_HISTORY_END:
         text_say(&report->output, "the recording ends here, at rip 0x%016" PRIx64 "\n", rip);
+        break;
+    case MH_STOP_EXCHANGE:
+        text_say(&report->output, "stopped, because %s, at rip 0x%016" PRIx64 "\n", stop->text, rip);
         break;
     case MH_STOP_CAUGHT:
         text_say(&report->output, "%s\n", stop->text);
@@ -293,8 +297,9 @@ void report_registers(struct mh_vm *vm, void (*write)(void *, const char *, size
         text_say(&report.output, "the processor does not give its registers\n");
 }
 
-void report_page_walk(struct mh_vm *vm, uint64_t address, void (*write)(void *, const char *, size_t), void *write_ctx)
+void report_page_walk(struct mh_vm *vm, uint64_t address, const struct text_output *output)
 {
-    const struct report report = report_of(vm, NULL, write, write_ctx);
+    struct report report = report_of(vm, NULL, output->sink, output->ctx);
+    report.output.has_color = output->has_color;
     report_say_page_walk(&report, address);
 }
