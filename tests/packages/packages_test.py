@@ -182,6 +182,7 @@ class FullTest(SystemCase):
     def test_zz_removal(self):
         """Removed, the packages leave nothing behind, not even what Python has compiled. Runs after the others."""
         self.run_in("python3", "-c", "import mini_hypervisor")
+        self.run_in("mini_hypervisor-grade", "--help")
         chroots.run(self.root, "dpkg", "-P", *sorted(PACKAGES))
         self.assertEqual(chroots.listing(self.root) - self.before, set())
 
