@@ -298,6 +298,8 @@ class WrongTest(ModuleCase):
     def test_wrong_option(self):
         with self.assertRaisesSaying(mini_hypervisor.StartError, "status 2", "unknown option '--nonsense'"):
             self.machine(sample("hello"), ["--nonsense"])
+        with self.assertRaises(TypeError):
+            Machine(sample("hello"), "--memory 4", program=PROGRAM)
 
     def test_endless_guest(self):
         machine = self.machine(guest("spin"))
