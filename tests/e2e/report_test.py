@@ -14,7 +14,7 @@ from report_page import Page, image_of_tables, text_of  # noqa: E402
 
 IMAGE, TABLE, STACK, MAPPED, READ, WRITTEN, EXECUTED, CHANGED = (1 << i for i in range(8))
 SYSTEM_AREA = 0x1000000
-SIZE_MAX = 5 * MB
+SIZE_MAX = 6 * MB
 
 
 class ReportCase(Case):
