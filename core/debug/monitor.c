@@ -28,15 +28,40 @@ static void monitor_say_file(void *ctx, const char *name, int64_t size)
     text_say(output, "%10" PRId64 "  %s\n", size, name);
 }
 
+static void monitor_say_open_file(void *ctx, const struct file_store_descriptor *file)
+{
+    const struct text_output *output = ctx;
+    text_say(output, "%4" PRId32 "  %c%c%c  %10" PRIu64 "  %10" PRId64 "  %s%s\n", file->fd,
+             (file->flags & MH_O_READ) != 0 ? 'r' : '-', (file->flags & MH_O_WRITE) != 0 ? 'w' : '-',
+             (file->flags & MH_O_APPEND) != 0 ? 'a' : '-', file->position, file->size, file->name,
+             file->is_shared ? " (shared)" : "");
+}
+
 static enum mh_status monitor_show_files(struct debug *debug, const char *argument, const struct text_output *output,
                                          struct mh_error *err)
 {
     (void)argument, (void)err;
     struct text_output to = *output;
+    if (history_replays(debug)) {
+        text_say(output, "a recording is replayed: it has what the guest read from files, and opens none\n");
+        return MH_OK;
+    }
+    if (history_is_past(debug))
+        text_say(output, "the machine is in its past; this is how its files are in the present\n");
     text_say(output, "own files, in %s/%s:\n", debug->vm->config.files_parent, debug->vm->config.files_name);
     file_store_list(&debug->vm->file.store, monitor_say_file, &to);
     text_say(output, "%" PRIu64 " of %" PRIu64 " bytes written\n", debug->vm->file.store.written,
              debug->vm->file.store.limits.bytes_written);
+    text_say(output, "open files:\n  fd  mode   position        size  name\n");
+    file_store_list_open(&debug->vm->file.store, monitor_say_open_file, &to);
+    return MH_OK;
+}
+
+static enum mh_status monitor_say_why(struct debug *debug, const char *argument, const struct text_output *output,
+                                      struct mh_error *err)
+{
+    (void)argument, (void)err;
+    report_stop_briefly(debug->vm, &debug->last_stop, output->sink, output->ctx);
     return MH_OK;
 }
 
@@ -146,7 +171,7 @@ static const struct command commands[] = {
     {"files", monitor_show_files},         {"stats", monitor_show_stats},       {"snapshot", monitor_take_snapshot},
     {"snapshots", monitor_show_snapshots}, {"catch", monitor_catch_event},      {"uncatch", monitor_forget_catch},
     {"core", monitor_write_core},          {"forget", monitor_forget_snapshot}, {"when", monitor_show_position},
-    {"history", monitor_show_history},     {"info", monitor_show_info},
+    {"history", monitor_show_history},     {"info", monitor_show_info},         {"why", monitor_say_why},
 };
 
 enum mh_status monitor_run(struct debug *debug, const char *command, const struct text_output *output,

@@ -108,6 +108,8 @@ void mh_vm_destroy(struct mh_vm *vm)
 {
     if (vm == NULL)
         return;
+    if (vm->config.exchange != NULL)
+        mh_exchange_leave(vm->config.exchange, vm->config.number);
     if (vm->hooks.destroy != NULL)
         vm->hooks.destroy(vm->hooks.ctx);
     if (vm->record_hooks.destroy != NULL)
@@ -157,6 +159,10 @@ enum mh_status vm_restart(struct mh_vm *vm, struct mh_error *err)
     if (vm->config.counts)
         vm->cpu->ops->forget_counts(vm->cpu);
     vm->serial.printed = vm->serial.checksum = 0;
+    if (vm->config.exchange != NULL) {
+        vm->exchanged++;
+        exchange_restart(vm->config.exchange, vm->config.number);
+    }
     if (vm->record_hooks.restarted != NULL)
         vm->record_hooks.restarted(vm->record_hooks.ctx);
     if (vm->replay_hooks.restarted != NULL)
@@ -187,14 +193,24 @@ static void vm_run_replay(struct mh_vm *vm, struct run_result *result)
         result->stop.kind = MH_STOP_HISTORY_END;
 }
 
+static void vm_run_freely(struct mh_vm *vm, struct run_result *result)
+{
+    const uint64_t limit = vm->config.max_instructions;
+    const struct cpu_request request = {.mode = limit != 0 ? CPU_UNTIL : CPU_RUN, .until = limit};
+    run_loop(vm, &request, result);
+    if (result->count_reached) {
+        result->stop.kind = MH_STOP_INTERRUPTED;
+        result->stop.at_limit = true;
+    }
+}
+
 void mh_vm_run(struct mh_vm *vm, struct mh_stop *stop)
 {
-    const struct cpu_request request = {.mode = CPU_RUN};
     struct run_result result;
     if (vm->replay_hooks.answer != NULL)
         vm_run_replay(vm, &result);
     else
-        run_loop(vm, &request, &result);
+        vm_run_freely(vm, &result);
     *stop = result.stop;
     if (stop->kind == MH_STOP_HALTED && report_is_misplaced(vm) && image_size(vm->config.image) >= SILENT_IMAGE_MIN)
         vm_notice(vm, VM_NOTICE_MISPLACED, "halted without using a port; " REPORT_MISPLACED);

@@ -127,6 +127,9 @@ static void report_say_what_happened(const struct report *report)
     case MH_STOP_HISTORY_END:
         text_say(&report->output, "the recording ends here, at rip 0x%016" PRIx64 "\n", rip);
         break;
+    case MH_STOP_EXCHANGE:
+        text_say(&report->output, "stopped, because %s, at rip 0x%016" PRIx64 "\n", stop->text, rip);
+        break;
     case MH_STOP_CAUGHT:
         text_say(&report->output, "%s\n", stop->text);
         break;

@@ -175,8 +175,8 @@ struct mh_debug_target_ops {
 
     /* The text about a stop for people (the crash report); several lines. */
     void (*describe_stop)(void *ctx, unsigned vm, const struct mh_stop *stop, mh_text_sink *sink, void *sink_ctx);
-    /* `monitor` commands that look at the machine: "regs", "pt [ADDR]", "map", "files", "stats", "snapshots", "info
-     * WHAT"; and "snapshot NAME", which remembers all of it, and "forget NAME"; "when" and "history". The text
+    /* `monitor` commands that look at the machine: "regs", "pt [ADDR]", "map", "files", "stats", "why", "snapshots",
+     * "info WHAT"; and "snapshot NAME", which remembers all of it, and "forget NAME"; "when" and "history". The text
      * of "pt" and "map" may have colors, as escape sequences of terminals, if `color` is set. Returns MH_ERR_USAGE for
      * a command it does not know, with *err naming those it does. */
     enum mh_status (*monitor)(void *ctx, unsigned vm, const char *command, bool color, mh_text_sink *sink,

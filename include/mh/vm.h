@@ -11,6 +11,7 @@
 #include "mh/counts.h"
 #include "mh/debug_target.h"
 #include "mh/event.h"
+#include "mh/exchange.h"
 #include "mh/status.h"
 #include "mh/stop.h"
 
@@ -126,11 +127,15 @@ struct mh_vm_config {
     void *open_image_ctx;
     struct mh_serial_end serial;
     const struct mh_shared_files *shared; /* may be NULL */
+    struct mh_exchange *exchange;         /* in which the machine is `number`; may be NULL */
     const char *files_parent;             /* directory of the VMs' own directories; made when a guest first writes */
     const char *files_name;               /* name of this VM's directory in it */
     struct mh_file_limits limits;
     uint64_t history;     /* bytes of memory for the past of a machine that is debugged, at most; 0: it is not kept */
     const char *core_dir; /* directory for core files; NULL: none may be written */
+    /* How many instructions mh_vm_run() executes before it returns MH_STOP_INTERRUPTED with `at_limit` set; 0: any
+     * number. It is exact, and the machine runs in software. Debuggers and replays are not limited. */
+    uint64_t max_instructions;
     /* Count how often each instruction is executed, for mh_vm_counts(). Needs MH_ACCEL_SOFT or MH_ACCEL_INTERPRETER. */
     bool counts;
     /* Note which pages the guest writes, for mh_vm_view_memory(), also on KVM. Not for a machine that a debugger may

@@ -218,6 +218,31 @@ static void files_lists_what_the_machine_wrote(void **state)
     assert_text_has(f->text.bytes, "3 of 10000 bytes written\n");
 }
 
+static void files_lists_what_is_open(void **state)
+{
+    struct fixture *f = *state;
+    struct file_store *store = &f->m->vm->file.store;
+    assert_text_has(monitor(f, "files"), "open files:\n  fd  mode   position        size  name\n");
+    assert_false(strstr(f->text.bytes, "own\n"));
+    int32_t closed = (int32_t)file_store_open(store, "closed", 6, MH_O_WRITE);
+    int32_t fd = (int32_t)file_store_open(store, "own", 3, MH_O_READ | MH_O_WRITE | MH_O_APPEND);
+    assert_int_equal(file_store_write(store, fd, "abc", 3), 3);
+    assert_int_equal(file_store_seek(store, fd, MH_SEEK_SET, 1), 1);
+    assert_int_equal(file_store_close(store, closed), 0);
+    assert_text_has(monitor(f, "files"), "name\n   1  rwa           1           3  own\n");
+}
+
+static void why_repeats_what_the_machine_stopped_for(void **state)
+{
+    struct fixture *f = *state;
+    struct debug *debug = debug_of(f->m->vm);
+    assert_text_has(monitor(f, "why"), "was interrupted at rip 0x");
+    debug->last_stop =
+        (struct mh_stop){.kind = MH_STOP_EXCEPTION, .vector = 13, .has_error_code = true, .error_code = 0x48};
+    assert_text_has(monitor(f, "why"), "general protection fault (#GP), vector 13, at rip 0x");
+    assert_text_has(f->text.bytes, "error code 0x48: selector 0x48 of the GDT\n");
+}
+
 static void stats_names_processor_and_exits(void **state)
 {
     struct fixture *f = *state;
@@ -297,6 +322,8 @@ int main(void)
         TEST(a_map_of_tables_that_lead_to_empty_ones_comes_to_an_end),
         TEST(without_tables_there_is_no_map),
         TEST(files_lists_what_the_machine_wrote),
+        TEST(files_lists_what_is_open),
+        TEST(why_repeats_what_the_machine_stopped_for),
         TEST(stats_names_processor_and_exits),
         TEST(catchpoints_come_and_go),
         TEST(snapshots_are_taken_listed_and_forgotten),

@@ -240,6 +240,23 @@ static void timeouts_are_positive_seconds(void **state)
     refused(*state, "-g a --timeout=-1", "give a number of seconds greater than 0");
 }
 
+static void a_limit_of_instructions_needs_the_processor_that_counts(void **state)
+{
+    const struct options *options = parse(*state, "-g a --max-instructions 1000000");
+    assert_int_equal(options->max_instructions, 1000000);
+    assert_int_equal(options->accel, MH_ACCEL_SOFT);
+    assert_int_equal(parse(*state, "-g a --max-instructions 1 --accel soft,jit=off")->accel, MH_ACCEL_INTERPRETER);
+    static const char *const bad[] = {"0", "x", "1k", "1e6", "1.5", "1000000000000000001"};
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        char text[64];
+        snprintf(text, sizeof text, "-g a --max-instructions %s", bad[i]);
+        refused(*state, text, "give a whole number from 1 to");
+    }
+    refused(*state, "-g a --max-instructions 1 --accel kvm", "KVM does not count instructions; leave out --accel kvm");
+    refused(*state, "-g a --max-instructions 1 --gdb", "leave out --gdb");
+    refused(*state, "--replay a --max-instructions 1", "--replay cannot be combined with --max-instructions");
+}
+
 static void the_console_is_one_of_the_machines(void **state)
 {
     assert_int_equal(parse(*state, "-g a b --console 2")->console, 2);
@@ -511,6 +528,7 @@ int main(void)
         TEST(pages_are_2_or_4),
         TEST(the_processor_is_auto_kvm_or_soft),
         TEST(timeouts_are_positive_seconds),
+        TEST(a_limit_of_instructions_needs_the_processor_that_counts),
         TEST(the_console_is_one_of_the_machines),
         TEST(trace_and_statistics_are_off_unless_given),
         TEST(labels_are_auto_always_or_never),

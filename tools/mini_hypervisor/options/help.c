@@ -24,6 +24,8 @@ static const char help[] =
     "      --accel NAME        processor that executes guests: kvm, soft (in software: slower, but needs no KVM),\n"
     "                          or auto: kvm where it is usable, otherwise soft (auto)\n"
     "      --timeout SECONDS   end every machine that is still running after this time\n"
+    "      --max-instructions N  end a machine that is still running after so many instructions, at the same place in\n"
+    "                          every run; implies --accel soft\n"
     "\n"
     "Serial port (0xE9)\n"
     "      --serial PLACE      where it leads: stdio, file:PATH (%n in PATH is the machine's number), pty or null\n"
@@ -38,6 +40,10 @@ static const char help[] =
     "      --files-dir DIR     guest number N called NAME keeps the files it writes in DIR/N-NAME (vm-files)\n"
     "      --max-open N        files a guest may have open at once (16)\n"
     "      --max-written MB    how much a guest may write, and how large its files may get (64)\n"
+    "\n"
+    "Exchange (ports 0x510 and 0x520)\n"
+    "      --exchange              interrupt the machines, so that the first can send data to all others\n"
+    "      --exchange-size BYTES   how much it can send at once (4096)\n"
     "\n"
     "Debugging\n"
     "      --gdb [WHERE]       let gdb connect to each machine, and wait until it does. WHERE is [HOST:]PORT\n"
@@ -80,7 +86,7 @@ static const char help[] =
     "    5  a guest crashed; the report on stderr explains how\n"
     "    6  guest output or input failed, or --trace, --core, --record, --coverage or --report cannot be used\n"
     "    7  --replay: the guest did something else than was recorded; stderr says where\n"
-    "  124  a guest was still running at --timeout\n"
+    "  124  a guest was still running at --timeout or --max-instructions\n"
     "  128 + the number of the signal that ended the program: 130 for Ctrl-C, 143 for SIGTERM\n"
     "When several apply, the last of them in this list is returned.\n";
 

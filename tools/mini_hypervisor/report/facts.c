@@ -102,6 +102,8 @@ static const char *entry_kind(const struct timeline_entry *entry)
         return "file";
     case MH_EVENT_FAULT:
         return "fault";
+    case MH_EVENT_INTERRUPT:
+        return "interrupt";
     case MH_EVENT_CR3:
         return "cr3";
     case MH_EVENT_STOP:
@@ -130,6 +132,9 @@ static void facts_entry_details(struct writer *writer, const struct timeline_ent
     case MH_EVENT_FAULT:
         writer_number(writer, "vector", entry->vector);
         writer_hex(writer, "handler", entry->value);
+        break;
+    case MH_EVENT_INTERRUPT:
+        writer_number(writer, "vector", entry->vector);
         break;
     case MH_EVENT_CR3:
         writer_hex(writer, "value", entry->value);

@@ -69,6 +69,9 @@ static bool timeline_fill(struct report_timeline *timeline, uint64_t now, const 
         entry->vector = event->vector;
         entry->value = event->handler;
         return true;
+    case MH_EVENT_INTERRUPT:
+        entry->vector = event->vector;
+        return true;
     case MH_EVENT_CR3:
         entry->value = event->now;
         return true;

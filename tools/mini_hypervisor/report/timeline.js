@@ -20,6 +20,7 @@ function laneOf(entry) {
   switch (entry.kind) {
   case "file": return [`file ${fileName(entry)}`, "written"];
   case "fault": return ["faults", "bad"];
+  case "interrupt": return ["interrupts", "table"];
   case "cr3": return ["cr3", "table"];
   case "stop": return ["stops", "bad"];
   default: return [entry.port === "0xe9" ? `serial ${entry.kind}` : `port ${entry.port} ${entry.kind}`,
@@ -35,6 +36,7 @@ function entryText(entry) {
     return `${times}file ${entry.op} ${fileName(entry)}${moved}${entry.result < 0 ? `, error ${entry.result}` : ""}`;
   }
   case "fault": return `${times}exception ${entry.vector}, handled at ${entry.handler}`;
+  case "interrupt": return `${times}interrupt ${entry.vector}`;
   case "cr3": return `${times}cr3 = ${entry.value}`;
   case "stop": return `${times}stop: ${entry.stop}`;
   default: return `${times}${entry.port === "0xe9" ? "serial port" : `port ${entry.port}`} ${entry.kind}, ` +

@@ -5,6 +5,7 @@
 #include "console/text_stream.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -121,11 +122,13 @@ static struct mh_vm_config machine_vm_config(struct machine *machine)
         .open_image_ctx = machine,
         .serial = serial_end_for_vm(&machine->serial),
         .shared = machine->shared->files,
+        .exchange = machine->shared->exchange,
         .files_parent = options->files_dir,
         .files_name = machine->files_name,
         .limits = options->limits,
         .history = options->no_history ? 0 : options->history,
         .core_dir = options->core_dir,
+        .max_instructions = options->max_instructions,
         .counts =
             options->coverage_path != NULL || (machine->report != NULL && !mh_host_has_kvm(machine->shared->host)),
         .notes_writes = machine->report != NULL && mh_host_has_kvm(machine->shared->host) && !options->gdb,
@@ -154,7 +157,17 @@ static double machine_timeout_seconds(const struct machine *machine)
     return (double)machine->shared->options->timeout_ms / 1000;
 }
 
-/* Print a report about a machine that did not halt: one line for a timeout, everything for other ends. */
+/* Print that a machine reached --timeout or --max-instructions; `report` is one line about where it stopped. */
+static void machine_report_limit(const struct machine *machine, const struct mh_stop *stop, const char *report)
+{
+    if (stop->at_limit)
+        message("%s: still running after %" PRIu64 " instructions, ended; it %s", machine->title,
+                machine->shared->options->max_instructions, report);
+    else
+        message("%s: still running after %g s, ended; it %s", machine->title, machine_timeout_seconds(machine), report);
+}
+
+/* Print a report about a machine that did not halt: one line at a limit, everything for other ends. */
 static void machine_report_stop(struct machine *machine, const struct mh_stop *stop)
 {
     char *text = NULL;
@@ -166,11 +179,11 @@ static void machine_report_stop(struct machine *machine, const struct mh_stop *s
         machine_notice(machine, "stopped; not enough memory to report why");
         return;
     }
-    bool timed_out = stop->kind == MH_STOP_INTERRUPTED;
-    text[timed_out ? strcspn(text, "\n") : length - 1] = '\0';
+    bool is_limit = stop->kind == MH_STOP_INTERRUPTED;
+    text[is_limit ? strcspn(text, "\n") : length - 1] = '\0';
     console_end_line(&machine->shared->console);
-    if (timed_out)
-        message("%s: still running after %g s, ended; it %s", machine->title, machine_timeout_seconds(machine), text);
+    if (is_limit)
+        machine_report_limit(machine, stop, text);
     else
         message("%s: %s", machine->title, text);
     free(text);
@@ -311,8 +324,8 @@ static enum ending machine_run(struct machine *machine, struct mh_vm *vm)
     ending = machine_write_report(machine, &stop, ending);
     if (machine->shared->recording != NULL && !machine->shared->options->gdb)
         return machine_finish_replay(machine, &stop, ending);
-    bool is_silent =
-        stop.kind == MH_STOP_HALTED || (stop.kind == MH_STOP_INTERRUPTED && !atomic_load(&machine->shared->timed_out));
+    bool is_limit = stop.at_limit || atomic_load(&machine->shared->timed_out);
+    bool is_silent = stop.kind == MH_STOP_HALTED || (stop.kind == MH_STOP_INTERRUPTED && !is_limit);
     if (!is_silent)
         machine_report_stop(machine, &stop);
     if (!is_silent && machine->shared->options->core_dir != NULL)
@@ -366,6 +379,8 @@ static void machine_note_end(struct machine *machine, enum ending ending)
 {
     const uint64_t one = 1;
     machine->ending = ending;
+    if (machine->shared->exchange != NULL)
+        mh_exchange_leave(machine->shared->exchange, (unsigned)machine->number);
     if (atomic_fetch_sub(&machine->shared->running, 1) == 1 && write(machine->shared->done_fd, &one, sizeof one) < 0)
         message("%s: cannot report its end: %s", machine->title, strerror(errno));
 }

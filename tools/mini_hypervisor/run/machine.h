@@ -26,6 +26,7 @@ struct shared {
     const struct options *options;
     struct mh_host *host;
     struct mh_shared_files *files;
+    struct mh_exchange *exchange;   /* NULL: there is none */
     struct mh_recording *recording; /* NULL: guests are run */
     struct console console;
     struct terminal terminal;
