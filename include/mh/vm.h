@@ -145,6 +145,9 @@ struct mh_vm_config {
     uint64_t max_instructions;
     /* Count how often each instruction is executed, for mh_vm_counts(). Needs MH_ACCEL_SOFT or MH_ACCEL_INTERPRETER. */
     bool counts;
+    /* Note which pages the guest writes, for mh_vm_view_memory(), also on KVM. Not for a machine that a debugger may
+     * take snapshots of. */
+    bool notes_writes;
     /* Called once for each kind of access that has no effect; may be NULL. One line, no newline. */
     void (*notice)(void *ctx, const char *text);
     void *notice_ctx;

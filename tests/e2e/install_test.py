@@ -11,7 +11,7 @@ import tempfile
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from hypervisor import BUILD, DEADLINE, SOURCE, Case, contents, main, sample_source  # noqa: E402
 
-TOOLS = {"gdbtest", "core_report", "coverage_report", "grade", "recording_report"}
+TOOLS = {"gdbtest", "core_report", "coverage_report", "grade", "recording_report", "report_source"}
 
 
 class InstallTest(Case):
