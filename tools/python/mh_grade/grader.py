@@ -33,6 +33,14 @@ def remove_tree(directory: str) -> None:
         subprocess.run(["rm", "-rf", "--", directory], stderr=subprocess.DEVNULL, check=False)
 
 
+def empty_directory(directory: str) -> None:
+    for entry in os.scandir(directory):
+        if entry.is_dir(follow_symlinks=False):
+            remove_tree(entry.path)
+        else:
+            os.remove(entry.path)
+
+
 def key_of(suite_hash: str, program_hash: str, submission: Submission) -> str:
     """What the result of a submission depends on."""
     contents = hash_submission(submission)
@@ -56,11 +64,10 @@ class Grader:
             results[0].details, results[0].kind = log, "log"
         return results
 
-    def run_tests(self, prepared: Prepared, room: Room) -> list[TestResult]:
+    def run_tests(self, prepared: Prepared, room: Room, key: str) -> list[TestResult]:
         results = []
         for test in self.suite.tests:
-            remove_tree(room.run)
-            os.mkdir(room.run)
+            empty_directory(room.run)
             try:
                 run_of = GuestRun(self.suite, test, prepared, room, self.programs, self.stopper)
                 result = run_gdb_test(run_of) if test.gdb else run_of.run()
@@ -69,14 +76,14 @@ class Grader:
             except OSError as error:
                 result = TestResult(test.name, test.points, "error", f"cannot run: {error}")
             results.append(result)
-            self.keep_recordings(result, len(results), room)
+            self.keep_recordings(result, f"{key}-test{len(results)}")
         return results
 
-    def keep_recordings(self, result: TestResult, number: int, room: Room) -> None:
+    def keep_recordings(self, result: TestResult, prefix: str) -> None:
         """Move them to the results."""
         kept = []
         for path in result.recordings:
-            name = f"{os.path.basename(room.top)}-test{number}" + path.rpartition("recording")[2]
+            name = prefix + path.rpartition("recording")[2]
             os.replace(path, os.path.join(self.out, RECORDINGS, name))
             kept.append(os.path.join(RECORDINGS, name))
         result.recordings = kept
@@ -84,10 +91,11 @@ class Grader:
     def grade(self, submission: Submission, key: str, worker: int) -> SubmissionResult:
         """Stopped when the grading is to end."""
         start = time.monotonic()
-        room = Room.make(os.path.join(self.work, str(worker), key), submission.plain)
+        room = Room(os.path.join(self.work, f"run-{worker}"), os.path.join(self.work, f"build-{worker}"), submission.plain)
         try:
+            os.makedirs(room.run, exist_ok=True)
             prepared = prepare(submission, self.suite, room, self.programs.sdk, self.sandbox, worker, self.stopper)
-            tests = self.run_tests(prepared, room)
+            tests = self.run_tests(prepared, room, key)
         except Rejected as why:
             tests = self.failed("rejected", str(why))
         except BuildFailed as failure:
@@ -95,7 +103,8 @@ class Grader:
         except OSError as error:
             tests = self.failed("error", f"the host: {error}")
         finally:
-            remove_tree(room.top)
+            if self.suite.build is not None:
+                remove_tree(room.build)
         return SubmissionResult(submission.name, submission.shown, key, tests, time.monotonic() - start)
 
 

@@ -100,7 +100,6 @@ class GuestRun:
     def run_program(self, recorded: bool) -> tuple[Done, list[bytes]]:
         """One run, and what each guest printed."""
         limits = self.test.limits
-        shutil.rmtree(self.files, ignore_errors=True)
         stdin = self.open_input()
         try:
             done = run(self.command(recorded), cwd=self.directory, seconds=limits.seconds + GRACE, stopper=self.stopper,
@@ -186,6 +185,7 @@ class GuestRun:
 
     def record(self, result: TestResult, done: Done) -> None:
         """Run it again, with --record: it costs too much for runs that pass, and software repeats itself."""
+        shutil.rmtree(self.files, ignore_errors=True)
         again, _ = self.run_program(recorded=True)
         paths = [self.path(f"recording-{number}.mhr") for number in range(1, self.count + 1)]
         if (again.status, again.ended_for) == (done.status, done.ended_for):
