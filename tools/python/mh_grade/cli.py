@@ -93,7 +93,9 @@ def find_programs(named: str | None) -> Programs:
         raise Problem(f"{named or 'mini_hypervisor'} is not to be found; name it with --hypervisor")
     sdks = [os.path.join(tree, "share", "mini_hypervisor", "sdk"), os.path.join(tree, "guests", "sdk")]
     sdk = next((path for path in sdks if os.path.isdir(path)), "")
-    return Programs(os.path.realpath(program), os.path.join(here, "gdbtest"), sdk)
+    gdbtests = [os.path.join(here, name) for name in ("gdbtest", "mini_hypervisor-gdbtest")]
+    gdbtest = next((path for path in gdbtests if os.path.isfile(path)), gdbtests[0])
+    return Programs(os.path.realpath(program), gdbtest, sdk)
 
 
 def check_tools(suite: Suite, programs: Programs) -> None:
