@@ -292,6 +292,26 @@ name = "ends"
         self.grade()
         self.assertEqual(self.rows()["spin.img"]["message"], f"still running after {PATIENCE} s")
 
+    def test_coverage(self):
+        self.write_suite("""
+coverage = true
+[build]
+command = 'cp "$MH_SUITE"/guest.* .'
+[[test]]
+name = "crashes"
+[test.expect]
+end = "crash"
+""", **{name: contents(sample("crash", name[6:])) for name in ("guest.img", "guest.elf")})
+        self.submit("crash", {"guest.c": contents(sample_source("crash", "guest.c"))})
+        self.grade()
+        self.assertEqual(self.outcome("crash"), ("passed", "1"))
+        file, = self.results()["crash"]["coverage"]
+        self.assertEqual(file["name"], "guest.c")
+        counts = {text.strip(): count for count, text in file["lines"]}
+        self.assertEqual(counts['printf("  grade %d is written down\\n", student->grade);'], 1)
+        self.assertEqual(counts["student->grade = grade; /* page fault for the second student */"], 1)
+        self.assertIn("Coverage of guest.c: ", self.page())
+
     def test_gdb_scripts(self):
         self.write_suite("""
 [[test]]

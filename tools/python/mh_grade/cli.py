@@ -82,6 +82,12 @@ def parse_arguments(words: Sequence[str]) -> argparse.Namespace:
 
 # ---- what is used ----
 
+def find_tool(directory: str, name: str) -> str:
+    """A tool of the source tree, or what it is called once it is installed."""
+    installed = os.path.join(directory, "mini_hypervisor-" + name.replace("_", "-"))
+    return installed if os.path.isfile(installed) else os.path.join(directory, name)
+
+
 def find_programs(named: str | None) -> Programs:
     """Where things are: installed beside this script, or in its source tree."""
     here = os.path.dirname(os.path.realpath(sys.argv[0]))
@@ -93,9 +99,7 @@ def find_programs(named: str | None) -> Programs:
         raise Problem(f"{named or 'mini_hypervisor'} is not to be found; name it with --hypervisor")
     sdks = [os.path.join(tree, "share", "mini_hypervisor", "sdk"), os.path.join(tree, "guests", "sdk")]
     sdk = next((path for path in sdks if os.path.isdir(path)), "")
-    gdbtests = [os.path.join(here, name) for name in ("gdbtest", "mini_hypervisor-gdbtest")]
-    gdbtest = next((path for path in gdbtests if os.path.isfile(path)), gdbtests[0])
-    return Programs(os.path.realpath(program), gdbtest, sdk)
+    return Programs(os.path.realpath(program), find_tool(here, "gdbtest"), find_tool(here, "coverage_report"), sdk)
 
 
 def check_tools(suite: Suite, programs: Programs) -> None:
@@ -104,6 +108,8 @@ def check_tools(suite: Suite, programs: Programs) -> None:
             raise Problem("the suite has gdb scripts, and gdb is not installed (on Debian: apt-get install gdb)")
         if not os.path.isfile(programs.gdbtest):
             raise Problem(f"the suite has gdb scripts, and {programs.gdbtest} is missing")
+    if suite.coverage and not os.path.isfile(programs.coverage_report):
+        raise Problem(f"the suite wants coverage, and {programs.coverage_report} is missing")
     if any(len(test.guests) > 1 for test in suite.tests) and shutil.which("prlimit") is None:
         raise Problem("tests with several guests need prlimit (on Debian: apt-get install util-linux)")
 

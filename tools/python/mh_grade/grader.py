@@ -12,9 +12,10 @@ import time
 from collections.abc import Callable, Iterator
 
 from .build import BuildFailed, NoImage, Prepared, Room, prepare
+from .coverage import Counts, add_counts, covered_files
 from .guest_run import GuestRun, Programs, run_gdb_test
 from .process import Stopped, Stopper
-from .results import SubmissionResult, TestResult
+from .results import CoveredFile, SubmissionResult, TestResult
 from .sandbox import Sandbox
 from .submissions import Rejected, Submission, hash_submission
 from .suite import Suite
@@ -64,20 +65,22 @@ class Grader:
             results[0].details, results[0].kind = log, "log"
         return results
 
-    def run_tests(self, prepared: Prepared, room: Room, key: str) -> list[TestResult]:
+    def run_tests(self, prepared: Prepared, room: Room, key: str) -> tuple[list[TestResult], list[CoveredFile]]:
         results = []
+        counts: Counts = {}
         for test in self.suite.tests:
             empty_directory(room.run)
             try:
                 run_of = GuestRun(self.suite, test, prepared, room, self.programs, self.stopper)
                 result = run_gdb_test(run_of) if test.gdb else run_of.run()
+                add_counts(counts, run_of.counts)
             except NoImage as why:
                 result = TestResult(test.name, test.points, "image", str(why), details=prepared.log, kind="log")
             except OSError as error:
                 result = TestResult(test.name, test.points, "error", f"cannot run: {error}")
             results.append(result)
             self.keep_recordings(result, f"{key}-test{len(results)}")
-        return results
+        return results, covered_files(counts, prepared.directory)
 
     def keep_recordings(self, result: TestResult, prefix: str) -> None:
         """Move them to the results."""
@@ -91,11 +94,12 @@ class Grader:
     def grade(self, submission: Submission, key: str, worker: int) -> SubmissionResult:
         """Stopped when the grading is to end."""
         start = time.monotonic()
+        coverage: list[CoveredFile] = []
         room = Room(os.path.join(self.work, f"run-{worker}"), os.path.join(self.work, f"build-{worker}"), submission.plain)
         try:
             os.makedirs(room.run, exist_ok=True)
             prepared = prepare(submission, self.suite, room, self.programs.sdk, self.sandbox, worker, self.stopper)
-            tests = self.run_tests(prepared, room, key)
+            tests, coverage = self.run_tests(prepared, room, key)
         except Rejected as why:
             tests = self.failed("rejected", str(why))
         except BuildFailed as failure:
@@ -105,7 +109,7 @@ class Grader:
         finally:
             if self.suite.build is not None:
                 remove_tree(room.build)
-        return SubmissionResult(submission.name, submission.shown, key, tests, time.monotonic() - start)
+        return SubmissionResult(submission.name, submission.shown, key, tests, time.monotonic() - start, coverage)
 
 
 class Workers:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from .build import Prepared, Room
+from .coverage import Counts, add_counts, lcov_of, read_lcov
 from .expect import Judgement, judge
 from .place import find_place, stopped_at
 from .process import OUTPUT, Done, Stopper, run
@@ -33,6 +34,7 @@ class Programs:
     """What is started for tests."""
     hypervisor: str
     gdbtest: str
+    coverage_report: str
     sdk: str
 
 
@@ -72,6 +74,7 @@ class GuestRun:
         self.directory = room.run
         self.files = os.path.join(room.run, "files")
         self.count = len(test.guests)
+        self.counts: Counts = {}  # of the lines that were executed, if the suite wants to know
 
     def path(self, *names: str) -> str:
         return os.path.join(self.directory, *names)
@@ -91,11 +94,24 @@ class GuestRun:
                    "--max-instructions", str(limits.instructions), "--stats"]
         if recorded:
             command += ["--record", self.path("recording-%n.mhr")]
+        elif self.wants_coverage:
+            command += ["--coverage", self.path("coverage-%n")]
         if self.count == 1:
             return command
         # each prints into a file, which must not fill the disk
         return ["prlimit", f"--fsize={limits.output + OUTPUT_MORE}", *command, "--serial",
                 "file:" + self.path("serial-%n")]
+
+    @property
+    def wants_coverage(self) -> bool:
+        return self.suite.coverage and self.elf != ""
+
+    def read_coverage(self) -> None:
+        for number, guest in enumerate(self.test.guests, 1):
+            path = self.path(f"coverage-{number}")
+            if guest == SUBMISSION and os.path.isfile(path):
+                text = lcov_of(path, self.image, self.elf, self.programs.coverage_report, self.stopper)
+                add_counts(self.counts, read_lcov(text))
 
     def run_program(self, recorded: bool) -> tuple[Done, list[bytes]]:
         """One run, and what each guest printed."""
@@ -170,6 +186,8 @@ class GuestRun:
             judgement = dataclasses.replace(judgement, details=head(outputs[0]), kind="output")
         result = TestResult(self.test.name, self.test.points, judgement.status, judgement.message,
                             messages.instructions, done.seconds, judgement.details, judgement.kind)
+        if self.wants_coverage:
+            self.read_coverage()
         if not result.passed:
             self.explain(result, done, messages)
         return result
