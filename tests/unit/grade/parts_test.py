@@ -69,6 +69,9 @@ class ProcessTest(unittest.TestCase):
         self.assertEqual(self.sh("head -c 1001 /dev/zero", output=1000).ended_for, OUTPUT)
         self.assertEqual(self.sh("head -c 1000 /dev/zero", output=1000).ended_for, "")
         self.assertEqual(self.sh("sleep 1000", seconds=0.1).ended_for, TIME)
+        with tempfile.NamedTemporaryFile() as file:
+            done = self.sh(f"head -c 1001 /dev/zero >{file.name}; sleep 1000", output=1000, files=[file.name, "/none"])
+            self.assertEqual(done.ended_for, OUTPUT)
 
     def test_what_it_leaves_behind_ends(self):
         """It holds the pipes open, which delays nothing either."""

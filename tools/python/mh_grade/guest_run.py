@@ -22,7 +22,7 @@ from .text import head, visible
 # Exit statuses of mini_hypervisor.
 HALTED, IMAGE, CRASHED, TIMEOUT = 0, 4, 5, 124
 GRACE = 10.0  # seconds beyond --timeout, and for gdb to start
-OUTPUT_MORE = 4096  # bytes that a file may take beyond the limit, so that it can be seen to be beyond
+FILE_MAX = 80 << 20  # bytes of each file that several guests write or print to; --max-written is 64 MB
 
 STATISTICS = re.compile(r"^VM \d+ \(.*\):\nprocessor: ", re.MULTILINE)
 INSTRUCTIONS = re.compile(r"^instructions: (\d+)$", re.MULTILINE)
@@ -98,8 +98,8 @@ class GuestRun:
             command += ["--coverage", self.path("coverage-%n")]
         if self.count == 1:
             return command
-        # each prints into a file, which must not fill the disk
-        return ["prlimit", f"--fsize={limits.output + OUTPUT_MORE}", *command, "--serial",
+        # each prints into a file, which must not fill the disk, but may be seen to be larger than the limit
+        return ["prlimit", f"--fsize={max(FILE_MAX, limits.output + 1)}", *command, "--serial",
                 "file:" + self.path("serial-%n")]
 
     @property
@@ -117,9 +117,10 @@ class GuestRun:
         """One run, and what each guest printed."""
         limits = self.test.limits
         stdin = self.open_input()
+        serials = [] if self.count == 1 else [self.path(f"serial-{number}") for number in range(1, self.count + 1)]
         try:
             done = run(self.command(recorded), cwd=self.directory, seconds=limits.seconds + GRACE, stopper=self.stopper,
-                       output=limits.output, stdin=stdin)
+                       output=limits.output, stdin=stdin, files=serials)
         finally:
             os.close(stdin)
         if self.count == 1:
