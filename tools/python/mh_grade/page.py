@@ -89,8 +89,8 @@ def test_html(number: int, test: TestResult, out: str, submission: str) -> str:
     facts = f"{points_text(test.points)} of {points_text(test.most)} points"
     if test.instructions is not None:
         facts += f", {test.instructions:,} instructions"
-    text = (f"<section><h3><span class=\"mark {test.status}\">{MARKS[test.status]}</span> {number}. {esc(test.name)}"
-            f"</h3><p class=\"facts\">{facts}</p>")
+    text = (f"<section class=\"{'ok' if test.passed else 'failed'}\"><h3><span class=\"mark {test.status}\">"
+            f"{MARKS[test.status]}</span> {number}. {esc(test.name)}</h3><p class=\"facts\">{facts}</p>")
     if test.message:
         text += f"<p class=\"message\">{esc(STATUSES[test.status])}: {esc(test.message)}</p>"
     if test.place:
