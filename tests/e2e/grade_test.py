@@ -191,6 +191,13 @@ class ImagesTest(GradeCase):
         self.assertNotIn("before", self.grade().stderr)
         self.assertEqual(self.outcome("0.img"), ("passed", "5.5"))
 
+    def test_everything_in_the_suites_directory(self):
+        self.write_suite(SUITE)
+        self.submit("a.img", printer(b"Hello!\n"))
+        os.rename(self.path("submissions"), self.path("suite", "submissions"))
+        for code in ("", "before"):
+            self.assertIn(code, self.grade("suite", "suite/submissions", "--out", "suite/grades").stderr)
+
     def test_interrupted_and_continued(self):
         self.write_suite(SUITE.replace("1000000", "1000000000000").replace("seconds = 20", f"seconds = {DEADLINE * 10}"))
         self.submit("a.img", printer(b"Hello, world!\n"))

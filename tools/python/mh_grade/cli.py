@@ -125,8 +125,10 @@ def hash_program(hypervisor: str) -> str:
     return total.hexdigest()
 
 
-def make_head(suite: Suite, programs: Programs, submissions: Sequence[Submission], shard: tuple[int, int]) -> Head:
-    return Head(hash_directory(suite.directory), hash_program(programs.hypervisor), suite.title,
+def make_head(suite: Suite, programs: Programs, submissions: Sequence[Submission], shard: tuple[int, int],
+              others: Sequence[str]) -> Head:
+    """`others` are directories that do not belong to the suite, wherever they are."""
+    return Head(hash_directory(suite.directory, others), hash_program(programs.hypervisor), suite.title,
                 [[test.name, test.points] for test in suite.tests], [each.name for each in submissions], *shard)
 
 
@@ -156,8 +158,8 @@ def grade(arguments: argparse.Namespace, stopper: Stopper) -> tuple[Merged, bool
         raise Problem(f"{arguments.paths[1]}: {error.strerror}") from None
     if not submissions:
         raise Problem(f"{arguments.paths[1]}: there are no submissions in it")
-    head = make_head(suite, programs, submissions, arguments.shard)
     out = os.path.abspath(arguments.out or "grades")
+    head = make_head(suite, programs, submissions, arguments.shard, [out, arguments.paths[1]])
     os.makedirs(out, exist_ok=True)
     journal = Journal(out, head)
     grader = make_grader(suite, programs, out, head, stopper)
