@@ -69,7 +69,10 @@ struct cpu_request {
     bool may_lose_count;
     /* CPU_STEP: while rip is in [range_start, range_end) after an instruction, step on. Empty for a single step. */
     uint64_t range_start, range_end;
-    bool step_off;   /* rule 1 */
+    bool step_off; /* rule 1 */
+    /* Not 0: deliver this external interrupt before anything else, as the end of the instruction before. No access may
+     * be pending, and the guest must accept it (accepts_interrupt()). Counts as no instruction. */
+    uint8_t interrupt;
     unsigned report; /* CPU_REPORT_*, CPU_REFUSE_CLOCK */
     /* Return CPU_EXIT_KICKED soon after one of these descriptors becomes readable: a debugger sent something. */
     const int *wake_fds;
@@ -105,6 +108,9 @@ struct cpu_exit {
 
     /* BREAKPOINT, WATCHPOINT: index into the array given to arm() */
     unsigned point;
+
+    /* KICKED: the request's interrupt has not been delivered */
+    bool interrupt_is_due;
 
     /* FAULT_DELIVERED */
     uint8_t vector;
@@ -145,6 +151,10 @@ struct cpu_ops {
     void (*finish_io)(struct cpu *cpu);
     /* Undo the IN of the last CPU_EXIT_IO: rip is at it, and it has not begun. */
     void (*cancel_in)(struct cpu *cpu);
+
+    /* Would the guest take an external interrupt now? RFLAGS.IF is set, nothing delays interrupts, and no exception
+     * comes before it. Asked after a port access that was completed, and after CPU_EXIT_HALT. */
+    bool (*accepts_interrupt)(struct cpu *cpu);
 
     /* Any thread: make the current run(), or else the next one, return CPU_EXIT_KICKED soon. The caller sends
      * MH_KICK_SIGNAL to the machine's thread right after. */

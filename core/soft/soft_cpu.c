@@ -111,6 +111,7 @@ static const struct cpu_ops ops = {
     .run = soft_run,
     .finish_io = soft_finish_io,
     .cancel_in = soft_cancel_in,
+    .accepts_interrupt = soft_accepts_interrupt,
     .kick = soft_kick,
     .read_regs = soft_read_regs,
     .write_regs = soft_write_regs,

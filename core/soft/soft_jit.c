@@ -132,6 +132,9 @@ static void link_branch(struct soft_cpu *cpu, const struct jit_unit *from, const
 
 uint64_t soft_jit_fill(struct soft_cpu *cpu, uint64_t address, unsigned access)
 {
+    /* a slice with a page walk for each instruction would make a kick wait for a tenth of a millisecond and more */
+    if (atomic_load_explicit(&cpu->attention, memory_order_relaxed) != 0)
+        return 0;
     return soft_mem_addend(cpu, address, access & (JIT_ACCESS_WRITE - 1), (access & JIT_ACCESS_WRITE) != 0);
 }
 

@@ -168,6 +168,13 @@ static bool deliver_pending(struct run *run)
     return deliver(run);
 }
 
+/* RF is pushed as it is, and no instruction is counted: as for a trap. */
+static bool deliver_interrupt(struct run *run)
+{
+    run->cpu->fault = (struct soft_fault){.vector = run->request->interrupt, .is_trap = true};
+    return deliver(run);
+}
+
 static bool deliver_debug(struct run *run, uint64_t dr6)
 {
     struct soft_cpu *cpu = run->cpu;
@@ -393,6 +400,7 @@ static void clear_exit(struct cpu_exit *exit)
     exit->instruction_length = 0;
     exit->is_unsupported = false;
     exit->is_host_error = false;
+    exit->interrupt_is_due = false;
 }
 
 void soft_run(struct cpu *cpu, const struct cpu_request *request, struct cpu_exit *exit)
@@ -407,9 +415,16 @@ void soft_run(struct cpu *cpu, const struct cpu_request *request, struct cpu_exi
         run.step_off = false;
         run.stepped = true;
     }
-    while (!turn(&run))
-        ;
+    bool is_over = request->interrupt != 0 && deliver_interrupt(&run);
+    while (!is_over)
+        is_over = turn(&run);
     soft_simd_leave(soft);
+}
+
+bool soft_accepts_interrupt(struct cpu *cpu)
+{
+    const struct soft_cpu *soft = (struct soft_cpu *)cpu;
+    return (soft->rflags & MH_RFLAGS_IF) != 0 && soft->shadow == 0 && !soft->pending.valid && soft->debug_hits == 0;
 }
 
 void soft_finish_io(struct cpu *cpu)

@@ -11,6 +11,7 @@
 #include "mh/counts.h"
 #include "mh/debug_target.h"
 #include "mh/event.h"
+#include "mh/exchange.h"
 #include "mh/status.h"
 #include "mh/stop.h"
 
@@ -126,11 +127,15 @@ struct mh_vm_config {
     void *open_image_ctx;
     struct mh_serial_end serial;
     const struct mh_shared_files *shared; /* may be NULL */
+    struct mh_exchange *exchange;         /* in which the machine is `number`; may be NULL */
     const char *files_parent;             /* directory of the VMs' own directories; made when a guest first writes */
     const char *files_name;               /* name of this VM's directory in it */
     struct mh_file_limits limits;
     uint64_t history;     /* bytes of memory for the past of a machine that is debugged, at most; 0: it is not kept */
     const char *core_dir; /* directory for core files; NULL: none may be written */
+    /* How many instructions mh_vm_run() executes before it returns MH_STOP_INTERRUPTED with `at_limit` set; 0: any
+     * number. It is exact, and the machine runs in software. Debuggers and replays are not limited. */
+    uint64_t max_instructions;
     /* Count how often each instruction is executed, for mh_vm_counts(), and what each function executes, for
      * mh_vm_calls() as well. Needs MH_ACCEL_SOFT or MH_ACCEL_INTERPRETER. */
     bool counts, counts_calls;
@@ -196,6 +201,20 @@ bool mh_vm_last_stop(const struct mh_vm *vm, struct mh_stop *stop);
  */
 void mh_vm_describe_stop(struct mh_vm *vm, const struct mh_stop *stop, void (*write)(void *, const char *, size_t),
                          void *write_ctx);
+
+/* What there is to say about a fault besides the address; "" where there is nothing. */
+struct mh_fault_words {
+    const char *name;    /* of the exception: "page fault (#PF)" */
+    char error[128];     /* what its error code means */
+    const char *missing; /* of a page fault: which right a page lacks that is mapped */
+};
+
+/* Explain a stop of the kind MH_STOP_EXCEPTION. To be called when mh_vm_describe_stop() may be. */
+void mh_vm_explain_fault(struct mh_vm *vm, const struct mh_stop *stop, struct mh_fault_words *words);
+
+/* Read registers of a stopped machine, on its thread; `groups` is made of MH_REGS_*. False when the processor does not
+ * give them: *regs is undefined then. */
+bool mh_vm_read_regs(struct mh_vm *vm, unsigned groups, struct mh_x86_regs *regs);
 
 /*
  * Write an ELF core file called `name`, a single component, into config.core_dir, over what has that name: the machine

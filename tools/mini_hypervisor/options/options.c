@@ -203,13 +203,14 @@ struct mh_gdb_endpoint options_gdb_endpoint(const struct options *options, size_
 /* A recording brings everything its machine is made of. */
 static enum mh_status parser_check_replay(const struct parser *parser, struct options *options, struct mh_error *err)
 {
-    static const char *const brought[] = {"memory",   "page",        "record",   "no-history",
-                                          "max-open", "max-written", "files-dir"};
+    static const char *const brought[] = {"memory",      "page",      "record",           "no-history", "max-open",
+                                          "max-written", "files-dir", "max-instructions", "exchange"};
     if (options->guests.count > 0 || options->files.count > 0)
         return mh_fail(err, MH_ERR_USAGE, "--replay %s: the recording has its guest and files; leave out --%s",
                        options->replay_path, options->guests.count > 0 ? "guest" : "file");
     for (size_t i = 0; i < sizeof brought / sizeof brought[0]; i++) {
-        if (parser_has(parser, brought[i]) || (options->no_history && strcmp(brought[i], "no-history") == 0))
+        if (parser_has(parser, brought[i]) || (options->exchange && strcmp(brought[i], "exchange") == 0) ||
+            (options->no_history && strcmp(brought[i], "no-history") == 0))
             return mh_fail(err, MH_ERR_USAGE, "--replay cannot be combined with --%s", brought[i]);
     }
     if (options->accel == MH_ACCEL_KVM)
@@ -226,6 +227,21 @@ static enum mh_status parser_check_pattern(const struct options *options, const 
     if (options->guests.count > 1 && strstr(path, "%n") == NULL)
         return mh_fail(err, MH_ERR_USAGE, "%s%s: several VMs need a file each; put %%n, the VM's number, into the path",
                        option, path);
+    return MH_OK;
+}
+
+/* Only the software processor counts, and a debugger can run instructions again or change what they do. */
+static enum mh_status parser_check_max_instructions(struct options *options, struct mh_error *err)
+{
+    if (options->gdb)
+        return mh_fail(
+            err, MH_ERR_USAGE,
+            "--max-instructions limits guests that run without a debugger; leave out --gdb, or use --timeout");
+    if (options->accel == MH_ACCEL_KVM)
+        return mh_fail(err, MH_ERR_USAGE,
+                       "--max-instructions: KVM does not count instructions; leave out --accel kvm, or use --timeout");
+    if (options->accel != MH_ACCEL_INTERPRETER)
+        options->accel = MH_ACCEL_SOFT;
     return MH_OK;
 }
 
@@ -251,10 +267,14 @@ static enum mh_status parser_check(const struct parser *parser)
         status = parser_check_replay(parser, options, err);
     else if (options->record_path != NULL)
         status = parser_check_pattern(options, "--record ", options->record_path, err);
+    if (status == MH_OK && options->max_instructions != 0)
+        status = parser_check_max_instructions(options, err);
     if (status == MH_OK)
         status = parser_check_counting(options, "--coverage ", options->coverage_path, err);
     if (status == MH_OK)
         status = parser_check_counting(options, "--profile ", options->profile_path, err);
+    if (status == MH_OK && options->report_path != NULL)
+        status = parser_check_pattern(options, "--report ", options->report_path, err);
     if (status != MH_OK)
         return status;
     if (options->guests.count == 0)
@@ -263,6 +283,8 @@ static enum mh_status parser_check(const struct parser *parser)
         return mh_fail(err, MH_ERR_USAGE, "--console %zu: there %s only %zu VM%s", options->console,
                        options->guests.count == 1 ? "is" : "are", options->guests.count,
                        options->guests.count == 1 ? "" : "s");
+    if (parser_has(parser, "exchange-size") && !options->exchange)
+        return mh_fail(err, MH_ERR_USAGE, "--exchange-size has no effect without an exchange; add --exchange");
     if (parser_has(parser, "console") && options->serial != SERIAL_STDIO)
         return mh_fail(err, MH_ERR_USAGE,
                        "--console selects the VM that reads stdin, but only --serial stdio connects one to it");
@@ -280,6 +302,7 @@ enum mh_status options_parse(int argc, char *const *argv, struct options *option
         .files_dir = "vm-files",
         .limits = {.open_files = 16, .bytes_written = 64 * MB},
         .history = 256 * MB,
+        .exchange_size = MH_EXCHANGE_SIZE_DEFAULT,
     };
     struct parser parser = {.next = argv + (argc > 0 ? 1 : 0), .options = options, .err = err};
     while (*parser.next != NULL) {
