@@ -230,10 +230,10 @@ enum mh_status mh_vm_write_core(struct mh_vm *vm, const struct mh_stop *stop, co
 void mh_vm_stats(struct mh_vm *vm, mh_text_sink *sink, void *sink_ctx);
 
 /*
- * How often each instruction was executed since the machine began or was restarted, with config.counts or counts_calls. The sum is the
- * number of instructions that mh_vm_stats() writes. What a debugger has the machine execute again, after it went back,
- * is not counted again. *counts is the machine's, until this is called again or the machine runs or is destroyed.
- * MH_OK, or MH_ERR_HOST without memory. On the machine's thread, stopped.
+ * How often each instruction was executed since the machine began or was restarted, with config.counts or counts_calls.
+ * The sum is the number of instructions that mh_vm_stats() writes. What a debugger has the machine execute again, after
+ * it went back, is not counted again. *counts is the machine's, until this is called again or the machine runs or is
+ * destroyed. MH_OK, or MH_ERR_HOST without memory. On the machine's thread, stopped.
  */
 enum mh_status mh_vm_counts(struct mh_vm *vm, struct mh_counts *counts, struct mh_error *err);
 /* The same for the tree of calls, with config.counts_calls. */

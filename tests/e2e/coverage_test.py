@@ -155,9 +155,9 @@ class ProfileTest(CoverageCase):
         self.assertIn(f"summary: {self.instructions(done)}\n", text)
         own = sum(int(cost) for cost in re.findall(r"^\d+ (\d+)$", re.sub(r"calls=.*\n.*\n", "", text), re.M))
         self.assertEqual(own, self.instructions(done))
-        program = re.search(r"(?s)fn=program\n.*?(\n\n|$)", text)[0]
+        program = re.search(r"(?s)\nfn=program\n.*?(\n\n|$)", text)[0]
         self.assertRegex(program, rf"cfi={re.escape(PROGRAM_C)}\ncfn=factorial\ncalls=1 {line_with('factorial(int n)') + 1}")
-        factorial = re.search(r"(?s)fn=factorial\n.*?(\n\n|$)", text)[0]
+        factorial = re.search(r"(?s)\nfn=factorial\n.*?(\n\n|$)", text)[0]
         self.assertIn("cfn=factorial\ncalls=4 ", factorial)
 
 
@@ -174,6 +174,21 @@ class ReportTest(Case):
             self.assertEqual(done.returncode, 1, text)
             self.assertRegex(done.stderr, r"coverage_report: line 1 .*")
         self.assertIn("No such file", self.report("nothing").stderr)
+
+    def test_the_image_is_named_beforehand(self):
+        """mini_hypervisor names the image in the arguments: what is read later does not matter."""
+        plain = f"SF:{ELF}\nDA:0,1\nend_of_record\n"
+        done = self.report("--image", "no_image", text=plain)
+        self.assertIn("no_image is no ELF file", done.stderr)
+        self.assertIn("DA:0,1\n", done.stdout)
+        run = self.start("--accel", "auto", "-g", guest("cat"), "--coverage", "c.info")
+        run.send(b"x")
+        run.wait_for(b"x")
+        with open(f"/proc/{run.process.pid}/task/{run.process.pid}/children") as children:
+            waiting = children.read().split()
+        self.assertEqual(len(waiting), 1)
+        self.assertEqual(contents(f"/proc/{waiting[0]}/cmdline"), contents(f"/proc/{run.process.pid}/cmdline"))
+        run.finish()
 
     def test_help(self):
         self.assertIn("usage: coverage_report", self.report("--help").stdout)

@@ -50,7 +50,8 @@ static enum mh_status coverage_start(struct coverage *coverage, const char *repo
                                      struct mh_error *err)
 {
     const char *why = NULL;
-    const char *const argv[] = {report, "--format", coverage_format(coverage, path), NULL};
+    /* the image is named here: what a guest that took over this process writes later must not name files */
+    const char *const argv[] = {report, "--format", coverage_format(coverage, path), "--image", coverage->image, NULL};
     coverage->fd = output_open(path, &why);
     if (coverage->fd < 0)
         return mh_fail(err, MH_ERR_IO, "%s %s: cannot open it: %s", coverage->option, path, why);
