@@ -1,5 +1,6 @@
 mh_e2e_once(command_line)
 mh_e2e_once(completion)
+mh_e2e_once(coverage)
 mh_e2e_test(confinement)
 mh_e2e_once(docs)
 mh_e2e_test(ends)
