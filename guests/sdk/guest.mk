@@ -45,10 +45,11 @@ GUEST_CFLAGS := -m64 -std=gnu11 -ffreestanding -fno-pic -fno-pie -mno-red-zone -
     $(OPT) -g -Wall -Wextra -Werror=implicit-function-declaration -I$(SDK) -I$(ABI:/mh/guest_abi.h=) -MMD -MP
 GUEST_LDFLAGS := -m elf_x86_64 -static -nostdlib --build-id=none -z noexecstack -z max-page-size=4096
 
-SDK_SOURCES := crt0.S console.c course.c files.c files_bytes.c string.c
+SDK_SOURCES := crt0.S console.c files.c files_bytes.c string.c
 GUEST_OBJECTS := $(addprefix $(OUT)/,$(addsuffix .o,$(basename $(notdir $(GUEST)))))
 SDK_OBJECTS := $(addprefix $(OUT)/sdk/,$(addsuffix .o,$(basename $(SDK_SOURCES))))
-OBJECTS := $(SDK_OBJECTS) $(GUEST_OBJECTS)
+COURSE_OBJECT := $(OUT)/sdk/course.o
+OBJECTS := $(SDK_OBJECTS) $(GUEST_OBJECTS) $(COURSE_OBJECT)
 
 .PHONY: all clean
 .DELETE_ON_ERROR:
@@ -70,6 +71,7 @@ $(1): $(2) $(SDK_MK) | $(dir $(1))
 	$$(CC) $$(GUEST_CFLAGS) $$(EXTRA) -c -o $$@ $(2)
 endef
 $(foreach source,$(SDK_SOURCES),$(eval $(call compile,$(OUT)/sdk/$(basename $(source)).o,$(SDK)/$(source))))
+$(eval $(call compile,$(COURSE_OBJECT),$(SDK)/course.c))
 $(foreach source,$(GUEST),$(eval $(call compile,$(OUT)/$(basename $(notdir $(source))).o,$(source))))
 
 $(sort $(dir $(OBJECTS))):

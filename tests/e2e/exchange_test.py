@@ -4,11 +4,12 @@ import os
 import re
 import signal
 import struct
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from hypervisor import (EXIT_CRASHED, EXIT_SIGTERM, EXIT_TIMEOUT, EXIT_USAGE, Case, contents, guest, main,  # noqa: E402
-                        monitor_on_pty, sample, sample_source)
+from hypervisor import (DEADLINE, EXIT_CRASHED, EXIT_SIGTERM, EXIT_TIMEOUT, EXIT_USAGE, SOURCE, Case,  # noqa: E402
+                        contents, guest, main, monitor_on_pty, sample, sample_source)
 
 DATA, DONE = 0x510, 0x520
 READER, WRITER = 0, 1
@@ -217,6 +218,45 @@ class TurnsTest(ExchangeCase):
                 if ending:
                     run.signal(ending)
                 self.finish(run, code)
+
+
+class RecordingTest(ExchangeCase):
+    """A recording has what came from the other machines, and the interrupts."""
+
+    def replay(self, number, *words):
+        result = self.check(self.run_vm("--accel", "auto", "--replay", f"run-{number}.mhr"), 0)
+        self.assertIn("as recorded", result.messages)
+        for word in words:
+            self.assertIn(word, result.messages)
+        return result
+
+    def test_each_machine_repeats_alone(self):
+        self.check(self.run_vm("-g", *[sample("phase3")] * 3, "--exchange", "--record", "run-%n.mhr"))
+        for number, expected in ((1, "expected.txt"), (2, "expected-reader.txt"), (3, "expected-reader.txt")):
+            self.assertEqual(self.replay(number, "halted").out, contents(sample_source("phase3", expected)))
+
+    def test_a_machine_that_was_stopped(self):
+        run, (writer, reader) = self.start_in_turn(1, "--record", "run-%n.mhr")
+        writer.send(b"abcdef")
+        reader.wait()
+        reader.begin(b"o" + struct.pack("<HBI", DONE, 4, 6))
+        writer.begin(b"n")
+        self.finish(run, EXIT_CRASHED)
+        self.replay(1, "halted")
+        self.replay(2, "stopped, because it reported 6 bytes of the exchange as read, and has read 0 of them")
+        report = subprocess.run([os.path.join(SOURCE, "tools", "recording_report"), self.path("run-2.mhr")],
+                                stdout=subprocess.PIPE, check=True, timeout=DEADLINE).stdout
+        self.assertIn(b"2 interrupts", report)
+
+    def test_machines_that_were_ended_at_hlt(self):
+        for ending, code in ((signal.SIGTERM, EXIT_SIGTERM), (signal.SIGKILL, -signal.SIGKILL)):
+            with self.subTest(ending=ending):
+                run, (writer, reader) = self.start_in_turn(1, "--record", "run-%n.mhr")
+                writer.begin(b"n")
+                run.signal(ending)
+                self.finish(run, code)
+                self.replay(1)
+                self.replay(2)
 
 
 class MistakesTest(ExchangeCase):

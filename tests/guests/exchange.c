@@ -7,7 +7,6 @@
  *   b                            load an IDT that has room for nothing; answers '.'
  *   n                            STI, HLT, CLI: wait for an interrupt; answers how many there were:4
  *   e                            STI, an OUT, CLI: take one that is there; answers how many there were:4
- *   t                            count up for a while; answers '.'
  *   h                            halt. The end of the input halts, too.
  */
 #include "interrupts.h"
@@ -90,10 +89,6 @@ static void command(uint8_t letter)
         __asm__ volatile("sti; outb %%al, $0x80; cli" : : "a"(0) : "memory");
         put(interrupts);
         return;
-    case 't':
-        for (volatile uint32_t i = 0; i < 100000; i++) {
-        }
-        break;
     default:
         halt();
     }
