@@ -391,11 +391,12 @@ static void target_describe_stop(void *ctx, unsigned number, const struct mh_sto
     report_stop_briefly(target_vm(ctx), stop, sink, sink_ctx);
 }
 
-static enum mh_status target_monitor(void *ctx, unsigned number, const char *command, mh_text_sink *sink,
+static enum mh_status target_monitor(void *ctx, unsigned number, const char *command, bool color, mh_text_sink *sink,
                                      void *sink_ctx, struct mh_error *err)
 {
+    const struct text_output output = {.sink = sink, .ctx = sink_ctx, .has_color = color};
     (void)number;
-    return monitor_run(ctx, command, sink, sink_ctx, err);
+    return monitor_run(ctx, command, &output, err);
 }
 
 static int target_open_file(void *ctx, unsigned number, const char *name)

@@ -43,10 +43,14 @@ uint64_t history_clock(void)
 
 /* ---- forwards ---- */
 
-/* Does the machine repeat a recording? */
-static bool history_replays(const struct debug *debug)
+bool history_replays(const struct debug *debug)
 {
     return debug->vm->replay_hooks.answer != NULL;
+}
+
+bool history_is_past(const struct debug *debug)
+{
+    return debug->timeline != NULL && timeline_is_in_past(debug->timeline);
 }
 
 enum mh_status history_before_run(struct debug *debug, struct cpu_request *request, struct mh_error *err)

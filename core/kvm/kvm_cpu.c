@@ -400,6 +400,7 @@ static bool kvm_cpu_run_once(struct kvm_cpu *self, struct cpu_exit *exit, uint32
         return kvm_cpu_not_entered(self, -result, exit);
     self->refused_entries = 0;
     self->io_is_pending = false;
+    self->ram->misses_accesses = true;
     return kvm_cpu_exit(self, exit, inject);
 }
 

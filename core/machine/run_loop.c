@@ -246,6 +246,8 @@ static bool run_loop_serve(struct mh_vm *vm, const struct cpu_request *request, 
     case CPU_EXIT_STEP: /* a fault without a handler leads to a stub, which need not be executed */
         return run_loop_take_fault(vm, 0, result) || run_loop_stop(result, MH_STOP_STEP);
     case CPU_EXIT_COUNT_REACHED:
+        if (run_loop_take_fault(vm, 0, result))
+            return true;
         result->count_reached = true;
         return run_loop_stop(result, MH_STOP_STEP);
     case CPU_EXIT_BREAKPOINT:

@@ -22,4 +22,11 @@ _start:
     .cfi_endproc
     .size _start, . - _start
 
+#ifdef GDB_SCRIPT
+    /* gdb loads this script with the program; it is no part of the image (gdb's manual: dotdebug_gdb_scripts section) */
+    .section .debug_gdb_scripts, "MS", @progbits, 1
+    .byte 1              /* a file with Python */
+    .asciz GDB_SCRIPT
+#endif
+
     .section .note.GNU-stack, "", @progbits

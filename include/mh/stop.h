@@ -48,6 +48,9 @@ struct mh_stop {
     enum mh_watch_kind watch;
     uint64_t watch_address; /* the watched guest-virtual address, as the debugger named it */
 
+    /* INTERRUPTED: because mh_vm_config.max_instructions were executed */
+    bool at_limit;
+
     /* NO_MEMORY */
     uint64_t physical;
     bool is_write;
