@@ -8,8 +8,8 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from hypervisor import (DEADLINE, EXIT_CRASHED, EXIT_SIGTERM, EXIT_TIMEOUT, EXIT_USAGE, SOURCE, Case,  # noqa: E402
-                        contents, guest, main, monitor_on_pty, sample, sample_source)
+from hypervisor import (DEADLINE, EXIT_CRASHED, EXIT_SIGTERM, EXIT_TIMEOUT, EXIT_USAGE, PATIENCE, SOURCE,  # noqa: E402
+                        Case, contents, guest, main, monitor_on_pty, sample, sample_source)
 
 DATA, DONE = 0x510, 0x520
 READER, WRITER = 0, 1
@@ -106,6 +106,11 @@ class SampleTest(Case):
     def test_machines_that_know_nothing_of_it(self):
         result = self.check(self.run_vm("-g", sample("phase3"), sample("hello"), sample("phase3"), "--exchange"))
         self.assertIn(b"received 13 bytes: the lazy dog.\n", result.out)
+
+    def test_a_reader_that_never_reads(self):
+        """The writer waits for it, until both are ended."""
+        self.check(self.run_vm("-g", sample("phase3"), guest("spin"), "--exchange", "--timeout", 0.3 * PATIENCE),
+                   EXIT_TIMEOUT, err="VM 2 (spin)")
 
     def test_many_readers(self):
         result = self.check(self.run_vm("-g", *[sample("phase3")] * 40, "--exchange"), err="")
@@ -209,15 +214,12 @@ class TurnsTest(ExchangeCase):
             machine.begin(b"n")
         self.assertEqual(self.finish(run).messages, "")
 
-    def test_timeout_and_signals_end_machines_that_wait(self):
-        for ending, code in ((None, EXIT_TIMEOUT), (signal.SIGTERM, EXIT_SIGTERM)):
-            with self.subTest(code=code):
-                run, (writer, reader) = self.start_in_turn(1, *([] if ending else ["--timeout", "2"]))
-                writer.send(b"abc")
-                writer.begin(b"n")
-                if ending:
-                    run.signal(ending)
-                self.finish(run, code)
+    def test_a_signal_ends_machines_that_wait(self):
+        run, (writer, reader) = self.start_in_turn(1)
+        writer.send(b"abc")
+        writer.begin(b"n")
+        run.signal(signal.SIGTERM)
+        self.finish(run, EXIT_SIGTERM)
 
 
 class RecordingTest(ExchangeCase):
