@@ -357,17 +357,17 @@ uint8_t *soft_mem_at_once(struct soft_cpu *cpu, uint64_t address, uint64_t *leng
 
 uint64_t soft_mem_addend(struct soft_cpu *cpu, uint64_t address, unsigned length, bool is_write)
 {
-    const struct soft_access access = {.kind = is_write ? SOFT_ACCESS_WRITE : SOFT_ACCESS_READ, .user = cpu->user != 0};
-    const uint32_t generation = cpu->blocks->generation;
+    const struct soft_access access = {
+        .kind = is_write ? SOFT_ACCESS_WRITE : SOFT_ACCESS_READ, .user = cpu->user != 0, .keeps_code = true};
     bool is_slow;
-    if (!soft_is_canonical(address) || (address & PAGE_MASK) + length > PAGE_4K ||
+    if (!soft_is_canonical(address) || (address & PAGE_MASK) + length > PAGE_4K || checks_alignment(cpu, &access) ||
         translate(cpu, address, &access, &is_slow) == NULL)
         return 0;
     const struct soft_tlb_entry *entry = tlb_entry(cpu, address, &access);
     uint64_t free_bytes = length;
     if (is_slow && (!is_write || soft_mem_at_once(cpu, address, &free_bytes) == NULL || free_bytes < length))
         return 0;
-    return cpu->blocks->generation == generation ? entry->addend : 0;
+    return entry->addend;
 }
 
 bool soft_fetch_page(struct soft_cpu *cpu, uint64_t address, const uint8_t **host, size_t *page)

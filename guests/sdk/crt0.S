@@ -16,6 +16,7 @@ _start:
     xorl %ebp, %ebp
     andq $-16, %rsp      /* the ABI requires rsp to be a multiple of 16 at a call */
     call main
+    cli                  /* with interrupts on, hlt would wait for one */
 1:  hlt                  /* ends the guest */
     jmp 1b
     .cfi_endproc

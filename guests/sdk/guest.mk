@@ -7,7 +7,7 @@
 #   make clean    removes them
 #
 # Variables, for the Makefile or the command line:
-#   GUEST   sources, .c or .S             (guest.c or guest.S)
+#   GUEST   sources, .c or .S             (guest.c, main.c or guest.S)
 #   OUT     where the results go          (the directory make runs in)
 #   CC      gcc or clang                  (gcc)
 #   OPT     optimization                  (-O1: fast enough, and a debugger can still follow)
@@ -18,7 +18,7 @@
 
 SDK_MK := $(lastword $(MAKEFILE_LIST))
 SDK ?= $(patsubst %/,%,$(dir $(SDK_MK)))
-GUEST ?= $(firstword $(wildcard guest.c guest.S))
+GUEST ?= $(firstword $(wildcard guest.c main.c guest.S))
 OUT ?= .
 OPT ?= -O1
 ifeq ($(origin CC),default)
@@ -53,7 +53,7 @@ ifneq ($(GDB_SCRIPT),)
 GUEST_ASFLAGS := -DGDB_SCRIPT='"$(abspath $(GDB_SCRIPT))"'
 endif
 
-SDK_SOURCES := crt0.S console.c files.c files_bytes.c string.c
+SDK_SOURCES := crt0.S console.c course.c files.c files_bytes.c string.c
 GUEST_OBJECTS := $(addprefix $(OUT)/,$(addsuffix .o,$(basename $(notdir $(GUEST)))))
 SDK_OBJECTS := $(addprefix $(OUT)/sdk/,$(addsuffix .o,$(basename $(SDK_SOURCES))))
 OBJECTS := $(SDK_OBJECTS) $(GUEST_OBJECTS)
