@@ -58,6 +58,7 @@ struct options {
     uint32_t exchange_size; /* bytes of its buffer */
     const char *trace_path; /* NULL: no trace */
     bool stats;
+    bool perf_map;           /* --perf-map */
     const char *record_path; /* NULL: no recording; "%n" stands for the machine's number */
     const char *replay_path; /* NULL: guests are run. The one guest is called by it */
 };

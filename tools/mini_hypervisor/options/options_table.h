@@ -19,7 +19,7 @@ struct option {
     take_value *take;
 };
 
-#define OPTION_COUNT 33u
+#define OPTION_COUNT 34u
 
 extern const struct option option_table[OPTION_COUNT];
 
