@@ -17,6 +17,7 @@
 #ifndef MH_CORE_CPU_CPU_H
 #define MH_CORE_CPU_CPU_H
 
+#include "mh/counts.h"
 #include "mh/cpu_state.h"
 #include "mh/status.h"
 #include "mh/types.h"
@@ -191,6 +192,15 @@ struct cpu_ops {
 
     /* Optional: what was translated to code of the host, if anything. */
     bool (*code_stats)(const struct cpu *cpu, struct cpu_code_stats *stats);
+
+    /* Optional, all three or none: count how often each instruction is retired, from now on. The sum is as
+     * instructions() counts; deliveries of faults count where the fault is. Where the machine has been before, after
+     * set_instructions() to a lower count, nothing is counted again. MH_OK, or MH_ERR_HOST without memory. */
+    enum mh_status (*count_instructions)(struct cpu *cpu, struct mh_error *err);
+    /* *counts stays valid until the next call or run. MH_OK, or MH_ERR_HOST without memory. */
+    enum mh_status (*read_counts)(struct cpu *cpu, struct mh_counts *counts, struct mh_error *err);
+    /* Begin anew, with a machine that begins anew. */
+    void (*forget_counts)(struct cpu *cpu);
 
     /* Optional, all three or none: collect single bytes that the guest writes to `port` instead of leaving it for each.
      * take_batch() is called after every run(); it returns how many bytes it stored, at most `room`. has_batch() may be

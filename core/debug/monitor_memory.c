@@ -204,7 +204,7 @@ static bool tree_run_continues(const struct tree_run *run, uint64_t entry, unsig
     return run->count > 0 && (entry & same) == (run->entry & same) + run->count * tree_span(level);
 }
 
-static bool tree_say_run(struct tree *tree, unsigned depth, const struct page_table *table, uint64_t base,
+static bool tree_say_run(struct tree *tree, unsigned depth, const struct mh_page_table *table, uint64_t base,
                          const struct tree_run *run, const struct rights *above)
 {
     const uint64_t span = tree_span(table->level), start = base + run->first * span;
@@ -221,22 +221,22 @@ static bool tree_say_run(struct tree *tree, unsigned depth, const struct page_ta
     return true;
 }
 
-static bool tree_say_table(struct tree *tree, unsigned depth, const struct page_table *table, uint64_t base,
+static bool tree_say_table(struct tree *tree, unsigned depth, const struct mh_page_table *table, uint64_t base,
                            const struct rights *above);
 
 /* An entry that names a table, and what is in that one. */
-static bool tree_say_next(struct tree *tree, unsigned depth, const struct page_table *table, uint64_t base,
+static bool tree_say_next(struct tree *tree, unsigned depth, const struct mh_page_table *table, uint64_t base,
                           uint64_t index, const struct rights *above)
 {
     const uint64_t entry = page_table_entry(table, (unsigned)index), start = base + index * tree_span(table->level);
-    const struct page_table next = {.address = page_table_next(entry),
-                                    .level = table->level - 1,
-                                    .entries = ram_at(tree->ram, page_table_next(entry), PAGE_4K)};
+    const struct mh_page_table next = {.address = page_table_next(entry).v,
+                                       .level = table->level - 1,
+                                       .entries = ram_at(tree->ram, page_table_next(entry), PAGE_4K)};
     const struct rights rights = tree_rights(tree, entry, above);
     if (!tree_begin_line(tree, depth, index, index))
         return false;
     text_say(tree->output, "0x%" PRIx64 "  %s%s at 0x%" PRIx64 "%s", start, text_color(tree->output, TEXT_BLUE),
-             tree_level_name(next.level), next.address.v, text_color(tree->output, TEXT_PLAIN));
+             tree_level_name(next.level), next.address, text_color(tree->output, TEXT_PLAIN));
     if (next.entries == NULL) {
         text_say(tree->output, ", %swhere the machine has no memory%s\n", text_color(tree->output, TEXT_RED),
                  text_color(tree->output, TEXT_PLAIN));
@@ -248,7 +248,7 @@ static bool tree_say_next(struct tree *tree, unsigned depth, const struct page_t
 }
 
 /* What the entries of a table that translates addresses from `base` on lead to. False when there are too many. */
-static bool tree_say_table(struct tree *tree, unsigned depth, const struct page_table *table, uint64_t base,
+static bool tree_say_table(struct tree *tree, unsigned depth, const struct mh_page_table *table, uint64_t base,
                            const struct rights *above)
 {
     struct tree_run run = {.count = 0};
@@ -274,10 +274,10 @@ static void tree_say(const struct guest_ram *ram, const struct paging_mode *mode
 {
     const struct rights all = {true, true, true};
     struct tree tree = {.ram = ram, .output = output, .may_forbid_execution = (mode->efer & MH_EFER_NXE) != 0};
-    const struct page_table top = {.address = page_table_next(mode->cr3),
-                                   .level = (mode->cr4 & MH_CR4_LA57) != 0 ? 5 : 4,
-                                   .entries = ram_at(ram, page_table_next(mode->cr3), PAGE_4K)};
-    text_say(output, "cr3 0x%" PRIx64 ": %s at 0x%" PRIx64 "%s\n", mode->cr3, tree_level_name(top.level), top.address.v,
+    const struct mh_page_table top = {.address = page_table_next(mode->cr3).v,
+                                      .level = (mode->cr4 & MH_CR4_LA57) != 0 ? 5 : 4,
+                                      .entries = ram_at(ram, page_table_next(mode->cr3), PAGE_4K)};
+    text_say(output, "cr3 0x%" PRIx64 ": %s at 0x%" PRIx64 "%s\n", mode->cr3, tree_level_name(top.level), top.address,
              top.entries == NULL ? ", where the machine has no memory" : "");
     if (top.entries != NULL && !tree_say_table(&tree, 1, &top, 0, &all))
         text_say(output, "(and more; say an address to see how it is translated)\n");

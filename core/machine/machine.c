@@ -45,6 +45,13 @@ static void vm_ram_written(void *watcher_ctx, mh_gpa start, uint64_t length)
         vm->record_hooks.wrote(vm->record_hooks.ctx, start, length);
 }
 
+static enum mh_status vm_count(struct mh_vm *vm, struct mh_error *err)
+{
+    if (vm->cpu->ops->count_instructions == NULL)
+        return mh_fail(err, MH_ERR_HOST, "KVM cannot count instructions: use --accel soft");
+    return vm->cpu->ops->count_instructions(vm->cpu, err);
+}
+
 static enum mh_status vm_build(struct mh_vm *vm, struct mh_error *err)
 {
     struct mh_cpu_state boot;
@@ -61,7 +68,7 @@ static enum mh_status vm_build(struct mh_vm *vm, struct mh_error *err)
         return status;
     vm->ram.watcher_ctx = vm;
     vm->ram.watcher = vm_ram_written;
-    return MH_OK;
+    return vm->config.counts ? vm_count(vm, err) : MH_OK;
 }
 
 enum mh_status mh_vm_create(struct mh_host *host, const struct mh_vm_config *config, struct mh_vm **vm,
@@ -140,6 +147,8 @@ enum mh_status vm_restart(struct mh_vm *vm, struct mh_error *err)
     vm_boot_state(vm, &boot);
     enum mh_status status = vm->cpu->ops->restore(vm->cpu, &boot, err);
     vm->is_lost = status != MH_OK;
+    if (vm->config.counts)
+        vm->cpu->ops->forget_counts(vm->cpu);
     vm->serial.printed = vm->serial.checksum = 0;
     if (vm->config.exchange != NULL) {
         vm->exchanged++;

@@ -69,9 +69,9 @@ static void view_mark_image(void *ctx, uint64_t start, uint64_t length)
     view_mark(ctx, start, length, MH_VIEW_IMAGE);
 }
 
-static void view_mark_table(void *ctx, const struct page_table *table)
+static void view_mark_table(void *ctx, const struct mh_page_table *table)
 {
-    view_mark(ctx, table->address.v, PAGE_4K, MH_VIEW_TABLE);
+    view_mark(ctx, table->address, PAGE_4K, MH_VIEW_TABLE);
 }
 
 static void view_mark_mapping(void *ctx, const struct page_mapping *mapping)
@@ -126,4 +126,10 @@ void mh_memory_view_free(struct mh_memory_view *view)
     free(view->page);
     free(view->changed);
     *view = (struct mh_memory_view){.pages = 0};
+}
+
+bool mh_vm_each_page_table(struct mh_vm *vm, void (*report)(void *ctx, const struct mh_page_table *table), void *ctx)
+{
+    const struct paging_mode mode = guest_paging_mode(vm);
+    return page_tables_each(&vm->ram, &mode, report, ctx);
 }

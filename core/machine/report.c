@@ -218,17 +218,17 @@ static const char *report_missing_right(uint32_t error_code, uint64_t cr4, const
     return (error_code & PAGE_FAULT_WRITE) != 0 && !walk->writable ? "the page is read-only" : NULL;
 }
 
-static void report_say_missing_right(const struct report *report)
+/* The same for a stop; NULL also when it is no page fault. */
+static const char *report_missing_right_of(const struct report *report)
 {
+    const struct mh_stop *stop = report->stop;
     const struct paging_mode mode = paging_mode_of(&report->regs.system);
-    const uint32_t error_code = report->stop->error_code;
     struct paging_walk walk;
-    if ((error_code & PAGE_FAULT_PRESENT) == 0 || (error_code & PAGE_FAULT_RESERVED) != 0 ||
-        !paging_walk(&report->vm->ram, &mode, mh_gva_of(report->stop->cr2), &walk))
-        return;
-    const char *right = report_missing_right(error_code, mode.cr4, &walk);
-    if (right != NULL)
-        text_say(&report->output, "    %s\n", right);
+    if (stop->kind != MH_STOP_EXCEPTION || stop->vector != EXCEPTION_PAGE_FAULT || !report->have_registers ||
+        (stop->error_code & PAGE_FAULT_PRESENT) == 0 || (stop->error_code & PAGE_FAULT_RESERVED) != 0 ||
+        !paging_walk(&report->vm->ram, &mode, mh_gva_of(stop->cr2), &walk))
+        return NULL;
+    return report_missing_right(stop->error_code, mode.cr4, &walk);
 }
 
 static void report_say_faulting_walk(const struct report *report)
@@ -236,7 +236,9 @@ static void report_say_faulting_walk(const struct report *report)
     if (report->stop->kind != MH_STOP_EXCEPTION || report->stop->vector != EXCEPTION_PAGE_FAULT)
         return;
     report_say_page_walk(report, report->stop->cr2);
-    report_say_missing_right(report);
+    const char *right = report_missing_right_of(report);
+    if (right != NULL)
+        text_say(&report->output, "    %s\n", right);
 }
 
 static void report_say_state(const struct report *report)
@@ -302,4 +304,13 @@ void report_page_walk(struct mh_vm *vm, uint64_t address, const struct text_outp
     struct report report = report_of(vm, NULL, output->sink, output->ctx);
     report.output.has_color = output->has_color;
     report_say_page_walk(&report, address);
+}
+
+void mh_vm_explain_fault(struct mh_vm *vm, const struct mh_stop *stop, struct mh_fault_words *words)
+{
+    const struct report report = report_of(vm, stop, NULL, NULL);
+    const char *right = report_missing_right_of(&report);
+    *words = (struct mh_fault_words){.name = exception_name(stop->vector), .missing = right != NULL ? right : ""};
+    if (stop->has_error_code)
+        exception_explain_error(stop->vector, stop->error_code, words->error, sizeof words->error);
 }

@@ -12,6 +12,7 @@
  */
 #include "soft_run.h"
 
+#include "soft_count.h"
 #include "soft_io.h"
 #include "soft_mem.h"
 #include "soft_points.h"
@@ -197,6 +198,7 @@ static bool deliver_traps(struct run *run)
 static bool halt(struct run *run, const struct before *before)
 {
     struct soft_cpu *cpu = run->cpu;
+    soft_count_one(cpu, cpu->rip, cpu->exit->instruction_length);
     cpu->rip += cpu->exit->instruction_length;
     cpu->exit->instruction_length = 0;
     cpu->instructions++;
@@ -232,6 +234,7 @@ static bool execute_one(struct run *run)
     bool is_held = (cpu->rflags & MH_RFLAGS_RF) != 0 || (cpu->shadow & MH_SHADOW_MOV_SS) != 0;
     uint64_t hits = cpu->debug_execute && !is_held ? soft_debug_execute(cpu, cpu->rip) : 0;
     if (hits != 0) {
+        soft_count_one(cpu, cpu->rip, 0);
         cpu->instructions++; /* as for every fault */
         return deliver_debug(run, hits);
     }
@@ -251,6 +254,8 @@ static bool execute_many(struct run *run)
     struct before before = {.attention = attention_of(cpu), .rflags = cpu->rflags & MH_RFLAGS_RF};
     if (run->request->wake_count != 0 && until - started > WAKE_INTERVAL)
         until = started + WAKE_INTERVAL;
+    if (cpu->counts != NULL && until > soft_counts_bound(cpu))
+        until = soft_counts_bound(cpu);
     if (before.rflags != 0) {
         cpu->rflags &= ~(uint64_t)MH_RFLAGS_RF;
         soft_update_attention(cpu);

@@ -16,7 +16,7 @@ struct page_table_queue {
     bool is_full;
 };
 
-uint64_t page_table_entry(const struct page_table *table, unsigned index)
+uint64_t page_table_entry(const struct mh_page_table *table, unsigned index)
 {
     uint64_t entry;
     memcpy(&entry, table->entries + index * sizeof entry, sizeof entry);
@@ -56,7 +56,7 @@ static void queue_add(struct page_table_queue *queue, mh_gpa table, unsigned lev
     queue->queue[queue->count++].level = (uint8_t)level;
 }
 
-static void queue_add_entries(struct page_table_queue *queue, const struct page_table *table)
+static void queue_add_entries(struct page_table_queue *queue, const struct mh_page_table *table)
 {
     for (unsigned i = 0; i < PAGE_TABLE_ENTRIES; i++) {
         const uint64_t entry = page_table_entry(table, i);
@@ -66,7 +66,7 @@ static void queue_add_entries(struct page_table_queue *queue, const struct page_
 }
 
 bool page_tables_each(const struct guest_ram *ram, const struct paging_mode *mode,
-                      void (*report)(void *ctx, const struct page_table *table), void *ctx)
+                      void (*report)(void *ctx, const struct mh_page_table *table), void *ctx)
 {
     if ((mode->cr0 & MH_CR0_PG) == 0 || (mode->efer & MH_EFER_LMA) == 0)
         return true;
@@ -75,7 +75,7 @@ bool page_tables_each(const struct guest_ram *ram, const struct paging_mode *mod
     for (unsigned i = 0; i < queue.count; i++) {
         const size_t page = queue.queue[i].page;
         const uint8_t *host = ram->host + page * PAGE_4K;
-        const struct page_table table = {.address = ram_gpa(ram, host),
+        const struct mh_page_table table = {.address = ram_gpa(ram, host).v,
                                          .level = queue.queue[i].level,
                                          .entries = host,
                                          .is_known = queue_test_and_set(queue.seen[0], page)};

@@ -2,17 +2,10 @@
 #ifndef MH_CORE_X86_PAGE_TABLES_H
 #define MH_CORE_X86_PAGE_TABLES_H
 
+#include "mh/memory_view.h"
 #include "x86/paging.h"
 
 #define PAGE_TABLE_ENTRIES 512u
-
-/* A table, at one of the levels at which it is used. */
-struct page_table {
-    mh_gpa address;
-    unsigned level;         /* 1: its entries name pages of 4 KB; 4 (PML4) or 5 is the highest */
-    const uint8_t *entries; /* PAGE_TABLE_ENTRIES of 8 bytes, in this process */
-    bool is_known;          /* it was reported before, at another level */
-};
 
 /* No more are reported. */
 #define PAGE_TABLES_MAX 4096u
@@ -22,10 +15,10 @@ struct page_table {
  * machine has no memory are left out. Without four-level paging, there is none. Returns true when that was all of them.
  */
 bool page_tables_each(const struct guest_ram *ram, const struct paging_mode *mode,
-                      void (*report)(void *ctx, const struct page_table *table), void *ctx);
+                      void (*report)(void *ctx, const struct mh_page_table *table), void *ctx);
 
 /* Entry number `index` of a table. */
-uint64_t page_table_entry(const struct page_table *table, unsigned index);
+uint64_t page_table_entry(const struct mh_page_table *table, unsigned index);
 
 /* Does an entry at this level name a page, and not another table? */
 bool page_table_is_leaf(uint64_t entry, unsigned level);

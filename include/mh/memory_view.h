@@ -39,6 +39,21 @@ struct mh_memory_view {
 enum mh_status mh_vm_view_memory(struct mh_vm *vm, struct mh_memory_view *view, struct mh_error *err);
 void mh_memory_view_free(struct mh_memory_view *view);
 
+/* A page table, at one of the levels at which it is used. */
+struct mh_page_table {
+    uint64_t address;       /* guest-physical */
+    unsigned level;         /* 1: its entries name pages of 4 KB; 4 (PML4) or 5 is the highest */
+    const uint8_t *entries; /* 512 of 8 bytes, in this process */
+    bool is_known;          /* it was reported before, at another level */
+};
+
+/*
+ * Call report() for each table that cr3 of a stopped machine leads to, once for each level, the highest level first.
+ * Tables where the machine has no memory are left out; without four-level paging there is none. Returns true when that
+ * was all of them, false when there are too many.
+ */
+bool mh_vm_each_page_table(struct mh_vm *vm, void (*report)(void *ctx, const struct mh_page_table *table), void *ctx);
+
 /* The guest-physical address of page number `page` of the view. */
 uint64_t mh_memory_view_address(const struct mh_memory_view *view, size_t page);
 

@@ -237,8 +237,8 @@ static void why_repeats_what_the_machine_stopped_for(void **state)
     struct fixture *f = *state;
     struct debug *debug = debug_of(f->m->vm);
     assert_text_has(monitor(f, "why"), "was interrupted at rip 0x");
-    debug->last_stop = (struct mh_stop){
-        .kind = MH_STOP_EXCEPTION, .vector = 13, .has_error_code = true, .error_code = 0x48};
+    debug->last_stop =
+        (struct mh_stop){.kind = MH_STOP_EXCEPTION, .vector = 13, .has_error_code = true, .error_code = 0x48};
     assert_text_has(monitor(f, "why"), "general protection fault (#GP), vector 13, at rip 0x");
     assert_text_has(f->text.bytes, "error code 0x48: selector 0x48 of the GDT\n");
 }

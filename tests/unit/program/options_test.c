@@ -277,6 +277,11 @@ static void trace_and_statistics_are_off_unless_given(void **state)
     assert_true(parse(*state, "-g a --stats")->stats);
     refused(*state, "-g a --trace=", "--trace '': give a file");
     refused(*state, "-g a --stats=yes", "--stats takes no value");
+    assert_null(parse(*state, "-g a")->report_path);
+    assert_string_equal(parse(*state, "-g a --report r.html")->report_path, "r.html");
+    assert_string_equal(parse(*state, "-g a b --report r%n.html")->report_path, "r%n.html");
+    refused(*state, "-g a --report=", "--report '': give a file");
+    refused(*state, "-g a b --report r.html", "--report r.html: several VMs need a file each; put %n, the VM's number");
 }
 
 static void labels_are_auto_always_or_never(void **state)
@@ -386,7 +391,7 @@ static void missing_values_are_told(void **state)
     refused(*state, "--guest -m 4", "--guest needs at least one file");
     refused(*state, "-g a -f", "--file needs at least one file");
     static const char *const singles[] = {"memory",    "page",     "timeout",     "console", "label", "serial",
-                                          "files-dir", "max-open", "max-written", "trace",   "accel"};
+                                          "files-dir", "max-open", "max-written", "trace",   "accel", "report"};
     for (size_t i = 0; i < COUNT(singles); i++) {
         char text[64], words[64];
         snprintf(words, sizeof words, "--%s needs a value", singles[i]);

@@ -11,7 +11,7 @@
 
 struct fixture {
     struct guest_ram ram;
-    struct page_table seen[TABLES_MAX];
+    struct mh_page_table seen[TABLES_MAX];
     unsigned count;
 };
 
@@ -41,7 +41,7 @@ static void put(struct fixture *f, uint64_t table, unsigned index, uint64_t entr
     memcpy(f->ram.host + table + index * sizeof entry, &entry, sizeof entry);
 }
 
-static void take(void *ctx, const struct page_table *table)
+static void take(void *ctx, const struct mh_page_table *table)
 {
     struct fixture *f = ctx;
     if (f->count < TABLES_MAX)
@@ -68,7 +68,7 @@ static void the_tables_of_the_start_are_found_by_level(void **state)
         unsigned level;
     } expected[] = {{BOOT_PML4, 4}, {BOOT_PDPT, 3}, {BOOT_PD, 2}, {BOOT_RAM_PT, 1}, {BOOT_SYSTEM_PT, 1}};
     for (unsigned i = 0; i < COUNT(expected); i++) {
-        assert_int_equal(f->seen[i].address.v, MH_SYSTEM_AREA + expected[i].address);
+        assert_int_equal(f->seen[i].address, MH_SYSTEM_AREA + expected[i].address);
         assert_int_equal(f->seen[i].level, expected[i].level);
         assert_false(f->seen[i].is_known);
     }
@@ -82,7 +82,7 @@ static void a_table_that_leads_to_itself_is_reported_once_a_level(void **state)
     assert_true(each(f, &mode));
     assert_int_equal(f->count, 4);
     for (unsigned i = 0; i < 4; i++) {
-        assert_int_equal(f->seen[i].address.v, PML4);
+        assert_int_equal(f->seen[i].address, PML4);
         assert_int_equal(f->seen[i].level, 4 - i);
         assert_int_equal(f->seen[i].is_known, i > 0);
     }

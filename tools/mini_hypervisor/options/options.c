@@ -220,12 +220,13 @@ static enum mh_status parser_check_replay(const struct parser *parser, struct op
     return parser_add_guest(options, options->replay_path, err);
 }
 
-static enum mh_status parser_check_record(const struct options *options, struct mh_error *err)
+/* Each machine writes a file of its own. */
+static enum mh_status parser_check_pattern(const struct options *options, const char *option, const char *path,
+                                           struct mh_error *err)
 {
-    if (options->guests.count > 1 && strstr(options->record_path, "%n") == NULL)
-        return mh_fail(err, MH_ERR_USAGE,
-                       "--record %s: several VMs need a file each; put %%n, the VM's number, into the path",
-                       options->record_path);
+    if (options->guests.count > 1 && strstr(path, "%n") == NULL)
+        return mh_fail(err, MH_ERR_USAGE, "%s%s: several VMs need a file each; put %%n, the VM's number, into the path",
+                       option, path);
     return MH_OK;
 }
 
@@ -244,6 +245,16 @@ static enum mh_status parser_check_max_instructions(struct options *options, str
     return MH_OK;
 }
 
+/* Only the software processor counts. */
+static enum mh_status parser_check_coverage(struct options *options, struct mh_error *err)
+{
+    if (options->accel == MH_ACCEL_KVM)
+        return mh_fail(err, MH_ERR_USAGE, "--coverage counts instructions, which KVM cannot; leave out --accel kvm");
+    if (options->accel == MH_ACCEL_AUTO)
+        options->accel = MH_ACCEL_SOFT;
+    return parser_check_pattern(options, "--coverage ", options->coverage_path, err);
+}
+
 static enum mh_status parser_check(const struct parser *parser)
 {
     struct options *options = parser->options;
@@ -252,9 +263,13 @@ static enum mh_status parser_check(const struct parser *parser)
     if (options->replay_path != NULL)
         status = parser_check_replay(parser, options, err);
     else if (options->record_path != NULL)
-        status = parser_check_record(options, err);
+        status = parser_check_pattern(options, "--record ", options->record_path, err);
     if (status == MH_OK && options->max_instructions != 0)
         status = parser_check_max_instructions(options, err);
+    if (status == MH_OK && options->coverage_path != NULL)
+        status = parser_check_coverage(options, err);
+    if (status == MH_OK && options->report_path != NULL)
+        status = parser_check_pattern(options, "--report ", options->report_path, err);
     if (status != MH_OK)
         return status;
     if (options->guests.count == 0)
@@ -268,11 +283,9 @@ static enum mh_status parser_check(const struct parser *parser)
     if (parser_has(parser, "console") && options->serial != SERIAL_STDIO)
         return mh_fail(err, MH_ERR_USAGE,
                        "--console selects the VM that reads stdin, but only --serial stdio connects one to it");
-    if (options->serial == SERIAL_FILE && options->guests.count > 1 && strstr(options->serial_path, "%n") == NULL)
-        return mh_fail(err, MH_ERR_USAGE,
-                       "--serial file:%s: several VMs need a file each; put %%n, the VM's number, into the path",
-                       options->serial_path);
-    return parser_check_gdb(parser, options, err);
+    if (options->serial == SERIAL_FILE)
+        status = parser_check_pattern(options, "--serial file:", options->serial_path, err);
+    return status == MH_OK ? parser_check_gdb(parser, options, err) : status;
 }
 
 enum mh_status options_parse(int argc, char *const *argv, struct options *options, struct mh_error *err)

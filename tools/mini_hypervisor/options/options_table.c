@@ -219,11 +219,27 @@ static enum mh_status take_trace(struct options *options, const char *value, str
     return MH_OK;
 }
 
+static enum mh_status take_report(struct options *options, const char *value, struct mh_error *err)
+{
+    if (*value == '\0')
+        return refuse_value(err, "report", value, "give a file");
+    options->report_path = value;
+    return MH_OK;
+}
+
 static enum mh_status take_record(struct options *options, const char *value, struct mh_error *err)
 {
     if (*value == '\0')
         return refuse_value(err, "record", value, "give a file");
     options->record_path = value;
+    return MH_OK;
+}
+
+static enum mh_status take_coverage(struct options *options, const char *value, struct mh_error *err)
+{
+    if (*value == '\0')
+        return refuse_value(err, "coverage", value, "give a file");
+    options->coverage_path = value;
     return MH_OK;
 }
 
@@ -392,10 +408,12 @@ const struct option option_table[OPTION_COUNT] = {
     {"exchange-size", 0, false, true, NULL, take_exchange_size},
     {"core", 0, false, true, NULL, take_core},
     {"trace", 0, false, true, NULL, take_trace},
+    {"report", 0, false, true, NULL, take_report},
     {"record", 0, false, true, NULL, take_record},
     {"replay", 0, false, true, NULL, take_replay},
     {"stats", 0, false, false, NULL, take_stats},
     {"perf-map", 0, false, false, NULL, take_perf_map},
+    {"coverage", 0, false, true, NULL, take_coverage},
     {"gdb", 0, false, true, GDB_PORT, take_gdb},
     {"gdb-all", 0, false, true, GDB_PORT, take_gdb_all},
     {"gdb-run", 0, false, false, NULL, take_gdb_run},

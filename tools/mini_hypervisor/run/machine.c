@@ -34,6 +34,18 @@ static enum mh_status machine_open_recording(struct machine *machine, struct mh_
     return status;
 }
 
+/* The file of --report. */
+static enum mh_status machine_open_report(struct machine *machine, struct mh_error *err)
+{
+    const struct shared *shared = machine->shared;
+    char *path = serial_end_path(shared->options->report_path, machine->number);
+    if (path == NULL)
+        return mh_fail(err, MH_ERR_HOST, "not enough memory for the path of --report");
+    enum mh_status status = run_report_open(&machine->report, path, &shared->ending, err);
+    free(path);
+    return status;
+}
+
 static int machine_write_recording(void *ctx, const void *bytes, size_t length)
 {
     const struct machine *machine = ctx;
@@ -44,6 +56,8 @@ enum mh_status machine_init(struct machine *machine, struct shared *shared, size
                             const struct mh_image *image, struct mh_error *err)
 {
     *machine = (struct machine){.shared = shared, .number = number, .image = image, .record_fd = -1, .gdb.fd = -1};
+    machine->coverage = (struct coverage){.fd = -1, .filter = {.fd = -1, .status_fd = -1}};
+    const char *image_path = mh_image_path(image);
     pthread_mutex_init(&machine->mutex, NULL);
     snprintf(machine->name, sizeof machine->name, "%s", name);
     snprintf(machine->title, sizeof machine->title, "VM %zu (%s)", number, machine->name);
@@ -52,6 +66,11 @@ enum mh_status machine_init(struct machine *machine, struct shared *shared, size
                                             &shared->terminal, err);
     if (status == MH_OK && shared->options->record_path != NULL)
         status = machine_open_recording(machine, err);
+    if (status == MH_OK && shared->options->report_path != NULL)
+        status = machine_open_report(machine, err);
+    if (status == MH_OK)
+        status = coverage_open(&machine->coverage, shared->options, number,
+                               image_path != NULL ? image_path : machine->name, err);
     if (status == MH_OK)
         status = debugging_open_machine(machine, err);
     trace_name_track(&shared->trace, number, machine->title);
@@ -63,8 +82,10 @@ enum mh_status machine_init(struct machine *machine, struct shared *shared, size
 void machine_destroy(struct machine *machine)
 {
     free(machine->processor_stats);
+    run_report_close(machine->report);
     serial_end_close(&machine->serial);
     mh_gdb_close(&machine->gdb);
+    coverage_close(&machine->coverage);
     if (machine->record_fd >= 0)
         close(machine->record_fd);
     pthread_mutex_destroy(&machine->mutex);
@@ -77,6 +98,8 @@ static void machine_on_event(void *ctx, const struct mh_event *event)
     trace_event(&machine->shared->trace, machine->number, now, event);
     if (machine->shared->options->stats)
         stats_event(&machine->stats, now, event);
+    if (machine->report != NULL)
+        run_report_event(machine->report, now, event);
 }
 
 static int machine_open_image(void *ctx)
@@ -106,9 +129,11 @@ static struct mh_vm_config machine_vm_config(struct machine *machine)
         .history = options->no_history ? 0 : options->history,
         .core_dir = options->core_dir,
         .max_instructions = options->max_instructions,
+        .counts =
+            options->coverage_path != NULL || (machine->report != NULL && !mh_host_has_kvm(machine->shared->host)),
         .notice = machine_notice,
         .notice_ctx = machine,
-        .event = options->trace_path != NULL || options->stats ? machine_on_event : NULL,
+        .event = options->trace_path != NULL || options->stats || machine->report != NULL ? machine_on_event : NULL,
         .event_ctx = machine,
     };
 }
@@ -239,6 +264,19 @@ static enum mh_status machine_attach_recording(struct machine *machine, struct m
     return status;
 }
 
+/* The page of --report. */
+static enum ending machine_write_report(struct machine *machine, const struct mh_stop *stop, enum ending ending)
+{
+    const struct mh_vm_config config = machine_vm_config(machine);
+    const int error = machine->report != NULL ? run_report_write(machine->report, &config, machine->vm, stop) : 0;
+    if (error == 0)
+        return ending;
+    console_end_line(&machine->shared->console);
+    message("%s: the report cannot be written: %s", machine->title,
+            error == -EINTR ? "it is not being read" : strerror(-error));
+    return ending == ENDING_HALTED ? ENDING_IO : ending;
+}
+
 /* The end of a run that was recorded. */
 static enum ending machine_finish_recording(struct machine *machine, const struct mh_stop *stop, enum ending ending)
 {
@@ -282,6 +320,7 @@ static enum ending machine_run(struct machine *machine, struct mh_vm *vm)
         stop.host_errno = -error;
     }
     enum ending ending = machine_finish_recording(machine, &stop, ending_of(&stop));
+    ending = machine_write_report(machine, &stop, ending);
     if (machine->shared->recording != NULL && !machine->shared->options->gdb)
         return machine_finish_replay(machine, &stop, ending);
     bool is_limit = stop.at_limit || atomic_load(&machine->shared->timed_out);
@@ -291,6 +330,15 @@ static enum ending machine_run(struct machine *machine, struct mh_vm *vm)
     if (!is_silent && machine->shared->options->core_dir != NULL)
         machine_write_core(machine, &stop);
     return ending;
+}
+
+static enum ending machine_finish_coverage(struct machine *machine, struct mh_vm *vm, enum ending ending)
+{
+    struct mh_error err;
+    if (coverage_write(&machine->coverage, vm, &err) == MH_OK)
+        return ending;
+    machine_notice(machine, err.text);
+    return ending == ENDING_HALTED ? ENDING_IO : ending;
 }
 
 /* Until the guest is first entered, the trace shows it as outside, as it does after an exit. */
@@ -317,7 +365,7 @@ static enum ending machine_create_and_run(struct machine *machine)
         debugging_miss(machine);
         return ENDING_HOST;
     }
-    enum ending ending = machine_run(machine, vm);
+    enum ending ending = machine_finish_coverage(machine, vm, machine_run(machine, vm));
     if (machine->shared->options->stats)
         machine_save_processor_stats(machine, vm);
     machine_publish_vm(machine, NULL);

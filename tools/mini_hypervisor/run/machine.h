@@ -6,6 +6,8 @@
 #include "mh/recording.h"
 #include "observe/stats.h"
 #include "observe/trace.h"
+#include "report/run_report.h"
+#include "run/coverage.h"
 #include "run/debugging.h"
 #include "sandbox/file_opener.h"
 
@@ -47,7 +49,9 @@ struct machine {
     char files_name[112];
     const struct mh_image *image;
     struct serial_end serial;
-    int record_fd;              /* -1: no recording */
+    int record_fd; /* -1: no recording */
+    struct coverage coverage;
+    struct run_report *report;  /* NULL: none */
     struct mh_gdb_listener gdb; /* where a debugger connects, if one may */
     pthread_t thread;
     bool has_thread;

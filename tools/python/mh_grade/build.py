@@ -48,9 +48,24 @@ class Room:
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    directory: str  # where the submission's files are
-    image: str
-    elf: str  # the image with debug information, "" without
+    """A submission that can be run."""
+    directory: str  # where its files are
+    single: str  # the path of a submission that is an image itself; "" otherwise
+    symbols: str  # what the suite calls the ELF file with symbols; "": it is beside the image
+    missing: str  # what is said about an image that is not there
+    log: str  # of the build
+
+    def find_image(self, name: str) -> tuple[str, str]:
+        """The path of an image, and of its ELF file, "" without. NoImage if it is not there."""
+        image = self.single or find_file(self.directory, name, self.missing)
+        if is_elf(image):
+            return image, image
+        if self.single:
+            return image, ""
+        try:
+            return image, find_file(self.directory, self.symbols or os.path.splitext(name)[0] + ".elf", "")
+        except NoImage:
+            return image, ""
 
 
 def shorten(log: str) -> str:
@@ -84,7 +99,8 @@ def copy_suite_files(build: Build, suite: Suite, directory: str) -> None:
 
 
 def run_build(build: Build, suite: Suite, room: Room, sdk: str, sandbox: Sandbox, worker: int,
-              stopper: Stopper) -> None:
+              stopper: Stopper) -> str:
+    """What it printed. BuildFailed."""
     if sandbox.has_users:
         give_to(room.submission, sandbox.user(worker))
         give_to(room.temporary, sandbox.user(worker))
@@ -99,6 +115,7 @@ def run_build(build: Build, suite: Suite, room: Room, sdk: str, sandbox: Sandbox
         raise BuildFailed(f"the build was still running after {build.seconds:g} s", log)
     if done.status != 0:
         raise BuildFailed(f"the build failed with exit status {done.status}", log)
+    return log
 
 
 def find_file(directory: str, name: str, what: str) -> str:
@@ -120,29 +137,19 @@ def is_elf(path: str) -> bool:
         return file.read(4) == b"\x7fELF"
 
 
-def find_elf(directory: str, image: str, symbols: str) -> str:
-    """The ELF file of an image: the image itself, the one that the suite names, or the .elf beside it."""
-    if is_elf(image):
-        return image
-    try:
-        return find_file(directory, symbols or os.path.relpath(os.path.splitext(image)[0] + ".elf", directory), "")
-    except NoImage:
-        return ""
-
-
 def prepare_in_place(submission: Submission, suite: Suite, room: Room) -> Prepared:
     """Without a build, nothing is copied."""
     for _ in files_of(submission):  # rejects links that lead out
         pass
+    missing = "the submission has no"
     if not os.path.isdir(submission.path):
-        return Prepared(room.submission, submission.path, submission.path if is_elf(submission.path) else "")
-    image = find_file(submission.path, suite.image, "the submission has no")
-    return Prepared(submission.path, image, find_elf(submission.path, image, suite.symbols))
+        return Prepared(room.submission, submission.path, "", missing, "")
+    return Prepared(submission.path, "", suite.symbols, missing, "")
 
 
 def prepare(submission: Submission, suite: Suite, room: Room, sdk: str, sandbox: Sandbox | None, worker: int,
             stopper: Stopper) -> Prepared:
-    """Make a submission ready to run. Rejected, BuildFailed or NoImage."""
+    """Make a submission ready to run. Rejected or BuildFailed."""
     if suite.build is None or sandbox is None:
         return prepare_in_place(submission, suite, room)
     if not os.path.isdir(submission.path) and not suite.source:
@@ -150,6 +157,5 @@ def prepare(submission: Submission, suite: Suite, room: Room, sdk: str, sandbox:
                        "submission.source")
     copy_submission(submission, room.submission, suite.source)
     copy_suite_files(suite.build, suite, room.submission)
-    run_build(suite.build, suite, room, sdk, sandbox, worker, stopper)
-    image = find_file(room.submission, suite.image, "the build made no")
-    return Prepared(room.submission, image, find_elf(room.submission, image, suite.symbols))
+    log = run_build(suite.build, suite, room, sdk, sandbox, worker, stopper)
+    return Prepared(room.submission, "", suite.symbols, "the build made no", log)

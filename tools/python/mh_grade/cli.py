@@ -106,13 +106,19 @@ def check_tools(suite: Suite, programs: Programs) -> None:
         raise Problem("tests with several guests need prlimit (on Debian: apt-get install util-linux)")
 
 
-def hash_file(path: str) -> str:
-    with open(path, "rb") as file:
-        return hashlib.sha256(file.read()).hexdigest()
+def hash_program(hypervisor: str) -> str:
+    """mini_hypervisor and these modules: what produces results."""
+    total = hashlib.sha256()
+    package = os.path.dirname(os.path.realpath(__file__))
+    modules = sorted(name for name in os.listdir(package) if name.endswith(".py"))
+    for path in (hypervisor, *(os.path.join(package, name) for name in modules)):
+        with open(path, "rb") as file:
+            total.update(hashlib.sha256(file.read()).digest())
+    return total.hexdigest()
 
 
 def make_head(suite: Suite, programs: Programs, submissions: Sequence[Submission], shard: tuple[int, int]) -> Head:
-    return Head(hash_directory(suite.directory), hash_file(programs.hypervisor), suite.title,
+    return Head(hash_directory(suite.directory), hash_program(programs.hypervisor), suite.title,
                 [[test.name, test.points] for test in suite.tests], [each.name for each in submissions], *shard)
 
 

@@ -61,9 +61,11 @@ class Grader:
         for test in self.suite.tests:
             remove_tree(room.run)
             os.mkdir(room.run)
-            run_of = GuestRun(self.suite, test, prepared, room, self.programs, self.stopper)
             try:
+                run_of = GuestRun(self.suite, test, prepared, room, self.programs, self.stopper)
                 result = run_gdb_test(run_of) if test.gdb else run_of.run()
+            except NoImage as why:
+                result = TestResult(test.name, test.points, "image", str(why), details=prepared.log, kind="log")
             except OSError as error:
                 result = TestResult(test.name, test.points, "error", f"cannot run: {error}")
             results.append(result)
@@ -90,8 +92,6 @@ class Grader:
             tests = self.failed("rejected", str(why))
         except BuildFailed as failure:
             tests = self.failed("build", str(failure), failure.log)
-        except NoImage as why:
-            tests = self.failed("image", str(why))
         except OSError as error:
             tests = self.failed("error", f"the host: {error}")
         finally:

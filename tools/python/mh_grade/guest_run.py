@@ -66,7 +66,9 @@ class GuestRun:
 
     def __init__(self, suite: Suite, test: Test, prepared: Prepared, room: Room, programs: Programs,
                  stopper: Stopper) -> None:
+        """NoImage if the submission has none."""
         self.suite, self.test, self.prepared, self.programs, self.stopper = suite, test, prepared, programs, stopper
+        self.image, self.elf = prepared.find_image(test.image)
         self.directory = room.run
         self.files = os.path.join(room.run, "files")
         self.count = len(test.guests)
@@ -76,7 +78,7 @@ class GuestRun:
 
     @property
     def images(self) -> list[str]:
-        return [self.prepared.image if guest == SUBMISSION else guest for guest in self.test.guests]
+        return [self.image if guest == SUBMISSION else guest for guest in self.test.guests]
 
     def options(self) -> list[str]:
         """Those that a run under gdb has as well."""
@@ -177,8 +179,8 @@ class GuestRun:
         """Add what helps with a failure: the report, the place in the source, a recording."""
         result.report = messages.text
         stopped = stopped_at(messages.text)
-        if stopped and self.prepared.elf and stopped[0] <= self.count and self.test.guests[stopped[0] - 1] == SUBMISSION:
-            result.place = find_place(self.prepared.elf, stopped[1], self.prepared.directory, self.stopper)
+        if stopped and self.elf and stopped[0] <= self.count and self.test.guests[stopped[0] - 1] == SUBMISSION:
+            result.place = find_place(self.elf, stopped[1], self.prepared.directory, self.stopper)
         if result.status in ("wrong", "crash", "flood") or (result.status == "limit" and AT_LIMIT.search(messages.text)):
             self.record(result, done)
 
@@ -197,7 +199,7 @@ def run_gdb_test(run_of: GuestRun) -> TestResult:
     os.close(stdin)
     command = [sys.executable, "-B", run_of.programs.gdbtest, "--hypervisor", run_of.programs.hypervisor, "--timeout",
                f"{test.limits.seconds:g}", *(["--input", run_of.path("input")] if test.input else []),
-               run_of.prepared.elf or run_of.prepared.image, test.gdb, "--", *run_of.options()]
+               run_of.elf or run_of.image, test.gdb, "--", *run_of.options()]
     done = run(command, cwd=run_of.directory, seconds=test.limits.seconds + GRACE, stopper=run_of.stopper,
                output=test.limits.output, interrupts=True)
     lines = visible(done.out).splitlines()

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from .journal import Merged
 from .results import STATUSES, Place, SubmissionResult, TestResult, points_text
+from .submissions import plain_name
 
 RECORDING_MAX = 1 << 20  # bytes of a recording; larger ones are only linked
 BINS = 10
@@ -55,14 +56,13 @@ def place_html(place: Place) -> str:
     return f"{text}<pre class=\"source\">{rows}</pre>"
 
 
-def recording_html(path: str, out: str) -> str:
+def recording_html(path: str, out: str, name: str) -> str:
     """A link to the file, which the script turns into one to what is embedded."""
     try:
         with open(os.path.join(out, path), "rb") as file:
             data = file.read(RECORDING_MAX + 1)
     except OSError:
         return ""
-    name = os.path.basename(path)
     packed = ""
     if len(data) <= RECORDING_MAX:
         packed = f" data-gz=\"{base64.b64encode(gzip.compress(data, mtime=0)).decode()}\""
@@ -79,7 +79,13 @@ def details_html(test: TestResult) -> str:
     return f"<h4>{title}</h4><pre>{esc(test.details)}</pre>"
 
 
-def test_html(number: int, test: TestResult, out: str) -> str:
+def recordings_html(number: int, test: TestResult, out: str, submission: str) -> str:
+    names = [f"{submission}-{number}" + (f"-{machine}" if len(test.recordings) > 1 else "") + ".mhr"
+             for machine in range(1, len(test.recordings) + 1)]
+    return "".join(recording_html(path, out, name) for path, name in zip(test.recordings, names))
+
+
+def test_html(number: int, test: TestResult, out: str, submission: str) -> str:
     facts = f"{points_text(test.points)} of {points_text(test.most)} points"
     if test.instructions is not None:
         facts += f", {test.instructions:,} instructions"
@@ -92,7 +98,7 @@ def test_html(number: int, test: TestResult, out: str) -> str:
     text += details_html(test)
     if "\n" in test.report:
         text += f"<details><summary>Report of the machine</summary><pre>{esc(test.report)}</pre></details>"
-    return text + "".join(recording_html(path, out) for path in test.recordings) + "</section>"
+    return text + recordings_html(number, test, out, submission) + "</section>"
 
 
 def submission_html(result: SubmissionResult, out: str) -> str:
@@ -102,7 +108,8 @@ def submission_html(result: SubmissionResult, out: str) -> str:
         first = result.tests[0]
         return (f"<section><p class=\"message\">{esc(STATUSES[first.status])}: {esc(first.message)}</p>"
                 f"{details_html(first)}</section>")
-    return "".join(test_html(number, test, out) for number, test in enumerate(result.tests, 1))
+    name = plain_name(result.shown)
+    return "".join(test_html(number, test, out, name) for number, test in enumerate(result.tests, 1))
 
 
 def row_html(index: int, result: SubmissionResult) -> str:
@@ -151,7 +158,7 @@ def facts_html(merged: Merged) -> str:
     points = [result.points for result in merged.results] or [0.0]
     most = sum(test[1] for test in merged.head.tests)
     facts = [("submissions", str(len(merged.results))), ("mean", points_text(statistics.mean(points))),
-             ("median", points_text(statistics.median(points))), ("of", points_text(most)),
+             ("median", points_text(statistics.median(points))), ("possible", points_text(most)),
              ("all passed", str(sum(result.status == "pass" for result in merged.results)))]
     if merged.missing:
         facts.append(("missing", str(len(merged.missing))))

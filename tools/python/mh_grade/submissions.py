@@ -31,8 +31,12 @@ class Submission:
 
     @property
     def plain(self) -> str:
-        """The name as a name of files, which is not unique."""
-        return re.sub(r"[^A-Za-z0-9._-]+", "_", self.shown)[:40].lstrip(".-") or "submission"
+        return plain_name(self.shown)
+
+
+def plain_name(shown: str) -> str:
+    """The name of a submission as part of the name of a file, which need not be unique."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", shown)[:40].lstrip(".-") or "submission"
 
 
 def find_submissions(directory: str) -> list[Submission]:

@@ -58,6 +58,7 @@ class Expect:
 class Test:
     name: str
     points: float
+    image: str  # name in the submission
     guests: tuple[str, ...]  # SUBMISSION, or the path of an image of the suite
     options: tuple[str, ...]
     input: bytes
@@ -71,7 +72,6 @@ class Test:
 class Suite:
     directory: str
     title: str
-    image: str
     symbols: str
     source: str  # the name in its directory of a submission that is one file; "": it is the image
     build: Build | None
@@ -125,9 +125,10 @@ class Table:
             return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
         return self.take(key, default, is_good, f"a whole number from 1 to {most}")
 
-    def texts(self, key: str) -> list[str]:
+    def texts(self, key: str, least: int = 1) -> list[str]:
+        """A list of texts of at least so many characters."""
         def is_good(value: Any) -> bool:
-            return isinstance(value, list) and all(isinstance(each, str) and each and "\0" not in each
+            return isinstance(value, list) and all(isinstance(each, str) and len(each) >= least and "\0" not in each
                                                    for each in value)
         return self.take(key, [], is_good, "a list of texts in brackets")
 
@@ -137,7 +138,7 @@ class Table:
         if isinstance(value, str):
             self.known.append(key)
             return [self.values.pop(key)]
-        return self.texts(key)
+        return self.texts(key, 0)
 
     def table(self, key: str) -> Table:
         values = self.take(key, {}, lambda value: isinstance(value, dict), f"a table, [{key}]")
@@ -249,6 +250,14 @@ def read_input(table: Table) -> bytes:
     return table.contents("input", name) if name else text.encode()
 
 
+def read_inner_path(table: Table, key: str, default: str = "") -> str:
+    """The name of a file within a submission."""
+    name = table.text(key, default)
+    if os.path.isabs(name) or ".." in name.split("/"):
+        raise table.error(key, f"'{name}' leads out of the submission; give a path within it")
+    return name
+
+
 def check_gdb(table: Table, test: Test) -> None:
     if "expect" in table.values:
         raise table.error("expect", "a test with 'gdb' passes when the script does; put what is expected into the "
@@ -259,13 +268,18 @@ def check_gdb(table: Table, test: Test) -> None:
         raise table.error("gdb", "give a script whose name ends with .gdb or .py")
 
 
-def read_test(values: dict[str, Any], number: int, top: Table, options: tuple[str, ...], limits: Limits) -> Test:
+def test_name(number: int, values: dict[str, Any]) -> str:
+    """What messages call a test."""
     name = values.get("name")
-    table = Table(top.file, f"test {number}" + (f" ('{name}')" if isinstance(name, str) else ""), values, top.directory)
+    return f"test {number} ('{name}')" if isinstance(name, str) else f"test {number}"
+
+
+def read_test(table: Table, image: str, options: tuple[str, ...], limits: Limits) -> Test:
     gdb = table.text("gdb")
     guests = read_guests(table)
     test = Test(name=table.needed("name", "missing; give each test a name, which reports show"),
                 points=float(table.number("points", 1, 0, 1e6)),
+                image=read_inner_path(table, "image", image),
                 guests=guests,
                 options=options + read_options(table),
                 input=read_input(table),
@@ -283,13 +297,14 @@ def read_test(values: dict[str, Any], number: int, top: Table, options: tuple[st
     return dataclasses.replace(test, expect=expect)
 
 
-def read_tests(table: Table, options: tuple[str, ...], limits: Limits) -> tuple[Test, ...]:
+def read_tests(table: Table, image: str, options: tuple[str, ...], limits: Limits) -> tuple[Test, ...]:
     def is_good(value: Any) -> bool:
         return isinstance(value, list) and all(isinstance(each, dict) for each in value)
     found = table.take("test", [], is_good, "tables, each beginning with [[test]]")
     if not found:
         raise table.error("test", "there is no test; add one, beginning with [[test]]")
-    tests = tuple(read_test(values, number, table, options, limits) for number, values in enumerate(found, 1))
+    tests = tuple(read_test(Table(table.file, test_name(number, values), values, table.directory), image, options, limits)
+                  for number, values in enumerate(found, 1))
     names = [test.name for test in tests]
     for name in names:
         if names.count(name) > 1:
@@ -317,18 +332,14 @@ def read_suite(path: str) -> Suite:
     directory = os.path.dirname(os.path.abspath(file))
     table = Table(file, "", values, directory)
     submission = table.table("submission")
-    image = submission.text("image", "guest.img")
-    symbols, source = submission.text("symbols"), submission.text("source")
-    for key, name in (("image", image), ("symbols", symbols), ("source", source)):
-        if os.path.isabs(name) or ".." in name.split("/"):
-            raise submission.error(key, f"'{name}' leads out of the submission; give a path within it")
+    image = read_inner_path(submission, "image", "guest.img")
+    symbols, source = read_inner_path(submission, "symbols"), read_inner_path(submission, "source")
     submission.finish()
     machine = table.table("machine")
     options = read_options(machine)
     machine.finish()
     limits = read_limits(table.table("limits"), Limits())
-    suite = Suite(directory=directory, title=table.text("title", os.path.basename(directory)), image=image,
-                  symbols=symbols, source=source, build=read_build(table.table("build")),
-                  coverage=table.flag("coverage"), tests=read_tests(table, options, limits))
+    suite = Suite(directory=directory, title=table.text("title", os.path.basename(directory)), symbols=symbols, source=source, build=read_build(table.table("build")),
+                  coverage=table.flag("coverage"), tests=read_tests(table, image, options, limits))
     table.finish()
     return suite
