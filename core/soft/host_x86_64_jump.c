@@ -73,7 +73,7 @@ static bool jump_to_constant(struct jit_writer *writer, const struct soft_op *op
 static bool push_return_address(struct jit_writer *writer, const struct soft_op *op)
 {
     const uint64_t address = writer->page_address + op->offset + op->scale;
-    const unsigned rsp = jit_host_register(MH_RSP);
+    const unsigned rsp = jit_host_register(writer, MH_RSP);
     struct host_operand at;
     jit_flags_before_write(writer, MH_RSP);
     if (!jit_look_up_at(writer, MH_RSP, -8, 8, true, &at))
@@ -172,12 +172,12 @@ bool jit_call_register(struct jit_writer *writer, const struct soft_op *op, cons
         return false;
     jit_flags_store(writer);
     jit_claim_t1(writer);
-    host_emit_move(&writer->code, 8, JIT_T1, jit_place(op->reg));
+    host_emit_move(&writer->code, 8, JIT_T1, jit_place(writer, op->reg));
     check_entry(writer);
     jit_leave_if(writer, HOST_CC_NE);
     if (!push_return_address(writer, op))
         return false;
-    host_emit_move(&writer->code, 8, JIT_T1, jit_place(op->reg));
+    host_emit_move(&writer->code, 8, JIT_T1, jit_place(writer, op->reg));
     find_entry(writer);
     emit_call_to_entry(writer, op);
     return true;
@@ -185,7 +185,7 @@ bool jit_call_register(struct jit_writer *writer, const struct soft_op *op, cons
 
 void jit_return_to_t1(struct jit_writer *writer)
 {
-    const unsigned rsp = jit_host_register(MH_RSP);
+    const unsigned rsp = jit_host_register(writer, MH_RSP);
     host_emit(&writer->code, 0x3b, 8, JIT_T1, host_at(HOST_RSP, 8));
     uint8_t *const other = host_emit_branch(&writer->code, HOST_CC_NE);
     host_emit(&writer->code, 0x8d, 8, rsp, host_at(rsp, 8));
@@ -231,7 +231,7 @@ bool jit_jump_register(struct jit_writer *writer, const struct soft_op *op, cons
     (void)row;
     jit_claim_t1(writer);
     jit_flags_store(writer);
-    host_emit_move(&writer->code, 8, JIT_T1, jit_place(op->reg));
+    host_emit_move(&writer->code, 8, JIT_T1, jit_place(writer, op->reg));
     check_entry(writer);
     jit_leave_if(writer, HOST_CC_NE);
     emit_jump_to_entry(writer);

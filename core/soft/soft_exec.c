@@ -449,7 +449,9 @@ taken: /* by the branch `op`, within the page */
     cpu->instructions += (uint64_t)(op - start) + 1;
 follow_link:
     if (__builtin_expect(op->link != 0, 1)) {
-        block = soft_arena_at(cache, op->link);
+        struct soft_block *const next = soft_arena_at(cache, op->link);
+        next->rounds += next == block;
+        block = next;
         goto enter_block;
     }
     target = page_address + (uint64_t)(int64_t)op->displacement;
