@@ -34,6 +34,9 @@ void mh_event_text(const struct mh_event *event, char *text, size_t size)
         snprintf(text, size, "exception %u, delivered to the guest's handler at 0x%" PRIx64, event->vector,
                  event->handler);
         break;
+    case MH_EVENT_INTERRUPT:
+        snprintf(text, size, "interrupt %u", event->vector);
+        break;
     case MH_EVENT_CR3:
         snprintf(text, size, "cr3 0x%" PRIx64 ", was 0x%" PRIx64, event->now, event->old);
         break;

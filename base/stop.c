@@ -54,6 +54,7 @@ int mh_stop_signal(const struct mh_stop *stop)
     case MH_STOP_CPU_ERROR:
     case MH_STOP_HOST_ERROR:
     case MH_STOP_IO_ERROR:
+    case MH_STOP_EXCHANGE:
         return SIGABRT;
     }
     return SIGABRT;
@@ -76,7 +77,8 @@ const char *mh_stop_name(enum mh_stop_kind kind)
                                         [MH_STOP_IO_ERROR] = "input/output error",
                                         [MH_STOP_HISTORY_BEGIN] = "begin of history",
                                         [MH_STOP_HISTORY_END] = "end of history",
-                                        [MH_STOP_INTERRUPTED] = "interrupted"};
+                                        [MH_STOP_INTERRUPTED] = "interrupted",
+                                        [MH_STOP_EXCHANGE] = "error in the exchange"};
     return names[kind];
 }
 
@@ -90,6 +92,7 @@ bool mh_stop_is_crash(const struct mh_stop *stop)
     case MH_STOP_CPU_ERROR:
     case MH_STOP_HOST_ERROR:
     case MH_STOP_IO_ERROR:
+    case MH_STOP_EXCHANGE:
         return true;
     default:
         return false;

@@ -1,4 +1,4 @@
-"""Whole processes: start, serial port, files, many machines, computing."""
+"""Whole processes: start, serial port, files, many machines, computing; and kicks of the processor alone."""
 
 import os
 import shutil
@@ -235,3 +235,16 @@ def compute(setup):
     print_table("Computing, CPU time; a Linux program of the same code is 1", ["program", "ours", "QEMU"], rows)
     if shutil.which("qemu-system-x86_64") is None:
         print("  QEMU: not installed")
+
+
+# ---- how soon the software processor stops ----
+
+
+def kicks(setup):
+    images = [setup.image(kernel + ".img") for kernel in KERNELS]
+    done = subprocess.run([setup.image("kicks"), *images], stdout=subprocess.PIPE, check=True, text=True)
+    rows = []
+    for line in done.stdout.splitlines():
+        name, median, most = line.split("\t")
+        rows.append((name, [f"{median} us", f"{most} us"], verdict(float(median) / 1e6, 100e-6, "100 us")))
+    print_table("From a kick to the end of the run, generated code", ["median", "95 %"], rows)

@@ -200,6 +200,17 @@ static bool auto_cpu_step_off(struct auto_cpu *self, const struct cpu_request *r
     return exit->kind != CPU_EXIT_STEP;
 }
 
+/* A kick kept KVM from delivering the interrupt. A run ends with it delivered, so software does that, and no more. */
+static void auto_cpu_deliver_interrupt(struct auto_cpu *self, const struct cpu_request *request, struct cpu_exit *exit)
+{
+    struct cpu_request step = *request;
+    step.mode = CPU_STEP;
+    step.range_start = step.range_end = 0;
+    auto_cpu_run_soft(self, &step, exit);
+    if (exit->kind == CPU_EXIT_STEP)
+        exit->kind = CPU_EXIT_KICKED;
+}
+
 static void auto_cpu_run(struct cpu *cpu, const struct cpu_request *request, struct cpu_exit *exit)
 {
     struct auto_cpu *self = auto_cpu_of(cpu);
@@ -209,8 +220,11 @@ static void auto_cpu_run(struct cpu *cpu, const struct cpu_request *request, str
         auto_cpu_run_soft(self, request, exit);
         return;
     }
-    if (request->step_off && self->point_count > 0 && auto_cpu_step_off(self, request, exit))
-        return;
+    if (request->step_off && self->point_count > 0) {
+        if (auto_cpu_step_off(self, request, exit))
+            return;
+        rest.interrupt = 0;
+    }
     rest.step_off = false;
     rest.mode = CPU_RUN;
     if (auto_cpu_to_kvm(self, &err) != MH_OK) {
@@ -221,6 +235,8 @@ static void auto_cpu_run(struct cpu *cpu, const struct cpu_request *request, str
     self->kvm_hits += exit->kind == CPU_EXIT_BREAKPOINT;
     if (exit->kind == CPU_EXIT_ERROR && exit->is_unsupported)
         auto_cpu_take_over(self, &rest, exit);
+    if (exit->interrupt_is_due)
+        auto_cpu_deliver_interrupt(self, &rest, exit);
 }
 
 static void auto_cpu_finish_io(struct cpu *cpu)
@@ -233,6 +249,12 @@ static void auto_cpu_cancel_in(struct cpu *cpu)
 {
     struct cpu *current = auto_cpu_current(cpu);
     current->ops->cancel_in(current);
+}
+
+static bool auto_cpu_accepts_interrupt(struct cpu *cpu)
+{
+    struct cpu *current = auto_cpu_current(cpu);
+    return current->ops->accepts_interrupt(current);
 }
 
 static void auto_cpu_kick(struct cpu *cpu)
@@ -386,6 +408,7 @@ static const struct cpu_ops auto_cpu_ops = {
     .run = auto_cpu_run,
     .finish_io = auto_cpu_finish_io,
     .cancel_in = auto_cpu_cancel_in,
+    .accepts_interrupt = auto_cpu_accepts_interrupt,
     .kick = auto_cpu_kick,
     .read_regs = auto_cpu_read_regs,
     .write_regs = auto_cpu_write_regs,

@@ -17,6 +17,7 @@
 #ifndef MH_CORE_CPU_CPU_H
 #define MH_CORE_CPU_CPU_H
 
+#include "mh/counts.h"
 #include "mh/cpu_state.h"
 #include "mh/status.h"
 #include "mh/types.h"
@@ -68,7 +69,10 @@ struct cpu_request {
     bool may_lose_count;
     /* CPU_STEP: while rip is in [range_start, range_end) after an instruction, step on. Empty for a single step. */
     uint64_t range_start, range_end;
-    bool step_off;   /* rule 1 */
+    bool step_off; /* rule 1 */
+    /* Not 0: deliver this external interrupt before anything else, as the end of the instruction before. No access may
+     * be pending, and the guest must accept it (accepts_interrupt()). Counts as no instruction. */
+    uint8_t interrupt;
     unsigned report; /* CPU_REPORT_*, CPU_REFUSE_CLOCK */
     /* Return CPU_EXIT_KICKED soon after one of these descriptors becomes readable: a debugger sent something. */
     const int *wake_fds;
@@ -104,6 +108,9 @@ struct cpu_exit {
 
     /* BREAKPOINT, WATCHPOINT: index into the array given to arm() */
     unsigned point;
+
+    /* KICKED: the request's interrupt has not been delivered */
+    bool interrupt_is_due;
 
     /* FAULT_DELIVERED */
     uint8_t vector;
@@ -145,6 +152,10 @@ struct cpu_ops {
     /* Undo the IN of the last CPU_EXIT_IO: rip is at it, and it has not begun. */
     void (*cancel_in)(struct cpu *cpu);
 
+    /* Would the guest take an external interrupt now? RFLAGS.IF is set, nothing delays interrupts, and no exception
+     * comes before it. Asked after a port access that was completed, and after CPU_EXIT_HALT. */
+    bool (*accepts_interrupt)(struct cpu *cpu);
+
     /* Any thread: make the current run(), or else the next one, return CPU_EXIT_KICKED soon. The caller sends
      * MH_KICK_SIGNAL to the machine's thread right after. */
     void (*kick)(struct cpu *cpu);
@@ -180,6 +191,15 @@ struct cpu_ops {
 
     /* Optional: what was translated to code of the host, if anything. */
     bool (*code_stats)(const struct cpu *cpu, struct cpu_code_stats *stats);
+
+    /* Optional, all three or none: count how often each instruction is retired, from now on. The sum is as
+     * instructions() counts; deliveries of faults count where the fault is. Where the machine has been before, after
+     * set_instructions() to a lower count, nothing is counted again. MH_OK, or MH_ERR_HOST without memory. */
+    enum mh_status (*count_instructions)(struct cpu *cpu, struct mh_error *err);
+    /* *counts stays valid until the next call or run. MH_OK, or MH_ERR_HOST without memory. */
+    enum mh_status (*read_counts)(struct cpu *cpu, struct mh_counts *counts, struct mh_error *err);
+    /* Begin anew, with a machine that begins anew. */
+    void (*forget_counts)(struct cpu *cpu);
 
     /* Optional, all three or none: collect single bytes that the guest writes to `port` instead of leaving it for each.
      * take_batch() is called after every run(); it returns how many bytes it stored, at most `room`. has_batch() may be

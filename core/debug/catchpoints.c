@@ -162,6 +162,7 @@ static void catchpoints_say(const struct catchpoint *catchpoint, const struct te
     case MH_EVENT_ENTER:
     case MH_EVENT_EXIT:
     case MH_EVENT_STOP:
+    case MH_EVENT_INTERRUPT:
         break; /* there is no catchpoint for these */
     }
 }
@@ -199,6 +200,7 @@ static bool catchpoints_matches(const struct catchpoint *catchpoint, const struc
     case MH_EVENT_ENTER:
     case MH_EVENT_EXIT:
     case MH_EVENT_STOP:
+    case MH_EVENT_INTERRUPT:
         return true;
     }
     return false;

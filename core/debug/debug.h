@@ -46,6 +46,9 @@ void debug_resume(struct debug *debug, const struct mh_resume *how);
  * so; that may be unwanted again. */
 bool debug_go_on(struct debug *debug, struct mh_stop *stop);
 
+/* Print on the debugger's console; nothing without one. */
+void debug_say(const struct debug *debug, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
 /* ---- for history.c ---- */
 
 bool debug_has_input(const struct debug *debug);

@@ -259,10 +259,10 @@ static void group_describe_stop(void *ctx, unsigned vm, const struct mh_stop *st
     debug_target_ops.describe_stop(machine(ctx, vm), vm, stop, sink, sink_ctx);
 }
 
-static enum mh_status group_monitor(void *ctx, unsigned vm, const char *command, mh_text_sink *sink, void *sink_ctx,
-                                    struct mh_error *err)
+static enum mh_status group_monitor(void *ctx, unsigned vm, const char *command, bool color, mh_text_sink *sink,
+                                    void *sink_ctx, struct mh_error *err)
 {
-    return debug_target_ops.monitor(machine(ctx, vm), vm, command, sink, sink_ctx, err);
+    return debug_target_ops.monitor(machine(ctx, vm), vm, command, color, sink, sink_ctx, err);
 }
 
 static int group_open_file(void *ctx, unsigned vm, const char *name)

@@ -279,9 +279,7 @@ static enum mh_wait_result target_wait(void *ctx, const int *fds, unsigned fd_co
     return MH_WAIT_STOPPED;
 }
 
-static void target_print(const struct debug *debug, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static void target_print(const struct debug *debug, const char *format, ...)
+void debug_say(const struct debug *debug, const char *format, ...)
 {
     char text[3 * 4096]; /* paths */
     va_list args;
@@ -299,13 +297,13 @@ static void target_tell_changed_image(const struct debug *debug)
     const struct mh_vm_config *config = &debug->vm->config;
     if (!image_has_changed(config->image))
         return;
-    target_print(debug,
-                 "guest image '%s' has changed since it was loaded: the machine runs what was in it, which symbols of "
-                 "the new file do not fit%s\n",
-                 mh_image_path(config->image),
-                 config->open_image == NULL
-                     ? ""
-                     : "; to start the new one, type: monitor reset, or run after target extended-remote");
+    debug_say(debug,
+              "guest image '%s' has changed since it was loaded: the machine runs what was in it, which symbols of "
+              "the new file do not fit%s\n",
+              mh_image_path(config->image),
+              config->open_image == NULL
+                  ? ""
+                  : "; to start the new one, type: monitor reset, or run after target extended-remote");
 }
 
 /* gdb reads a changed file of its own again when it says run, but keeps the symbols of one that it got from here. */
@@ -313,9 +311,9 @@ static void target_tell_reloaded_image(const struct debug *debug)
 {
     const struct mh_image *image = debug->vm->config.image;
     const char *path = mh_image_path(image);
-    target_print(debug, "guest image '%s' has changed and was loaded again\n", path);
+    debug_say(debug, "guest image '%s' has changed and was loaded again\n", path);
     if (mh_image_is_elf(image))
-        target_print(debug, "if gdb says that target:%s has disappeared, type: symbol-file target:%s\n", path, path);
+        debug_say(debug, "if gdb says that target:%s has disappeared, type: symbol-file target:%s\n", path, path);
 }
 
 static enum mh_status target_restart(void *ctx, unsigned number, struct mh_error *err)
@@ -393,11 +391,12 @@ static void target_describe_stop(void *ctx, unsigned number, const struct mh_sto
     report_stop_briefly(target_vm(ctx), stop, sink, sink_ctx);
 }
 
-static enum mh_status target_monitor(void *ctx, unsigned number, const char *command, mh_text_sink *sink,
+static enum mh_status target_monitor(void *ctx, unsigned number, const char *command, bool color, mh_text_sink *sink,
                                      void *sink_ctx, struct mh_error *err)
 {
+    const struct text_output output = {.sink = sink, .ctx = sink_ctx, .has_color = color};
     (void)number;
-    return monitor_run(ctx, command, sink, sink_ctx, err);
+    return monitor_run(ctx, command, &output, err);
 }
 
 static int target_open_file(void *ctx, unsigned number, const char *name)

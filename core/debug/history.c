@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,24 +12,11 @@
 
 #define PROGRESS_NS 1000000000u
 
-static void history_say(struct debug *debug, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void history_say(struct debug *debug, const char *format, ...)
-{
-    char text[512];
-    va_list args;
-    if (debug->console == NULL)
-        return;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    debug->console(debug->console_ctx, debug->vm->config.number, text);
-}
-
 void history_begin(struct debug *debug, uint64_t limit)
 {
     struct mh_error err;
     if (limit > 0 && timeline_create(debug->vm, limit, &debug->timeline, &err) != MH_OK)
-        history_say(debug, "no history is kept: %s\n", err.text);
+        debug_say(debug, "no history is kept: %s\n", err.text);
 }
 
 void history_end(struct debug *debug)
@@ -44,7 +30,7 @@ void history_restart(struct debug *debug)
     struct mh_error err;
     if (debug->timeline == NULL || debug->vm->is_lost || timeline_begin(debug->timeline, &err) == MH_OK)
         return;
-    history_say(debug, "no history is kept any more: %s\n", err.text);
+    debug_say(debug, "no history is kept any more: %s\n", err.text);
     history_end(debug);
 }
 
@@ -57,10 +43,14 @@ uint64_t history_clock(void)
 
 /* ---- forwards ---- */
 
-/* Does the machine repeat a recording? */
-static bool history_replays(const struct debug *debug)
+bool history_replays(const struct debug *debug)
 {
     return debug->vm->replay_hooks.answer != NULL;
+}
+
+bool history_is_past(const struct debug *debug)
+{
+    return debug->timeline != NULL && timeline_is_in_past(debug->timeline);
 }
 
 enum mh_status history_before_run(struct debug *debug, struct cpu_request *request, struct mh_error *err)
@@ -86,7 +76,7 @@ static void history_fail(struct mh_stop *stop, const struct mh_error *err)
 static bool history_give_up(struct debug *debug, const struct run_result *result, struct mh_stop *stop,
                             const struct mh_error *err)
 {
-    history_say(debug, "no history is kept any more: %s\n", err->text);
+    debug_say(debug, "no history is kept any more: %s\n", err->text);
     if (debug->vm->is_lost || timeline_is_in_past(debug->timeline)) {
         history_fail(stop, err);
         return true;
@@ -106,7 +96,7 @@ bool history_after_run(struct debug *debug, const struct run_result *result, str
         return history_give_up(debug, result, stop, &err);
     if (dropped && !debug->has_told_of_limit) {
         debug->has_told_of_limit = true;
-        history_say(debug, "the oldest part of the history was dropped; --history MB keeps more\n");
+        debug_say(debug, "the oldest part of the history was dropped; --history MB keeps more\n");
     }
     if (!result->count_reached)
         return true;
@@ -142,7 +132,7 @@ static bool history_search_goes_on(void *ctx, uint64_t position)
     const uint64_t now = history_clock();
     if (now - search->said >= PROGRESS_NS) {
         search->said = now;
-        history_say(debug, "repeating in software what ran on KVM: at instruction %" PRIu64 "\n", position);
+        debug_say(debug, "repeating in software what ran on KVM: at instruction %" PRIu64 "\n", position);
     }
     search->takes_too_long = now - search->started > LOCATE_NS_MIN + LOCATE_SLOWER * debug->ran_ns;
     return !search->takes_too_long && !debug_has_input(debug);
@@ -253,8 +243,8 @@ static void history_progress(struct debug *debug, uint64_t position, uint64_t *s
         return;
     *said = now;
     const struct timeline_info info = timeline_info(debug->timeline);
-    history_say(debug, "searching backwards: at instruction %" PRIu64 ", the history begins at %" PRIu64 "\n", position,
-                info.first);
+    debug_say(debug, "searching backwards: at instruction %" PRIu64 ", the history begins at %" PRIu64 "\n", position,
+              info.first);
 }
 
 static enum debug_end history_continue_backwards(struct debug *debug, struct mh_stop *stop)
@@ -310,7 +300,7 @@ static bool history_starts_backwards(struct debug *debug, enum debug_end *end, s
         *end = DEBUG_INPUT;
         return false;
     }
-    history_say(debug, "%s\n", err.text);
+    debug_say(debug, "%s\n", err.text);
     *stop = (struct mh_stop){.kind = MH_STOP_HISTORY_BEGIN};
     if (debug->vm->is_lost)
         history_fail(stop, &err);
@@ -348,7 +338,7 @@ static enum mh_status history_may_change(struct debug *debug, struct mh_error *e
     const struct vm_record_hooks *record = &debug->vm->record_hooks;
     if (history_replays(debug)) {
         mh_fail(err, MH_ERR_RANGE, "a recording is replayed: registers and memory cannot be changed");
-        history_say(debug, "%s\n", err->text); /* gdb shows a number only */
+        debug_say(debug, "%s\n", err->text); /* gdb shows a number only */
         return MH_ERR_RANGE;
     }
     if (record->changed != NULL)
@@ -367,11 +357,11 @@ enum mh_status history_change(struct debug *debug, struct mh_error *err)
         enum mh_status status = timeline_cut(debug->timeline, err);
         if (status != MH_OK)
             return status;
-        history_say(debug, "this changes the past: the %" PRIu64 " instructions after this point are discarded\n",
-                    info.last - info.now);
+        debug_say(debug, "this changes the past: the %" PRIu64 " instructions after this point are discarded\n",
+                  info.last - info.now);
     }
     if (timeline_note_change(debug->timeline, err) != MH_OK) {
-        history_say(debug, "no history is kept any more: %s\n", err->text);
+        debug_say(debug, "no history is kept any more: %s\n", err->text);
         history_end(debug);
     }
     return MH_OK;

@@ -15,6 +15,12 @@ void history_end(struct debug *debug);
 /* The machine was put somewhere else. */
 void history_restart(struct debug *debug);
 
+/* Does the machine repeat a recording? */
+bool history_replays(const struct debug *debug);
+
+/* Is it in its past? Its devices are those of the present all the same. */
+bool history_is_past(const struct debug *debug);
+
 /* Nanoseconds, of a clock that only runs forwards. */
 uint64_t history_clock(void);
 

@@ -4,15 +4,10 @@
 #include "debug/debug.h"
 #include "debug/history.h"
 #include "debug/monitor_info.h"
-#include "machine/guest_mem.h"
+#include "debug/monitor_memory.h"
 #include "machine/ports.h"
 #include "machine/report.h"
-#include "mh/x86_regs.h"
-#include "text.h"
-#include "x86/page_map.h"
 
-#include <ctype.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -27,43 +22,19 @@ static enum mh_status monitor_show_registers(struct debug *debug, const char *ar
     return MH_OK;
 }
 
-static enum mh_status monitor_show_walk(struct debug *debug, const char *argument, const struct text_output *output,
-                                        struct mh_error *err)
-{
-    char *end;
-    errno = 0;
-    uint64_t address = strtoull(argument, &end, 0);
-    if (!isdigit((unsigned char)*argument) || *end != '\0' || errno != 0)
-        return mh_fail(err, MH_ERR_RANGE, "pt: say an address, such as pt 0x1000");
-    report_page_walk(debug->vm, address, output->sink, output->ctx);
-    return MH_OK;
-}
-
-static void monitor_say_mapping(void *ctx, const struct page_mapping *mapping)
-{
-    const struct text_output *output = ctx;
-    text_say(output, "0x%016" PRIx64 "-0x%016" PRIx64 " -> 0x%" PRIx64 "  r%c%c %s\n", mapping->start, mapping->end,
-             mapping->physical, mapping->writable ? 'w' : '-', mapping->executable ? 'x' : '-',
-             mapping->user ? "rings 0-3" : "ring 0");
-}
-
-static enum mh_status monitor_show_map(struct debug *debug, const char *argument, const struct text_output *output,
-                                       struct mh_error *err)
-{
-    (void)argument, (void)err;
-    const struct paging_mode mode = guest_paging_mode(debug->vm);
-    struct text_output to = *output;
-    if ((mode.cr0 & MH_CR0_PG) == 0 || (mode.efer & MH_EFER_LMA) == 0)
-        text_say(output, "the machine is not in 64-bit mode: there are no tables to follow\n");
-    else if (!page_map_each(&debug->vm->ram, &mode, monitor_say_mapping, &to))
-        text_say(output, "(and more)\n");
-    return MH_OK;
-}
-
 static void monitor_say_file(void *ctx, const char *name, int64_t size)
 {
     const struct text_output *output = ctx;
     text_say(output, "%10" PRId64 "  %s\n", size, name);
+}
+
+static void monitor_say_open_file(void *ctx, const struct file_store_descriptor *file)
+{
+    const struct text_output *output = ctx;
+    text_say(output, "%4" PRId32 "  %c%c%c  %10" PRIu64 "  %10" PRId64 "  %s%s\n", file->fd,
+             (file->flags & MH_O_READ) != 0 ? 'r' : '-', (file->flags & MH_O_WRITE) != 0 ? 'w' : '-',
+             (file->flags & MH_O_APPEND) != 0 ? 'a' : '-', file->position, file->size, file->name,
+             file->is_shared ? " (shared)" : "");
 }
 
 static enum mh_status monitor_show_files(struct debug *debug, const char *argument, const struct text_output *output,
@@ -71,10 +42,26 @@ static enum mh_status monitor_show_files(struct debug *debug, const char *argume
 {
     (void)argument, (void)err;
     struct text_output to = *output;
+    if (history_replays(debug)) {
+        text_say(output, "a recording is replayed: it has what the guest read from files, and opens none\n");
+        return MH_OK;
+    }
+    if (history_is_past(debug))
+        text_say(output, "the machine is in its past; this is how its files are in the present\n");
     text_say(output, "own files, in %s/%s:\n", debug->vm->config.files_parent, debug->vm->config.files_name);
     file_store_list(&debug->vm->file.store, monitor_say_file, &to);
     text_say(output, "%" PRIu64 " of %" PRIu64 " bytes written\n", debug->vm->file.store.written,
              debug->vm->file.store.limits.bytes_written);
+    text_say(output, "open files:\n  fd  mode   position        size  name\n");
+    file_store_list_open(&debug->vm->file.store, monitor_say_open_file, &to);
+    return MH_OK;
+}
+
+static enum mh_status monitor_say_why(struct debug *debug, const char *argument, const struct text_output *output,
+                                      struct mh_error *err)
+{
+    (void)argument, (void)err;
+    report_stop_briefly(debug->vm, &debug->last_stop, output->sink, output->ctx);
     return MH_OK;
 }
 
@@ -180,21 +167,20 @@ struct command {
 };
 
 static const struct command commands[] = {
-    {"regs", monitor_show_registers},      {"pt", monitor_show_walk},           {"map", monitor_show_map},
+    {"regs", monitor_show_registers},      {"pt", monitor_show_tables},         {"map", monitor_show_map},
     {"files", monitor_show_files},         {"stats", monitor_show_stats},       {"snapshot", monitor_take_snapshot},
     {"snapshots", monitor_show_snapshots}, {"catch", monitor_catch_event},      {"uncatch", monitor_forget_catch},
     {"core", monitor_write_core},          {"forget", monitor_forget_snapshot}, {"when", monitor_show_position},
-    {"history", monitor_show_history},     {"info", monitor_show_info},
+    {"history", monitor_show_history},     {"info", monitor_show_info},         {"why", monitor_say_why},
 };
 
-enum mh_status monitor_run(struct debug *debug, const char *command, mh_text_sink *sink, void *sink_ctx,
+enum mh_status monitor_run(struct debug *debug, const char *command, const struct text_output *output,
                            struct mh_error *err)
 {
-    const struct text_output output = {.sink = sink, .ctx = sink_ctx};
     size_t length = strcspn(command, " ");
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
         if (strlen(commands[i].name) == length && strncmp(command, commands[i].name, length) == 0)
-            return commands[i].run(debug, command + length + strspn(command + length, " "), &output, err);
+            return commands[i].run(debug, command + length + strspn(command + length, " "), output, err);
     }
     return mh_fail(err, MH_ERR_USAGE, "there is no command '%.*s'", (int)length, command);
 }

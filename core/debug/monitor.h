@@ -3,11 +3,12 @@
 #define MH_CORE_DEBUG_MONITOR_H
 
 #include "mh/debug_target.h"
+#include "text.h"
 
 struct debug;
 
 /* Run one command; see mh/debug_target.h. */
-enum mh_status monitor_run(struct debug *debug, const char *command, mh_text_sink *sink, void *sink_ctx,
+enum mh_status monitor_run(struct debug *debug, const char *command, const struct text_output *output,
                            struct mh_error *err);
 
 #endif

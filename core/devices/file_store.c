@@ -346,6 +346,26 @@ const char *file_store_name(const struct file_store *store, int32_t fd)
     return file->own != NULL ? file->own->name : shared_files_name(store->shared, file->fd);
 }
 
+void file_store_list_open(const struct file_store *store,
+                          void (*told)(void *ctx, const struct file_store_descriptor *descriptor), void *ctx)
+{
+    for (int32_t fd = 0; store->open != NULL && (uint32_t)fd < store->limits.open_files; fd++) {
+        const struct open_file *file = find_open(store, fd);
+        struct stat info;
+        if (file == NULL)
+            continue;
+        const struct file_store_descriptor descriptor = {
+            .fd = fd,
+            .name = file_store_name(store, fd),
+            .flags = file->flags,
+            .position = file->position,
+            .size = fstat(file->fd, &info) == 0 ? info.st_size : -1,
+            .is_shared = file->own == NULL,
+        };
+        told(ctx, &descriptor);
+    }
+}
+
 int64_t file_store_close(struct file_store *store, int32_t fd)
 {
     struct open_file *file = find_open(store, fd);

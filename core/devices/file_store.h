@@ -69,6 +69,20 @@ struct own_file *file_store_add_own(struct file_store *store, const char *name);
 void file_store_list(const struct file_store *store, void (*told)(void *ctx, const char *name, int64_t size),
                      void *ctx);
 
+/* A file that the guest has open, for a debugger. */
+struct file_store_descriptor {
+    int32_t fd;       /* the guest's */
+    const char *name; /* as long as the file store is not cleared */
+    uint32_t flags;   /* MH_O_* */
+    uint64_t position;
+    int64_t size;   /* in bytes, -1 when it is not known */
+    bool is_shared; /* one that all machines may read, not the guest's own */
+};
+
+/* Call `told` for each file that the guest has open, the lowest descriptor first. */
+void file_store_list_open(const struct file_store *store,
+                          void (*told)(void *ctx, const struct file_store_descriptor *descriptor), void *ctx);
+
 /* For a debugger: a host descriptor for reading what the guest finds under `name`, or minus an errno. */
 int file_store_open_on_host(const struct file_store *store, const char *name);
 

@@ -400,7 +400,25 @@ static bool kvm_cpu_run_once(struct kvm_cpu *self, struct cpu_exit *exit, uint32
         return kvm_cpu_not_entered(self, -result, exit);
     self->refused_entries = 0;
     self->io_is_pending = false;
+    self->ram->misses_accesses = true;
     return kvm_cpu_exit(self, exit, inject);
+}
+
+/* KVM says at each return of KVM_RUN whether the guest would take an interrupt. */
+static bool kvm_cpu_accepts_interrupt(struct cpu *cpu)
+{
+    return kvm_cpu_of(cpu)->run->ready_for_interrupt_injection != 0;
+}
+
+/* A kick came before the interrupt was delivered, of which the registers show nothing yet: take it back. */
+static bool kvm_cpu_take_back_interrupt(const struct kvm_cpu *self)
+{
+    struct kvm_vcpu_events events;
+    if (kvm_sys_get_events(self->fd, &events) < 0 || events.interrupt.injected == 0)
+        return false;
+    events.interrupt.injected = 0;
+    events.flags = 0;
+    return kvm_sys_set_events(self->fd, &events) == 0;
 }
 
 static void kvm_cpu_run(struct cpu *cpu, const struct cpu_request *request, struct cpu_exit *exit)
@@ -415,8 +433,15 @@ static void kvm_cpu_run(struct cpu *cpu, const struct cpu_request *request, stru
     self->sync_system = request->wake_count > 0;
     if (request->wake_fds != self->wake_fds || request->wake_count != self->wake_count)
         kvm_cpu_watch(self, request->wake_fds, request->wake_count);
+    if (request->interrupt != 0 && kvm_sys_interrupt(self->fd, request->interrupt) < 0) {
+        kvm_cpu_exit_error(exit, true, "KVM refuses to interrupt the guest");
+        exit->is_unsupported = true; /* software does it */
+        return;
+    }
     while (!kvm_cpu_run_once(self, exit, &inject)) {
     }
+    if (request->interrupt != 0 && exit->kind == CPU_EXIT_KICKED)
+        exit->interrupt_is_due = kvm_cpu_take_back_interrupt(self);
     kvm_cpu_check_mode(self, exit);
 }
 
@@ -512,6 +537,7 @@ static const struct cpu_ops kvm_cpu_ops = {
     .run = kvm_cpu_run,
     .finish_io = kvm_cpu_finish_io,
     .cancel_in = kvm_cpu_cancel_in,
+    .accepts_interrupt = kvm_cpu_accepts_interrupt,
     .kick = kvm_cpu_kick,
     .read_regs = kvm_cpu_read_regs,
     .write_regs = kvm_cpu_write_regs_op,

@@ -165,6 +165,7 @@ static int kvm_state_restore_events(const struct kvm_cpu *self, const struct mh_
         return result;
     events.exception.injected = state->pending.valid;
     events.exception.pending = 0;
+    events.interrupt.injected = 0;
     events.exception.nr = state->pending.vector;
     events.exception.has_error_code = state->pending.has_error_code;
     events.exception.error_code = state->pending.error_code;

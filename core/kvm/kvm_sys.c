@@ -219,6 +219,12 @@ int kvm_sys_set_msrs(int vcpu_fd, const union kvm_sys_msrs *msrs)
     return kvm_ioctl(vcpu_fd, KVM_SET_MSRS, (unsigned long)msrs);
 }
 
+int kvm_sys_interrupt(int vcpu_fd, unsigned vector)
+{
+    const struct kvm_interrupt interrupt = {.irq = vector};
+    return kvm_ioctl(vcpu_fd, KVM_INTERRUPT, (unsigned long)&interrupt);
+}
+
 int kvm_sys_get_events(int vcpu_fd, struct kvm_vcpu_events *events)
 {
     return kvm_ioctl(vcpu_fd, KVM_GET_VCPU_EVENTS, (unsigned long)events);

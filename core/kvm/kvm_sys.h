@@ -73,6 +73,8 @@ int kvm_sys_set_mp_state(int vcpu_fd, const struct kvm_mp_state *state);
 /* KVM_GET_MSRS and KVM_SET_MSRS: how many of the entries were done, from the first; the one behind them was refused. */
 int kvm_sys_get_msrs(int vcpu_fd, union kvm_sys_msrs *msrs);
 int kvm_sys_set_msrs(int vcpu_fd, const union kvm_sys_msrs *msrs);
+/* KVM_INTERRUPT: deliver the external interrupt `vector` at the next entry. */
+int kvm_sys_interrupt(int vcpu_fd, unsigned vector);
 int kvm_sys_get_events(int vcpu_fd, struct kvm_vcpu_events *events);
 int kvm_sys_set_events(int vcpu_fd, const struct kvm_vcpu_events *events);
 int kvm_sys_set_guest_debug(int vcpu_fd, const struct kvm_guest_debug *debug);

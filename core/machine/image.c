@@ -370,6 +370,13 @@ void image_place(const struct mh_image *image, const struct guest_ram *memory)
     }
 }
 
+void image_each_range(const struct mh_image *image, void (*report)(void *ctx, uint64_t start, uint64_t length),
+                      void *ctx)
+{
+    for (size_t i = 0; i < image->segment_count; i++)
+        report(ctx, image->segments[i].address, image->segments[i].memory_size);
+}
+
 uint64_t image_entry(const struct mh_image *image)
 {
     return image->entry;

@@ -8,6 +8,10 @@
 /* Copy the image into RAM, which is zeroed and as large as the image was checked for. */
 void image_place(const struct mh_image *image, const struct guest_ram *memory);
 
+/* Call report() for each range of RAM that belongs to the image; what it clears is part of it. */
+void image_each_range(const struct mh_image *image, void (*report)(void *ctx, uint64_t start, uint64_t length),
+                      void *ctx);
+
 /* A flat image from memory. MH_OK with *image set, or MH_ERR_HOST. */
 enum mh_status image_from_bytes(const uint8_t *bytes, size_t length, struct mh_image **image, struct mh_error *err);
 

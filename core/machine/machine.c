@@ -29,10 +29,10 @@ static void vm_boot_state(const struct mh_vm *vm, struct mh_cpu_state *state)
     x86_xsave_init(state->xsave);
 }
 
-static void vm_fill_ram(struct mh_vm *vm)
+void vm_fill_ram(const struct mh_vm *vm, struct guest_ram *ram)
 {
-    image_place(vm->config.image, &vm->ram);
-    boot_write_system_area(&vm->ram, vm->config.page_size);
+    image_place(vm->config.image, ram);
+    boot_write_system_area(ram, vm->config.page_size);
 }
 
 static void vm_ram_written(void *watcher_ctx, mh_gpa start, uint64_t length)
@@ -45,13 +45,20 @@ static void vm_ram_written(void *watcher_ctx, mh_gpa start, uint64_t length)
         vm->record_hooks.wrote(vm->record_hooks.ctx, start, length);
 }
 
+static enum mh_status vm_count(struct mh_vm *vm, struct mh_error *err)
+{
+    if (vm->cpu->ops->count_instructions == NULL)
+        return mh_fail(err, MH_ERR_HOST, "KVM cannot count instructions: use --accel soft");
+    return vm->cpu->ops->count_instructions(vm->cpu, err);
+}
+
 static enum mh_status vm_build(struct mh_vm *vm, struct mh_error *err)
 {
     struct mh_cpu_state boot;
     enum mh_status status = ram_create(&vm->ram, vm->config.ram_size, err);
     if (status != MH_OK)
         return status;
-    vm_fill_ram(vm);
+    vm_fill_ram(vm, &vm->ram);
     status = accel_prepare(vm->host, err);
     if (status != MH_OK)
         return status;
@@ -61,7 +68,7 @@ static enum mh_status vm_build(struct mh_vm *vm, struct mh_error *err)
         return status;
     vm->ram.watcher_ctx = vm;
     vm->ram.watcher = vm_ram_written;
-    return MH_OK;
+    return vm->config.counts ? vm_count(vm, err) : MH_OK;
 }
 
 enum mh_status mh_vm_create(struct mh_host *host, const struct mh_vm_config *config, struct mh_vm **vm,
@@ -92,6 +99,8 @@ void mh_vm_destroy(struct mh_vm *vm)
 {
     if (vm == NULL)
         return;
+    if (vm->config.exchange != NULL)
+        mh_exchange_leave(vm->config.exchange, vm->config.number);
     if (vm->hooks.destroy != NULL)
         vm->hooks.destroy(vm->hooks.ctx);
     if (vm->record_hooks.destroy != NULL)
@@ -133,12 +142,18 @@ enum mh_status vm_restart(struct mh_vm *vm, struct mh_error *err)
     file_port_init(&vm->file, &vm->config, &vm->requests);
     vm->cpu->ops->finish_io(vm->cpu);
     ram_clear(&vm->ram);
-    vm_fill_ram(vm);
+    vm_fill_ram(vm, &vm->ram);
     ram_note_written(&vm->ram, vm->ram.host, ram_pages(&vm->ram) * PAGE_4K);
     vm_boot_state(vm, &boot);
     enum mh_status status = vm->cpu->ops->restore(vm->cpu, &boot, err);
     vm->is_lost = status != MH_OK;
+    if (vm->config.counts)
+        vm->cpu->ops->forget_counts(vm->cpu);
     vm->serial.printed = vm->serial.checksum = 0;
+    if (vm->config.exchange != NULL) {
+        vm->exchanged++;
+        exchange_restart(vm->config.exchange, vm->config.number);
+    }
     if (vm->record_hooks.restarted != NULL)
         vm->record_hooks.restarted(vm->record_hooks.ctx);
     if (vm->replay_hooks.restarted != NULL)
@@ -169,14 +184,24 @@ static void vm_run_replay(struct mh_vm *vm, struct run_result *result)
         result->stop.kind = MH_STOP_HISTORY_END;
 }
 
+static void vm_run_freely(struct mh_vm *vm, struct run_result *result)
+{
+    const uint64_t limit = vm->config.max_instructions;
+    const struct cpu_request request = {.mode = limit != 0 ? CPU_UNTIL : CPU_RUN, .until = limit};
+    run_loop(vm, &request, result);
+    if (result->count_reached) {
+        result->stop.kind = MH_STOP_INTERRUPTED;
+        result->stop.at_limit = true;
+    }
+}
+
 void mh_vm_run(struct mh_vm *vm, struct mh_stop *stop)
 {
-    const struct cpu_request request = {.mode = CPU_RUN};
     struct run_result result;
     if (vm->replay_hooks.answer != NULL)
         vm_run_replay(vm, &result);
     else
-        run_loop(vm, &request, &result);
+        vm_run_freely(vm, &result);
     *stop = result.stop;
     if (stop->kind == MH_STOP_HALTED && report_is_misplaced(vm) && image_size(vm->config.image) >= SILENT_IMAGE_MIN)
         vm_notice(vm, VM_NOTICE_MISPLACED, "halted without using a port; " REPORT_MISPLACED);

@@ -10,6 +10,9 @@
  */
 enum mh_status vm_reload_image(struct mh_vm *vm, bool *is_other, struct mh_error *err);
 
+/* Write what a machine starts with, the image and the system area, into memory that is zero. */
+void vm_fill_ram(const struct mh_vm *vm, struct guest_ram *ram);
+
 /* Restart the machine; breakpoints and snapshots remain. MH_OK, or MH_ERR_HOST and the machine is lost. */
 enum mh_status vm_restart(struct mh_vm *vm, struct mh_error *err);
 

@@ -21,14 +21,13 @@ static void ports_answer_all_ones(const struct cpu_exit *exit)
 static void ports_gather_when_it_pays(struct mh_vm *vm)
 {
     if (vm->cpu->ops->batch_port == NULL || vm->gathers_serial || ++vm->serial_exits < EXITS_BEFORE_GATHERING ||
-        vm->hooks.event != NULL)
+        vm->hooks.event != NULL || vm->config.exchange != NULL) /* interrupts may come after each */
         return;
     vm->gathers_serial = true;
     vm->cpu->ops->batch_port(vm->cpu, MH_PORT_SERIAL, true);
 }
 
-/* Is there a reason to break off a wait for input? */
-static bool ports_must_leave(struct mh_vm *vm, const struct cpu_request *request)
+bool ports_must_leave(struct mh_vm *vm, const struct cpu_request *request)
 {
     struct pollfd fds[8];
     unsigned count = request->wake_count < 8 ? request->wake_count : 8;
@@ -159,6 +158,31 @@ static int ports_serve_file(struct mh_vm *vm, const struct cpu_exit *exit)
     return 0;
 }
 
+static int ports_serve_exchange(struct mh_vm *vm, const struct cpu_exit *exit)
+{
+    serial_flush(&vm->serial);
+    for (uint32_t i = 0; i < exit->count; i++) {
+        uint8_t *data = exit->data + (size_t)i * exit->width;
+        uint8_t bytes[sizeof(uint32_t)];
+        enum exchange_result result;
+        vm->exchanged++;
+        if (exit->is_in) {
+            result = exchange_in(vm->config.exchange, vm->config.number, exit->port, bytes, exit->width);
+            input_log_copy(&vm->input, data, bytes, exit->width);
+        } else {
+            result =
+                exchange_out(vm->config.exchange, vm->config.number, exit->port, data, exit->width, vm->exchange_error);
+        }
+        if (result == EXCHANGE_OUT_OF_TURN)
+            vm_notice(
+                vm, VM_NOTICE_EXCHANGE,
+                "%s port 0x%x of the exchange out of turn; it has no effect (docs/guest-interface.md describes the "
+                "order)",
+                exit->is_in ? "IN from" : "OUT to", exit->port);
+    }
+    return 0;
+}
+
 static int ports_serve_nothing(struct mh_vm *vm, const struct cpu_exit *exit)
 {
     serial_flush(&vm->serial);
@@ -180,15 +204,21 @@ static void ports_tell_access(struct mh_vm *vm, const struct cpu_exit *exit, str
     events_tell(vm, &event, stop);
 }
 
+bool ports_is_exchange(const struct mh_vm *vm, uint16_t port)
+{
+    return vm->config.exchange != NULL && (port == MH_PORT_EXCHANGE || port == MH_PORT_EXCHANGE_DONE);
+}
+
 static int ports_ask_device(struct mh_vm *vm, const struct cpu_request *request, const struct cpu_exit *exit,
                             struct mh_event *file)
 {
     bool prints = exit->port == MH_PORT_SERIAL && !exit->is_in;
     if (vm->replay_hooks.answer != NULL && !prints)
         return vm->replay_hooks.answer(vm->replay_hooks.ctx, exit, file);
-    int result = exit->port == MH_PORT_SERIAL ? ports_serve_serial(vm, request, exit)
-                 : exit->port == MH_PORT_FILE ? ports_serve_file(vm, exit)
-                                              : ports_serve_nothing(vm, exit);
+    int result = exit->port == MH_PORT_SERIAL        ? ports_serve_serial(vm, request, exit)
+                 : exit->port == MH_PORT_FILE        ? ports_serve_file(vm, exit)
+                 : ports_is_exchange(vm, exit->port) ? ports_serve_exchange(vm, exit)
+                                                     : ports_serve_nothing(vm, exit);
     ports_take_file_call(vm, file);
     return result;
 }

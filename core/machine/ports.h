@@ -12,6 +12,12 @@
  */
 int ports_serve(struct mh_vm *vm, const struct cpu_request *request, const struct cpu_exit *exit, struct mh_stop *stop);
 
+/* Does the port belong to an exchange that the machine takes part in? */
+bool ports_is_exchange(const struct mh_vm *vm, uint16_t port);
+
+/* Is there a reason to break off a wait for something outside: a request to stop, or input on a wake descriptor? */
+bool ports_must_leave(struct mh_vm *vm, const struct cpu_request *request);
+
 /* From now on leave the guest for each access to the serial port; otherwise bytes are batched. */
 void ports_see_each_access(struct mh_vm *vm, uint16_t port);
 

@@ -36,9 +36,10 @@ static void report_say_page_walk(const struct report *report, uint64_t address)
     for (unsigned i = 0; i < walk.steps; i++) {
         const struct paging_step *step = &walk.step[i];
         bool present = (step->entry & PAGING_PRESENT) != 0;
-        text_say(&report->output, "    %-4s[%3u] at 0x%08" PRIx64 ": 0x%016" PRIx64 "%s%s%s%s\n", step->level,
+        text_say(&report->output, "    %-4s[%3u] at 0x%08" PRIx64 ": 0x%016" PRIx64 " %s%s%s%s%s%s\n", step->level,
                  step->index, step->table.v + step->index * sizeof(uint64_t), step->entry,
-                 present ? " present" : " not present", (step->entry & PAGING_WRITE) != 0 ? ", writable" : "",
+                 text_color(&report->output, present ? TEXT_GREEN : TEXT_RED), present ? "present" : "not present",
+                 text_color(&report->output, TEXT_PLAIN), (step->entry & PAGING_WRITE) != 0 ? ", writable" : "",
                  (step->entry & PAGING_USER) != 0 ? ", user" : "",
                  present && (step->entry & PAGING_NX) != 0 ? ", no execute" : "");
     }
@@ -125,6 +126,9 @@ static void report_say_what_happened(const struct report *report)
         break;
     case MH_STOP_HISTORY_END:
         text_say(&report->output, "the recording ends here, at rip 0x%016" PRIx64 "\n", rip);
+        break;
+    case MH_STOP_EXCHANGE:
+        text_say(&report->output, "stopped, because %s, at rip 0x%016" PRIx64 "\n", stop->text, rip);
         break;
     case MH_STOP_CAUGHT:
         text_say(&report->output, "%s\n", stop->text);
@@ -214,17 +218,17 @@ static const char *report_missing_right(uint32_t error_code, uint64_t cr4, const
     return (error_code & PAGE_FAULT_WRITE) != 0 && !walk->writable ? "the page is read-only" : NULL;
 }
 
-static void report_say_missing_right(const struct report *report)
+/* The same for a stop; NULL also when it is no page fault. */
+static const char *report_missing_right_of(const struct report *report)
 {
+    const struct mh_stop *stop = report->stop;
     const struct paging_mode mode = paging_mode_of(&report->regs.system);
-    const uint32_t error_code = report->stop->error_code;
     struct paging_walk walk;
-    if ((error_code & PAGE_FAULT_PRESENT) == 0 || (error_code & PAGE_FAULT_RESERVED) != 0 ||
-        !paging_walk(&report->vm->ram, &mode, mh_gva_of(report->stop->cr2), &walk))
-        return;
-    const char *right = report_missing_right(error_code, mode.cr4, &walk);
-    if (right != NULL)
-        text_say(&report->output, "    %s\n", right);
+    if (stop->kind != MH_STOP_EXCEPTION || stop->vector != EXCEPTION_PAGE_FAULT || !report->have_registers ||
+        (stop->error_code & PAGE_FAULT_PRESENT) == 0 || (stop->error_code & PAGE_FAULT_RESERVED) != 0 ||
+        !paging_walk(&report->vm->ram, &mode, mh_gva_of(stop->cr2), &walk))
+        return NULL;
+    return report_missing_right(stop->error_code, mode.cr4, &walk);
 }
 
 static void report_say_faulting_walk(const struct report *report)
@@ -232,7 +236,9 @@ static void report_say_faulting_walk(const struct report *report)
     if (report->stop->kind != MH_STOP_EXCEPTION || report->stop->vector != EXCEPTION_PAGE_FAULT)
         return;
     report_say_page_walk(report, report->stop->cr2);
-    report_say_missing_right(report);
+    const char *right = report_missing_right_of(report);
+    if (right != NULL)
+        text_say(&report->output, "    %s\n", right);
 }
 
 static void report_say_state(const struct report *report)
@@ -293,8 +299,18 @@ void report_registers(struct mh_vm *vm, void (*write)(void *, const char *, size
         text_say(&report.output, "the processor does not give its registers\n");
 }
 
-void report_page_walk(struct mh_vm *vm, uint64_t address, void (*write)(void *, const char *, size_t), void *write_ctx)
+void report_page_walk(struct mh_vm *vm, uint64_t address, const struct text_output *output)
 {
-    const struct report report = report_of(vm, NULL, write, write_ctx);
+    struct report report = report_of(vm, NULL, output->sink, output->ctx);
+    report.output.has_color = output->has_color;
     report_say_page_walk(&report, address);
+}
+
+void mh_vm_explain_fault(struct mh_vm *vm, const struct mh_stop *stop, struct mh_fault_words *words)
+{
+    const struct report report = report_of(vm, stop, NULL, NULL);
+    const char *right = report_missing_right_of(&report);
+    *words = (struct mh_fault_words){.name = exception_name(stop->vector), .missing = right != NULL ? right : ""};
+    if (stop->has_error_code)
+        exception_explain_error(stop->vector, stop->error_code, words->error, sizeof words->error);
 }

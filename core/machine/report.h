@@ -3,6 +3,7 @@
 #define MH_CORE_MACHINE_REPORT_H
 
 #include "machine/vm.h"
+#include "text.h"
 
 /* Write the report of mh_vm_describe_stop(). */
 void report_stop(struct mh_vm *vm, const struct mh_stop *stop, void (*write)(void *, const char *, size_t),
@@ -27,6 +28,6 @@ void report_stop_briefly(struct mh_vm *vm, const struct mh_stop *stop, void (*wr
 void report_registers(struct mh_vm *vm, void (*write)(void *, const char *, size_t), void *write_ctx);
 
 /* Write how the page tables translate an address, level by level. */
-void report_page_walk(struct mh_vm *vm, uint64_t address, void (*write)(void *, const char *, size_t), void *write_ctx);
+void report_page_walk(struct mh_vm *vm, uint64_t address, const struct text_output *output);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "machine/events.h"
 #include "machine/faults.h"
+#include "machine/interrupts.h"
 #include "machine/ports.h"
 #include "x86/exceptions.h"
 
@@ -103,17 +104,30 @@ static bool run_loop_recording_ends(struct mh_vm *vm, const struct cpu_exit *exi
     return run_loop_stop(result, MH_STOP_HISTORY_END);
 }
 
+static bool run_loop_stop_for_exchange(struct mh_vm *vm, struct run_result *result)
+{
+    snprintf(result->stop.text, sizeof result->stop.text, "%s", vm->exchange_error);
+    vm->exchange_error[0] = '\0';
+    return run_loop_stop(result, MH_STOP_EXCHANGE);
+}
+
+/* A wait was broken off, and what waited has been undone. */
+static bool run_loop_leave_wait(struct mh_vm *vm, struct run_result *result)
+{
+    result->in_was_cancelled = true;
+    if ((atomic_load(&vm->requests) & VM_REQUEST_STOP) != 0)
+        return run_loop_stop(result, MH_STOP_INTERRUPTED);
+    result->end = RUN_KICKED;
+    return true;
+}
+
 static bool run_loop_io(struct mh_vm *vm, const struct cpu_request *request, const struct cpu_exit *exit,
                         struct run_result *result)
 {
     int error = ports_serve(vm, request, exit, &result->stop);
     if (error == -EINTR) {
         vm->cpu->ops->cancel_in(vm->cpu);
-        result->in_was_cancelled = true;
-        if ((atomic_load(&vm->requests) & VM_REQUEST_STOP) != 0)
-            return run_loop_stop(result, MH_STOP_INTERRUPTED);
-        result->end = RUN_KICKED;
-        return true;
+        return run_loop_leave_wait(vm, result);
     }
     if (error == -EILSEQ)
         return run_loop_differs(vm, exit, result);
@@ -123,10 +137,11 @@ static bool run_loop_io(struct mh_vm *vm, const struct cpu_request *request, con
         vm->cpu->ops->cancel_in(vm->cpu);
         return run_loop_stop_for_io(result, error);
     }
-    if (result->stop.kind != MH_STOP_CAUGHT)
+    bool is_broken = vm->exchange_error[0] != '\0';
+    if (result->stop.kind != MH_STOP_CAUGHT && !is_broken)
         return false; /* the next run() completes it, and ends a step with the traps that follow */
     vm->cpu->ops->finish_io(vm->cpu);
-    return true;
+    return is_broken ? run_loop_stop_for_exchange(vm, result) : true;
 }
 
 static bool run_loop_event(struct mh_vm *vm, const struct cpu_request *request, struct mh_event *event,
@@ -198,9 +213,25 @@ static bool run_loop_take_fault(struct mh_vm *vm, uint64_t executed, struct run_
     return true;
 }
 
-static bool run_loop_halt(struct mh_vm *vm, struct run_result *result)
+static bool run_loop_halt(struct mh_vm *vm, const struct cpu_request *request, struct run_result *result)
 {
-    return run_loop_take_fault(vm, 1, result) || run_loop_stop(result, MH_STOP_HALTED);
+    if (run_loop_take_fault(vm, 1, result))
+        return true;
+    switch (interrupts_halt(vm, request, &result->interrupt, vm->exchange_error)) {
+    case INTERRUPTS_END:
+        break;
+    case INTERRUPTS_WAKE: /* with an interrupt, the next run() ends a step */
+        return result->interrupt == 0 && run_loop_instruction_done(vm, request, result);
+    case INTERRUPTS_STOPPED:
+        return run_loop_stop_for_exchange(vm, result);
+    case INTERRUPTS_CANCELLED:
+        interrupts_cancel_halt(vm);
+        return run_loop_leave_wait(vm, result);
+    case INTERRUPTS_LOG_ENDS:
+        interrupts_cancel_halt(vm);
+        return run_loop_stop(result, MH_STOP_HISTORY_END);
+    }
+    return run_loop_stop(result, MH_STOP_HALTED);
 }
 
 /* Serve one exit. True when the run ends, with *result filled in. */
@@ -211,10 +242,12 @@ static bool run_loop_serve(struct mh_vm *vm, const struct cpu_request *request, 
     case CPU_EXIT_IO:
         return run_loop_io(vm, request, exit, result);
     case CPU_EXIT_HALT:
-        return run_loop_halt(vm, result);
+        return run_loop_halt(vm, request, result);
     case CPU_EXIT_STEP: /* a fault without a handler leads to a stub, which need not be executed */
         return run_loop_take_fault(vm, 0, result) || run_loop_stop(result, MH_STOP_STEP);
     case CPU_EXIT_COUNT_REACHED:
+        if (run_loop_take_fault(vm, 0, result))
+            return true;
         result->count_reached = true;
         return run_loop_stop(result, MH_STOP_STEP);
     case CPU_EXIT_BREAKPOINT:
@@ -237,18 +270,44 @@ static bool run_loop_serve(struct mh_vm *vm, const struct cpu_request *request, 
     return run_loop_stop(result, MH_STOP_CPU_ERROR);
 }
 
+/* Must the run end before the guest is entered again? Not between an interrupt that was taken and its delivery. */
+static bool run_loop_is_stopped(struct mh_vm *vm, struct run_result *result)
+{
+    if (result->interrupt != 0 || (atomic_load(&vm->requests) & VM_REQUEST_STOP) == 0)
+        return false;
+    vm->cpu->ops->finish_io(vm->cpu);
+    return run_loop_stop(result, MH_STOP_INTERRUPTED);
+}
+
+/* Tell the other machines whether this one takes part in the exchange. What it does in its past does not concern them.
+ */
+static void run_loop_join_exchange(const struct mh_vm *vm)
+{
+    if (vm->config.exchange != NULL && !vm->is_replaying)
+        exchange_return(vm->config.exchange, vm->config.number);
+}
+
+static void run_loop_leave_exchange(const struct mh_vm *vm, const struct run_result *result)
+{
+    const bool has_ended = result->stop.kind == MH_STOP_HALTED || mh_stop_is_crash(&result->stop);
+    if (vm->config.exchange != NULL && !vm->is_replaying && result->end == RUN_STOPPED && has_ended)
+        mh_exchange_leave(vm->config.exchange, vm->config.number);
+}
+
 void run_loop(struct mh_vm *vm, const struct cpu_request *request, struct run_result *result)
 {
     struct cpu_request again = *request;
-    struct cpu_exit exit;
+    struct cpu_exit exit = {.kind = CPU_EXIT_KICKED};
     bool is_over = false;
     *result = (struct run_result){.end = RUN_STOPPED, .stop.kind = MH_STOP_HALTED};
+    run_loop_join_exchange(vm);
     while (!is_over) {
-        if ((atomic_load(&vm->requests) & VM_REQUEST_STOP) != 0) {
-            vm->cpu->ops->finish_io(vm->cpu);
-            run_loop_stop(result, MH_STOP_INTERRUPTED);
+        if (run_loop_is_stopped(vm, result))
             break;
-        }
+        again.interrupt = result->interrupt;
+        if (again.interrupt == 0)
+            again.interrupt = interrupts_take(vm, request, exit.kind == CPU_EXIT_IO);
+        result->interrupt = 0;
         run_loop_enter(vm, &again, &exit);
         again.step_off = false;
         is_over = run_loop_serve(vm, request, &exit, result);
@@ -261,4 +320,5 @@ void run_loop(struct mh_vm *vm, const struct cpu_request *request, struct run_re
     serial_flush(&vm->serial);
     if (result->end == RUN_STOPPED && result->stop.kind == MH_STOP_HALTED && run_loop_serial_failed(vm))
         run_loop_stop_for_io(result, -vm->serial.error);
+    run_loop_leave_exchange(vm, result);
 }

@@ -19,7 +19,8 @@ struct run_result {
     struct mh_stop stop;
     unsigned point;        /* BREAKPOINT, WATCHPOINT: index into the armed points */
     bool count_reached;    /* STEP: only because of request.until */
-    bool in_was_cancelled; /* rip is at an IN that waited for input, and has not begun */
+    bool in_was_cancelled; /* rip is at an IN or a HLT that waited, and has not begun */
+    uint8_t interrupt;     /* while it runs: that HLT waited for, and the next run() is to deliver */
 };
 
 /* Run the guest. Everything it printed has been flushed when this returns. */

@@ -37,6 +37,7 @@ enum mh_status snapshot_list_take(struct mh_vm *vm, const char *name, struct mh_
     else
         memcpy(list->entry[list->count++].name, name, strlen(name) + 1);
     list->entry[at].snapshot = snapshot;
+    list->entry[at].exchanged = vm->exchanged;
     list->entry[at].has_place = list->entry[at].is_past = list->entry[at].is_waiting = false;
     return MH_OK;
 }
@@ -52,7 +53,13 @@ enum mh_status snapshot_list_restore(struct mh_vm *vm, const char *name, struct 
 {
     const struct snapshot_list *list = &vm->snapshots;
     unsigned at = snapshot_list_find(list, name);
-    return at < list->count ? snapshot_restore(vm, list->entry[at].snapshot, err) : is_not_there(name, err);
+    if (at == list->count)
+        return is_not_there(name, err);
+    if (list->entry[at].exchanged != vm->exchanged)
+        return mh_fail(err, MH_ERR_RANGE,
+                       "the machine has exchanged data with others since the snapshot '%s', which cannot be undone",
+                       name);
+    return snapshot_restore(vm, list->entry[at].snapshot, err);
 }
 
 enum mh_status snapshot_list_forget(struct snapshot_list *list, const char *name, struct mh_error *err)

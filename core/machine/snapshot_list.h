@@ -18,6 +18,7 @@ struct snapshot_list {
     struct {
         char name[SNAPSHOT_NAME_MAX + 1];
         struct snapshot *snapshot;
+        uint64_t exchanged; /* uses of the exchange before it */
         /* Of a machine whose history is kept: where in it, and in which; see debug_target.c. */
         bool has_place, is_past;
         bool is_waiting; /* `position` is a ticket of timeline_keep_place() */

@@ -7,6 +7,11 @@ bool vm_read_regs(struct mh_vm *vm, unsigned groups, struct mh_x86_regs *regs)
     return vm->cpu->ops->read_regs(vm->cpu, groups, regs, NULL) == MH_OK;
 }
 
+bool mh_vm_read_regs(struct mh_vm *vm, unsigned groups, struct mh_x86_regs *regs)
+{
+    return vm_read_regs(vm, groups, regs);
+}
+
 uint64_t vm_rip(struct mh_vm *vm)
 {
     struct mh_x86_regs regs;

@@ -3,6 +3,7 @@
 #define MH_CORE_MACHINE_VM_H
 
 #include "cpu/cpu.h"
+#include "devices/exchange.h"
 #include "devices/file.h"
 #include "devices/input_log.h"
 #include "devices/serial.h"
@@ -18,6 +19,7 @@ enum vm_notice {
     VM_NOTICE_SERIAL_WIDTH,
     VM_NOTICE_FILE_WIDTH,
     VM_NOTICE_OTHER_PORT,
+    VM_NOTICE_EXCHANGE,
     VM_NOTICE_MISPLACED,
     VM_NOTICE_FILE_MISUSE, /* and the following, one for each enum file_misuse */
     VM_NOTICE_FILE_MISUSE_LAST = VM_NOTICE_FILE_MISUSE + FILE_MISUSES - 1,
@@ -37,6 +39,13 @@ struct vm_hooks {
     void (*destroy)(void *ctx);
 };
 
+/* What a log says about an interrupt at the place where the machine is. */
+enum vm_replayed {
+    VM_LIVE,             /* nothing: the machine is not in what was logged */
+    VM_REPLAYED_NOTHING, /* none was delivered here */
+    VM_REPLAYED,         /* one was, or HLT was passed without */
+};
+
 /*
  * What stands between a machine's ports and their devices: a log that records what devices answer, and answers in their
  * place when the machine goes through its past again. All members may be NULL.
@@ -51,6 +60,10 @@ struct vm_port_hooks {
     void (*wrote)(void *ctx, mh_gpa start, uint64_t length);
     void (*finish)(void *ctx, const struct cpu_exit *exit, const struct mh_event *file);
     void (*cancel)(void *ctx);
+    /* What the log says: *vector is what was delivered, after the last access or `at_halt`, 0 for none. */
+    enum vm_replayed (*replay_interrupt)(void *ctx, bool at_halt, uint8_t *vector);
+    /* An interrupt is about to be delivered, or HLT is passed without one (vector 0). */
+    void (*interrupted)(void *ctx, bool at_halt, uint8_t vector);
 };
 
 /* What records a machine into a file. All members may be NULL, and are when none does. */
@@ -61,6 +74,7 @@ struct vm_record_hooks {
     void (*wrote)(void *ctx, mh_gpa start, uint64_t length);
     void (*finish)(void *ctx, const struct cpu_exit *exit, const struct mh_event *file);
     void (*cancel)(void *ctx);
+    void (*interrupted)(void *ctx, bool at_halt, uint8_t vector);
     /* A moment to write what has gathered. */
     void (*flush)(void *ctx);
     /* The machine begins anew; or becomes what its recording does not lead to: `why`. */
@@ -75,6 +89,8 @@ struct vm_replay_hooks {
     /* Answer an access in the place of its device. 0; -EILSEQ when it is not the one recorded, -ENODATA when the
      * recording ends here. */
     int (*answer)(void *ctx, const struct cpu_exit *exit, struct mh_event *file);
+    /* As of vm_port_hooks, never VM_LIVE. *ends: the recording ends at this HLT, at which its machine waited. */
+    enum vm_replayed (*interrupt)(void *ctx, bool at_halt, uint8_t *vector, bool *ends);
     void (*restarted)(void *ctx);
     void (*destroy)(void *ctx);
     /* Is this the end? Asked at the instruction at end_rip, where a recording does not say at which count it ends.
@@ -103,8 +119,11 @@ struct mh_vm {
     struct vm_port_hooks port_hooks;
     struct vm_record_hooks record_hooks;
     struct vm_replay_hooks replay_hooks;
-    atomic_bool record_waits;      /* something has gathered for record_hooks.flush() */
-    bool serves_port;              /* a device is answering a port access */
+    atomic_bool record_waits;               /* something has gathered for record_hooks.flush() */
+    bool serves_port;                       /* a device is answering a port access */
+    bool steps_into_interrupts;             /* deliver them while the machine is stepped too */
+    uint64_t exchanged;                     /* accesses to the exchange and interrupts of it so far */
+    char exchange_error[EXCHANGE_TEXT_MAX]; /* the rule that the access just served broke; "" for none */
     bool is_replaying;             /* the machine is in its past: nothing that it does may be visible outside */
     struct ram_snapshot *ram_base; /* see ram_snapshot.h; NULL before the first snapshot */
     uint64_t snapshot_room;        /* bytes of files that snapshots may have beyond those they have */

@@ -21,6 +21,11 @@ static void vm_stats_processor(const struct mh_vm *vm, const struct text_output 
                  code.instructions, code.units, code.flushes);
 }
 
+enum mh_status mh_vm_counts(struct mh_vm *vm, struct mh_counts *counts, struct mh_error *err)
+{
+    return vm->cpu->ops->read_counts(vm->cpu, counts, err);
+}
+
 void mh_vm_stats(struct mh_vm *vm, mh_text_sink *sink, void *sink_ctx)
 {
     const struct text_output to = {.sink = sink, .ctx = sink_ctx};

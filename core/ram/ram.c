@@ -28,6 +28,8 @@ void ram_clear(struct guest_ram *ram)
     const size_t size = ram->ram_size + MH_SYSTEM_AREA_SIZE;
     if (madvise(ram->host, size, MADV_DONTNEED) != 0)
         memset(ram->host, 0, size);
+    memset(ram->accessed, 0, sizeof ram->accessed);
+    ram->misses_accesses = false;
 }
 
 uint8_t *ram_system_area(const struct guest_ram *ram)

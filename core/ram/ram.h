@@ -6,18 +6,29 @@
 #include "mh/status.h"
 #include "mh/types.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define PAGE_4K 0x1000u
 #define RAM_PAGES_MAX ((MH_SYSTEM_AREA + MH_SYSTEM_AREA_SIZE) / PAGE_4K) /* RAM ends where the area begins */
 
+enum ram_access {
+    RAM_READ,
+    RAM_WRITTEN,
+    RAM_EXECUTED,
+    RAM_ACCESSES,
+};
+
 struct guest_ram {
     uint8_t *host;     /* RAM, followed directly by the system area; NULL: none */
     uint64_t ram_size; /* bytes */
     /* one bit per page, in the order of `host`: written since ram_snapshot.c cleared it */
     uint64_t changed[(RAM_PAGES_MAX + 63) / 64];
-    size_t copies; /* pages that snapshots of this memory hold at the moment; see ram_snapshot.c */
+    /* for people, also one bit per page: what the guest did to it since the last ram_clear() */
+    uint64_t accessed[RAM_ACCESSES][(RAM_PAGES_MAX + 63) / 64];
+    bool misses_accesses; /* a processor ran that does not note accesses */
+    size_t copies;        /* pages that snapshots of this memory hold at the moment; see ram_snapshot.c */
     /* Called for each write that is not the guest's: a processor may have cached what was there. May be NULL. */
     void (*watcher)(void *watcher_ctx, mh_gpa start, uint64_t length);
     void *watcher_ctx;
@@ -55,6 +66,12 @@ void ram_note_written(struct guest_ram *ram, const void *at, size_t length);
 /* What a processor calls when the guest has written `length` bytes, at least 1. It tells nobody: a processor looks
  * after its own caches itself, and better. */
 void ram_mark_written(struct guest_ram *ram, const void *at, size_t length);
+
+/* Note an access to page number `page`, in the order of `host`. */
+static inline void ram_mark_accessed(struct guest_ram *ram, size_t page, enum ram_access access)
+{
+    ram->accessed[access][page / 64] |= 1ull << page % 64;
+}
 
 /* The guest-physical address of a byte in this process's memory that belongs to the guest's. */
 mh_gpa ram_gpa(const struct guest_ram *ram, const void *at);

@@ -29,11 +29,17 @@ static void player_check_marks(struct player *player)
     }
 }
 
+/* Did something outside end the run? Then nothing in the machine says where. */
+static bool player_ends_from_outside(const struct mh_recording *recording)
+{
+    const uint32_t kind = recording->end.kind;
+    return kind == MH_STOP_INTERRUPTED || kind == MH_STOP_IO_ERROR || kind == MH_STOP_HOST_ERROR ||
+           kind == MH_STOP_EXCHANGE;
+}
+
 static bool player_must_end_here(const struct player *player)
 {
-    const struct mh_recording *recording = player->recording;
-    return !recording->has_end || recording->end.kind == MH_STOP_INTERRUPTED ||
-           recording->end.kind == MH_STOP_IO_ERROR || recording->end.kind == MH_STOP_HOST_ERROR;
+    return !player->recording->has_end || player_ends_from_outside(player->recording);
 }
 
 static int player_answer(void *ctx, const struct cpu_exit *exit, struct mh_event *file)
@@ -49,6 +55,16 @@ static int player_answer(void *ctx, const struct cpu_exit *exit, struct mh_event
         break;
     }
     return -EILSEQ;
+}
+
+static enum vm_replayed player_interrupt(void *ctx, bool at_halt, uint8_t *vector, bool *ends)
+{
+    struct player *player = ctx;
+    const struct mh_recording *recording = player->recording;
+    if (port_log_replay_interrupt(&recording->log, &player->cursor, player->vm->serial.printed, at_halt, vector))
+        return VM_REPLAYED;
+    *ends = player_must_end_here(player) && port_log_is_at_end(&recording->log, &player->cursor);
+    return VM_REPLAYED_NOTHING;
 }
 
 static void player_restarted(void *ctx)
@@ -69,9 +85,7 @@ static uint64_t player_until(const struct mh_recording *recording)
 {
     if (!recording->has_end)
         return recording->mark_count == 0 ? RECORDING_UNKNOWN : recording->reached.instructions;
-    bool from_outside = recording->end.kind == MH_STOP_INTERRUPTED || recording->end.kind == MH_STOP_IO_ERROR ||
-                        recording->end.kind == MH_STOP_HOST_ERROR;
-    return from_outside ? recording->end.at.instructions : RECORDING_UNKNOWN;
+    return player_ends_from_outside(recording) ? recording->end.at.instructions : RECORDING_UNKNOWN;
 }
 
 /* On KVM nobody counted: a run that was interrupted there ends where registers and output are those of its end. */
@@ -87,7 +101,8 @@ static bool player_is_end(void *ctx)
 
 static bool player_must_search(const struct mh_recording *recording)
 {
-    return recording->has_end && recording->end.kind == MH_STOP_INTERRUPTED && recording->end.has_state &&
+    const bool is_between = recording->end.kind == MH_STOP_INTERRUPTED || recording->end.kind == MH_STOP_EXCHANGE;
+    return recording->has_end && is_between && recording->end.has_state &&
            recording->end.at.instructions == RECORDING_UNKNOWN;
 }
 
@@ -99,6 +114,7 @@ enum mh_status mh_vm_replay(struct mh_vm *vm, const struct mh_recording *recordi
     *player = (struct player){.vm = vm, .recording = recording};
     vm->replay_hooks = (struct vm_replay_hooks){.ctx = player,
                                                 .answer = player_answer,
+                                                .interrupt = player_interrupt,
                                                 .restarted = player_restarted,
                                                 .destroy = player_destroy,
                                                 .is_end = player_must_search(recording) ? player_is_end : NULL,

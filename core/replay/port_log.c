@@ -7,6 +7,7 @@
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "answers are stored as they are in memory");
 _Static_assert(sizeof(struct port_answer) == 32, "the form of answers in files");
+_Static_assert(sizeof(struct port_interrupt) == 24, "the form of interrupts in files");
 
 void port_log_free(struct port_log *log)
 {
@@ -150,6 +151,15 @@ void port_log_finish(struct port_log *log, const struct cpu_exit *exit, const st
     }
 }
 
+void port_log_interrupt(struct port_log *log, uint64_t printed, bool at_halt, uint8_t vector)
+{
+    uint8_t bytes[1 + sizeof(struct port_interrupt)] = {PORT_INTERRUPT};
+    const struct port_interrupt interrupt = {
+        .access = log->accesses, .printed = printed, .vector = vector, .at_halt = at_halt};
+    memcpy(bytes + 1, &interrupt, sizeof interrupt);
+    port_log_append(log, bytes, sizeof bytes);
+}
+
 void port_log_cut(struct port_log *log, const struct port_cursor *cursor)
 {
     log->length = cursor->offset - log->dropped;
@@ -189,6 +199,28 @@ static size_t port_log_write_again(const struct port_log *log, size_t offset, ui
     return offset;
 }
 
+/* The interrupt at the cursor; false when there is none. */
+static bool port_log_peek_interrupt(const struct port_log *log, const struct port_cursor *cursor,
+                                    struct port_interrupt *interrupt)
+{
+    if (cursor->offset >= log->dropped + log->length || *port_log_at(log, cursor->offset) != PORT_INTERRUPT)
+        return false;
+    memcpy(interrupt, port_log_at(log, cursor->offset) + 1, sizeof *interrupt);
+    return true;
+}
+
+bool port_log_replay_interrupt(const struct port_log *log, struct port_cursor *cursor, uint64_t printed, bool at_halt,
+                               uint8_t *vector)
+{
+    struct port_interrupt interrupt;
+    if (!port_log_peek_interrupt(log, cursor, &interrupt) || interrupt.access != cursor->access ||
+        interrupt.printed != printed || (interrupt.at_halt != 0) != at_halt)
+        return false;
+    cursor->offset += 1 + sizeof interrupt;
+    *vector = interrupt.vector;
+    return true;
+}
+
 /* The number of the access whose answer is at the cursor, 0 when there is none; *head when that is a whole one. */
 static uint64_t port_log_peek(const struct port_log *log, const struct port_cursor *cursor, struct port_answer *head)
 {
@@ -208,9 +240,13 @@ static enum port_replay port_log_replay_one(const struct port_log *log, struct p
                                             struct mh_event *file)
 {
     struct port_answer head = {.access = 0};
+    struct port_interrupt interrupt;
     if (port_log_is_at_end(log, cursor))
         return PORT_REPLAY_ENDED;
-    bool has_answer = port_log_peek(log, cursor, &head) == cursor->access + 1;
+    bool is_interrupted = port_log_peek_interrupt(log, cursor, &interrupt);
+    if (is_interrupted && interrupt.access == cursor->access) /* it came before this access */
+        return PORT_REPLAY_DIFFERS;
+    bool has_answer = !is_interrupted && port_log_peek(log, cursor, &head) == cursor->access + 1;
     if (has_answer ? !port_log_same_access(&head, exit) : exit->is_in)
         return PORT_REPLAY_DIFFERS;
     cursor->access++;
@@ -322,11 +358,28 @@ static bool port_log_take_whole(struct port_piece *piece, struct port_bounds *bo
     return port_log_take_writes(piece, head.writes, ram);
 }
 
+/* It belongs behind the last answer, and the answers that follow belong behind it. */
+static bool port_log_take_interrupt(struct port_piece *piece, struct port_bounds *bounds)
+{
+    struct port_interrupt interrupt;
+    const uint8_t *at = port_piece_take(piece, sizeof interrupt);
+    if (at == NULL)
+        return false;
+    memcpy(&interrupt, at, sizeof interrupt);
+    if (interrupt.access < bounds->last || interrupt.access < bounds->from || interrupt.access > bounds->accesses ||
+        interrupt.at_halt > 1 || (interrupt.vector == 0 && interrupt.at_halt == 0))
+        return false;
+    bounds->from = interrupt.access;
+    return true;
+}
+
 static bool port_log_take_answer(struct port_piece *piece, struct port_bounds *bounds, const struct guest_ram *ram)
 {
     const uint8_t *kind = port_piece_take(piece, 1);
-    if (kind == NULL || *kind > PORT_ANSWER_BYTE)
+    if (kind == NULL || *kind > PORT_INTERRUPT)
         return false;
+    if (*kind == PORT_INTERRUPT)
+        return port_log_take_interrupt(piece, bounds);
     return *kind == PORT_ANSWER_BYTE ? port_log_take_byte(piece, bounds) : port_log_take_whole(piece, bounds, ram);
 }
 

@@ -22,6 +22,8 @@
  */
 #define PORT_ANSWER_WHOLE 0u
 #define PORT_ANSWER_BYTE 1u
+/* Between answers may be interrupts: PORT_INTERRUPT and a struct port_interrupt. */
+#define PORT_INTERRUPT 2u
 
 /*
  * A whole answer in the log, which is also its form in a recording's file: little-endian, without padding. Behind the
@@ -43,6 +45,15 @@ struct __attribute__((packed)) port_answer {
 
 struct __attribute__((packed)) port_write {
     uint64_t start, length;
+};
+
+/* An interrupt was delivered right after an access, or it is what a HLT waited for. */
+struct __attribute__((packed)) port_interrupt {
+    uint64_t access;  /* how many accesses there were before, ... */
+    uint64_t printed; /* ... and bytes on the serial port, which are not among them */
+    uint8_t vector;   /* 0: HLT was passed without an interrupt, as a debugger wanted */
+    uint8_t at_halt;
+    uint8_t zero[6];
 };
 
 struct port_log {
@@ -78,6 +89,14 @@ void port_log_wrote(struct port_log *log, mh_gpa start, const void *bytes, size_
 void port_log_finish(struct port_log *log, const struct cpu_exit *exit, const struct mh_event *file);
 /* The access was not made after all. */
 void port_log_cancel(struct port_log *log);
+
+/* Record an interrupt. `printed`: bytes on the serial port so far. */
+void port_log_interrupt(struct port_log *log, uint64_t printed, bool at_halt, uint8_t vector);
+
+/* Was an interrupt delivered at this place, after the last access or `at_halt`? True with *vector set, and the cursor
+ * behind it. */
+bool port_log_replay_interrupt(const struct port_log *log, struct port_cursor *cursor, uint64_t printed, bool at_halt,
+                               uint8_t *vector);
 
 enum port_replay {
     PORT_REPLAYED,

@@ -71,7 +71,8 @@ static void recorder_flush(void *ctx)
     struct recorder *recorder = ctx;
     const struct mh_vm *vm = recorder->vm;
     if (recorder->has_ended || vm->is_replaying ||
-        (recorder->log.accesses == recorder->accesses && vm->serial.printed == recorder->printed))
+        (recorder->log.accesses == recorder->accesses && recorder->log.length == 0 &&
+         vm->serial.printed == recorder->printed))
         return;
     if (recorder->log.failed) {
         recorder_fail(recorder, ENOMEM);
@@ -111,6 +112,15 @@ static void recorder_finish(void *ctx, const struct cpu_exit *exit, const struct
         recorder_flush(recorder);
     else if (recorder->log.length > 0)
         atomic_store_explicit(&recorder->vm->record_waits, true, memory_order_relaxed);
+}
+
+static void recorder_interrupted(void *ctx, bool at_halt, uint8_t vector)
+{
+    struct recorder *recorder = ctx;
+    if (recorder->has_ended)
+        return;
+    port_log_interrupt(&recorder->log, recorder->vm->serial.printed, at_halt, vector);
+    atomic_store_explicit(&recorder->vm->record_waits, true, memory_order_relaxed);
 }
 
 static void recorder_cancel(void *ctx)
@@ -265,6 +275,7 @@ enum mh_status mh_vm_record(struct mh_vm *vm, mh_record_write *write, void *writ
                                                 .wrote = recorder_wrote,
                                                 .finish = recorder_finish,
                                                 .cancel = recorder_cancel,
+                                                .interrupted = recorder_interrupted,
                                                 .flush = recorder_flush,
                                                 .restarted = recorder_restarted,
                                                 .changed = recorder_changed,

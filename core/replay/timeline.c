@@ -1,5 +1,6 @@
 #include "replay/timeline.h"
 
+#include "machine/ports.h"
 #include "machine/snapshot.h"
 #include "mh/guest_abi.h"
 #include "replay/timeline_state.h"
@@ -45,14 +46,27 @@ bool timeline_is_in_past(const struct timeline *timeline)
 static bool timeline_replay_port(void *ctx, const struct cpu_exit *exit, struct mh_event *file, bool *differs)
 {
     struct timeline *timeline = ctx;
-    if (!timeline->is_in_past || timeline->is_redoing)
+    if (!timeline->is_in_past)
         return false;
+    const bool is_exchange = ports_is_exchange(timeline->vm, exit->port);
+    timeline->exchanged += is_exchange ? exit->count : 0;
     *differs = !locate_before_access(timeline, exit) ||
                port_log_replay(&timeline->log, &timeline->cursor, exit, &timeline->vm->ram, file) != PORT_REPLAYED;
     if (exit->port == MH_PORT_SERIAL && exit->width == 1 && !exit->is_in)
         timeline->printed += exit->count;
     locate_after_access(timeline);
-    return true;
+    return !timeline->is_redoing || is_exchange; /* the exchange does nothing twice */
+}
+
+static enum vm_replayed timeline_replay_interrupt(void *ctx, bool at_halt, uint8_t *vector)
+{
+    struct timeline *timeline = ctx;
+    if (!timeline->is_in_past)
+        return VM_LIVE;
+    if (!port_log_replay_interrupt(&timeline->log, &timeline->cursor, timeline->printed, at_halt, vector))
+        return VM_REPLAYED_NOTHING;
+    timeline->exchanged += *vector != 0;
+    return VM_REPLAYED;
 }
 
 static bool timeline_is_recording(const struct timeline *timeline)
@@ -83,6 +97,15 @@ static void timeline_finish_port(void *ctx, const struct cpu_exit *exit, const s
     port_log_finish(&timeline->log, exit, file);
     timeline->cursor = port_log_end(&timeline->log);
     locate_mark_access(timeline, exit);
+}
+
+static void timeline_interrupted(void *ctx, bool at_halt, uint8_t vector)
+{
+    struct timeline *timeline = ctx;
+    if (!timeline_is_recording(timeline))
+        return;
+    port_log_interrupt(&timeline->log, timeline->vm->serial.printed, at_halt, vector);
+    timeline->cursor = port_log_end(&timeline->log);
 }
 
 static void timeline_cancel_port(void *ctx)
@@ -202,6 +225,7 @@ static enum mh_status timeline_take_snapshot(struct timeline *timeline, struct s
 enum mh_status timeline_make(struct timeline *timeline, struct checkpoint *made, struct mh_error *err)
 {
     *made = (struct checkpoint){.printed = timeline->is_in_past ? timeline->printed : timeline->vm->serial.printed,
+                                .exchanged = timeline->is_in_past ? timeline->exchanged : timeline->vm->exchanged,
                                 .cursor = timeline->cursor,
                                 .is_change = timeline->is_changed,
                                 .has_devices = !timeline->is_in_past};
@@ -270,7 +294,9 @@ static void timeline_hook(struct timeline *timeline)
                                                       .begin = timeline_begin_port,
                                                       .wrote = timeline_port_wrote,
                                                       .finish = timeline_finish_port,
-                                                      .cancel = timeline_cancel_port};
+                                                      .cancel = timeline_cancel_port,
+                                                      .replay_interrupt = timeline_replay_interrupt,
+                                                      .interrupted = timeline_interrupted};
 }
 
 static void timeline_forget(struct timeline *timeline)
@@ -354,6 +380,14 @@ enum mh_status timeline_note_change(struct timeline *timeline, struct mh_error *
     return status;
 }
 
+/* What has come in from outside where the checkpoint is. */
+static void timeline_rewind(struct timeline *timeline, const struct checkpoint *checkpoint)
+{
+    timeline->cursor = checkpoint->cursor;
+    timeline->printed = checkpoint->printed;
+    timeline->exchanged = checkpoint->exchanged;
+}
+
 enum mh_status timeline_restore(struct timeline *timeline, const struct checkpoint *checkpoint, struct mh_error *err)
 {
     struct cpu *cpu = timeline->vm->cpu;
@@ -361,8 +395,7 @@ enum mh_status timeline_restore(struct timeline *timeline, const struct checkpoi
     if (status != MH_OK)
         return status;
     cpu->ops->set_instructions(cpu, checkpoint->position);
-    timeline->cursor = checkpoint->cursor;
-    timeline->printed = checkpoint->printed;
+    timeline_rewind(timeline, checkpoint);
     return MH_OK;
 }
 
@@ -561,6 +594,7 @@ static enum mh_status timeline_redo(struct timeline *timeline, const struct chec
     if (status != MH_OK)
         return status;
     vm->cpu->ops->set_instructions(vm->cpu, from->position);
+    timeline_rewind(timeline, from);
     serial_flush(&vm->serial);
     vm->serial.is_muted = timeline->is_redoing = true;
     status = timeline_run_to(timeline, position, err);
@@ -590,6 +624,11 @@ enum mh_status timeline_cut(struct timeline *timeline, struct mh_error *err)
     int index = timeline_find(timeline, position);
     if (!timeline->is_in_past || index < 0 || !vm_read_regs(vm, MH_REGS_GENERAL, &before))
         return MH_OK;
+    if (timeline->exchanged != vm->exchanged && vm->config.exchange != NULL)
+        return mh_fail(err, MH_ERR_RANGE,
+                       "the machine has exchanged data with others since instruction %" PRIu64
+                       ", which cannot be undone",
+                       position);
     const unsigned kept = (unsigned)index + 1;
     while (index >= 0 && !timeline->checkpoints[index].has_devices)
         index--;

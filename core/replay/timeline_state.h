@@ -11,7 +11,8 @@
 
 struct checkpoint {
     uint64_t position;
-    uint64_t printed; /* bytes on the serial port before it, which the log does not count */
+    uint64_t printed;   /* bytes on the serial port before it, which the log does not count */
+    uint64_t exchanged; /* uses of the exchange before it */
     struct port_cursor cursor;
     struct snapshot *snapshot;
     bool is_change;   /* what is behind does not follow from what is before: a debugger changed the machine here */
@@ -54,10 +55,11 @@ struct timeline {
     uint64_t printed;  /* in the past: see struct checkpoint */
     uint64_t counted;  /* up to here it ran where its instructions are counted */
     bool is_in_past;
-    bool is_redoing;  /* devices answer again what they have answered before: nothing is recorded */
-    bool took_points; /* see timeline_took_points() */
-    bool is_changed;  /* by a debugger, since the last checkpoint */
-    bool has_ended;   /* see timeline_end() */
+    bool is_redoing;    /* devices answer again what they have answered before: nothing is recorded */
+    bool took_points;   /* see timeline_took_points() */
+    uint64_t exchanged; /* in the past: uses of the exchange before this place */
+    bool is_changed;    /* by a debugger, since the last checkpoint */
+    bool has_ended;     /* see timeline_end() */
     struct mh_error why;
     struct locate locate;
 };

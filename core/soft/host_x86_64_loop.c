@@ -68,9 +68,12 @@ static unsigned find_last(const struct soft_block *block)
     return last;
 }
 
-/* Did it go round often before it was hot? Where all code is translated at once, every other loop is taken for one. */
+/* Did it go round often before it was hot? Where all code is translated at once, every other loop is taken for one.
+ * Counting each instruction is left to other code. */
 static bool is_worth_it(const struct jit_writer *writer)
 {
+    if (writer->cpu->counts != NULL)
+        return false;
     const struct soft_block *block = writer->block;
     const uint64_t hot = writer->cpu->blocks->hot;
     return hot == 0 ? (block->offset & 1) != 0 : block->rounds * (uint64_t)LOOP_ROUNDS >= hot * (LOOP_ROUNDS - 1);

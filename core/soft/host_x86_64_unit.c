@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#define ALU_ADD 0u
 #define ALU_SUB 5u
 #define OPS_WORTH_IT 3u /* when the code is left then; for tests that translate everything, any is */
 
@@ -39,20 +40,35 @@ static bool ends_segment(const struct soft_op *op)
     return row->translate == jit_branch || row->translate == jit_branch_page;
 }
 
+const struct soft_op *jit_segment_end(const struct soft_op *op)
+{
+    while (jit_row(op)->translate != NULL && op->code != OP_END)
+        if (ends_segment(op++))
+            break;
+    return op;
+}
+
+/* For soft_count.h. */
+static void count_segment(struct jit_writer *writer, const struct soft_op *first)
+{
+    struct soft_count_cell *cell = soft_count_cell(writer->cpu->blocks, first);
+    const ptrdiff_t place = (uint8_t *)&cell->segments - (const uint8_t *)writer->cpu;
+    host_emit_alu_immediate(&writer->code, ALU_ADD, 8, jit_field((size_t)place), 1);
+}
+
 void jit_begin_segment(struct jit_writer *writer, unsigned first)
 {
     const struct soft_op *ops = writer->block->ops;
-    unsigned end = first;
     if (writer->loop.in_rounds) /* they are counted already */
         return;
-    while (jit_row(&ops[end])->translate != NULL && ops[end].code != OP_END)
-        if (ends_segment(&ops[end++]))
-            break;
+    const unsigned end = (unsigned)(jit_segment_end(&ops[first]) - ops);
     writer->segment_end = end;
     if (end == first)
         return;
     const unsigned op = writer->op;
     writer->op = first;
+    if (writer->cpu->counts != NULL)
+        count_segment(writer, &ops[first]);
     host_emit_alu_immediate(&writer->code, ALU_SUB, 8, host_in(JIT_LEFT), (int32_t)(end - first));
     jit_leave_if(writer, HOST_CC_B);
     writer->op = op;

@@ -1,7 +1,7 @@
 #include "soft_block.h"
 
 #include "host_x86_64_int.h"
-#include "pages.h"
+#include "soft_count.h"
 #include "soft_flags.h"
 #include "soft_jit.h"
 #include "soft_mem.h"
@@ -13,9 +13,14 @@
 
 /* A page from which something was decoded. */
 struct code_page {
-    uint64_t lines; /* a bit for each 64 bytes that hold decoded instructions */
+    uint64_t lines;        /* a bit for each 64 bytes that hold decoded instructions */
+    uint64_t page_address; /* while instructions are counted: linear; NO_ADDRESS: there are no blocks yet */
+    uint32_t next;         /* another page, which may have been dropped; 0: none */
+    uint32_t spare;
     uint32_t buckets[BUCKETS];
 };
+
+#define NO_ADDRESS 1u
 
 static uint32_t units(size_t bytes)
 {
@@ -63,22 +68,13 @@ static bool division_keeps_flags(void)
 
 /* ---- the cache ---- */
 
-bool soft_blocks_create(struct soft_cpu *cpu)
+void soft_blocks_init(struct soft_cpu *cpu, struct soft_block_cache *blocks)
 {
-    cpu->blocks = pages_alloc(sizeof *cpu->blocks);
-    if (cpu->blocks == NULL)
-        return false;
-    cpu->blocks->used = 1;
-    cpu->blocks->hot = UINT32_MAX;
-    cpu->blocks->flags_are_pure = flags_are_pure();
-    cpu->blocks->division_keeps_flags = division_keeps_flags();
-    return true;
-}
-
-void soft_blocks_destroy(struct soft_cpu *cpu)
-{
-    pages_free(cpu->blocks, sizeof *cpu->blocks);
-    cpu->blocks = NULL;
+    cpu->blocks = blocks;
+    blocks->used = 1;
+    blocks->hot = UINT32_MAX;
+    blocks->flags_are_pure = flags_are_pure();
+    blocks->division_keeps_flags = division_keeps_flags();
 }
 
 bool soft_blocks_has_page(const struct soft_cpu *cpu, size_t page)
@@ -89,6 +85,9 @@ bool soft_blocks_has_page(const struct soft_cpu *cpu, size_t page)
 void soft_blocks_drop_all(struct soft_cpu *cpu)
 {
     struct soft_block_cache *cache = cpu->blocks;
+    if (cpu->counts != NULL)
+        soft_counts_collect(cpu);
+    cache->code_pages = 0;
     memset(cache->jumps, 0, sizeof cache->jumps);
     memset(cache->pages, 0, ram_pages(cpu->ram) * sizeof cache->pages[0]);
     cache->used = 1;
@@ -168,7 +167,9 @@ static struct code_page *code_page(struct soft_cpu *cpu, size_t page)
         return soft_arena_at(cache, cache->pages[page]);
     struct code_page *code = allocate(cache, sizeof *code);
     memset(code, 0, sizeof *code);
-    cache->pages[page] = soft_arena_link(cache, code);
+    code->page_address = NO_ADDRESS;
+    code->next = cache->code_pages;
+    cache->pages[page] = cache->code_pages = soft_arena_link(cache, code);
     soft_mem_protect_code(cpu, page);
     return code;
 }
@@ -276,7 +277,8 @@ static uint32_t draft_units(const struct draft *draft)
 }
 
 /* Move a draft into the arena, which has room for it. */
-static struct soft_block *keep_block(struct soft_cpu *cpu, size_t page, unsigned offset, const struct draft *draft)
+static struct soft_block *keep_block(struct soft_cpu *cpu, size_t page, unsigned offset, uint64_t page_address,
+                                     const struct draft *draft)
 {
     struct soft_block_cache *cache = cpu->blocks;
     struct code_page *code = code_page(cpu, page);
@@ -286,6 +288,9 @@ static struct soft_block *keep_block(struct soft_cpu *cpu, size_t page, unsigned
     *block = (struct soft_block){
         .next = *head, .offset = (uint16_t)offset, .count = (uint16_t)draft->count, .page = (uint32_t)page};
     memcpy(block->ops, draft->ops, ops_size);
+    code->page_address = page_address;
+    if (cpu->counts != NULL)
+        memset(soft_count_cell(cache, block->ops), 0, (draft->count + 1) * sizeof(struct soft_count_cell));
     for (unsigned i = 0; i < draft->count; i++) {
         if (block->ops[i].code != OP_HANDLER)
             continue;
@@ -298,8 +303,36 @@ static struct soft_block *keep_block(struct soft_cpu *cpu, size_t page, unsigned
     return block;
 }
 
-struct soft_block *soft_block_find(struct soft_cpu *cpu, size_t page, unsigned offset)
+bool soft_block_page_is_at(struct soft_cpu *cpu, size_t page, uint64_t page_address)
 {
+    const uint32_t link = cpu->blocks->pages[page];
+    if (cpu->counts == NULL || link == 0)
+        return true;
+    const struct code_page *code = soft_arena_at(cpu->blocks, link);
+    return code->page_address == page_address || code->page_address == NO_ADDRESS;
+}
+
+void soft_blocks_visit(struct soft_cpu *cpu,
+                       void (*visit)(struct soft_cpu *cpu, const struct soft_block *block, uint64_t page_address))
+{
+    struct soft_block_cache *cache = cpu->blocks;
+    for (uint32_t page = cache->code_pages; page != 0;) {
+        const struct code_page *code = soft_arena_at(cache, page);
+        for (unsigned i = 0; i < BUCKETS; i++) {
+            for (uint32_t link = code->buckets[i]; link != 0;) {
+                const struct soft_block *block = soft_arena_at(cache, link);
+                visit(cpu, block, code->page_address);
+                link = block->next;
+            }
+        }
+        page = code->next;
+    }
+}
+
+struct soft_block *soft_block_find(struct soft_cpu *cpu, size_t page, unsigned offset, uint64_t page_address)
+{
+    if (!soft_block_page_is_at(cpu, page, page_address))
+        soft_blocks_drop_page(cpu, page);
     struct soft_block *block = look_up(cpu->blocks, page, offset);
     if (block == NULL) {
         struct draft draft = {.count = 0};
@@ -307,7 +340,7 @@ struct soft_block *soft_block_find(struct soft_cpu *cpu, size_t page, unsigned o
         if (draft.count == 0)
             return NULL;
         reserve(cpu, draft_units(&draft));
-        block = keep_block(cpu, page, offset, &draft);
+        block = keep_block(cpu, page, offset, page_address, &draft);
     }
     struct soft_jump *jump = soft_jump_slot(cpu->blocks, cpu->ram->host + page * PAGE_4K + offset);
     *jump = (struct soft_jump){.host = cpu->ram->host + page * PAGE_4K + offset, .block = block};

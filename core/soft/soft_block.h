@@ -62,6 +62,12 @@ struct soft_recent {
     struct soft_insn insn;
 };
 
+/* How often an operation was executed, while that is counted (soft_count.h). */
+struct soft_count_cell {
+    int64_t begun;     /* stretches of operations that begin here, less those that ended before it */
+    uint64_t segments; /* begun here by generated code */
+};
+
 #define SOFT_ARENA_UNIT 16u
 #define SOFT_ARENA_UNITS ((4u << 20) / SOFT_ARENA_UNIT)
 
@@ -70,6 +76,7 @@ struct soft_block_cache {
     uint32_t used;       /* units of the arena; the first is never given away, so that no link is 0 */
     uint32_t generation; /* counts whenever something is dropped; a block that runs ends then */
     uint32_t hot;        /* a block that was entered more often is for generated code */
+    uint32_t code_pages; /* the struct code_page made last, first of a list of all in the arena; 0: none */
     bool flags_are_pure; /* the host's shifts and multiplications set flags that depend on nothing but operands */
     bool division_keeps_flags;
     /* in this order, and the jumps in a page of their own, so that little of it is touched by a small guest */
@@ -77,7 +84,15 @@ struct soft_block_cache {
     alignas(PAGE_4K) struct soft_jump jumps[SOFT_JUMPS];
     struct soft_recent recent[SOFT_RECENT];
     alignas(64) uint8_t arena[SOFT_ARENA_UNITS * SOFT_ARENA_UNIT];
+    uint8_t cells[SOFT_ARENA_UNITS * SOFT_ARENA_UNIT]; /* each behind its operation by the size of the arena */
 };
+
+_Static_assert(sizeof(struct soft_op) == sizeof(struct soft_count_cell), "cells are placed as operations are");
+
+static inline struct soft_count_cell *soft_count_cell(struct soft_block_cache *cache, const struct soft_op *op)
+{
+    return (struct soft_count_cell *)(void *)(cache->cells + ((const uint8_t *)op - cache->arena));
+}
 
 static inline void *soft_arena_at(struct soft_block_cache *cache, uint32_t link)
 {
@@ -96,11 +111,16 @@ static inline struct soft_jump *soft_jump_slot(struct soft_block_cache *cache, c
 }
 
 /*
- * The block that begins at `offset` of a page; it is decoded when there is none. NULL when the instruction there
- * crosses the end of the page, so that it has to be executed by itself. May drop everything (then `generation`
- * changes).
+ * The block that begins at `offset` of a page, which is at the linear address `page_address`; it is decoded when there
+ * is none. NULL when the instruction there crosses the end of the page, so that it has to be executed by itself. May
+ * drop everything, or this page (then `generation` changes).
  */
-struct soft_block *soft_block_find(struct soft_cpu *cpu, size_t page, unsigned offset);
+struct soft_block *soft_block_find(struct soft_cpu *cpu, size_t page, unsigned offset, uint64_t page_address);
+/* Is what was decoded of a page good for this address of it? It always is unless instructions are counted. */
+bool soft_block_page_is_at(struct soft_cpu *cpu, size_t page, uint64_t page_address);
+/* Call `visit` for all blocks, also those of pages that were dropped, and the linear addresses of their pages. */
+void soft_blocks_visit(struct soft_cpu *cpu,
+                       void (*visit)(struct soft_cpu *cpu, const struct soft_block *block, uint64_t page_address));
 
 /* The instruction at `offset` of a page, decoded; NULL when it crosses the end of the page. Good until the next call.
  */

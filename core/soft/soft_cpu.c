@@ -2,6 +2,7 @@
 #include "soft_cpu.h"
 
 #include "pages.h"
+#include "soft_count.h"
 #include "soft_jit.h"
 #include "soft_mem.h"
 #include "soft_points.h"
@@ -9,13 +10,19 @@
 #include "soft_state.h"
 #include "soft_walk.h"
 
+/* In one piece of memory, so that generated code reaches all of it from one register. */
+struct soft_memory {
+    struct soft_cpu cpu;
+    struct soft_block_cache blocks;
+};
+
 static void soft_destroy(struct cpu *cpu)
 {
     struct soft_cpu *soft = (struct soft_cpu *)cpu;
     soft_points_free(soft);
     soft_jit_destroy(soft);
-    soft_blocks_destroy(soft);
-    pages_free(soft, sizeof *soft);
+    soft_counts_destroy(soft);
+    pages_free(soft, sizeof(struct soft_memory));
 }
 
 static void soft_cancel_in(struct cpu *cpu)
@@ -45,6 +52,8 @@ static bool soft_instructions(const struct cpu *cpu, uint64_t *count)
 void soft_set_instructions(struct cpu *cpu, uint64_t count)
 {
     struct soft_cpu *soft = (struct soft_cpu *)cpu;
+    if (soft->counts != NULL)
+        soft_counts_go_to(soft, count);
     soft->msrs.tsc += soft->instructions - count;
     soft->instructions = count;
     soft->wake_at = 0;
@@ -100,6 +109,7 @@ static const struct cpu_ops ops = {
     .run = soft_run,
     .finish_io = soft_finish_io,
     .cancel_in = soft_cancel_in,
+    .accepts_interrupt = soft_accepts_interrupt,
     .kick = soft_kick,
     .read_regs = soft_read_regs,
     .write_regs = soft_write_regs,
@@ -113,6 +123,9 @@ static const struct cpu_ops ops = {
     .instructions = soft_instructions,
     .set_instructions = soft_set_instructions,
     .code_stats = soft_jit_stats,
+    .count_instructions = soft_count_instructions,
+    .read_counts = soft_read_counts,
+    .forget_counts = soft_forget_counts,
 };
 
 void soft_cpu_use_code(struct cpu *cpu, struct host_code *code, uint32_t hot)
@@ -127,18 +140,16 @@ void soft_cpu_use_code(struct cpu *cpu, struct host_code *code, uint32_t hot)
 enum mh_status soft_cpu_create(struct guest_ram *ram, const struct x86_cpuid *cpuid, const struct mh_cpu_state *boot,
                                struct cpu **cpu, struct mh_error *err)
 {
-    struct soft_cpu *soft = pages_alloc(sizeof *soft);
-    if (soft == NULL)
+    struct soft_memory *memory = pages_alloc(sizeof *memory);
+    if (memory == NULL)
         return mh_fail(err, MH_ERR_HOST, "no memory for a processor");
+    struct soft_cpu *soft = &memory->cpu;
     soft->cpu.ops = &ops;
     soft->ram = ram;
     soft->cpuid = cpuid;
     atomic_init(&soft->attention, 0);
     soft_walk_init(soft);
-    if (!soft_blocks_create(soft)) {
-        pages_free(soft, sizeof *soft);
-        return mh_fail(err, MH_ERR_HOST, "no memory for a processor");
-    }
+    soft_blocks_init(soft, &memory->blocks);
     soft_mem_set_user(soft, false);
     enum mh_status status = soft_restore(&soft->cpu, boot, err);
     if (status != MH_OK) {

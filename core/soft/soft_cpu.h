@@ -115,6 +115,7 @@ struct soft_tlb_large_entry {
 };
 
 struct soft_block_cache; /* soft_block.h */
+struct soft_counts;      /* soft_count.h */
 struct soft_point_index; /* soft_points.c */
 
 /*
@@ -157,7 +158,8 @@ struct soft_cpu {
     uint8_t shadow;          /* MH_SHADOW_*: set by an instruction, cleared by soft_run.c after the next */
     alignas(64) uint8_t xsave[MH_XSAVE_SIZE]; /* x87, SSE and AVX registers, always current; header: XSTATE_BV */
 
-    uint64_t instructions; /* retired */
+    uint64_t instructions;      /* retired */
+    struct soft_counts *counts; /* of each instruction (soft_count.h); NULL: they are not counted */
 
     /* generated code (soft_jit.h): where it may be, and what belongs to this machine; NULL: everything is interpreted
      */
@@ -298,8 +300,8 @@ enum soft_result soft_exec_many(struct soft_cpu *cpu, uint64_t until);
 
 /* ---- soft_block.c ---- */
 
-bool soft_blocks_create(struct soft_cpu *cpu); /* false: no memory */
-void soft_blocks_destroy(struct soft_cpu *cpu);
+/* `blocks` is zeroed. */
+void soft_blocks_init(struct soft_cpu *cpu, struct soft_block_cache *blocks);
 /* Guest-physical page number `page` (in the order of ram.host) is written: drop what was decoded from it. */
 void soft_blocks_drop_page(struct soft_cpu *cpu, size_t page);
 /* The same for [offset, offset + length) of it only: bytes beside decoded instructions do not drop them. This is

@@ -14,6 +14,7 @@
  * its `count`.
  */
 #include "host_x86_64_int.h"
+#include "soft_count.h"
 #include "soft_flags.h"
 #include "soft_jit.h"
 #include "soft_operand.h"
@@ -41,11 +42,13 @@ static bool decode_crossing(struct soft_cpu *cpu, const uint8_t *host, struct so
     return true;
 }
 
-/* Retire an instruction, or a repetition. */
-static enum soft_result retire(struct soft_cpu *cpu, const struct soft_insn *insn, enum soft_result result)
+/* Retire the instruction at `address`, or a repetition. */
+static enum soft_result retire(struct soft_cpu *cpu, const struct soft_insn *insn, uint64_t address,
+                               enum soft_result result)
 {
     if (result == SOFT_FAULT || result == SOFT_EXIT)
         return result;
+    soft_count_one(cpu, address, insn->length);
     cpu->instructions++;
     if (result == SOFT_NEXT)
         cpu->rip += insn->length;
@@ -76,7 +79,8 @@ enum soft_result soft_exec_one(struct soft_cpu *cpu)
             return soft_mem_result(cpu);
         insn = &crossing;
     }
-    return retire(cpu, insn, insn->run(cpu, insn));
+    const uint64_t address = cpu->rip;
+    return retire(cpu, insn, address, insn->run(cpu, insn));
 }
 
 /* ---- many ---- */
@@ -86,12 +90,8 @@ static bool wants_attention(const struct soft_cpu *cpu)
     return atomic_load_explicit(&cpu->attention, memory_order_relaxed) != 0;
 }
 
-/*
- * Repetitions of a string instruction behind the first, as many at once as possible. Comes back when all are done, with
- * SOFT_NEXT, or before, with SOFT_REPEAT when the loop has to end: decoded code is not what it was at
- * `generation`, or what soft_exec_many() promises.
- */
-static enum soft_result repeat(struct soft_cpu *cpu, const struct soft_insn *insn, uint64_t until, uint32_t generation)
+static enum soft_result repeat_on(struct soft_cpu *cpu, const struct soft_insn *insn, uint64_t until,
+                                  uint32_t generation)
 {
     for (;;) {
         if (wants_attention(cpu) || cpu->instructions >= until || cpu->blocks->generation != generation)
@@ -106,6 +106,21 @@ static enum soft_result repeat(struct soft_cpu *cpu, const struct soft_insn *ins
         if (result != SOFT_REPEAT)
             return result;
     }
+}
+
+/*
+ * The string instruction at `address` has done its first repetition: retire it, and as many others at once as possible.
+ * Comes back when all are done, with SOFT_NEXT, or before, with SOFT_REPEAT when the loop has to end: decoded code is
+ * not what it was at `generation`, or what soft_exec_many() promises.
+ */
+static enum soft_result repeat(struct soft_cpu *cpu, const struct soft_insn *insn, uint64_t address, uint64_t until,
+                               uint32_t generation)
+{
+    const uint64_t started = cpu->instructions++;
+    const enum soft_result result = repeat_on(cpu, insn, until, generation);
+    if (cpu->counts != NULL)
+        soft_counts_add(cpu, address, insn->length, started, cpu->instructions - started);
+    return result;
 }
 
 /* Sign-extended to the operand size, then zero-extended. */
@@ -422,6 +437,7 @@ SCALAR_STORES static enum soft_result run_blocks(struct soft_cpu *cpu, struct so
     const struct soft_tlb_entry *const tlb_write = cpu->tlb_write[cpu->user];
     const uint32_t generation = cache->generation;
     const struct soft_insn *insn;
+    const bool counts = cpu->counts != NULL;
     struct soft_op *start = op; /* from here on instructions are not counted yet */
     enum soft_result outcome;
     uint64_t target;
@@ -447,6 +463,8 @@ enter_block:
 
 taken: /* by the branch `op`, within the page */
     cpu->instructions += (uint64_t)(op - start) + 1;
+    if (__builtin_expect(counts, 0))
+        soft_count_stretch(cache, start, op + 1);
 follow_link:
     if (__builtin_expect(op->link != 0, 1)) {
         struct soft_block *const next = soft_arena_at(cache, op->link);
@@ -455,7 +473,7 @@ follow_link:
         goto enter_block;
     }
     target = page_address + (uint64_t)(int64_t)op->displacement;
-    block = soft_block_find(cpu, page, (unsigned)op->displacement);
+    block = soft_block_find(cpu, page, (unsigned)op->displacement, page_address);
     if (block == NULL || cache->generation != generation) {
         cpu->rip = target;
         return SOFT_NEXT;
@@ -463,7 +481,11 @@ follow_link:
     op->link = soft_arena_link(cache, block);
     goto enter_block;
 
-jump: /* to `target`, which is canonical; counted already */
+count_and_jump: /* by the branch `op`, to `target`, which is canonical */
+    cpu->instructions += (uint64_t)(op - start) + 1;
+    if (__builtin_expect(counts, 0))
+        soft_count_stretch(cache, start, op + 1);
+jump: /* counted already */
     if ((target & ~PAGE_MASK) != page_address) {
         const struct soft_tlb_entry *entry = &cpu->tlb_fetch[cpu->user][target >> 12 & (SOFT_TLB_SIZE - 1)];
         cpu->rip = target;
@@ -476,7 +498,8 @@ jump: /* to `target`, which is canonical; counted already */
     {
         const uint8_t *const host = cpu->ram->host + page * PAGE_4K + (target & PAGE_MASK);
         const struct soft_jump *jump = soft_jump_slot(cache, host);
-        block = jump->host == host ? jump->block : soft_block_find(cpu, page, (unsigned)(target & PAGE_MASK));
+        const bool is_found = jump->host == host && soft_block_page_is_at(cpu, page, page_address);
+        block = is_found ? jump->block : soft_block_find(cpu, page, (unsigned)(target & PAGE_MASK), page_address);
     }
     if (block == NULL || cache->generation != generation) {
         cpu->rip = target;
@@ -485,27 +508,31 @@ jump: /* to `target`, which is canonical; counted already */
     goto enter_block;
 
 slow_path: /* the operation could not be done the fast way */
+    if (__builtin_expect(counts, 0))
+        soft_count_stretch(cache, start, op); /* before anything is dropped */
     insn = soft_block_insn(cpu, page, op->offset);
     cpu->instructions += (uint64_t)(op - start);
     cpu->rip = page_address + op->offset;
     goto call_handler;
 
 L_HANDLER:
+    if (__builtin_expect(counts, 0))
+        soft_count_stretch(cache, start, op);
     insn = op->insn;
     cpu->instructions += (uint64_t)(op - start);
     cpu->rip = page_address + op->offset;
 call_handler:
+    target = cpu->rip; /* of the instruction itself: `op` may be gone */
     outcome = insn->run(cpu, insn);
     start = op;
     if (__builtin_expect(outcome == SOFT_NEXT, 1)) {
         if (__builtin_expect(!wants_attention(cpu) && cache->generation == generation, 1))
             NEXT;
-        return retire(cpu, insn, outcome);
+        return retire(cpu, insn, target, outcome);
     }
     if (outcome != SOFT_REPEAT)
-        return retire(cpu, insn, outcome);
-    cpu->instructions++;
-    outcome = repeat(cpu, insn, until, generation);
+        return retire(cpu, insn, target, outcome);
+    outcome = repeat(cpu, insn, target, until, generation);
     if (outcome != SOFT_NEXT)
         return outcome;
     cpu->rip += insn->length;
@@ -516,6 +543,8 @@ call_handler:
 
 L_END:
     cpu->instructions += (uint64_t)(op - start);
+    if (__builtin_expect(counts, 0))
+        soft_count_stretch(cache, start, op);
     if (op->displacement < (int32_t)PAGE_4K)
         goto follow_link;
     target = page_address + PAGE_4K;
@@ -768,8 +797,7 @@ call_target : {
         goto slow_path;
     memcpy(at, &value, sizeof value);
     slots[MH_RSP] = top;
-    cpu->instructions += (uint64_t)(op - start) + 1;
-    goto jump;
+    goto count_and_jump;
 }
 L_RET : {
     const uint8_t *at = soft_at_hand(tlb_read, slots[MH_RSP], 8);
@@ -779,8 +807,7 @@ L_RET : {
     if (!soft_is_canonical(target))
         goto slow_path;
     slots[MH_RSP] += 8;
-    cpu->instructions += (uint64_t)(op - start) + 1;
-    goto jump;
+    goto count_and_jump;
 }
 L_JMP:
     TAKE;
@@ -797,8 +824,7 @@ L_JMP_PAGE:
 jump_checked:
     if (!soft_is_canonical(target))
         goto slow_path;
-    cpu->instructions += (uint64_t)(op - start) + 1;
-    goto jump;
+    goto count_and_jump;
 L_JCC_PAGE:
     if (!soft_condition(cpu, op->index))
         NEXT;
@@ -844,7 +870,10 @@ static struct soft_block *block_at_rip(struct soft_cpu *cpu, const uint8_t *host
 {
     const unsigned offset = (unsigned)(cpu->rip & PAGE_MASK);
     const struct soft_jump *jump = soft_jump_slot(cpu->blocks, host + offset);
-    return jump->host == host + offset ? jump->block : soft_block_find(cpu, page, offset);
+    const uint64_t page_address = cpu->rip & ~PAGE_MASK;
+    if (jump->host == host + offset && soft_block_page_is_at(cpu, page, page_address))
+        return jump->block;
+    return soft_block_find(cpu, page, offset, page_address);
 }
 
 /* From a block that is worth generated code. */

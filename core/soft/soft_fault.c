@@ -7,6 +7,7 @@
  * a failed attempt raised: it is delivered in place of the first exception, or turns into a double fault, or shuts
  * the processor down.
  */
+#include "soft_count.h"
 #include "soft_descriptor.h"
 #include "soft_flags.h"
 #include "soft_handlers.h"
@@ -196,6 +197,7 @@ static unsigned build_frame(const struct soft_cpu *cpu, const struct soft_fault 
 static void enter_handler(struct soft_cpu *cpu, const struct delivery *delivery, unsigned frame_words)
 {
     const bool changes_ring = delivery->cpl != soft_cpl(cpu);
+    const uint64_t address = cpu->rip;
     cpu->seg[MH_CS] = delivery->code.segment;
     cpu->seg[MH_CS].selector = (uint16_t)((delivery->gate.selector & ~X86_SELECTOR_RPL) | delivery->cpl);
     if (changes_ring)
@@ -208,7 +210,10 @@ static void enter_handler(struct soft_cpu *cpu, const struct delivery *delivery,
     cpu->rflags &= ~cleared;
     cpu->shadow = 0;
     /* An instruction that raises is retired; a fault counts too, so that the places before and after it are two. */
-    cpu->instructions += delivery->event.length != 0 || !delivery->event.is_trap;
+    if (delivery->event.length != 0 || !delivery->event.is_trap) {
+        soft_count_one(cpu, address, delivery->event.length);
+        cpu->instructions++;
+    }
     soft_update_attention(cpu);
 }
 

@@ -5,6 +5,7 @@
  */
 #include "soft_io.h"
 
+#include "soft_count.h"
 #include "soft_handlers.h"
 #include "soft_mem.h"
 #include "soft_points.h"
@@ -171,6 +172,7 @@ enum soft_result soft_io_finish(struct soft_cpu *cpu)
         write_rax(cpu, width_of(insn));
     }
     cpu->debug_hits |= soft_debug_port(cpu, port_of(cpu, insn), width_of(insn));
+    soft_count_one(cpu, cpu->rip, insn->length);
     cpu->instructions++;
     if (result == SOFT_NEXT)
         cpu->rip += insn->length;

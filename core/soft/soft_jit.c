@@ -1,5 +1,6 @@
 #include "soft_jit.h"
 
+#include "soft_count.h"
 #include "soft_flags.h"
 #include "soft_mem.h"
 #include "soft_simd_shape.h"
@@ -111,7 +112,7 @@ static void link_branch(struct soft_cpu *cpu, const struct jit_unit *from, const
     const uint32_t generation = cpu->blocks->generation;
     struct jit_unit state = {
         .page_address = from->page_address, .user = from->user, .flags = link->flags, .has_sse = link->has_sse};
-    struct soft_block *block = soft_block_find(cpu, from->block->page, link->target);
+    struct soft_block *block = soft_block_find(cpu, from->block->page, link->target, from->page_address);
     unsigned count;
     if (block == NULL || cpu->blocks->generation != generation || block->heat < cpu->blocks->hot)
         return;
@@ -152,6 +153,9 @@ uint64_t soft_jit_fill(struct soft_cpu *cpu, uint64_t address, unsigned access)
 {
     const unsigned size = access & (JIT_ACCESS_WRITE - 1), site = access >> JIT_ACCESS_SITE_SHIFT;
     const bool is_write = (access & JIT_ACCESS_WRITE) != 0, is_indexed = (access & JIT_ACCESS_INDEXED) != 0;
+    /* a slice with a page walk for each instruction would make a kick wait for a tenth of a millisecond and more */
+    if (atomic_load_explicit(&cpu->attention, memory_order_relaxed) != 0)
+        return 0;
     const uint32_t changes = cpu->tlb_changes;
     const uint64_t addend = soft_mem_addend(cpu, address, size, is_write), page = address & ~(uint64_t)(PAGE_4K - 1);
     if (addend == 0 || cpu->tlb_changes != changes) /* what other places remember may be in use */
@@ -213,6 +217,8 @@ static enum soft_jit_end conclude(struct soft_cpu *cpu, uint64_t left_with, stru
         return SOFT_JIT_AT_RIP;
     }
     *op = &(*block)->ops[argument & 0xff];
+    if (cpu->counts != NULL && what >> JIT_EXIT_SHIFT == JIT_EXIT_OP)
+        soft_count_take_back(cpu->blocks, *op, jit_segment_end(*op));
     if (what >> JIT_EXIT_SHIFT == JIT_EXIT_TARGET) {
         cpu->rip = unit->page_address + (uint64_t)(int64_t)(*op)->displacement;
         return SOFT_JIT_AT_RIP;

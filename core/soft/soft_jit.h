@@ -120,6 +120,9 @@ uint64_t soft_jit_fill(struct soft_cpu *cpu, uint64_t address, unsigned access);
 /* The return address below all calls of generated code. It is a guest's, so that even a RET to it is right. */
 #define JIT_NO_RETURN 1
 
+/* Behind the operations that are counted together with `op`: up to the next branch, or what is not translated. */
+const struct soft_op *jit_segment_end(const struct soft_op *op);
+
 #define JIT_EXIT_SHIFT 30
 #define JIT_EXIT_DIRECT 0x100u /* of JIT_EXIT_OP: blocks need nothing but code_flags to go on here */
 

@@ -162,6 +162,9 @@ static bool tlb_applies(const struct soft_cpu *cpu, const struct soft_access *ac
     return !access->implicit || (cpu->access_mode & (MODE_SMAP | MODE_SMAP_IS_ON)) != MODE_SMAP_IS_ON;
 }
 
+static const enum ram_access ram_access_of[] = {
+    [SOFT_ACCESS_READ] = RAM_READ, [SOFT_ACCESS_WRITE] = RAM_WRITTEN, [SOFT_ACCESS_FETCH] = RAM_EXECUTED};
+
 /* Where the byte at `address` is; NULL with the reason set. */
 static uint8_t *translate(struct soft_cpu *cpu, uint64_t address, const struct soft_access *access, bool *is_slow)
 {
@@ -175,6 +178,8 @@ static uint8_t *translate(struct soft_cpu *cpu, uint64_t address, const struct s
     if (!(applies && soft_walk_large(cpu, address, access, &page)) && !soft_walk(cpu, address, access, &page))
         return NULL;
     uint8_t *host = cpu->ram->host + page * PAGE_4K;
+    if (!access->dry)
+        ram_mark_accessed(cpu->ram, page, ram_access_of[access->kind]);
     *is_slow = page_is_slow(cpu, address, access, page);
     if (applies && !access->dry)
         *entry = (struct soft_tlb_entry){(address & ~PAGE_MASK) | (*is_slow ? SOFT_TLB_SLOW : 0),
@@ -363,17 +368,17 @@ uint8_t *soft_mem_at_once(struct soft_cpu *cpu, uint64_t address, uint64_t *leng
 
 uint64_t soft_mem_addend(struct soft_cpu *cpu, uint64_t address, unsigned length, bool is_write)
 {
-    const struct soft_access access = {.kind = is_write ? SOFT_ACCESS_WRITE : SOFT_ACCESS_READ, .user = cpu->user != 0};
-    const uint32_t generation = cpu->blocks->generation;
+    const struct soft_access access = {
+        .kind = is_write ? SOFT_ACCESS_WRITE : SOFT_ACCESS_READ, .user = cpu->user != 0, .keeps_code = true};
     bool is_slow;
-    if (!soft_is_canonical(address) || (address & PAGE_MASK) + length > PAGE_4K ||
+    if (!soft_is_canonical(address) || (address & PAGE_MASK) + length > PAGE_4K || checks_alignment(cpu, &access) ||
         translate(cpu, address, &access, &is_slow) == NULL)
         return 0;
     const struct soft_tlb_entry *entry = tlb_entry(cpu, address, &access);
     uint64_t free_bytes = length;
     if (is_slow && (!is_write || soft_mem_at_once(cpu, address, &free_bytes) == NULL || free_bytes < length))
         return 0;
-    return cpu->blocks->generation == generation ? entry->addend : 0;
+    return entry->addend;
 }
 
 bool soft_mem_at_hand(const struct soft_cpu *cpu, uint64_t address, bool is_write)

@@ -12,6 +12,7 @@
  */
 #include "soft_run.h"
 
+#include "soft_count.h"
 #include "soft_io.h"
 #include "soft_mem.h"
 #include "soft_points.h"
@@ -167,6 +168,13 @@ static bool deliver_pending(struct run *run)
     return deliver(run);
 }
 
+/* RF is pushed as it is, and no instruction is counted: as for a trap. */
+static bool deliver_interrupt(struct run *run)
+{
+    run->cpu->fault = (struct soft_fault){.vector = run->request->interrupt, .is_trap = true};
+    return deliver(run);
+}
+
 static bool deliver_debug(struct run *run, uint64_t dr6)
 {
     struct soft_cpu *cpu = run->cpu;
@@ -190,6 +198,7 @@ static bool deliver_traps(struct run *run)
 static bool halt(struct run *run, const struct before *before)
 {
     struct soft_cpu *cpu = run->cpu;
+    soft_count_one(cpu, cpu->rip, cpu->exit->instruction_length);
     cpu->rip += cpu->exit->instruction_length;
     cpu->exit->instruction_length = 0;
     cpu->instructions++;
@@ -225,6 +234,7 @@ static bool execute_one(struct run *run)
     bool is_held = (cpu->rflags & MH_RFLAGS_RF) != 0 || (cpu->shadow & MH_SHADOW_MOV_SS) != 0;
     uint64_t hits = cpu->debug_execute && !is_held ? soft_debug_execute(cpu, cpu->rip) : 0;
     if (hits != 0) {
+        soft_count_one(cpu, cpu->rip, 0);
         cpu->instructions++; /* as for every fault */
         return deliver_debug(run, hits);
     }
@@ -244,6 +254,8 @@ static bool execute_many(struct run *run)
     struct before before = {.attention = attention_of(cpu), .rflags = cpu->rflags & MH_RFLAGS_RF};
     if (run->request->wake_count != 0 && until - started > WAKE_INTERVAL)
         until = started + WAKE_INTERVAL;
+    if (cpu->counts != NULL && until > soft_counts_bound(cpu))
+        until = soft_counts_bound(cpu);
     if (before.rflags != 0) {
         cpu->rflags &= ~(uint64_t)MH_RFLAGS_RF;
         soft_update_attention(cpu);
@@ -388,6 +400,7 @@ static void clear_exit(struct cpu_exit *exit)
     exit->instruction_length = 0;
     exit->is_unsupported = false;
     exit->is_host_error = false;
+    exit->interrupt_is_due = false;
 }
 
 void soft_run(struct cpu *cpu, const struct cpu_request *request, struct cpu_exit *exit)
@@ -402,9 +415,16 @@ void soft_run(struct cpu *cpu, const struct cpu_request *request, struct cpu_exi
         run.step_off = false;
         run.stepped = true;
     }
-    while (!turn(&run))
-        ;
+    bool is_over = request->interrupt != 0 && deliver_interrupt(&run);
+    while (!is_over)
+        is_over = turn(&run);
     soft_simd_leave(soft);
+}
+
+bool soft_accepts_interrupt(struct cpu *cpu)
+{
+    const struct soft_cpu *soft = (struct soft_cpu *)cpu;
+    return (soft->rflags & MH_RFLAGS_IF) != 0 && soft->shadow == 0 && !soft->pending.valid && soft->debug_hits == 0;
 }
 
 void soft_finish_io(struct cpu *cpu)

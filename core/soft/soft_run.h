@@ -4,8 +4,9 @@
 
 #include "soft_cpu.h"
 
-/* As run() and finish_io() of struct cpu_ops. */
+/* As those of struct cpu_ops. */
 void soft_run(struct cpu *cpu, const struct cpu_request *request, struct cpu_exit *exit);
 void soft_finish_io(struct cpu *cpu);
+bool soft_accepts_interrupt(struct cpu *cpu);
 
 #endif

@@ -161,13 +161,34 @@ static bool allowed(const struct soft_cpu *cpu, const struct soft_access *access
     return true;
 }
 
+/* What an access sets in the entry of a level. */
+static uint64_t bits_to_set(const struct soft_access *access, const struct walk *walk, unsigned level)
+{
+    const bool dirties = level == walk->leaf && access->kind == SOFT_ACCESS_WRITE;
+    return (dirties ? PAGING_ACCESSED | PAGING_DIRTY : PAGING_ACCESSED) & ~walk->value[level];
+}
+
+static size_t offset_of_entry(const struct soft_cpu *cpu, const struct walk *walk, unsigned level)
+{
+    return (size_t)(walk->entry[level] - cpu->ram->host);
+}
+
+static bool changes_code(const struct soft_cpu *cpu, const struct soft_access *access, const struct walk *walk)
+{
+    for (unsigned level = LEVEL_PML4; level >= walk->leaf; level--)
+        if (bits_to_set(access, walk, level) != 0 &&
+            soft_blocks_has_page(cpu, offset_of_entry(cpu, walk, level) / PAGE_4K))
+            return true;
+    return false;
+}
+
 static void set_bits(struct soft_cpu *cpu, struct walk *walk, unsigned level, uint64_t bits)
 {
-    uint64_t value = walk->value[level] | bits;
-    if (value == walk->value[level])
+    const uint64_t value = walk->value[level] | bits;
+    const size_t offset = offset_of_entry(cpu, walk, level);
+    if (bits == 0)
         return;
     memcpy(walk->entry[level], &value, sizeof value);
-    size_t offset = (size_t)(walk->entry[level] - cpu->ram->host);
     if (cpu->tracks_writes)
         ram_mark_written(cpu->ram, walk->entry[level], sizeof value);
     soft_blocks_write(cpu, offset / PAGE_4K, (unsigned)(offset % PAGE_4K), sizeof value);
@@ -175,10 +196,8 @@ static void set_bits(struct soft_cpu *cpu, struct walk *walk, unsigned level, ui
 
 static void set_accessed(struct soft_cpu *cpu, const struct soft_access *access, struct walk *walk)
 {
-    for (unsigned level = LEVEL_PML4; level > walk->leaf; level--)
-        set_bits(cpu, walk, level, PAGING_ACCESSED);
-    set_bits(cpu, walk, walk->leaf,
-             access->kind == SOFT_ACCESS_WRITE ? PAGING_ACCESSED | PAGING_DIRTY : PAGING_ACCESSED);
+    for (unsigned level = LEVEL_PML4; level >= walk->leaf; level--)
+        set_bits(cpu, walk, level, bits_to_set(access, walk, level));
 }
 
 /* ---- large pages ---- */
@@ -211,6 +230,8 @@ bool soft_walk(struct soft_cpu *cpu, uint64_t address, const struct soft_access 
         return false;
     if (!allowed(cpu, access, &walk))
         return walk_fault(cpu, address, access, PF_PRESENT);
+    if (access->keeps_code && changes_code(cpu, access, &walk))
+        return false;
     if (!access->dry)
         set_accessed(cpu, access, &walk);
     cpu->tlb_has_large |= walk.leaf != LEVEL_PT;

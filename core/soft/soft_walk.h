@@ -12,9 +12,10 @@ enum soft_access_kind {
 
 struct soft_access {
     enum soft_access_kind kind;
-    bool user;     /* with the rights of ring 3 */
-    bool implicit; /* the processor itself reads or writes a table: SMAP holds whatever RFLAGS.AC is */
-    bool dry;      /* check only: neither A nor D is set */
+    bool user;       /* with the rights of ring 3 */
+    bool implicit;   /* the processor itself reads or writes a table: SMAP holds whatever RFLAGS.AC is */
+    bool dry;        /* check only: neither A nor D is set */
+    bool keeps_code; /* fail, with nothing done and no fault, where A or D would be set in a page with decoded code */
 };
 
 /* A linear address is canonical when bits 48 to 63 repeat bit 47. */

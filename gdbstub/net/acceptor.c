@@ -1,4 +1,4 @@
-#include "mh/gdb_acceptor.h"
+#include "net/acceptor.h"
 
 #include <errno.h>
 #include <netinet/in.h>

@@ -13,11 +13,13 @@ static const char help_text[] =
     "help          show this text\n"
     "reset         restart the machine: image, memory, registers, files\n"
     "phys on|off   use guest-physical addresses in memory commands, or virtual ones again\n"
+    "why           show why the machine has stopped\n"
     "regs          show all registers, including control registers and segments\n"
-    "pt ADDR       show how the page tables translate ADDR, level by level\n"
-    "map           show which addresses are mapped, and with what access\n"
+    "pt [ADDR]     show the page tables, or how they translate ADDR, level by level\n"
+    "map           show which addresses are mapped, with what access, and what all of memory is used for\n"
+    "color on|off  show map and pt in the colors of the terminal\n"
     "info WHAT     mem, tlb or registers, in the form of QEMU's monitor\n"
-    "files         list the machine's files\n"
+    "files         list the machine's files, and those it has open\n"
     "stats         show how often the machine left the processor, and why\n"
     "snapshot NAME save the complete state of the machine\n"
     "restore NAME  return to a saved state; breakpoints and watchpoints stay\n"
@@ -138,6 +140,19 @@ static enum gdb_outcome monitor_phys(struct gdb_session *session, const char *ar
     return monitor_done(session);
 }
 
+/* gdb does not say whether its output is a terminal. */
+static enum gdb_outcome monitor_color(struct gdb_session *session, const char *argument)
+{
+    if (strcmp(argument, "on") == 0)
+        session->color = true;
+    else if (strcmp(argument, "off") == 0)
+        session->color = false;
+    else if (argument[0] != '\0')
+        return monitor_fail(session, "color: expected on or off");
+    monitor_print(session, "map and pt are shown %s\n", session->color ? "in color" : "without color");
+    return monitor_done(session);
+}
+
 static enum gdb_outcome monitor_forward(struct gdb_session *session, const char *command)
 {
     const struct mh_debug_target *target = session->machines->target;
@@ -147,7 +162,8 @@ static enum gdb_outcome monitor_forward(struct gdb_session *session, const char 
 
     if (gdb_session_why_unavailable(session) != NULL)
         return monitor_unavailable(session);
-    enum mh_status status = target->ops->monitor(target->ctx, machine->vm, command, gdb_session_print, session, &err);
+    enum mh_status status =
+        target->ops->monitor(target->ctx, machine->vm, command, session->color, gdb_session_print, session, &err);
     if (status == MH_OK)
         return monitor_done(session);
     snprintf(text, sizeof text, "%s%s", err.text, status == MH_ERR_USAGE ? " (see \"monitor help\")" : "");
@@ -181,6 +197,8 @@ static enum gdb_outcome monitor_run(struct gdb_session *session, char *command)
         return monitor_go_to(session, monitor_argument(command, "goto"));
     if (monitor_argument(command, "phys") != NULL)
         return monitor_phys(session, monitor_argument(command, "phys"));
+    if (monitor_argument(command, "color") != NULL)
+        return monitor_color(session, monitor_argument(command, "color"));
     return monitor_forward(session, command);
 }
 

@@ -1,11 +1,10 @@
 /* The server: one session after another, and running the machines in between. */
 #include "session/server.h"
 
+#include "net/acceptor.h"
 #include "protocol/signals.h"
 #include "session/breakpoint_should_stop.h"
 #include "session/machines.h"
-
-#include "mh/gdb_acceptor.h"
 
 #include <errno.h>
 #include <poll.h>

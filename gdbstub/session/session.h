@@ -89,6 +89,7 @@ struct gdb_session {
     bool interrupt_due; /* an interrupt is pending for the next resume */
     bool ack_owed;      /* the last packet has not been acknowledged */
     bool physical;      /* memory packets name guest-physical addresses */
+    bool color;         /* the text of monitor commands goes to a terminal, its user says */
     struct gdb_machine *g_thread; /* Hg: the selected machine, for registers and memory; never NULL */
     struct gdb_machine *c_thread; /* Hc: NULL for all */
     bool traceframe_selected;     /* examine a trace frame instead of the machine */

@@ -16,9 +16,17 @@ _start:
     xorl %ebp, %ebp
     andq $-16, %rsp      /* the ABI requires rsp to be a multiple of 16 at a call */
     call main
+    cli                  /* with interrupts on, hlt would wait for one */
 1:  hlt                  /* ends the guest */
     jmp 1b
     .cfi_endproc
     .size _start, . - _start
+
+#ifdef GDB_SCRIPT
+    /* gdb loads this script with the program; it is no part of the image (gdb's manual: dotdebug_gdb_scripts section) */
+    .section .debug_gdb_scripts, "MS", @progbits, 1
+    .byte 1              /* a file with Python */
+    .asciz GDB_SCRIPT
+#endif
 
     .section .note.GNU-stack, "", @progbits

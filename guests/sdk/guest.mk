@@ -7,22 +7,26 @@
 #   make clean    removes them
 #
 # Variables, for the Makefile or the command line:
-#   GUEST   sources, .c or .S             (guest.c or guest.S)
+#   GUEST   sources, .c or .S             (guest.c, main.c or guest.S)
 #   OUT     where the results go          (the directory make runs in)
 #   CC      gcc or clang                  (gcc)
 #   OPT     optimization                  (-O1: fast enough, and a debugger can still follow)
 #   EXTRA   more options for the compiler
+#   GDB_SCRIPT  a script that guest.elf tells gdb to load, usually mini_hypervisor.py
+#           (the installed one, if gdb trusts its directory; see docs/debugging.md)
 #   V       1: show the commands
 
 SDK_MK := $(lastword $(MAKEFILE_LIST))
 SDK ?= $(patsubst %/,%,$(dir $(SDK_MK)))
-GUEST ?= $(firstword $(wildcard guest.c guest.S))
+GUEST ?= $(firstword $(wildcard guest.c main.c guest.S))
 OUT ?= .
 OPT ?= -O1
 ifeq ($(origin CC),default)
 CC := gcc
 endif
 OBJCOPY ?= objcopy
+
+GDB_SCRIPT ?= $(wildcard /usr/share/gdb/auto-load/mini_hypervisor.py)
 
 V ?= 0
 ifneq ($(V),1)
@@ -45,7 +49,11 @@ GUEST_CFLAGS := -m64 -std=gnu11 -ffreestanding -fno-pic -fno-pie -mno-red-zone -
     $(OPT) -g -Wall -Wextra -Werror=implicit-function-declaration -I$(SDK) -I$(ABI:/mh/guest_abi.h=) -MMD -MP
 GUEST_LDFLAGS := -m elf_x86_64 -static -nostdlib --build-id=none -z noexecstack -z max-page-size=4096
 
-SDK_SOURCES := crt0.S console.c files.c files_bytes.c string.c
+ifneq ($(GDB_SCRIPT),)
+GUEST_ASFLAGS := -DGDB_SCRIPT='"$(abspath $(GDB_SCRIPT))"'
+endif
+
+SDK_SOURCES := crt0.S console.c course.c files.c files_bytes.c string.c
 GUEST_OBJECTS := $(addprefix $(OUT)/,$(addsuffix .o,$(basename $(notdir $(GUEST)))))
 SDK_OBJECTS := $(addprefix $(OUT)/sdk/,$(addsuffix .o,$(basename $(SDK_SOURCES))))
 OBJECTS := $(SDK_OBJECTS) $(GUEST_OBJECTS)
@@ -67,7 +75,7 @@ $(OUT)/guest.elf: $(OBJECTS) $(SDK)/guest.ld
 define compile
 $(1): $(2) $(SDK_MK) | $(dir $(1))
 	$$(SAY) "  CC   $$@"
-	$$(CC) $$(GUEST_CFLAGS) $$(EXTRA) -c -o $$@ $(2)
+	$$(CC) $$(GUEST_CFLAGS) $$(if $$(filter %.S,$(2)),$$(GUEST_ASFLAGS)) $$(EXTRA) -c -o $$@ $(2)
 endef
 $(foreach source,$(SDK_SOURCES),$(eval $(call compile,$(OUT)/sdk/$(basename $(source)).o,$(SDK)/$(source))))
 $(foreach source,$(GUEST),$(eval $(call compile,$(OUT)/$(basename $(notdir $(source))).o,$(source))))

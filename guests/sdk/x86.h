@@ -34,11 +34,11 @@ static inline uint32_t inl(uint16_t port)
     return value;
 }
 
-/* End the guest. */
+/* End the guest. With interrupts on, HLT would wait for one in a machine that has them. */
 static inline void __attribute__((noreturn)) halt(void)
 {
     for (;;)
-        __asm__ volatile("hlt" : : : "memory");
+        __asm__ volatile("cli; hlt" : : : "memory");
 }
 
 /* Control registers. */

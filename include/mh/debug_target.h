@@ -175,11 +175,12 @@ struct mh_debug_target_ops {
 
     /* The text about a stop for people (the crash report); several lines. */
     void (*describe_stop)(void *ctx, unsigned vm, const struct mh_stop *stop, mh_text_sink *sink, void *sink_ctx);
-    /* `monitor` commands that look at the machine: "regs", "pt ADDR", "map", "files", "stats", "snapshots", "info
-     * WHAT"; and "snapshot NAME", which remembers all of it, and "forget NAME"; "when" and "history". Returns
-     * MH_ERR_USAGE for a command it does not know, with *err naming those it does. */
-    enum mh_status (*monitor)(void *ctx, unsigned vm, const char *command, mh_text_sink *sink, void *sink_ctx,
-                              struct mh_error *err);
+    /* `monitor` commands that look at the machine: "regs", "pt [ADDR]", "map", "files", "stats", "why", "snapshots",
+     * "info WHAT"; and "snapshot NAME", which remembers all of it, and "forget NAME"; "when" and "history". The text
+     * of "pt" and "map" may have colors, as escape sequences of terminals, if `color` is set. Returns MH_ERR_USAGE for
+     * a command it does not know, with *err naming those it does. */
+    enum mh_status (*monitor)(void *ctx, unsigned vm, const char *command, bool color, mh_text_sink *sink,
+                              void *sink_ctx, struct mh_error *err);
 
     /* The VM's own files, read only: a host descriptor the caller closes, or minus an errno. The path vm_exec_file()
      * gives is asked for too, by debuggers that look for the symbols; and files of "/proc/N/", in the form of proc(5),

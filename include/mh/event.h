@@ -9,13 +9,14 @@
 #include <stdint.h>
 
 enum mh_event_kind {
-    MH_EVENT_PORT,  /* an access to a port was served */
-    MH_EVENT_FILE,  /* a file call was made */
-    MH_EVENT_FAULT, /* an exception was delivered to a handler of the guest's */
-    MH_EVENT_CR3,   /* CR3 was written */
-    MH_EVENT_ENTER, /* the guest is about to run, ... */
-    MH_EVENT_EXIT,  /* ... and was left */
-    MH_EVENT_STOP,  /* the machine stopped: for good, or for its debugger */
+    MH_EVENT_PORT,      /* an access to a port was served */
+    MH_EVENT_FILE,      /* a file call was made */
+    MH_EVENT_FAULT,     /* an exception was delivered to a handler of the guest's */
+    MH_EVENT_CR3,       /* CR3 was written */
+    MH_EVENT_ENTER,     /* the guest is about to run, ... */
+    MH_EVENT_EXIT,      /* ... and was left */
+    MH_EVENT_STOP,      /* the machine stopped: for good, or for its debugger */
+    MH_EVENT_INTERRUPT, /* an external interrupt is about to be delivered, at rip */
 };
 
 struct mh_event {
@@ -40,8 +41,9 @@ struct mh_event {
     const char *name; /* of the file, as the guest knows it; "" when there is none. For the time of the call only */
     int64_t result;   /* what the guest received */
 
-    /* FAULT */
+    /* FAULT, INTERRUPT */
     uint8_t vector;
+    /* FAULT */
     uint64_t handler; /* guest-virtual address of its first instruction */
 
     /* CR3 */

@@ -38,6 +38,14 @@
 #define MH_SERIAL_EOF 0xff
 
 /*
+ * Exchange (--exchange): an interrupt of this vector says that it is the machine's turn. Its role, the count and the
+ * bytes go through the first port; how many bytes were accepted, or read, through the second.
+ */
+#define MH_VECTOR_EXCHANGE 32
+#define MH_PORT_EXCHANGE 0x510
+#define MH_PORT_EXCHANGE_DONE 0x520
+
+/*
  * File port. Bytes are a request written and an answer read one byte at a time; a 32-bit OUT of the guest-physical
  * address of a struct mh_file_call is a whole call in one exit.
  */

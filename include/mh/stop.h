@@ -22,6 +22,7 @@ enum mh_stop_kind {
     MH_STOP_HISTORY_BEGIN, /* it ran backwards to the earliest place that is kept */
     MH_STOP_HISTORY_END,   /* a recording was replayed to its end */
     MH_STOP_INTERRUPTED,   /* someone asked: between two instructions, nothing half done */
+    MH_STOP_EXCHANGE,      /* the guest broke the rules of the exchange: `text` says how */
 };
 
 enum mh_watch_kind {
@@ -47,11 +48,14 @@ struct mh_stop {
     enum mh_watch_kind watch;
     uint64_t watch_address; /* the watched guest-virtual address, as the debugger named it */
 
+    /* INTERRUPTED: because mh_vm_config.max_instructions were executed */
+    bool at_limit;
+
     /* NO_MEMORY */
     uint64_t physical;
     bool is_write;
 
-    /* CPU_ERROR, HOST_ERROR */
+    /* CPU_ERROR, HOST_ERROR, EXCHANGE */
     char text[MH_STOP_TEXT_MAX];             /* one line */
     uint8_t instruction[MH_INSTRUCTION_MAX]; /* the bytes that could not be executed */
     uint8_t instruction_length;              /* 0: not known */

@@ -8,8 +8,10 @@
 #ifndef MH_VM_H
 #define MH_VM_H
 
+#include "mh/counts.h"
 #include "mh/debug_target.h"
 #include "mh/event.h"
+#include "mh/exchange.h"
 #include "mh/status.h"
 #include "mh/stop.h"
 
@@ -125,11 +127,17 @@ struct mh_vm_config {
     void *open_image_ctx;
     struct mh_serial_end serial;
     const struct mh_shared_files *shared; /* may be NULL */
+    struct mh_exchange *exchange;         /* in which the machine is `number`; may be NULL */
     const char *files_parent;             /* directory of the VMs' own directories; made when a guest first writes */
     const char *files_name;               /* name of this VM's directory in it */
     struct mh_file_limits limits;
     uint64_t history;     /* bytes of memory for the past of a machine that is debugged, at most; 0: it is not kept */
     const char *core_dir; /* directory for core files; NULL: none may be written */
+    /* How many instructions mh_vm_run() executes before it returns MH_STOP_INTERRUPTED with `at_limit` set; 0: any
+     * number. It is exact, and the machine runs in software. Debuggers and replays are not limited. */
+    uint64_t max_instructions;
+    /* Count how often each instruction is executed, for mh_vm_counts(). Needs MH_ACCEL_SOFT or MH_ACCEL_INTERPRETER. */
+    bool counts;
     /* Called once for each kind of access that has no effect; may be NULL. One line, no newline. */
     void (*notice)(void *ctx, const char *text);
     void *notice_ctx;
@@ -193,6 +201,20 @@ bool mh_vm_last_stop(const struct mh_vm *vm, struct mh_stop *stop);
 void mh_vm_describe_stop(struct mh_vm *vm, const struct mh_stop *stop, void (*write)(void *, const char *, size_t),
                          void *write_ctx);
 
+/* What there is to say about a fault besides the address; "" where there is nothing. */
+struct mh_fault_words {
+    const char *name;    /* of the exception: "page fault (#PF)" */
+    char error[128];     /* what its error code means */
+    const char *missing; /* of a page fault: which right a page lacks that is mapped */
+};
+
+/* Explain a stop of the kind MH_STOP_EXCEPTION. To be called when mh_vm_describe_stop() may be. */
+void mh_vm_explain_fault(struct mh_vm *vm, const struct mh_stop *stop, struct mh_fault_words *words);
+
+/* Read registers of a stopped machine, on its thread; `groups` is made of MH_REGS_*. False when the processor does not
+ * give them: *regs is undefined then. */
+bool mh_vm_read_regs(struct mh_vm *vm, unsigned groups, struct mh_x86_regs *regs);
+
 /*
  * Write an ELF core file called `name`, a single component, into config.core_dir, over what has that name: the machine
  * as it is now, after `stop`. To be called when mh_vm_describe_stop() may be. Returns MH_OK, or MH_ERR_IO with the
@@ -205,6 +227,14 @@ enum mh_status mh_vm_write_core(struct mh_vm *vm, const struct mh_stop *stop, co
  * "processor: kvm", "processor: soft", or both, with how often the machine moved. On the machine's thread, stopped.
  */
 void mh_vm_stats(struct mh_vm *vm, mh_text_sink *sink, void *sink_ctx);
+
+/*
+ * How often each instruction was executed since the machine began or was restarted, with config.counts. The sum is the
+ * number of instructions that mh_vm_stats() writes. What a debugger has the machine execute again, after it went back,
+ * is not counted again. *counts is the machine's, until this is called again or the machine runs or is destroyed.
+ * MH_OK, or MH_ERR_HOST without memory. On the machine's thread, stopped.
+ */
+enum mh_status mh_vm_counts(struct mh_vm *vm, struct mh_counts *counts, struct mh_error *err);
 
 /* The signal that takes a machine's thread out of a system call by order of another thread. mh_kick_install() gives it
  * a handler, and one to whatever signal a processor uses for itself. */

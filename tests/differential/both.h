@@ -39,6 +39,7 @@ struct shared {
     uint64_t current, end;
     uint64_t differences, deaths, done;
     uint64_t unsupported; /* cases the software processor reports as beyond it */
+    uint64_t translated;  /* instructions executed as generated code */
     uint64_t skipped[64];
     uint32_t of_form[16384]; /* differences, by whatever the test counts them by */
     ;

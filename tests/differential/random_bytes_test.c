@@ -207,7 +207,36 @@ static uint64_t hash_machine(const struct machine *machine)
 struct end {
     enum cpu_exit_kind kind;
     uint64_t count, hash, rip;
+    uint64_t counts_hash; /* of how often each instruction was retired; 0: that was not counted */
 };
+
+/* Every other guest is counted, so that both ways are tried. */
+static bool is_counted(const struct random_bytes_test *test)
+{
+    return (test->image[0] & 2) != 0;
+}
+
+static bool begin_to_count(const struct random_bytes_test *test, struct machine *machine)
+{
+    return !is_counted(test) || machine->cpu->ops->count_instructions(machine->cpu, NULL) == MH_OK;
+}
+
+/* Lengths are left out: of an instruction that always faulted, only some ways of running a guest know it. */
+static uint64_t hash_counts(const struct random_bytes_test *test, const struct machine *machine)
+{
+    struct mh_counts counts;
+    uint64_t value = 1, sum = 0;
+    if (!is_counted(test) || machine->cpu->ops->read_counts(machine->cpu, &counts, NULL) != MH_OK)
+        return 0;
+    for (size_t i = 0; i < counts.length; i++) {
+        value = hash(value, &counts.counts[i].address, sizeof counts.counts[i].address);
+        value = hash(value, &counts.counts[i].count, sizeof counts.counts[i].count);
+        sum += counts.counts[i].count;
+    }
+    if (sum != instructions(machine))
+        printf("  counted %" PRIu64 " instructions of %" PRIu64 "\n", sum, instructions(machine));
+    return sum == instructions(machine) ? value : hash(value, &sum, sizeof sum);
+}
 
 /* `code`: translate blocks from the first time on, or NULL. */
 static struct end run_guest(const struct random_bytes_test *test, struct host_code *code, enum cpu_run_mode mode,
@@ -215,10 +244,11 @@ static struct end run_guest(const struct random_bytes_test *test, struct host_co
 {
     struct machine machine;
     struct end end = {0};
-    if (machine_start(test, &machine)) {
+    if (machine_start(test, &machine) && begin_to_count(test, &machine)) {
         soft_cpu_use_code(machine.cpu, code, 0);
         end.count = run(&machine, mode, until, &end.kind);
         end.hash = hash_machine(&machine);
+        end.counts_hash = hash_counts(test, &machine);
         machine.cpu->ops->rip_at_hand(machine.cpu, &end.rip);
     }
     machine_end(&machine);
@@ -230,7 +260,7 @@ static struct end run_guest_in_slices(const struct random_bytes_test *test)
 {
     struct machine machine;
     struct end end = {0};
-    if (machine_start(test, &machine)) {
+    if (machine_start(test, &machine) && begin_to_count(test, &machine)) {
         soft_cpu_use_code(machine.cpu, test->code, 0);
         for (uint64_t until = 1, size = 1; end.count < INSTRUCTIONS_MAX; until += size) {
             const uint64_t wanted = until < INSTRUCTIONS_MAX ? until : INSTRUCTIONS_MAX;
@@ -240,6 +270,7 @@ static struct end run_guest_in_slices(const struct random_bytes_test *test)
                 break;
         }
         end.hash = hash_machine(&machine);
+        end.counts_hash = hash_counts(test, &machine);
         machine.cpu->ops->rip_at_hand(machine.cpu, &end.rip);
     }
     machine_end(&machine);
@@ -248,13 +279,13 @@ static struct end run_guest_in_slices(const struct random_bytes_test *test)
 
 static bool ends_equal(const struct end *a, const struct end *b)
 {
-    return a->kind == b->kind && a->count == b->count && a->hash == b->hash;
+    return a->kind == b->kind && a->count == b->count && a->hash == b->hash && a->counts_hash == b->counts_hash;
 }
 
 static void print_end(const char *how, const struct end *end)
 {
-    printf("  %s: exit %d after %" PRIu64 " instructions at %" PRIx64 ", state %016" PRIx64 "\n", how, (int)end->kind,
-           end->count, end->rip, end->hash);
+    printf("  %s: exit %d after %" PRIu64 " instructions at %" PRIx64 ", state %016" PRIx64 ", counts %016" PRIx64 "\n",
+           how, (int)end->kind, end->count, end->rip, end->hash, end->counts_hash);
 }
 
 static bool check_guest(const struct random_bytes_test *test, bool print)

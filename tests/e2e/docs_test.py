@@ -106,7 +106,7 @@ class DocsTest(unittest.TestCase):
         explained = self.help.split("\nMachines\n")[1]
         for option, default in (("files-dir", "vm-files"), ("max-open", "16"), ("max-written", "64"), ("accel", "auto"),
                                 ("label", "auto"), ("gdb", "1234"), ("gdb-lost", "stop"), ("memory", "2"),
-                                ("page", "2"), ("console", "1"), ("load", "0")):
+                                ("page", "2"), ("console", "1"), ("load", "0"), ("exchange-size", "4096")):
             with self.subTest(option=option):
                 entry = re.split(r"\n {2}(?: {4}|-\w, )--|\n\n", explained.split(f"--{option} ", 1)[1])[0]
                 self.assertIn(f"({default})", entry)

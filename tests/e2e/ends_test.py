@@ -6,7 +6,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from hypervisor import EXIT_CRASHED, EXIT_HOST, EXIT_IMAGE, EXIT_IO, EXIT_SIGINT, EXIT_SIGTERM  # noqa: E402
-from hypervisor import EXIT_TIMEOUT, EXIT_USAGE, PATIENCE, Case, guest, main, sample  # noqa: E402
+from hypervisor import EXIT_TIMEOUT, EXIT_USAGE, PATIENCE, Case, guest, main, on, sample  # noqa: E402
 
 
 class ExitStatusTest(Case):
@@ -48,6 +48,43 @@ class ExitStatusTest(Case):
         self.check(self.run_vm("-g", "ret.img"), EXIT_CRASHED, b"", "returned")
         self.check(self.run_vm("-g", guest("faults"), input=b"n"), EXIT_CRASHED)
         self.check(self.run_vm("-g", guest("spin"), "--timeout", "0.2"), EXIT_TIMEOUT)
+
+
+class InstructionLimitTest(Case):
+    @on("soft")
+    def test_same_place_in_every_run(self):
+        limited = ["-g", guest("spin"), "--max-instructions", "1000000"]
+        first, second = (self.check(self.run_vm(*limited), EXIT_TIMEOUT, b"a line\nunfinished") for _ in range(2))
+        self.assertIn("VM 1 (spin): still running after 1000000 instructions, ended; it was interrupted at rip 0x",
+                      first.messages)
+        self.assertEqual(first.messages, second.messages)
+        self.assertEqual(first.messages.count("\n"), 1, "one line")
+
+    @on("soft")
+    def test_each_machine_has_its_own_count(self):
+        result = self.check(self.run_vm("-g", guest("spin"), sample("seed"), guest("spin"), "--serial", "null",
+                                        "--max-instructions", "5000", "--core", "cores"), EXIT_TIMEOUT)
+        self.assertEqual(result.messages.count("still running after 5000 instructions"), 2)
+        self.assertEqual(sorted(os.listdir(self.path("cores"))), ["1-spin.core", "3-spin#3.core"])
+
+    @on("soft")
+    def test_what_ends_before_is_not_touched(self):
+        self.check(self.run_vm("-g", sample("seed"), "--max-instructions", "1000000"), 0, b"Hello, world!\n", "")
+
+    @on("soft")
+    def test_a_recording_ends_at_the_limit(self):
+        self.check(self.run_vm("-g", guest("spin"), "--max-instructions", "4321", "--record", "run"), EXIT_TIMEOUT)
+        self.check(self.run_vm("--replay", "run"), 0, err="4321")
+
+    @on("soft")
+    def test_needs_no_kvm(self):
+        """Without --accel the processor that counts is chosen."""
+        stats = self.run_vm("-g", sample("seed"), "--max-instructions", "1000000", "--stats", "--accel", "auto").messages
+        self.assertIn("processor: soft\n", stats)
+
+    @on("kvm")
+    def test_kvm_is_refused(self):
+        self.check(self.run_vm("-g", sample("seed"), "--max-instructions", "10"), EXIT_USAGE, b"", "does not count")
 
 
 class TimeoutTest(Case):

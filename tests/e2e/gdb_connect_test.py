@@ -10,7 +10,8 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from gdb_driver import SETTINGS, Gdb, GdbCase, elf  # noqa: E402
-from hypervisor import ACCEL, DEADLINE, EXIT_HOST, EXIT_USAGE, PROGRAM, contents, guest, main, sample  # noqa: E402
+from hypervisor import (  # noqa: E402
+    DEADLINE, EXIT_HOST, EXIT_USAGE, command, contents, guest, main, sample)
 
 
 def free_ports(count):
@@ -95,7 +96,7 @@ class OfferTest(GdbCase):
 
     def on_a_pipe(self, link, *more_settings):
         arguments = [argument for setting in [*SETTINGS, *more_settings] for argument in ("-iex", setting)]
-        program = f"{PROGRAM} --accel {ACCEL} -g {elf('gdb_points')} --gdb stdio"
+        program = " ".join(command(["-g", elf("gdb_points"), "--gdb", "stdio"]))
         done = subprocess.run(["gdb", "-nx", "-q", "-batch", *arguments, elf("gdb_points"),
                                "-ex", f"target remote | exec {link} {program}",
                                "-ex", "break place_9", "-ex", "continue", "-ex", "delete", "-ex", "continue"],

@@ -12,9 +12,10 @@ from hypervisor import DEADLINE, main  # noqa: E402
 class MonitorTest(GdbCase):
     def test_commands(self):
         vm, gdb = self.debug(elf("gdb_points"))
-        for command, parts in (("help", ["reset", "phys", "pt ADDR", "stats"]), ("regs", ["rax", "cr3", "gdt"]),
+        for command, parts in (("help", ["reset", "phys", "pt [ADDR]", "stats"]), ("regs", ["rax", "cr3", "gdt"]),
                                ("pt 0", ["PML4", "present"]), ("map", ["0x0000000000000000-"]), ("files", ["0 of"]),
-                               ("stats", ["processor: "]), ("", ["help"]), ("nonsense", ["help"]), ("pt", ["address"])):
+                               ("stats", ["processor: "]), ("", ["help"]), ("nonsense", ["help"]), ("pt", ["PML4 at"]),
+                               ("pt x", ["address"])):
             answer = gdb("monitor " + command)
             for part in parts:
                 self.assertIn(part, answer, command)

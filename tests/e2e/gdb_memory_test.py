@@ -102,6 +102,14 @@ class MemoryTest(GdbCase):
     def test_the_map_of_the_machine(self):
         text = self.gdb("monitor map")
         self.assertIn("0x0000000000000000-0x0000000000200000 -> 0x0", text)
+        self.assertRegex(text, r"0x0000000  I.*\n(.*\n)*.*\.s\n")
+        self.gdb("stepi")
+        text = self.gdb("monitor map")
+        self.assertIn("0x0000000  X", text)
+        self.assertNotIn("\033", text)
+        self.assertIn("0x0-0x200000 -> 0x0", self.gdb("monitor pt"))
+        self.gdb("monitor color on")
+        self.assertIn("\033[35ms\033[0m\n", self.gdb("monitor map"))
         self.assertNotIn("error", self.gdb("info mem"))
 
 
@@ -136,7 +144,7 @@ class PhysicalTest(GdbCase):
         for level in ("PML4", "PDPT", "PD"):
             self.assertIn(level, text)
         self.assertIn("not present", self.gdb("monitor pt 0x12345678000"))
-        for bad in ("", " here", " -1", " 0x1000 0x2000", " 0x10000000000000000"):
+        for bad in (" here", " -1", " 0x1000 0x2000", " 0x10000000000000000"):
             self.assertIn("say an address", self.gdb("monitor pt" + bad))
 
     def test_another_connection_starts_virtual(self):

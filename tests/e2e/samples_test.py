@@ -8,7 +8,10 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from hypervisor import DEADLINE, EXIT_CRASHED, Case, contents, main, sample, sample_source  # noqa: E402
 
-SAMPLES = ["hello", "echo", "files", "primes", "fibonacci", "paging", "crash", "compute", "usermode", "seed"]
+SAMPLES = ["hello", "echo", "files", "primes", "fibonacci", "paging", "crash", "compute", "usermode",
+           "phase1", "phase2", "phase3", "seed"]
+SHARED = {"files": "notes.txt", "phase2": "poem.txt"}
+TOGETHER = ["phase3"]  # exchange_test.py runs these
 
 
 class SamplesTest(Case):
@@ -18,14 +21,14 @@ class SamplesTest(Case):
             expected = sample_source(name, "expected-page4.txt")
         input_file = sample_source(name, "input.txt")
         arguments = ["-m", 4, "-p", page, "-g", sample(name, form)]
-        if name == "files":
-            arguments += ["-f", sample_source(name, "notes.txt")]
+        if name in SHARED:
+            arguments += ["-f", sample_source(name, SHARED[name])]
         result = self.run_vm(*arguments, input=contents(input_file) if os.path.exists(input_file) else b"")
         code = EXIT_CRASHED if name == "crash" else 0
         self.check(result, code, contents(expected), "page fault (#PF)" if code else "")
 
     def test_expected_output(self):
-        for name in SAMPLES:
+        for name in [name for name in SAMPLES if name not in TOGETHER]:
             for form in ["img"] if name == "seed" else ["img", "elf"]:
                 for page in (2, 4):
                     with self.subTest(sample=name, form=form, page=page):
@@ -70,7 +73,8 @@ class MakeTest(Case):
                 before = sorted(os.listdir(directory))
                 self.make(directory)
                 built = set(os.listdir(directory))
-                wanted = {"guest.o", "guest.img"} | (set() if name == "seed" else {"guest.elf"})
+                source = "main" if name.startswith("phase") else "guest"
+                wanted = {source + ".o", "guest.img"} | (set() if name == "seed" else {"guest.elf"})
                 self.assertLessEqual(wanted, built)
                 self.make(directory, "clean")
                 self.assertEqual(sorted(os.listdir(directory)), before)

@@ -39,6 +39,7 @@ table_end:
     guest_start
     mov $0, %r10d
     get_char
+    label choose
     mov $table, %ebx
 1:  cmp (%rbx), %al
     je 2f

@@ -98,6 +98,11 @@ static void fake_cpu_cancel_in(struct cpu *cpu)
     self->pending = NULL;
 }
 
+static bool fake_cpu_accepts_interrupt(struct cpu *cpu)
+{
+    return (fake_of(cpu)->state.general.rflags & MH_RFLAGS_IF) != 0;
+}
+
 static void fake_cpu_kick(struct cpu *cpu)
 {
     atomic_store(&fake_of(cpu)->kicked, true);
@@ -249,6 +254,7 @@ struct fake_cpu *fake_cpu_make(const char *name, struct guest_ram *ram, const st
                                  .run = fake_cpu_run,
                                  .finish_io = fake_cpu_finish_io,
                                  .cancel_in = fake_cpu_cancel_in,
+                                 .accepts_interrupt = fake_cpu_accepts_interrupt,
                                  .kick = fake_cpu_kick,
                                  .read_regs = fake_cpu_read_regs,
                                  .write_regs = fake_cpu_write_regs,

@@ -612,15 +612,15 @@ static void describe_stop(void *ctx, unsigned vm, const struct mh_stop *stop, mh
     sink(sink_ctx, second, sizeof second - 1);
 }
 
-static enum mh_status monitor(void *ctx, unsigned vm, const char *command, mh_text_sink *sink, void *sink_ctx,
-                              struct mh_error *err)
+static enum mh_status monitor(void *ctx, unsigned vm, const char *command, bool color, mh_text_sink *sink,
+                              void *sink_ctx, struct mh_error *err)
 {
-    static const char text[] = "mapped: everything\n";
+    static const char text[] = "mapped: everything\n", colored[] = "mapped: \033[32meverything\033[0m\n";
 
     (void)ctx;
     (void)vm;
     if (strcmp(command, "map") == 0) {
-        sink(sink_ctx, text, sizeof text - 1);
+        sink(sink_ctx, color ? colored : text, color ? sizeof colored - 1 : sizeof text - 1);
         return MH_OK;
     }
     if (strcmp(command, "when") == 0) {

@@ -8,10 +8,8 @@ sees what belongs to which command, can interrupt one that is going on, and wait
 import json
 import os
 import re
-import select
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -54,9 +52,9 @@ if inside is not None:
     inside.execute("quit")
 
 from hypervisor import DEADLINE, Case, Output  # noqa: E402
+from mini_hypervisor import rsp  # noqa: E402
+from mini_hypervisor.process import READY  # noqa: E402
 
-READY = re.compile(r"VM (\d+) \((.*)\): (waits for gdb|gdb may connect) *; type: "
-                   r"gdb -ex 'target remote (\S+)'(?: '(.*)')?")
 SETTINGS = ["set confirm off", "set pagination off", "set width 0", "set height 0", "set style enabled off",
             "set debuginfod enabled off", "set print thread-events off", "set tcp connect-timeout 10",
             f"set remotetimeout {DEADLINE // 2}"]
@@ -156,110 +154,11 @@ class Gdb:
         self.process.stdout.close()
 
 
-class Refused(Exception):
-    """The stub answered with an error."""
-
-
-class Wire:
+class Wire(rsp.Connection):
     """The remote protocol, packet by packet."""
 
     def __init__(self, where):
-        if where.startswith("/"):
-            self.socket = socket.socket(socket.AF_UNIX)
-            self.socket.settimeout(DEADLINE)
-            self.socket.connect(where)
-        else:
-            host, port = where.rsplit(":", 1)
-            self.socket = socket.create_connection((host.strip("[]") or "127.0.0.1", int(port)), DEADLINE)
-            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.got = b""
-        self.acks = True
-
-    def send_raw(self, data):
-        self.socket.sendall(data)
-
-    @staticmethod
-    def frame(packet):
-        packet = packet.encode("latin-1") if isinstance(packet, str) else packet
-        return b"$" + packet + b"#%02x" % (sum(packet) & 0xff)
-
-    def send(self, packet):
-        self.send_raw(self.frame(packet))
-
-    def receive_bytes(self, test):
-        """Take bytes until test(bytes so far) is a length; these are returned and no longer there."""
-        end = time.monotonic() + DEADLINE
-        while True:
-            length = test(self.got)
-            if length:
-                taken, self.got = self.got[:length], self.got[length:]
-                return taken
-            self.socket.settimeout(max(0.01, end - time.monotonic()))
-            part = self.socket.recv(65536)
-            if not part:
-                raise ConnectionError(f"the connection was closed; there was {self.got!r}")
-            self.got += part
-
-    def receive(self):
-        """The next packet's contents, with run lengths and escapes undone; its checksum must be right."""
-        def whole(got):
-            start = got.find(b"$")
-            end = got.find(b"#", start)
-            return end + 3 if start >= 0 and end >= 0 and len(got) >= end + 3 else 0
-        framed = self.receive_bytes(whole)
-        body = framed[framed.index(b"$") + 1:-3]
-        if int(framed[-2:], 16) != sum(body) & 0xff:
-            raise AssertionError(f"wrong checksum: {framed!r}")
-        if self.acks:
-            self.send_raw(b"+")
-        return self.plain(body)
-
-    @staticmethod
-    def plain(body):
-        plain = bytearray()
-        at = 0
-        while at < len(body):
-            if body[at] == ord("}"):
-                plain.append(body[at + 1] ^ 0x20)
-                at += 2
-            elif body[at] == ord("*"):
-                plain += plain[-1:] * (body[at + 1] - 29)
-                at += 2
-            else:
-                plain.append(body[at])
-                at += 1
-        return bytes(plain)
-
-    def ask(self, packet):
-        """A packet's answer, as text."""
-        self.send(packet)
-        return self.receive().decode("latin-1")
-
-    def stop(self):
-        """The next stop reply; console output before it is gathered in .console."""
-        self.console = b""
-        while True:
-            packet = self.receive()
-            if not packet.startswith(b"O") or packet == b"OK":
-                return packet.decode("latin-1")
-            self.console += bytes.fromhex(packet[1:].decode())
-
-    def ends(self):
-        """True when the stub closes the connection, and not before that is seen."""
-        self.socket.settimeout(DEADLINE)
-        try:
-            while True:
-                part = self.socket.recv(65536)
-                if not part:
-                    return True
-                self.got += part
-        except ConnectionResetError:
-            return True
-        except TimeoutError:
-            return False
-
-    def close(self):
-        self.socket.close()
+        super().__init__(where, DEADLINE)
 
 
 class Offered:

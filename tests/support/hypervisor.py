@@ -9,7 +9,6 @@ import ctypes
 import functools
 import os
 import pty
-import select
 import shutil
 import signal
 import struct
@@ -24,8 +23,15 @@ SOURCE = os.environ.get("MH_SOURCE") or os.path.realpath(os.path.join(os.path.di
 BUILD = os.environ.get("MH_BUILD") or os.path.join(SOURCE, "build", "default")
 PROGRAM = os.environ.get("MH_PROGRAM") or os.path.join(BUILD, "tools", "mini_hypervisor", "mini_hypervisor")
 
+# The module for tests of guests has what these tests need too.
+sys.path.insert(0, os.path.join(SOURCE, "tools", "python"))
+from mini_hypervisor import Timeout, output  # noqa: E402
+
 # The processor that guests run on: what --accel is for all runs of a test.
 ACCEL = os.environ.get("MH_ACCEL", "auto")
+
+# "off": without generated code on the software processor, wherever a test asks for it.
+JIT = os.environ.get("MH_JIT", "on")
 
 # How many times slower than others this host may be: some are emulated.
 PATIENCE = int(os.environ.get("MH_PATIENCE", "1"))
@@ -101,7 +107,14 @@ def command(arguments):
     """The program with these arguments, on the processor that is tested unless they name one."""
     arguments = [str(argument) for argument in arguments]
     names_one = any(argument == "--accel" or argument.startswith("--accel=") for argument in arguments)
-    return [PROGRAM, *([] if names_one else ["--accel", ACCEL]), *arguments]
+    words = [PROGRAM, *([] if names_one else ["--accel", ACCEL]), *arguments]
+    return [without_jit(word, before) for word, before in zip(words, ["", *words])]
+
+
+def without_jit(word, before):
+    """A word of a command line, and the one before it: with MH_JIT=off, --accel soft has no generated code."""
+    names_soft = word == "--accel=soft" or (before, word) == ("--accel", "soft")
+    return word + ",jit=off" if JIT == "off" and names_soft else word
 
 
 def on(*processors):
@@ -123,42 +136,15 @@ class Result:
         return f"exit {self.code}\nstdout: {(self.out or b'')[-2000:]!r}\nstderr: {self.messages[-4000:]}"
 
 
-class Output:
+class Output(output.Output):
     """What arrives at some descriptors, gathered without threads."""
-
-    def __init__(self, **fds):
-        self.fds = dict(fds)
-        self.bytes = {name: b"" for name in fds}
-
-    def pump(self, timeout):
-        """Take what is there, waiting `timeout` seconds for something. False when nothing came."""
-        if not self.fds:
-            return False
-        poll = select.poll()
-        for fd in self.fds.values():
-            poll.register(fd, select.POLLIN)
-        ready = [fd for fd, _ in poll.poll(max(0, timeout) * 1000)]
-        for name, fd in list(self.fds.items()):
-            if fd in ready:
-                try:
-                    data = os.read(fd, 65536)
-                except OSError:  # the other side of a pseudo-terminal is closed
-                    data = b""
-                self.bytes[name] += data
-                if not data:
-                    del self.fds[name]
-        return bool(ready)
 
     def wait_for(self, name, wanted, deadline=DEADLINE):
         """Wait until what came at `name` contains `wanted`, or `wanted(bytes)` is true."""
-        test = wanted if callable(wanted) else lambda got: wanted in got
-        end = time.monotonic() + deadline
-        while not test(self.bytes[name]):
-            left = end - time.monotonic()
-            if left <= 0 or (name not in self.fds and not test(self.bytes[name])):
-                raise AssertionError(f"waited in vain for {wanted!r} on {name}; there was {self.bytes}")
-            self.pump(left)
-        return self.bytes[name]
+        try:
+            return super().wait_for(name, wanted, deadline)
+        except Timeout as error:
+            raise AssertionError(str(error)) from None
 
 
 class Running:

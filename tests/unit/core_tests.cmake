@@ -15,13 +15,14 @@ mh_core_test(base status)
 mh_core_test(base atomic_file ${support}/temp_dir.c)
 
 mh_core_test(x86 paging)
+mh_core_test(x86 page_tables)
 mh_core_test(x86 boot_state)
 mh_core_test(x86 exceptions)
 mh_core_test(x86 cpuid)
 mh_core_test(x86 xsave)
 mh_core_test(x86 cpu_state)
 
-foreach(name decode exec fault io mem points run simd slices state system x87)
+foreach(name count decode exec fault io mem points run simd slices state system x87)
   mh_core_test(soft soft_${name} ${support}/soft_machine.c ${support}/translate.c)
   add_test(NAME unit_soft_${name}_translated COMMAND soft_${name}_test) # the same with generated code
   set_tests_properties(unit_soft_${name}_translated PROPERTIES
@@ -60,6 +61,7 @@ function(mh_fake_test directory name)
 endfunction()
 
 mh_core_test(machine soft_machine)
+mh_core_test(machine memory_view)
 foreach(name events guest_mem ports report run_loop snapshot vm)
   mh_fake_test(machine ${name})
 endforeach()

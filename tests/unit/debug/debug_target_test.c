@@ -123,7 +123,7 @@ static void all_points_are_forgotten_with_the_debugger(void **state)
     assert_int_equal(f->ops->set_breakpoint(f->ctx, 7, MH_OWNER_DEBUGGER, MH_BREAK_WATCH_WRITE, 1, 0, &f->err),
                      MH_ERR_RANGE);
     assert_int_equal(f->ops->clear_breakpoint(f->ctx, 7, MH_OWNER_DEBUGGER, MH_BREAK_SOFTWARE, 1, 1, &f->err), MH_OK);
-    assert_int_equal(f->ops->monitor(f->ctx, 7, "catch cr3", take_text, &f->text, &f->err), MH_OK);
+    assert_int_equal(f->ops->monitor(f->ctx, 7, "catch cr3", false, take_text, &f->text, &f->err), MH_OK);
     assert_int_equal(debug->breakpoints.count, 1);
     assert_non_null(f->machine->vm->hooks.event);
     f->ops->clear_all_breakpoints(f->ctx, 7);
@@ -135,8 +135,8 @@ static void all_points_are_forgotten_with_the_debugger(void **state)
 static void a_catchpoint_stops_the_machine_and_names_itself(void **state)
 {
     struct fixture *f = *state;
-    assert_int_equal(f->ops->monitor(f->ctx, 7, "catch out 0x80 0x41", take_text, &f->text, &f->err), MH_OK);
-    assert_int_equal(f->ops->monitor(f->ctx, 7, "catch fault 14", take_text, &f->text, &f->err), MH_OK);
+    assert_int_equal(f->ops->monitor(f->ctx, 7, "catch out 0x80 0x41", false, take_text, &f->text, &f->err), MH_OK);
+    assert_int_equal(f->ops->monitor(f->ctx, 7, "catch fault 14", false, take_text, &f->text, &f->err), MH_OK);
     fake_cpu_will_out(f->machine->cpu, 0x80, 1, "B", 1);
     fake_cpu_will_out(f->machine->cpu, 0x80, 1, "A", 1);
     struct mh_stop stop = run(f);
@@ -182,7 +182,7 @@ static void a_machine_that_is_put_back_stands_still_and_is_alive(void **state)
     struct fixture *f = *state;
     unsigned number = 0;
     struct mh_stop stop;
-    assert_int_equal(f->ops->monitor(f->ctx, 7, "snapshot here", take_text, &f->text, &f->err), MH_OK);
+    assert_int_equal(f->ops->monitor(f->ctx, 7, "snapshot here", false, take_text, &f->text, &f->err), MH_OK);
     run(f);
     const struct mh_resume how = {.kind = MH_RESUME_CONTINUE};
     f->ops->resume(f->ctx, 7, &how);
@@ -208,9 +208,9 @@ static void a_lost_machine_can_do_nothing_and_breaks_nothing(void **state)
     f->machine->cpu->failing = "restore";
     assert_int_equal(f->ops->restart(f->ctx, 7, &f->err), MH_ERR_HOST);
     assert_false(f->ops->vm_alive(f->ctx, 7));
-    assert_int_equal(f->ops->monitor(f->ctx, 7, "snapshot x", take_text, &f->text, &f->err), MH_ERR_HOST);
-    assert_int_equal(f->ops->monitor(f->ctx, 7, "regs", take_text, &f->text, &f->err), MH_OK);
-    assert_int_equal(f->ops->monitor(f->ctx, 7, "map", take_text, &f->text, &f->err), MH_OK);
+    assert_int_equal(f->ops->monitor(f->ctx, 7, "snapshot x", false, take_text, &f->text, &f->err), MH_ERR_HOST);
+    assert_int_equal(f->ops->monitor(f->ctx, 7, "regs", false, take_text, &f->text, &f->err), MH_OK);
+    assert_int_equal(f->ops->monitor(f->ctx, 7, "map", false, take_text, &f->text, &f->err), MH_OK);
     const struct mh_stop stop = run(f);
     assert_int_equal(stop.kind, MH_STOP_HOST_ERROR);
     f->ops->describe_stop(f->ctx, 7, &stop, take_text, &f->text);

@@ -47,6 +47,28 @@ static void monitor_answers_on_the_console(void **state)
     assert_string_equal(fake_debugger_ask(debugger, TEXTS, "qRcmd,zz"), "E.malformed packet");
 }
 
+static void colors_are_shown_on_request(void **state)
+{
+    struct fake_debugger *debugger = *state;
+    static const char *const commands[] = {"color", "color on", "map", "color off", "map"};
+    static const char *const texts[] = {"map and pt are shown without color\n", "map and pt are shown in color\n",
+                                        "mapped: \033[32meverything\033[0m\n", "map and pt are shown without color\n",
+                                        "mapped: everything\n"};
+    char text[4096], packet[256] = "qRcmd,";
+
+    for (size_t i = 0; i < COUNT(commands); i++) {
+        gdb_hex_encode(packet + 6, (const uint8_t *)commands[i], strlen(commands[i]));
+        packet[6 + 2 * strlen(commands[i])] = '\0';
+        fake_debugger_packet(debugger, packet);
+    }
+    fake_debugger_run(debugger);
+    assert_int_equal(debugger->reply_count, 2 * COUNT(commands));
+    for (unsigned i = 0; i < COUNT(commands); i++)
+        assert_string_equal(console(debugger, 2 * ((unsigned)COUNT(commands) - 1 - i) + 1, text, sizeof text),
+                            texts[i]);
+    assert_string_equal(monitor(debugger, TEXTS, "color auto"), "E.color: expected on or off");
+}
+
 static void unknown_monitor_commands_are_errors_with_help(void **state)
 {
     struct fake_debugger *debugger = *state;
@@ -127,6 +149,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(monitor_answers_on_the_console),
+        TEST(colors_are_shown_on_request),
         TEST(unknown_monitor_commands_are_errors_with_help),
         TEST(an_ended_machine_says_so),
         TEST(long_output_comes_in_several_packets),

@@ -63,7 +63,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void boot(struct fixture *f, const void *code, size_t length)
+static void boot_with_limit(struct fixture *f, uint64_t limit, const void *code, size_t length)
 {
     assert_int_equal(image_from_bytes(code, length, &f->image, NULL), MH_OK);
     f->config = (struct mh_vm_config){.number = 1,
@@ -74,8 +74,14 @@ static void boot(struct fixture *f, const void *code, size_t length)
                                       .serial = {.ctx = f, .write = take, .read = give},
                                       .files_parent = "/nonexistent",
                                       .files_name = "1-test",
-                                      .limits = {.open_files = 1, .bytes_written = 1}};
+                                      .limits = {.open_files = 1, .bytes_written = 1},
+                                      .max_instructions = limit};
     assert_int_equal(mh_vm_create(f->host, &f->config, &f->vm, NULL), MH_OK);
+}
+
+static void boot(struct fixture *f, const void *code, size_t length)
+{
+    boot_with_limit(f, 0, code, length);
 }
 
 #define BOOT(f, code) boot(f, code, sizeof(code) - 1)
@@ -181,6 +187,45 @@ static void a_guest_that_loops_can_be_stopped(void **state)
     pthread_join(thread, NULL);
     assert_int_equal(f->stop.kind, MH_STOP_INTERRUPTED);
     assert_int_equal(vm_rip(f->vm), 0);
+}
+
+/* Run `code` with a limit of its own; whether the limit ended it. */
+static bool reaches_limit(struct fixture *f, uint64_t limit, const void *code, size_t length)
+{
+    mh_vm_destroy(f->vm);
+    mh_image_free(f->image);
+    f->vm = NULL;
+    boot_with_limit(f, limit, code, length);
+    mh_vm_run(f->vm, &f->stop);
+    return f->stop.at_limit;
+}
+
+static void a_limit_of_instructions_is_exact(void **state)
+{
+    static const uint8_t three[] = {0x90, 0x90, 0xf4};      /* nop; nop; hlt */
+    static const uint8_t loop[] = {0xff, 0xc0, 0xeb, 0xfc}; /* 1: inc eax; jmp 1b */
+    struct fixture *f = *state;
+    assert_true(reaches_limit(f, 2, three, sizeof three));
+    assert_int_equal(f->stop.kind, MH_STOP_INTERRUPTED);
+    assert_int_equal(vm_rip(f->vm), 2);
+    assert_false(reaches_limit(f, 3, three, sizeof three));
+    assert_int_equal(f->stop.kind, MH_STOP_HALTED);
+    assert_true(reaches_limit(f, 1000001, loop, sizeof loop));
+    assert_int_equal(vm_rip(f->vm), 2);
+    assert_true(reaches_limit(f, 1000002, loop, sizeof loop));
+    assert_int_equal(vm_rip(f->vm), 0);
+}
+
+static void a_fault_right_at_the_limit_is_a_fault(void **state)
+{
+    static const uint8_t code[] = {0x90, 0x0f, 0x0b}; /* nop; ud2 */
+    struct fixture *f = *state;
+    assert_true(reaches_limit(f, 1, code, sizeof code));
+    for (uint64_t limit = 2; limit < 5; limit++) {
+        assert_false(reaches_limit(f, limit, code, sizeof code));
+        assert_int_equal(f->stop.kind, MH_STOP_EXCEPTION);
+        assert_int_equal(vm_rip(f->vm), 1);
+    }
 }
 
 /* ---- with one ---- */
@@ -334,7 +379,7 @@ static void a_snapshot_brings_back_registers_memory_and_input(void **state)
     debug(f);
     set(f, MH_BREAK_SOFTWARE, 9, 1);
     assert_int_equal(resume(f, CONTINUE), MH_STOP_BREAKPOINT);
-    assert_int_equal(f->ops->monitor(f->target.ctx, 1, "snapshot here", take_text, &text, &f->err), MH_OK);
+    assert_int_equal(f->ops->monitor(f->target.ctx, 1, "snapshot here", false, take_text, &text, &f->err), MH_OK);
     f->ops->clear_all_breakpoints(f->target.ctx, 1);
     for (unsigned i = 0; i < 3; i++) {
         assert_int_equal(resume(f, CONTINUE), MH_STOP_HALTED);
@@ -355,7 +400,7 @@ static void a_write_to_cr3_is_caught(void **state)
     struct taken_text text = {.length = 0};
     BOOT(f, "\x0f\x20\xd8\x0f\x22\xd8\xf4");
     debug(f);
-    assert_int_equal(f->ops->monitor(f->target.ctx, 1, "catch cr3", take_text, &text, &f->err), MH_OK);
+    assert_int_equal(f->ops->monitor(f->target.ctx, 1, "catch cr3", false, take_text, &text, &f->err), MH_OK);
     assert_int_equal(resume(f, CONTINUE), MH_STOP_CAUGHT);
     assert_text_has(f->stop.text, "catchpoint 1");
     assert_int_equal(vm_rip(f->vm), 6);
@@ -420,6 +465,8 @@ int main(void)
         TEST(a_page_fault_comes_with_address_and_code),
         TEST(an_entry_point_that_returns_is_told),
         TEST(a_guest_that_loops_can_be_stopped),
+        TEST(a_limit_of_instructions_is_exact),
+        TEST(a_fault_right_at_the_limit_is_a_fault),
         TEST(a_breakpoint_stops_before_its_instruction_each_time),
         TEST(a_condition_is_asked_once_for_each_arrival),
         TEST(a_range_steps_over_the_loop),

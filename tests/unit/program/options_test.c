@@ -240,6 +240,23 @@ static void timeouts_are_positive_seconds(void **state)
     refused(*state, "-g a --timeout=-1", "give a number of seconds greater than 0");
 }
 
+static void a_limit_of_instructions_needs_the_processor_that_counts(void **state)
+{
+    const struct options *options = parse(*state, "-g a --max-instructions 1000000");
+    assert_int_equal(options->max_instructions, 1000000);
+    assert_int_equal(options->accel, MH_ACCEL_SOFT);
+    assert_int_equal(parse(*state, "-g a --max-instructions 1 --accel soft,jit=off")->accel, MH_ACCEL_INTERPRETER);
+    static const char *const bad[] = {"0", "x", "1k", "1e6", "1.5", "1000000000000000001"};
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        char text[64];
+        snprintf(text, sizeof text, "-g a --max-instructions %s", bad[i]);
+        refused(*state, text, "give a whole number from 1 to");
+    }
+    refused(*state, "-g a --max-instructions 1 --accel kvm", "KVM does not count instructions; leave out --accel kvm");
+    refused(*state, "-g a --max-instructions 1 --gdb", "leave out --gdb");
+    refused(*state, "--replay a --max-instructions 1", "--replay cannot be combined with --max-instructions");
+}
+
 static void the_console_is_one_of_the_machines(void **state)
 {
     assert_int_equal(parse(*state, "-g a b --console 2")->console, 2);
@@ -258,6 +275,11 @@ static void trace_and_statistics_are_off_unless_given(void **state)
     assert_true(parse(*state, "-g a --stats")->stats);
     refused(*state, "-g a --trace=", "--trace '': give a file");
     refused(*state, "-g a --stats=yes", "--stats takes no value");
+    assert_null(parse(*state, "-g a")->report_path);
+    assert_string_equal(parse(*state, "-g a --report r.html")->report_path, "r.html");
+    assert_string_equal(parse(*state, "-g a b --report r%n.html")->report_path, "r%n.html");
+    refused(*state, "-g a --report=", "--report '': give a file");
+    refused(*state, "-g a b --report r.html", "--report r.html: several VMs need a file each; put %n, the VM's number");
 }
 
 static void labels_are_auto_always_or_never(void **state)
@@ -367,7 +389,7 @@ static void missing_values_are_told(void **state)
     refused(*state, "--guest -m 4", "--guest needs at least one file");
     refused(*state, "-g a -f", "--file needs at least one file");
     static const char *const singles[] = {"memory",    "page",     "timeout",     "console", "label", "serial",
-                                          "files-dir", "max-open", "max-written", "trace",   "accel"};
+                                          "files-dir", "max-open", "max-written", "trace",   "accel", "report"};
     for (size_t i = 0; i < COUNT(singles); i++) {
         char text[64], words[64];
         snprintf(words, sizeof words, "--%s needs a value", singles[i]);
@@ -506,6 +528,7 @@ int main(void)
         TEST(pages_are_2_or_4),
         TEST(the_processor_is_auto_kvm_or_soft),
         TEST(timeouts_are_positive_seconds),
+        TEST(a_limit_of_instructions_needs_the_processor_that_counts),
         TEST(the_console_is_one_of_the_machines),
         TEST(trace_and_statistics_are_off_unless_given),
         TEST(labels_are_auto_always_or_never),

@@ -21,6 +21,8 @@ mh_program_test(seccomp sandbox)
 mh_program_test(json_line observe)
 mh_program_test(stats observe)
 mh_program_test(trace observe support/collector.c support/temp_dir.c)
+mh_program_test(report_timeline report)
+mh_program_test(report_writer report support/temp_dir.c)
 
 # Of the library `run`, which needs core, these take single files.
 set(run_sources ${PROJECT_SOURCE_DIR}/tools/mini_hypervisor/run)

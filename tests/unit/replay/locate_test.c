@@ -42,7 +42,7 @@ static void say(void *ctx, const char *text, size_t length)
 static void monitor(struct past_machine *machine, const char *command)
 {
     struct mh_error err;
-    if (machine->target.ops->monitor(machine->target.ctx, 1, command, say, machine, &err) != MH_OK)
+    if (machine->target.ops->monitor(machine->target.ctx, 1, command, false, say, machine, &err) != MH_OK)
         fail_msg("%s: %s", command, err.text);
 }
 

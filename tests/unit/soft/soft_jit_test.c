@@ -4,6 +4,8 @@
 #include "soft/soft_block.h"
 #include "soft_machine.h"
 #include "unit.h"
+#include "x86/boot_state.h"
+#include "x86/paging.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -226,6 +228,43 @@ static void a_return_without_a_call_leads_where_it_says(void **state)
     assert_int_equal(f->machine->soft->gpr[MH_RSP], 0x8000);
 }
 
+/*
+ * Code in a page table, whose accesses change it: the constant of `mov $constant,%eax` is the entry of the page that is
+ * read before, and has its A bit when it is loaded.
+ *     mov (%rdx),%ecx; nop; mov $entry,%eax; add %al,(%rax); add %al,(%rax); hlt
+ */
+static void code_that_an_access_marks_is_decoded_again(void **state)
+{
+    static const uint64_t page = 0x110000, entry = MH_SYSTEM_AREA + BOOT_RAM_PT + page / PAGE_4K * 8;
+    struct fixture *f = *state;
+    boot_write_system_area(&f->machine->ram, PAGE_4K);
+    f->machine->cpu->ops->memory_changed(f->machine->cpu, mh_gpa_of(MH_SYSTEM_AREA), MH_SYSTEM_AREA_SIZE);
+    soft_machine_put(f->machine, entry + 8, "\xf4", 1);
+    soft_machine_code(f->machine, entry - 4, "\x8b\x0a\x90\xb8");
+    f->machine->soft->gpr[MH_RDX] = page;
+    assert_int_equal(soft_machine_run(f->machine, CPU_RUN), CPU_EXIT_HALT);
+    assert_int_equal(f->machine->soft->gpr[MH_RAX],
+                     page | PAGING_PRESENT | PAGING_WRITE | PAGING_USER | PAGING_ACCESSED);
+    assert_int_equal(f->machine->soft->instructions, 6);
+}
+
+/* or %ecx,1(%rbx) in ring 3, with alignment checks: neither A nor D is set, as when it is interpreted. */
+static void an_access_that_is_not_aligned_marks_no_page(void **state)
+{
+    static const uint64_t page = 0x110000, entry = MH_SYSTEM_AREA + BOOT_RAM_PT + page / PAGE_4K * 8;
+    struct fixture *f = *state;
+    boot_write_system_area(&f->machine->ram, PAGE_4K);
+    f->machine->cpu->ops->memory_changed(f->machine->cpu, mh_gpa_of(MH_SYSTEM_AREA), MH_SYSTEM_AREA_SIZE);
+    soft_machine_code(f->machine, CODE, "\x90\x90\x90\x09\x4b\x01");
+    f->machine->soft->gpr[MH_RBX] = page;
+    f->machine->soft->cr0 |= MH_CR0_AM;
+    f->machine->soft->rflags |= MH_RFLAGS_AC;
+    soft_machine_set_ring(f->machine, 3);
+    assert_int_equal(soft_machine_run(f->machine, CPU_RUN), CPU_EXIT_HALT);
+    assert_int_equal(boot_stub_at(f->machine->soft->rip), 17);
+    assert_int_equal(soft_machine_get64(f->machine, entry), page | PAGING_PRESENT | PAGING_WRITE | PAGING_USER);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -240,6 +279,8 @@ int main(void)
         TEST(a_kick_ends_an_endless_loop),
         TEST(calls_may_be_as_deep_as_the_guest_likes),
         TEST(a_return_without_a_call_leads_where_it_says),
+        TEST(code_that_an_access_marks_is_decoded_again),
+        TEST(an_access_that_is_not_aligned_marks_no_page),
         TEST(a_count_is_exact_where_the_interpreter_takes_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

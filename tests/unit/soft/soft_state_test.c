@@ -216,7 +216,7 @@ static void memory_changed_reaches_decoded_code(void **state)
 /* Pages of the process that have been touched; `start` is that of a page. */
 static unsigned touched_pages(void *start, size_t size)
 {
-    static unsigned char is_there[2048];
+    static unsigned char is_there[4096];
     const size_t pages = (size + PAGE_4K - 1) / PAGE_4K;
     unsigned count = 0;
     assert_true(pages <= sizeof is_there);

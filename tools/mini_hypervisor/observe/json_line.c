@@ -68,15 +68,15 @@ void json_put_microseconds(struct json_line *line, uint64_t ns)
     json_put_bytes(line, fraction, sizeof fraction);
 }
 
+/* Without '<' a string cannot end the element of a page that it is in. */
 static bool is_plain(unsigned char byte)
 {
-    return byte >= ' ' && byte < 0x7f && byte != '"' && byte != '\\';
+    return byte >= ' ' && byte < 0x7f && byte != '"' && byte != '\\' && byte != '<';
 }
 
-void json_put_string(struct json_line *line, const void *bytes, size_t length)
+void json_put_escaped(struct json_line *line, const void *bytes, size_t length)
 {
     const unsigned char *from = bytes;
-    json_put_bytes(line, "\"", 1);
     for (size_t i = 0, plain; i < length; i += plain) {
         for (plain = 0; i + plain < length && is_plain(from[i + plain]); plain++) {
         }
@@ -87,5 +87,11 @@ void json_put_string(struct json_line *line, const void *bytes, size_t length)
         json_put_bytes(line, escape, sizeof escape);
         plain = 1;
     }
+}
+
+void json_put_string(struct json_line *line, const void *bytes, size_t length)
+{
+    json_put_bytes(line, "\"", 1);
+    json_put_escaped(line, bytes, length);
     json_put_bytes(line, "\"", 1);
 }

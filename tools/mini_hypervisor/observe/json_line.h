@@ -28,5 +28,7 @@ void json_put_hex(struct json_line *line, uint64_t value);
 void json_put_microseconds(struct json_line *line, uint64_t ns);
 /* Any bytes, each as a character of Latin-1. */
 void json_put_string(struct json_line *line, const void *bytes, size_t length);
+/* The same without quotes, for a string in pieces. */
+void json_put_escaped(struct json_line *line, const void *bytes, size_t length);
 
 #endif

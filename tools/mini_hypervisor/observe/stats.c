@@ -50,6 +50,7 @@ void stats_event(struct stats *stats, uint64_t now, const struct mh_event *event
         stats->file_calls[event->op <= MH_FILE_SIZE ? event->op : 0]++;
         break;
     case MH_EVENT_FAULT:
+    case MH_EVENT_INTERRUPT:
     case MH_EVENT_CR3:
     case MH_EVENT_STOP:
         break;

@@ -138,6 +138,9 @@ static void line_put_event_name(struct json_line *line, const struct mh_event *e
     case MH_EVENT_FAULT:
         line_put_name(line, "fault", ", handled");
         break;
+    case MH_EVENT_INTERRUPT:
+        line_put_name(line, "interrupt", "");
+        break;
     case MH_EVENT_CR3:
         line_put_name(line, "cr3", "");
         break;
@@ -168,6 +171,9 @@ static void line_put_arguments(struct json_line *line, const struct mh_event *ev
     case MH_EVENT_FAULT:
         line_put_number(line, "vector", event->vector);
         line_put_hex(line, "handler", event->handler);
+        break;
+    case MH_EVENT_INTERRUPT:
+        line_put_number(line, "vector", event->vector);
         break;
     case MH_EVENT_CR3:
         line_put_hex(line, "old", event->old);

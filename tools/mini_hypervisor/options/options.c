@@ -203,13 +203,14 @@ struct mh_gdb_endpoint options_gdb_endpoint(const struct options *options, size_
 /* A recording brings everything its machine is made of. */
 static enum mh_status parser_check_replay(const struct parser *parser, struct options *options, struct mh_error *err)
 {
-    static const char *const brought[] = {"memory",   "page",        "record",   "no-history",
-                                          "max-open", "max-written", "files-dir"};
+    static const char *const brought[] = {"memory",      "page",      "record",           "no-history", "max-open",
+                                          "max-written", "files-dir", "max-instructions", "exchange"};
     if (options->guests.count > 0 || options->files.count > 0)
         return mh_fail(err, MH_ERR_USAGE, "--replay %s: the recording has its guest and files; leave out --%s",
                        options->replay_path, options->guests.count > 0 ? "guest" : "file");
     for (size_t i = 0; i < sizeof brought / sizeof brought[0]; i++) {
-        if (parser_has(parser, brought[i]) || (options->no_history && strcmp(brought[i], "no-history") == 0))
+        if (parser_has(parser, brought[i]) || (options->exchange && strcmp(brought[i], "exchange") == 0) ||
+            (options->no_history && strcmp(brought[i], "no-history") == 0))
             return mh_fail(err, MH_ERR_USAGE, "--replay cannot be combined with --%s", brought[i]);
     }
     if (options->accel == MH_ACCEL_KVM)
@@ -219,13 +220,39 @@ static enum mh_status parser_check_replay(const struct parser *parser, struct op
     return parser_add_guest(options, options->replay_path, err);
 }
 
-static enum mh_status parser_check_record(const struct options *options, struct mh_error *err)
+/* Each machine writes a file of its own. */
+static enum mh_status parser_check_pattern(const struct options *options, const char *option, const char *path,
+                                           struct mh_error *err)
 {
-    if (options->guests.count > 1 && strstr(options->record_path, "%n") == NULL)
-        return mh_fail(err, MH_ERR_USAGE,
-                       "--record %s: several VMs need a file each; put %%n, the VM's number, into the path",
-                       options->record_path);
+    if (options->guests.count > 1 && strstr(path, "%n") == NULL)
+        return mh_fail(err, MH_ERR_USAGE, "%s%s: several VMs need a file each; put %%n, the VM's number, into the path",
+                       option, path);
     return MH_OK;
+}
+
+/* Only the software processor counts, and a debugger can run instructions again or change what they do. */
+static enum mh_status parser_check_max_instructions(struct options *options, struct mh_error *err)
+{
+    if (options->gdb)
+        return mh_fail(
+            err, MH_ERR_USAGE,
+            "--max-instructions limits guests that run without a debugger; leave out --gdb, or use --timeout");
+    if (options->accel == MH_ACCEL_KVM)
+        return mh_fail(err, MH_ERR_USAGE,
+                       "--max-instructions: KVM does not count instructions; leave out --accel kvm, or use --timeout");
+    if (options->accel != MH_ACCEL_INTERPRETER)
+        options->accel = MH_ACCEL_SOFT;
+    return MH_OK;
+}
+
+/* Only the software processor counts. */
+static enum mh_status parser_check_coverage(struct options *options, struct mh_error *err)
+{
+    if (options->accel == MH_ACCEL_KVM)
+        return mh_fail(err, MH_ERR_USAGE, "--coverage counts instructions, which KVM cannot; leave out --accel kvm");
+    if (options->accel == MH_ACCEL_AUTO)
+        options->accel = MH_ACCEL_SOFT;
+    return parser_check_pattern(options, "--coverage ", options->coverage_path, err);
 }
 
 static enum mh_status parser_check(const struct parser *parser)
@@ -236,7 +263,13 @@ static enum mh_status parser_check(const struct parser *parser)
     if (options->replay_path != NULL)
         status = parser_check_replay(parser, options, err);
     else if (options->record_path != NULL)
-        status = parser_check_record(options, err);
+        status = parser_check_pattern(options, "--record ", options->record_path, err);
+    if (status == MH_OK && options->max_instructions != 0)
+        status = parser_check_max_instructions(options, err);
+    if (status == MH_OK && options->coverage_path != NULL)
+        status = parser_check_coverage(options, err);
+    if (status == MH_OK && options->report_path != NULL)
+        status = parser_check_pattern(options, "--report ", options->report_path, err);
     if (status != MH_OK)
         return status;
     if (options->guests.count == 0)
@@ -245,14 +278,14 @@ static enum mh_status parser_check(const struct parser *parser)
         return mh_fail(err, MH_ERR_USAGE, "--console %zu: there %s only %zu VM%s", options->console,
                        options->guests.count == 1 ? "is" : "are", options->guests.count,
                        options->guests.count == 1 ? "" : "s");
+    if (parser_has(parser, "exchange-size") && !options->exchange)
+        return mh_fail(err, MH_ERR_USAGE, "--exchange-size has no effect without an exchange; add --exchange");
     if (parser_has(parser, "console") && options->serial != SERIAL_STDIO)
         return mh_fail(err, MH_ERR_USAGE,
                        "--console selects the VM that reads stdin, but only --serial stdio connects one to it");
-    if (options->serial == SERIAL_FILE && options->guests.count > 1 && strstr(options->serial_path, "%n") == NULL)
-        return mh_fail(err, MH_ERR_USAGE,
-                       "--serial file:%s: several VMs need a file each; put %%n, the VM's number, into the path",
-                       options->serial_path);
-    return parser_check_gdb(parser, options, err);
+    if (options->serial == SERIAL_FILE)
+        status = parser_check_pattern(options, "--serial file:", options->serial_path, err);
+    return status == MH_OK ? parser_check_gdb(parser, options, err) : status;
 }
 
 enum mh_status options_parse(int argc, char *const *argv, struct options *options, struct mh_error *err)
@@ -264,6 +297,7 @@ enum mh_status options_parse(int argc, char *const *argv, struct options *option
         .files_dir = "vm-files",
         .limits = {.open_files = 16, .bytes_written = 64 * MB},
         .history = 256 * MB,
+        .exchange_size = MH_EXCHANGE_SIZE_DEFAULT,
     };
     struct parser parser = {.next = argv + (argc > 0 ? 1 : 0), .options = options, .err = err};
     while (*parser.next != NULL) {

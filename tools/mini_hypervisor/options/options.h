@@ -35,8 +35,9 @@ struct options {
     uint64_t load_address; /* of flat images */
     struct word_list guests;
     struct word_list files;
-    int64_t timeout_ms; /* 0: none */
-    size_t console;     /* number of the machine stdin feeds, from 1 */
+    int64_t timeout_ms;        /* 0: none */
+    uint64_t max_instructions; /* of each machine; 0: any number */
+    size_t console;            /* number of the machine stdin feeds, from 1 */
     enum label_mode label;
     enum serial_kind serial;
     const char *serial_path; /* of SERIAL_FILE; "%n" stands for the machine's number */
@@ -53,10 +54,14 @@ struct options {
     const char *files_dir;
     const char *core_dir; /* NULL: no core files */
     struct mh_file_limits limits;
+    bool exchange;          /* --exchange */
+    uint32_t exchange_size; /* bytes of its buffer */
     const char *trace_path; /* NULL: no trace */
     bool stats;
-    const char *record_path; /* NULL: no recording; "%n" stands for the machine's number */
-    const char *replay_path; /* NULL: guests are run. The one guest is called by it */
+    const char *record_path;   /* NULL: no recording; "%n" stands for the machine's number */
+    const char *coverage_path; /* NULL: instructions are not counted; "%n" stands for the machine's number */
+    const char *report_path;   /* NULL: no report; "%n" stands for the machine's number */
+    const char *replay_path;   /* NULL: guests are run. The one guest is called by it */
 };
 
 /*

@@ -11,6 +11,7 @@
 #define WRITTEN_MAX_MB (1024ul * 1024)
 #define LOAD_END (8 * MB) /* no machine has more memory */
 #define OPEN_FILES_MAX 1024ul
+#define INSTRUCTIONS_MAX 1000000000000000000ul /* thousands of years */
 
 /* The value is refused; `advice` says which are accepted. */
 static enum mh_status refuse_value(struct mh_error *err, const char *option, const char *value, const char *advice)
@@ -150,6 +151,15 @@ static enum mh_status take_timeout(struct options *options, const char *value, s
     return MH_OK;
 }
 
+static enum mh_status take_max_instructions(struct options *options, const char *value, struct mh_error *err)
+{
+    options->max_instructions = number_up_to(value, INSTRUCTIONS_MAX);
+    if (options->max_instructions == 0)
+        return refuse_value(err, "max-instructions", value,
+                            "give a whole number from 1 to 1000000000000000000, such as 1000000");
+    return MH_OK;
+}
+
 static enum mh_status take_console(struct options *options, const char *value, struct mh_error *err)
 {
     options->console = number_up_to(value, 1000000);
@@ -209,11 +219,27 @@ static enum mh_status take_trace(struct options *options, const char *value, str
     return MH_OK;
 }
 
+static enum mh_status take_report(struct options *options, const char *value, struct mh_error *err)
+{
+    if (*value == '\0')
+        return refuse_value(err, "report", value, "give a file");
+    options->report_path = value;
+    return MH_OK;
+}
+
 static enum mh_status take_record(struct options *options, const char *value, struct mh_error *err)
 {
     if (*value == '\0')
         return refuse_value(err, "record", value, "give a file");
     options->record_path = value;
+    return MH_OK;
+}
+
+static enum mh_status take_coverage(struct options *options, const char *value, struct mh_error *err)
+{
+    if (*value == '\0')
+        return refuse_value(err, "coverage", value, "give a file");
+    options->coverage_path = value;
     return MH_OK;
 }
 
@@ -245,6 +271,21 @@ static enum mh_status take_max_written(struct options *options, const char *valu
     options->limits.bytes_written = number_up_to(value, WRITTEN_MAX_MB) * MB;
     if (options->limits.bytes_written == 0)
         return refuse_value(err, "max-written", value, "give a number of MB from 1 to 1048576");
+    return MH_OK;
+}
+
+static enum mh_status take_exchange(struct options *options, const char *value, struct mh_error *err)
+{
+    (void)value, (void)err;
+    options->exchange = true;
+    return MH_OK;
+}
+
+static enum mh_status take_exchange_size(struct options *options, const char *value, struct mh_error *err)
+{
+    options->exchange_size = (uint32_t)number_up_to(value, MH_EXCHANGE_SIZE_MAX);
+    if (options->exchange_size == 0)
+        return refuse_value(err, "exchange-size", value, "give a number of bytes from 1 to 1048576");
     return MH_OK;
 }
 
@@ -349,17 +390,22 @@ const struct option option_table[OPTION_COUNT] = {
     {"guest", 'g', true, true, NULL, take_guest},
     {"file", 'f', true, true, NULL, take_file},
     {"timeout", 0, false, true, NULL, take_timeout},
+    {"max-instructions", 0, false, true, NULL, take_max_instructions},
     {"console", 0, false, true, NULL, take_console},
     {"label", 0, false, true, NULL, take_label},
     {"serial", 0, false, true, NULL, take_serial},
     {"files-dir", 0, false, true, NULL, take_files_dir},
     {"max-open", 0, false, true, NULL, take_max_open},
     {"max-written", 0, false, true, NULL, take_max_written},
+    {"exchange", 0, false, false, NULL, take_exchange},
+    {"exchange-size", 0, false, true, NULL, take_exchange_size},
     {"core", 0, false, true, NULL, take_core},
     {"trace", 0, false, true, NULL, take_trace},
+    {"report", 0, false, true, NULL, take_report},
     {"record", 0, false, true, NULL, take_record},
     {"replay", 0, false, true, NULL, take_replay},
     {"stats", 0, false, false, NULL, take_stats},
+    {"coverage", 0, false, true, NULL, take_coverage},
     {"gdb", 0, false, true, GDB_PORT, take_gdb},
     {"gdb-all", 0, false, true, GDB_PORT, take_gdb_all},
     {"gdb-run", 0, false, false, NULL, take_gdb_run},

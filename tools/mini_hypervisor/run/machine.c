@@ -5,6 +5,7 @@
 #include "console/text_stream.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +34,18 @@ static enum mh_status machine_open_recording(struct machine *machine, struct mh_
     return status;
 }
 
+/* The file of --report. */
+static enum mh_status machine_open_report(struct machine *machine, struct mh_error *err)
+{
+    const struct shared *shared = machine->shared;
+    char *path = serial_end_path(shared->options->report_path, machine->number);
+    if (path == NULL)
+        return mh_fail(err, MH_ERR_HOST, "not enough memory for the path of --report");
+    enum mh_status status = run_report_open(&machine->report, path, &shared->ending, err);
+    free(path);
+    return status;
+}
+
 static int machine_write_recording(void *ctx, const void *bytes, size_t length)
 {
     const struct machine *machine = ctx;
@@ -43,6 +56,8 @@ enum mh_status machine_init(struct machine *machine, struct shared *shared, size
                             const struct mh_image *image, struct mh_error *err)
 {
     *machine = (struct machine){.shared = shared, .number = number, .image = image, .record_fd = -1, .gdb.fd = -1};
+    machine->coverage = (struct coverage){.fd = -1, .filter = {.fd = -1, .status_fd = -1}};
+    const char *image_path = mh_image_path(image);
     pthread_mutex_init(&machine->mutex, NULL);
     snprintf(machine->name, sizeof machine->name, "%s", name);
     snprintf(machine->title, sizeof machine->title, "VM %zu (%s)", number, machine->name);
@@ -51,6 +66,11 @@ enum mh_status machine_init(struct machine *machine, struct shared *shared, size
                                             &shared->terminal, err);
     if (status == MH_OK && shared->options->record_path != NULL)
         status = machine_open_recording(machine, err);
+    if (status == MH_OK && shared->options->report_path != NULL)
+        status = machine_open_report(machine, err);
+    if (status == MH_OK)
+        status = coverage_open(&machine->coverage, shared->options, number,
+                               image_path != NULL ? image_path : machine->name, err);
     if (status == MH_OK)
         status = debugging_open_machine(machine, err);
     trace_name_track(&shared->trace, number, machine->title);
@@ -62,8 +82,10 @@ enum mh_status machine_init(struct machine *machine, struct shared *shared, size
 void machine_destroy(struct machine *machine)
 {
     free(machine->processor_stats);
+    run_report_close(machine->report);
     serial_end_close(&machine->serial);
     mh_gdb_close(&machine->gdb);
+    coverage_close(&machine->coverage);
     if (machine->record_fd >= 0)
         close(machine->record_fd);
     pthread_mutex_destroy(&machine->mutex);
@@ -76,6 +98,8 @@ static void machine_on_event(void *ctx, const struct mh_event *event)
     trace_event(&machine->shared->trace, machine->number, now, event);
     if (machine->shared->options->stats)
         stats_event(&machine->stats, now, event);
+    if (machine->report != NULL)
+        run_report_event(machine->report, now, event);
 }
 
 static int machine_open_image(void *ctx)
@@ -98,14 +122,18 @@ static struct mh_vm_config machine_vm_config(struct machine *machine)
         .open_image_ctx = machine,
         .serial = serial_end_for_vm(&machine->serial),
         .shared = machine->shared->files,
+        .exchange = machine->shared->exchange,
         .files_parent = options->files_dir,
         .files_name = machine->files_name,
         .limits = options->limits,
         .history = options->no_history ? 0 : options->history,
         .core_dir = options->core_dir,
+        .max_instructions = options->max_instructions,
+        .counts =
+            options->coverage_path != NULL || (machine->report != NULL && !mh_host_has_kvm(machine->shared->host)),
         .notice = machine_notice,
         .notice_ctx = machine,
-        .event = options->trace_path != NULL || options->stats ? machine_on_event : NULL,
+        .event = options->trace_path != NULL || options->stats || machine->report != NULL ? machine_on_event : NULL,
         .event_ctx = machine,
     };
 }
@@ -128,7 +156,17 @@ static double machine_timeout_seconds(const struct machine *machine)
     return (double)machine->shared->options->timeout_ms / 1000;
 }
 
-/* Print a report about a machine that did not halt: one line for a timeout, everything for other ends. */
+/* Print that a machine reached --timeout or --max-instructions; `report` is one line about where it stopped. */
+static void machine_report_limit(const struct machine *machine, const struct mh_stop *stop, const char *report)
+{
+    if (stop->at_limit)
+        message("%s: still running after %" PRIu64 " instructions, ended; it %s", machine->title,
+                machine->shared->options->max_instructions, report);
+    else
+        message("%s: still running after %g s, ended; it %s", machine->title, machine_timeout_seconds(machine), report);
+}
+
+/* Print a report about a machine that did not halt: one line at a limit, everything for other ends. */
 static void machine_report_stop(struct machine *machine, const struct mh_stop *stop)
 {
     char *text = NULL;
@@ -140,11 +178,11 @@ static void machine_report_stop(struct machine *machine, const struct mh_stop *s
         machine_notice(machine, "stopped; not enough memory to report why");
         return;
     }
-    bool timed_out = stop->kind == MH_STOP_INTERRUPTED;
-    text[timed_out ? strcspn(text, "\n") : length - 1] = '\0';
+    bool is_limit = stop->kind == MH_STOP_INTERRUPTED;
+    text[is_limit ? strcspn(text, "\n") : length - 1] = '\0';
     console_end_line(&machine->shared->console);
-    if (timed_out)
-        message("%s: still running after %g s, ended; it %s", machine->title, machine_timeout_seconds(machine), text);
+    if (is_limit)
+        machine_report_limit(machine, stop, text);
     else
         message("%s: %s", machine->title, text);
     free(text);
@@ -226,6 +264,19 @@ static enum mh_status machine_attach_recording(struct machine *machine, struct m
     return status;
 }
 
+/* The page of --report. */
+static enum ending machine_write_report(struct machine *machine, const struct mh_stop *stop, enum ending ending)
+{
+    const struct mh_vm_config config = machine_vm_config(machine);
+    const int error = machine->report != NULL ? run_report_write(machine->report, &config, machine->vm, stop) : 0;
+    if (error == 0)
+        return ending;
+    console_end_line(&machine->shared->console);
+    message("%s: the report cannot be written: %s", machine->title,
+            error == -EINTR ? "it is not being read" : strerror(-error));
+    return ending == ENDING_HALTED ? ENDING_IO : ending;
+}
+
 /* The end of a run that was recorded. */
 static enum ending machine_finish_recording(struct machine *machine, const struct mh_stop *stop, enum ending ending)
 {
@@ -269,15 +320,25 @@ static enum ending machine_run(struct machine *machine, struct mh_vm *vm)
         stop.host_errno = -error;
     }
     enum ending ending = machine_finish_recording(machine, &stop, ending_of(&stop));
+    ending = machine_write_report(machine, &stop, ending);
     if (machine->shared->recording != NULL && !machine->shared->options->gdb)
         return machine_finish_replay(machine, &stop, ending);
-    bool is_silent =
-        stop.kind == MH_STOP_HALTED || (stop.kind == MH_STOP_INTERRUPTED && !atomic_load(&machine->shared->timed_out));
+    bool is_limit = stop.at_limit || atomic_load(&machine->shared->timed_out);
+    bool is_silent = stop.kind == MH_STOP_HALTED || (stop.kind == MH_STOP_INTERRUPTED && !is_limit);
     if (!is_silent)
         machine_report_stop(machine, &stop);
     if (!is_silent && machine->shared->options->core_dir != NULL)
         machine_write_core(machine, &stop);
     return ending;
+}
+
+static enum ending machine_finish_coverage(struct machine *machine, struct mh_vm *vm, enum ending ending)
+{
+    struct mh_error err;
+    if (coverage_write(&machine->coverage, vm, &err) == MH_OK)
+        return ending;
+    machine_notice(machine, err.text);
+    return ending == ENDING_HALTED ? ENDING_IO : ending;
 }
 
 /* Until the guest is first entered, the trace shows it as outside, as it does after an exit. */
@@ -304,7 +365,7 @@ static enum ending machine_create_and_run(struct machine *machine)
         debugging_miss(machine);
         return ENDING_HOST;
     }
-    enum ending ending = machine_run(machine, vm);
+    enum ending ending = machine_finish_coverage(machine, vm, machine_run(machine, vm));
     if (machine->shared->options->stats)
         machine_save_processor_stats(machine, vm);
     machine_publish_vm(machine, NULL);
@@ -317,6 +378,8 @@ static void machine_note_end(struct machine *machine, enum ending ending)
 {
     const uint64_t one = 1;
     machine->ending = ending;
+    if (machine->shared->exchange != NULL)
+        mh_exchange_leave(machine->shared->exchange, (unsigned)machine->number);
     if (atomic_fetch_sub(&machine->shared->running, 1) == 1 && write(machine->shared->done_fd, &one, sizeof one) < 0)
         message("%s: cannot report its end: %s", machine->title, strerror(errno));
 }

@@ -6,6 +6,8 @@
 #include "mh/recording.h"
 #include "observe/stats.h"
 #include "observe/trace.h"
+#include "report/run_report.h"
+#include "run/coverage.h"
 #include "run/debugging.h"
 #include "sandbox/file_opener.h"
 
@@ -24,6 +26,7 @@ struct shared {
     const struct options *options;
     struct mh_host *host;
     struct mh_shared_files *files;
+    struct mh_exchange *exchange;   /* NULL: there is none */
     struct mh_recording *recording; /* NULL: guests are run */
     struct console console;
     struct terminal terminal;
@@ -46,7 +49,9 @@ struct machine {
     char files_name[112];
     const struct mh_image *image;
     struct serial_end serial;
-    int record_fd;              /* -1: no recording */
+    int record_fd; /* -1: no recording */
+    struct coverage coverage;
+    struct run_report *report;  /* NULL: none */
     struct mh_gdb_listener gdb; /* where a debugger connects, if one may */
     pthread_t thread;
     bool has_thread;

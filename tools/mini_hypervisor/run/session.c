@@ -165,6 +165,8 @@ static enum mh_status session_prepare(struct session *session, bool confined, st
         images_close_files(&session->images);
     if (status == MH_OK)
         status = mh_shared_files_open(options->files.words, options->files.count, &shared->files, err);
+    if (status == MH_OK && options->exchange)
+        status = mh_exchange_create((unsigned)options->guests.count, options->exchange_size, &shared->exchange, err);
     return status == MH_OK ? session_init_machines(session, err) : status;
 }
 
@@ -235,6 +237,7 @@ static void session_clean_up(struct session *session)
     files_dir_release(&session->files_dir);
     free(session->machines);
     mh_shared_files_close(session->shared.files);
+    mh_exchange_destroy(session->shared.exchange);
     images_free(&session->images);
     mh_recording_close(session->shared.recording);
     mh_host_close(session->shared.host);

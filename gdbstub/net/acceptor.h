@@ -2,8 +2,8 @@
  * Accepting debuggers. accept() can fail because the host has run out of descriptors or memory. The listening socket
  * stays readable then, and watching it would spin; so the acceptor pauses, and a timer is to be watched instead.
  */
-#ifndef MH_GDB_ACCEPTOR_H
-#define MH_GDB_ACCEPTOR_H
+#ifndef GDBSTUB_ACCEPTOR_H
+#define GDBSTUB_ACCEPTOR_H
 
 #include "mh/gdbstub.h"
 

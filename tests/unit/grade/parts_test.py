@@ -1,0 +1,211 @@
+"""mh_grade's smaller parts: texts and differences, processes and their limits, the journal, places in the source."""
+
+import io
+import os
+import select
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+sys.path.insert(0, os.path.join(os.environ["MH_SOURCE"], "tools", "python"))
+from mh_grade.guest_run import Messages  # noqa: E402
+from mh_grade.journal import Head, Journal, JournalError, read_journal  # noqa: E402
+from mh_grade.place import stopped_at  # noqa: E402
+from mh_grade.process import OUTPUT, TIME, Stopped, Stopper, run  # noqa: E402
+from mh_grade.progress import Progress  # noqa: E402
+from mh_grade.results import SubmissionResult, TestResult  # noqa: E402
+from mh_grade.submissions import Rejected, Submission, find_submissions, hash_submission, read_files  # noqa: E402
+from mh_grade.text import difference, head, visible  # noqa: E402
+
+PATIENCE = int(os.environ.get("MH_PATIENCE", "1"))
+
+
+class TextTest(unittest.TestCase):
+    def test_visible(self):
+        self.assertEqual(visible(b"a\xff\x1b\x00\x7f\tz\n\xc3\xa9"), "a\\xff\u241b\u2400\u2421\tz\n\u00e9")
+        self.assertEqual(head(b"x" * 4001), "x" * 4000 + "\n... 1 more bytes")
+
+    def test_first_difference(self):
+        self.assertEqual(difference(b"a\nb\n", b"a\nc\n"), (2, "--- expected\n+++ guest\n@@ -1,2 +1,2 @@\n a\n-b\n+c"))
+        line, text = difference(b"a\n", b"a")
+        self.assertEqual((line, text.split("\n")[-1]), (1, "+a  (no newline at the end)"))
+        self.assertEqual(difference(b"", b"a\n")[0], 1)
+
+    def test_long_outputs_cost_little(self):
+        same = b"".join(b"%d\n" % number for number in range(50000))
+        start = time.monotonic()
+        line, text = difference(same + b"a\n" * 50000, same + b"b\n" * 50000)
+        self.assertLess(time.monotonic() - start, 5 * PATIENCE)
+        self.assertEqual(line, 50001)
+        self.assertIn("@@ from line 49998 @@", text)
+        self.assertIn("... compared up to line 50197", text)
+
+
+class ProcessTest(unittest.TestCase):
+    def setUp(self):
+        self.stopper = Stopper()
+
+    def sh(self, script, **more):
+        return run(["sh", "-c", script], cwd="/", seconds=more.pop("seconds", 60), stopper=self.stopper, **more)
+
+    def test_what_it_prints(self):
+        done = self.sh("echo out; echo err >&2; exit 3")
+        self.assertEqual((done.status, done.out, done.err, done.ended_for), (3, b"out\n", b"err\n", ""))
+
+    def test_limits(self):
+        done = self.sh("while :; do echo xxxxxxxxx; done", output=1000)
+        self.assertEqual((done.ended_for, len(done.out), done.status), (OUTPUT, 1000, -9))
+        self.assertEqual(self.sh("head -c 1001 /dev/zero", output=1000).ended_for, OUTPUT)
+        self.assertEqual(self.sh("head -c 1000 /dev/zero", output=1000).ended_for, "")
+        self.assertEqual(self.sh("sleep 1000", seconds=0.1).ended_for, TIME)
+
+    def test_what_it_leaves_behind_ends(self):
+        """It holds the pipes open, which delays nothing either."""
+        done = self.sh("sleep 1000 & echo $!")
+        self.assertLess(done.seconds, 60)
+        try:
+            pidfd = os.pidfd_open(int(done.out))
+        except ProcessLookupError:
+            return
+        self.addCleanup(os.close, pidfd)
+        self.assertEqual(select.select([pidfd], [], [], 60 * PATIENCE)[0], [pidfd])
+
+    def test_stopped(self):
+        stopper = threading.Timer(0.1, self.stopper.stop)
+        stopper.start()
+        with self.assertRaises(Stopped):
+            self.sh("sleep 1000")
+        stopper.join()
+        with self.assertRaises(Stopped):
+            self.sh("true")
+
+    def test_what_cannot_be_started(self):
+        with self.assertRaises(OSError):
+            run(["/nonexistent"], cwd="/", seconds=1, stopper=self.stopper)
+
+
+class MessagesTest(unittest.TestCase):
+    def test_statistics_are_taken_off(self):
+        messages = Messages.read(b"mini_hypervisor: VM 1 (a): invalid opcode (#UD), vector 6, at rip 0x1f; none\n  rax 0\n"
+                                 b"mini_hypervisor: VM 1 (a):\nprocessor: soft\ninstructions: 149\n"
+                                 b"mini_hypervisor: VM 2 (b):\nprocessor: soft\ninstructions: 1\n")
+        self.assertEqual(messages.text, "VM 1 (a): invalid opcode (#UD), vector 6, at rip 0x1f; none\n  rax 0")
+        self.assertEqual(messages.instructions, 150)
+        self.assertEqual(messages.first_line, "invalid opcode (#UD), vector 6, at rip 0x1f; none")
+        self.assertEqual(stopped_at(messages.text), (1, 0x1f))
+        self.assertEqual(Messages.read(b"").instructions, None)
+
+
+class SubmissionsTest(unittest.TestCase):
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory(prefix="mh-submissions-")
+        self.addCleanup(directory.cleanup)
+        self.dir = directory.name
+        os.makedirs(os.path.join(self.dir, "a", "inner"))
+        self.put("a/inner/file", b"1")
+
+    def put(self, name, data):
+        with open(os.path.join(self.dir, name), "wb") as file:
+            file.write(data)
+
+    def only(self):
+        submission, = find_submissions(self.dir)
+        return submission
+
+    def rejected(self, words):
+        with self.assertRaisesRegex(Rejected, words):
+            list(read_files(self.only()))
+
+    def test_hash_is_of_names_and_contents(self):
+        seen = [hash_submission(self.only())]
+        self.put("a/inner/file", b"2")
+        seen.append(hash_submission(self.only()))
+        os.rename(os.path.join(self.dir, "a", "inner", "file"), os.path.join(self.dir, "a", "file"))
+        seen.append(hash_submission(self.only()))
+        os.symlink("/etc/passwd", os.path.join(self.dir, "a", "link"))
+        seen.append(hash_submission(self.only()))
+        self.assertEqual(len(set(seen)), 4)
+
+    def test_links(self):
+        os.symlink("inner/file", os.path.join(self.dir, "a", "link"))
+        self.assertEqual(dict(read_files(self.only())), {"inner/file": b"1", "link": b"1"})
+        os.symlink("..", os.path.join(self.dir, "a", "up"))
+        self.rejected("'up' is a symbolic link that leads out")
+        os.remove(os.path.join(self.dir, "a", "up"))
+        os.symlink("inner", os.path.join(self.dir, "a", "directory"))
+        self.rejected("'directory' is neither")
+        os.remove(os.path.join(self.dir, "a", "directory"))
+        os.symlink("loop", os.path.join(self.dir, "a", "loop"))
+        self.rejected("leads nowhere")
+
+    def test_hidden_entries_are_none(self):
+        self.put(".hidden", b"")
+        self.assertEqual(self.only().name, "a")
+
+    def test_names(self):
+        hostile = Submission("a\n\udce4/\u202e<b>", "")
+        self.assertEqual(hostile.shown, "a\ufffd\ufffd/\ufffd<b>")
+        self.assertRegex(hostile.plain, r"\A[A-Za-z0-9_.-]+\Z")
+        self.assertEqual(Submission("..", "").plain, "submission")
+
+
+class JournalTest(unittest.TestCase):
+    HEAD = Head("s", "p", "t", [["one", 1.0]], ["a", "b", "c\udcff"], 1, 1)
+
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory(prefix="mh-journal-")
+        self.addCleanup(directory.cleanup)
+        self.dir = directory.name
+
+    def journal(self):
+        journal = Journal(self.dir, self.HEAD)
+        self.addCleanup(journal.close)
+        return journal
+
+    def result(self, name, status="pass", key="k"):
+        return SubmissionResult(name, name, key, [TestResult("one", 1.0, status)])
+
+    def test_what_still_counts(self):
+        journal = Journal(self.dir, self.HEAD)
+        self.assertEqual(journal.open({}), {})
+        for result in (self.result("a"), self.result("b", "error"), self.result("c\udcff", key="old")):
+            journal.append(result)
+        path = journal.path
+        journal.close()
+        with open(path, "a", encoding="ascii") as file:
+            file.write("{\"name\": \"d\", \"tes")
+        self.assertEqual(list(read_journal(path)[1]), ["a", "b", "c\udcff"])
+        kept = self.journal().open({"a": "k", "b": "k", "c\udcff": "new"})
+        self.assertEqual(list(kept), ["a"])
+        self.assertEqual(list(read_journal(path)[1]), ["a"])
+
+    def test_only_one_writes(self):
+        self.journal()
+        with self.assertRaisesRegex(JournalError, "another grade is writing it"):
+            self.journal()
+
+    def test_what_is_no_journal(self):
+        for text in ("", "nonsense\n", "{}\n", "[]\n", "{\"format\": 1}\n"):
+            path = os.path.join(self.dir, "results-1-of-1.jsonl")
+            with open(path, "w", encoding="ascii") as file:
+                file.write(text)
+            with self.assertRaisesRegex(JournalError, "no results"):
+                read_journal(path)
+
+
+class ProgressTest(unittest.TestCase):
+    def test_ten_lines_without_a_terminal(self):
+        to = io.StringIO()
+        progress = Progress(1000, 500, to)
+        for number in range(500):
+            progress.add(SubmissionResult(str(number), "", "", [TestResult("one", 1.0, "pass")]))
+        lines = to.getvalue().splitlines()
+        self.assertEqual(len(lines), 5)
+        self.assertTrue(lines[-1].startswith("grade: 1000/1000  "), lines[-1])
+        self.assertTrue(lines[-1].endswith("  500 passed"), lines[-1])
+
+
+if __name__ == "__main__":
+    unittest.main()

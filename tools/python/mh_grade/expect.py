@@ -1,0 +1,98 @@
+"""Compares what a guest did with what a test expects."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Sequence
+
+from .process import Stopper, run
+from .suite import Suite, Test
+from .text import difference, head, visible
+
+JUDGE_PASSED, JUDGE_FAILED = 0, 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Judgement:
+    status: str  # "pass", "wrong" or "error"
+    message: str = ""
+    details: str = ""
+    kind: str = ""
+
+
+PASSED = Judgement("pass")
+
+
+def machine_prefix(number: int, count: int) -> str:
+    return f"guest {number}: " if count > 1 else ""
+
+
+def check_texts(texts: Sequence[bytes], outputs: Sequence[bytes]) -> Judgement:
+    for number, (expected, actual) in enumerate(zip(texts, outputs), 1):
+        if expected != actual:
+            line, diff = difference(expected, actual)
+            prefix = machine_prefix(number, len(texts))
+            return Judgement("wrong", f"{prefix}the output differs from line {line} on", diff, "diff")
+    return PASSED
+
+
+def check_regexes(regexes: Sequence[re.Pattern[bytes]], outputs: Sequence[bytes]) -> Judgement:
+    for number, (regex, actual) in enumerate(zip(regexes, outputs), 1):
+        if not regex.search(actual):
+            prefix = machine_prefix(number, len(regexes))
+            return Judgement("wrong", f"{prefix}the output does not match {regex.pattern.decode()}", head(actual),
+                             "output")
+    return PASSED
+
+
+def check_files(expected: Sequence[tuple[str, str]], directory: str) -> Judgement:
+    """Files that the guest must have written into its directory, which is flat."""
+    for name, path in expected:
+        written = os.path.join(directory, name)
+        if not os.path.isfile(written):
+            return Judgement("wrong", f"the guest did not write '{name}'")
+        with open(path, "rb") as file, open(written, "rb") as own:
+            wanted, got = file.read(), own.read()
+        if wanted != got:
+            line, diff = difference(wanted, got)
+            return Judgement("wrong", f"'{name}' differs from line {line} on", diff, "diff")
+    return PASSED
+
+
+def ask_judge(suite: Suite, test: Test, outputs: Sequence[bytes], guest_files: str, directory: str,
+              stopper: Stopper) -> Judgement:
+    """Run the judge in the suite's directory; stdin is the output of the first guest."""
+    for number, output in enumerate(outputs, 1):
+        with open(os.path.join(directory, f"output-{number}"), "wb") as file:
+            file.write(output)
+    env = dict(os.environ, MH_OUTPUTS=directory, MH_FILES=guest_files)
+    try:
+        with open(os.path.join(directory, "output-1"), "rb") as stdin:
+            done = run(test.expect.judge, cwd=suite.directory, seconds=test.limits.seconds, stopper=stopper,
+                       stdin=stdin.fileno(), env=env)
+    except OSError as error:
+        return Judgement("error", f"the judge {test.expect.judge[0]} cannot be started: {error.strerror}")
+    said = visible(done.out).strip()
+    if done.ended_for or done.status not in (JUDGE_PASSED, JUDGE_FAILED):
+        why = f"was ended for its {done.ended_for}" if done.ended_for else f"ended with exit status {done.status}"
+        return Judgement("error", f"the judge {why}, and not with 0 or 1", head(done.out + done.err), "log")
+    if done.status == JUDGE_PASSED:
+        return PASSED
+    return Judgement("wrong", said.split("\n")[0][:300] or "the judge does not accept the output", head(outputs[0]),
+                     "output")
+
+
+def judge(suite: Suite, test: Test, outputs: Sequence[bytes], guest_files: str, directory: str,
+          stopper: Stopper) -> Judgement:
+    """What a test says of the output of each guest, and of the files in `guest_files`."""
+    expect = test.expect
+    judgement = check_texts(expect.texts, outputs)
+    if judgement is PASSED:
+        judgement = check_regexes(expect.regexes, outputs)
+    if judgement is PASSED and expect.judge:
+        judgement = ask_judge(suite, test, outputs, guest_files, directory, stopper)
+    if judgement is PASSED:
+        judgement = check_files(expect.files, guest_files)
+    return judgement

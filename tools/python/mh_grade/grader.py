@@ -1,0 +1,134 @@
+"""Grades submissions, several at once, each in processes and directories of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from .build import BuildFailed, NoImage, Prepared, Room, prepare
+from .guest_run import GuestRun, Programs, run_gdb_test
+from .process import Stopped, Stopper
+from .results import SubmissionResult, TestResult
+from .sandbox import Sandbox
+from .submissions import Rejected, Submission, hash_submission
+from .suite import Suite
+
+RECORDINGS = "recordings"
+
+
+def remove_tree(directory: str) -> None:
+    """Remove what a build made, which may be nested deeply or not be writable."""
+    try:
+        shutil.rmtree(directory)
+    except FileNotFoundError:
+        pass
+    except (OSError, RecursionError):
+        subprocess.run(["chmod", "-R", "u+rwX", "--", directory], stderr=subprocess.DEVNULL, check=False)
+        subprocess.run(["rm", "-rf", "--", directory], stderr=subprocess.DEVNULL, check=False)
+
+
+def key_of(suite_hash: str, program_hash: str, submission: Submission) -> str:
+    """What the result of a submission depends on."""
+    contents = hash_submission(submission)
+    return hashlib.sha256(f"{suite_hash} {program_hash} {contents}".encode()).hexdigest()[:32]
+
+
+@dataclasses.dataclass
+class Grader:
+    """What all workers share."""
+    suite: Suite
+    programs: Programs
+    sandbox: Sandbox | None  # None: nothing is built
+    out: str
+    work: str  # directory for workers
+    stopper: Stopper
+
+    def failed(self, status: str, message: str, log: str = "") -> list[TestResult]:
+        """No test could be run: all failed for the same reason. The log is kept once."""
+        results = [TestResult(test.name, test.points, status, message) for test in self.suite.tests]
+        if log:
+            results[0].details, results[0].kind = log, "log"
+        return results
+
+    def run_tests(self, prepared: Prepared, room: Room) -> list[TestResult]:
+        results = []
+        for test in self.suite.tests:
+            remove_tree(room.run)
+            os.mkdir(room.run)
+            try:
+                run_of = GuestRun(self.suite, test, prepared, room, self.programs, self.stopper)
+                result = run_gdb_test(run_of) if test.gdb else run_of.run()
+            except NoImage as why:
+                result = TestResult(test.name, test.points, "image", str(why), details=prepared.log, kind="log")
+            except OSError as error:
+                result = TestResult(test.name, test.points, "error", f"cannot run: {error}")
+            results.append(result)
+            self.keep_recordings(result, len(results), room)
+        return results
+
+    def keep_recordings(self, result: TestResult, number: int, room: Room) -> None:
+        """Move them to the results."""
+        kept = []
+        for path in result.recordings:
+            name = f"{os.path.basename(room.top)}-test{number}" + path.rpartition("recording")[2]
+            os.replace(path, os.path.join(self.out, RECORDINGS, name))
+            kept.append(os.path.join(RECORDINGS, name))
+        result.recordings = kept
+
+    def grade(self, submission: Submission, key: str, worker: int) -> SubmissionResult:
+        """Stopped when the grading is to end."""
+        start = time.monotonic()
+        room = Room.make(os.path.join(self.work, str(worker), key), submission.plain)
+        try:
+            prepared = prepare(submission, self.suite, room, self.programs.sdk, self.sandbox, worker, self.stopper)
+            tests = self.run_tests(prepared, room)
+        except Rejected as why:
+            tests = self.failed("rejected", str(why))
+        except BuildFailed as failure:
+            tests = self.failed("build", str(failure), failure.log)
+        except OSError as error:
+            tests = self.failed("error", f"the host: {error}")
+        finally:
+            remove_tree(room.top)
+        return SubmissionResult(submission.name, submission.shown, key, tests, time.monotonic() - start)
+
+
+class Workers:
+    """Threads that grade one submission after the other."""
+
+    def __init__(self, grader: Grader, work: list[tuple[Submission, str]],
+                 report: Callable[[SubmissionResult], None]) -> None:
+        self.grader, self.report = grader, report
+        self.left: Iterator[tuple[Submission, str]] = iter(work)
+        self.mutex = threading.Lock()
+        self.error: BaseException | None = None  # a worker failed: a mistake in the grader, or the disk is full
+
+    def next(self) -> tuple[Submission, str] | None:
+        with self.mutex:
+            return next(self.left, None)
+
+    def work(self, worker: int) -> None:
+        try:
+            while not self.grader.stopper.is_stopped and (item := self.next()) is not None:
+                self.report(self.grader.grade(*item, worker))
+        except Stopped:
+            pass
+        except BaseException as error:  # the others are to end as well, and main() reports it
+            self.error = error
+            self.grader.stopper.stop()
+
+    def run(self, count: int) -> None:
+        """Grade everything, or until the stopper says so."""
+        threads = [threading.Thread(target=self.work, args=(worker,)) for worker in range(count)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if self.error is not None:
+            raise self.error

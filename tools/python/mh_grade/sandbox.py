@@ -1,0 +1,90 @@
+"""What stands around a build: namespaces and limits, by the programs of util-linux."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+from collections.abc import Sequence
+
+# Of one build.
+PROCESSES_MAX = 256
+FILE_MAX = 256 << 20
+MEMORY_MAX = 4 << 30
+# root's builds run as users of these numbers, one for each worker; they own nothing else.
+FIRST_USER = 60800
+
+NAMESPACES = ("--pid", "--net", "--ipc", "--fork", "--kill-child")
+
+
+@dataclasses.dataclass(frozen=True)
+class Sandbox:
+    """How builds are started on this host."""
+    is_root: bool
+    has_namespaces: bool  # processes that a build leaves behind end with it, and it has no network
+    has_users: bool  # root only: each worker builds as a user of its own
+    problem: str  # why one of them is missing; "": nothing is
+
+    def user(self, worker: int) -> int:
+        """Who runs the builds of a worker."""
+        return FIRST_USER + worker if self.has_users else os.getuid()
+
+    def command(self, command: Sequence[str], worker: int, seconds: float) -> list[str]:
+        """A command with everything around it."""
+        wrapped = namespaces(self.is_root) if self.has_namespaces else []
+        if self.has_users:
+            wrapped += as_user(self.user(worker))
+        counts_alone = self.has_users or (self.has_namespaces and not self.is_root)
+        return [*wrapped, *limits(PROCESSES_MAX + (0 if counts_alone else count_processes()), seconds), *command]
+
+
+def namespaces(is_root: bool) -> list[str]:
+    return ["unshare", *([] if is_root else ["--user", "--map-current-user"]), *NAMESPACES]
+
+
+def as_user(user: int) -> list[str]:
+    return ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--no-new-privs",
+            "--bounding-set=-all", "--inh-caps=-all"]
+
+
+def count_processes() -> int:
+    """Processes and threads of this user, with which those of a build are counted where it has no user namespace."""
+    count = 0
+    for name in os.listdir("/proc"):
+        try:
+            if name.isdigit() and os.stat(f"/proc/{name}").st_uid == os.getuid():
+                count += len(os.listdir(f"/proc/{name}/task"))
+        except OSError:  # it has ended
+            pass
+    return count
+
+
+def limits(processes: int, seconds: float) -> list[str]:
+    return ["prlimit", f"--nproc={processes}", f"--fsize={FILE_MAX}", f"--as={MEMORY_MAX}", "--core=0",
+            f"--cpu={int(seconds) + 1}"]
+
+
+def try_command(command: Sequence[str]) -> str:
+    """"", or why a command fails."""
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                              check=False)
+    except OSError as error:
+        return f"{command[0]}: {error.strerror}"
+    return "" if done.returncode == 0 else done.stderr.decode(errors="replace").strip() or f"{command[0]} failed"
+
+
+def find_sandbox(directories: Sequence[str]) -> Sandbox:
+    """Try what this host allows. `directories` are those that builds must be able to reach."""
+    is_root = os.getuid() == 0
+    problem = try_command([*namespaces(is_root), "true"])
+    has_namespaces = not problem
+    has_users = False
+    if is_root:
+        tests = " -a ".join('-x "$%d"' % number for number in range(1, len(directories) + 1))
+        test = ["sh", "-c", f"test {tests}", "sh", *directories]
+        why = try_command([*as_user(FIRST_USER), *test])
+        has_users = not why
+        if why:
+            problem = problem or f"user {FIRST_USER} cannot reach {' and '.join(directories)}"
+    return Sandbox(is_root, has_namespaces, has_users, problem)
