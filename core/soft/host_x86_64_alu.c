@@ -102,6 +102,9 @@ bool jit_alu_register(struct jit_writer *writer, const struct soft_op *op, const
         jit_flags_need_carry(writer);
     if (has_register(writer, op->reg)) {
         emit_to_register(writer, operation, size, jit_host_register(writer, op->reg), jit_place(writer, op->base));
+    } else if (op->reg == op->base && size >= 4 && (operation == ALU_XOR || operation == ALU_SUB)) {
+        emit_to_register(writer, operation, 4, JIT_T1, host_in(JIT_T1)); /* 0, without waiting for the register */
+        host_emit_store(&writer->code, 8, to, JIT_T1);
     } else if (needs_copy(writer, op->reg, operation, size)) {
         host_emit_move(&writer->code, 4, JIT_T1, to);
         emit_to_register(writer, operation, size, JIT_T1, jit_place(writer, op->base));

@@ -157,6 +157,8 @@ void jit_window_forget(struct jit_writer *writer);
 void jit_window_move(struct jit_writer *writer, unsigned guest, int32_t by);
 /* T1 = memory, zero-extended. */
 void jit_load_t1(struct jit_writer *writer, unsigned size, struct host_operand at);
+/* The operation's address as an operand of the host's, when all its registers have one. */
+bool jit_simple_address(const struct jit_writer *writer, const struct soft_op *op, struct host_operand *at);
 /* to = the operation's address, without touching any other register. */
 bool jit_address(struct jit_writer *writer, const struct soft_op *op, unsigned to, unsigned add);
 /* Leave for the interpreter at this operation, of which nothing is done yet, when the condition holds. */

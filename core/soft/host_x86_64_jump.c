@@ -10,6 +10,7 @@
 #define ALU_AND 4u
 #define SHIFT_LEFT 4u
 #define PUSH_T1 0x5441u
+#define PUSH_IMMEDIATE 0x68
 #define RET 0xc3
 
 static void emit_link(struct jit_writer *writer, unsigned target)
@@ -96,6 +97,11 @@ static bool push_return_address(struct jit_writer *writer, const struct soft_op 
 static void emit_push_return(struct jit_writer *writer, const struct soft_op *op)
 {
     const uint64_t address = writer->page_address + op->offset + op->scale;
+    if (address == (uint64_t)(int64_t)(int32_t)address) {
+        host_emit_bytes(&writer->code, PUSH_IMMEDIATE, 1);
+        host_emit_bytes(&writer->code, address, 4);
+        return;
+    }
     host_emit_constant(&writer->code, JIT_T1, address);
     host_emit_bytes(&writer->code, PUSH_T1, 2);
 }

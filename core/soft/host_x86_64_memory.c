@@ -92,6 +92,18 @@ static void address_with_slot(struct jit_writer *writer, const struct soft_op *o
         emit_lea(writer, to, host_at(to, displacement));
 }
 
+bool jit_simple_address(const struct jit_writer *writer, const struct soft_op *op, struct host_operand *at)
+{
+    const bool has_base = op->base != SOFT_SLOT_ZERO, has_index = op->index != SOFT_SLOT_ZERO;
+    if (!has_base || op->base == SOFT_SLOT_PAGE || writer->registers[op->base] == HOST_NO_REGISTER ||
+        (has_index && writer->registers[op->index] == HOST_NO_REGISTER))
+        return false;
+    *at = host_at_index(writer->registers[op->base],
+                        has_index ? writer->registers[op->index] : (unsigned)HOST_NO_REGISTER, op->scale,
+                        op->displacement);
+    return true;
+}
+
 bool jit_address(struct jit_writer *writer, const struct soft_op *op, unsigned to, unsigned add)
 {
     uint64_t address;

@@ -163,6 +163,12 @@ bool jit_lea(struct jit_writer *writer, const struct soft_op *op, const struct j
     }
     if (row->size == 8)
         return lea_64(writer, op);
+    struct host_operand at;
+    if (has_register(writer, op->reg) && jit_simple_address(writer, op, &at)) {
+        jit_flags_write(writer, op->reg);
+        host_emit(&writer->code, 0x8d, 4, jit_host_register(writer, op->reg), at);
+        return true;
+    }
     jit_claim_t1(writer);
     jit_flags_write(writer, op->reg);
     if (!jit_address(writer, op, JIT_T1, 0))
