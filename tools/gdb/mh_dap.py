@@ -1,15 +1,18 @@
 """
-Buttons that run backwards, for editors that debug with gdb's own Debug Adapter Protocol (gdb --interpreter=dap).
+For editors that debug with gdb's own Debug Adapter Protocol (gdb --interpreter=dap): buttons that run backwards, and the
+reports of faults.
 
 gdb up to version 16 at least does not have the requests stepBack and reverseContinue. They are made here of those that
-it has, with the direction of execution reversed until the next stop. This uses names of gdb's that are not documented;
-where a gdb does not have them, there are no such buttons.
+it has, with the direction of execution reversed until the next stop. What the stub prints while a machine runs goes to a
+log of gdb's, so the report of a fault is sent once more. This uses names of gdb's that are not documented; where a gdb
+does not have them, nothing is added.
 """
 
 import sys
 from typing import Any, Callable
 
 import gdb
+import mh_machine as machine
 
 
 class Backwards:
@@ -40,8 +43,19 @@ class Backwards:
         return run
 
 
+def report_fault(server: Any, event: gdb.StopEvent) -> None:
+    """Show in the editor's console what the stub says of a fault."""
+    def report() -> None:
+        try:
+            server.send_event("output", {"category": "important", "output": machine.monitor("why")})
+        except gdb.error:  # another stub, or none
+            pass
+    if isinstance(event, gdb.SignalEvent) and event.stop_signal not in ("SIGINT", "0"):
+        gdb.post_event(report)
+
+
 def add_requests() -> None:
-    """Add the requests to gdb's server, if it runs and lacks them."""
+    """Add what the server of gdb lacks, if it runs."""
     server = sys.modules.get("gdb.dap.server")
     commands, capabilities = getattr(server, "_commands", {}), getattr(server, "_capabilities", {})
     if "next" not in commands or "continue" not in commands or "stepBack" in commands:
@@ -50,3 +64,4 @@ def add_requests() -> None:
     commands["stepBack"] = backwards.request(commands["next"])
     commands["reverseContinue"] = backwards.request(commands["continue"])
     capabilities["supportsStepBack"] = True
+    gdb.events.stop.connect(lambda event: report_fault(server, event))
