@@ -8,7 +8,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from gdb_driver import GdbCase, Offered  # noqa: E402
+from gdb_driver import END_OF_HISTORY, GdbCase, Offered  # noqa: E402
 from hypervisor import EXIT_CRASHED, EXIT_IMAGE, EXIT_IO, EXIT_SIGINT, EXIT_TIMEOUT, EXIT_USAGE, SOURCE  # noqa: E402
 from hypervisor import DEADLINE, Case, contents, guest, main, sample, sample_source  # noqa: E402
 
@@ -210,11 +210,11 @@ class GdbTest(GdbCase):
                    EXIT_TIMEOUT)
         vm = Offered(self, self.start("--accel", "auto", "--replay", "run.mhr", "--gdb", "0"))
         gdb = vm.gdb(file=False)
-        self.assertIn("No more reverse-execution history", gdb("continue"))
+        self.assertRegex(gdb("continue"), END_OF_HISTORY)
         end = self.position(gdb)
         gdb("reverse-stepi")
         self.assertEqual(self.position(gdb), end - 1)
-        self.assertIn("No more reverse-execution history", gdb("continue"))
+        self.assertRegex(gdb("continue"), END_OF_HISTORY)
         self.assertEqual(self.position(gdb), end)
 
     def test_a_recording_cannot_be_changed(self):

@@ -22,7 +22,7 @@ mh_core_test(x86 cpuid)
 mh_core_test(x86 xsave)
 mh_core_test(x86 cpu_state)
 
-foreach(name count decode exec fault io mem points run simd slices state system x87)
+foreach(name count decode exec fault io mem points profile run simd slices state system x87)
   mh_core_test(soft soft_${name} ${support}/soft_machine.c ${support}/translate.c)
   add_test(NAME unit_soft_${name}_translated COMMAND soft_${name}_test) # the same with generated code
   set_tests_properties(unit_soft_${name}_translated PROPERTIES
