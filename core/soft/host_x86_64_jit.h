@@ -157,6 +157,18 @@ void jit_begin_segment(struct jit_writer *writer, unsigned first);
 /* The end of a RET, whose target is in T1. */
 void jit_return_to_t1(struct jit_writer *writer);
 
+/* ---- the call tree (host_x86_64_profile.c); these do nothing unless it is kept ---- */
+
+/* The operation leaves for the interpreter if its call needs more than is done here. Uses T1 and T2. */
+void jit_profile_check_call(struct jit_writer *writer, uint64_t target);
+void jit_profile_check_call_register(struct jit_writer *writer, unsigned reg);
+/* The return address is pushed. Uses T1 and T2. */
+void jit_profile_call(struct jit_writer *writer, uint64_t target);
+void jit_profile_call_register(struct jit_writer *writer, unsigned reg);
+/* The same for a RET, which has not changed rsp. Uses T2. */
+void jit_profile_check_return(struct jit_writer *writer);
+void jit_profile_return(struct jit_writer *writer);
+
 /* ---- translators of operations ---- */
 
 jit_translator jit_alu_register, jit_alu_immediate, jit_alu_load, jit_alu_store, jit_alu_store_immediate;

@@ -3,6 +3,7 @@
 #include "soft_count.h"
 #include "soft_flags.h"
 #include "soft_mem.h"
+#include "soft_profile.h"
 #include "soft_simd_shape.h"
 
 #include <inttypes.h>
@@ -179,8 +180,12 @@ static uint64_t enter(struct soft_cpu *cpu, const struct jit_unit *unit, uint64_
     cpu->code_flags = soft_arithmetic(cpu) | MH_RFLAGS_FIXED;
     cpu->code_has_sse = soft_simd_is_ready(cpu);
     const uint64_t started = cpu->instructions;
+    if (cpu->profile != NULL)
+        soft_profile_enter_code(cpu, until - started);
     const uint64_t left_with = jit_enter(cpu, &cpu->jit->arena, unit->entry, until - started);
     cpu->instructions = until - cpu->code_left;
+    if (cpu->profile != NULL)
+        soft_profile_leave_code(cpu);
     cpu->jit->executed += cpu->instructions - started;
     soft_set_arithmetic(cpu, (uint32_t)cpu->code_flags);
     return left_with;
