@@ -135,6 +135,7 @@ struct cpu;
 
 /* Generated code of a processor in software. */
 struct cpu_code_stats {
+    uint64_t executed;     /* instructions, each as often as it was executed: a part of the past may be repeated */
     uint64_t instructions; /* executed by it */
     uint64_t units;        /* pieces of it that were made */
     uint64_t flushes;      /* how often all of it was thrown away */

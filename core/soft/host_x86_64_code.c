@@ -1,16 +1,25 @@
 #include "host_x86_64_code.h"
 
+#include <errno.h>
+#include <inttypes.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define ARENAS 128u
-#define SIZE ((size_t)ARENAS * HOST_CODE_ARENA_SIZE)
+#define SIZE ((size_t)HOST_CODE_ARENAS * HOST_CODE_ARENA_SIZE)
+#define NAME_MAX_LENGTH 128u
+
+#ifndef MFD_NOEXEC_SEAL /* of Linux 6.3: no program can be started from it */
+#define MFD_NOEXEC_SEAL 8u
+#endif
 
 struct host_code {
     uint8_t *write, *run;
-    atomic_bool is_taken[ARENAS];
+    int names; /* -1: nobody wants them */
+    atomic_uint free;
+    atomic_bool is_taken[HOST_CODE_ARENAS];
 };
 
 static bool host_code_map(struct host_code *code, int fd)
@@ -30,12 +39,21 @@ static bool host_code_map(struct host_code *code, int fd)
     return true;
 }
 
+/* Some hosts demand that files in memory hold no programs (vm.memfd_noexec), and older ones do not know of it. */
+static int host_code_open(void)
+{
+    const int fd = memfd_create("mh-code", MFD_CLOEXEC | MFD_NOEXEC_SEAL);
+    return fd < 0 && errno == EINVAL ? memfd_create("mh-code", MFD_CLOEXEC) : fd;
+}
+
 struct host_code *host_code_create(void)
 {
     struct host_code *code = calloc(1, sizeof *code);
-    const int fd = memfd_create("mh-code", MFD_CLOEXEC);
+    const int fd = host_code_open();
     if (code != NULL && fd >= 0 && host_code_map(code, fd)) {
         close(fd);
+        code->names = -1;
+        atomic_init(&code->free, HOST_CODE_ARENAS);
         return code;
     }
     if (fd >= 0)
@@ -53,20 +71,48 @@ void host_code_destroy(struct host_code *code)
     free(code);
 }
 
+void host_code_write_names(struct host_code *code, int fd)
+{
+    code->names = fd;
+}
+
+void host_code_name(const struct host_code *code, const uint8_t *start, size_t size, const char *name)
+{
+    char line[NAME_MAX_LENGTH];
+    if (code->names < 0)
+        return;
+    const int length = snprintf(line, sizeof line, "%" PRIxPTR " %zx %s\n", (uintptr_t)start, size, name);
+    if (length <= 0 || (size_t)length >= sizeof line)
+        return;
+    const ssize_t written = write(code->names, line, (size_t)length);
+    (void)written; /* whoever looks on gets no more; the machine goes on */
+}
+
+/* One of the free ones belongs to the caller now. */
+static bool host_code_reserve(struct host_code *code)
+{
+    unsigned left = atomic_load(&code->free);
+    while (left > 0)
+        if (atomic_compare_exchange_weak(&code->free, &left, left - 1))
+            return true;
+    return false;
+}
+
 bool host_code_take(struct host_code *code, struct host_code_arena *arena)
 {
-    for (size_t i = 0; i < ARENAS; i++) {
-        if (atomic_exchange(&code->is_taken[i], true))
-            continue;
-        arena->write = code->write + i * HOST_CODE_ARENA_SIZE;
-        arena->run = code->run + i * HOST_CODE_ARENA_SIZE;
-        return true;
-    }
-    return false;
+    if (!host_code_reserve(code))
+        return false;
+    size_t i = 0;
+    while (atomic_exchange(&code->is_taken[i], true))
+        i = (i + 1) % HOST_CODE_ARENAS;
+    arena->write = code->write + i * HOST_CODE_ARENA_SIZE;
+    arena->run = code->run + i * HOST_CODE_ARENA_SIZE;
+    return true;
 }
 
 void host_code_give_back(struct host_code *code, const struct host_code_arena *arena)
 {
     madvise(arena->write, HOST_CODE_ARENA_SIZE, MADV_REMOVE); /* what is not there costs nothing */
     atomic_store(&code->is_taken[(size_t)(arena->write - code->write) / HOST_CODE_ARENA_SIZE], false);
+    atomic_fetch_add(&code->free, 1);
 }

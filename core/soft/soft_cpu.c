@@ -57,6 +57,7 @@ void soft_set_instructions(struct cpu *cpu, uint64_t count)
     if (soft->counts != NULL)
         soft_counts_go_to(soft, count);
     soft->msrs.tsc += soft->instructions - count;
+    soft->not_executed += count - soft->instructions;
     soft->instructions = count;
     soft->wake_at = 0;
 }

@@ -151,6 +151,7 @@ struct soft_cpu {
     alignas(64) uint8_t xsave[MH_XSAVE_SIZE]; /* x87, SSE and AVX registers, always current; header: XSTATE_BV */
 
     uint64_t instructions;      /* retired */
+    uint64_t not_executed;      /* of these, minus those that were executed more than once: soft_set_instructions() */
     struct soft_counts *counts; /* of each instruction (soft_count.h); NULL: they are not counted */
 
     /* the tree of calls: NULL, or the function that is executed, and the stack of calls that leads there */

@@ -46,6 +46,13 @@ bool mh_host_has_kvm(const struct mh_host *host);
 const char *mh_host_kvm_problem(const struct mh_host *host);
 
 /*
+ * Write to this descriptor, from now on, which guest code each piece of generated code was made from: a line in the
+ * format of perf's maps, "START SIZE guest:ADDRESS". Call it before the first machine is created; the descriptor stays
+ * the caller's and must outlive the machines. Without generated code nothing is written.
+ */
+void mh_host_name_code(struct mh_host *host, int fd);
+
+/*
  * Ask KVM for the CPUID it supports, once; machines need it, and wait for it. It takes nearly a millisecond, so a
  * caller with nothing else to do calls it while other threads create their machines. Without KVM it does nothing.
  */

@@ -9,6 +9,7 @@
 
 #include <pthread.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #define CODE 0x10000ull
 #define OTHER_PAGE 0x12000ull
@@ -96,6 +97,23 @@ static void loops_are_translated(void **state)
     assert_true(stats_of(f).units > 0);
 }
 
+/* Some of the loop in steps, and the rest as generated code; going back does not count. */
+static void what_is_executed_is_counted(void **state)
+{
+    struct fixture *f = *state;
+    soft_machine_load(f->machine, CODE, loop, sizeof loop - 1);
+    for (unsigned i = 0; i < 100; i++)
+        assert_int_equal(soft_machine_run(f->machine, CPU_STEP), CPU_EXIT_STEP);
+    assert_int_equal(soft_machine_run(f->machine, CPU_RUN), CPU_EXIT_HALT);
+    assert_int_equal(stats_of(f).executed, f->machine->soft->instructions);
+    assert_in_range(stats_of(f).executed - stats_of(f).instructions, 100, 200);
+    const uint64_t executed = stats_of(f).executed;
+    f->machine->cpu->ops->set_instructions(f->machine->cpu, 1000);
+    assert_int_equal(stats_of(f).executed, executed);
+    run_loop(f);
+    assert_int_equal(stats_of(f).executed, 2 * executed);
+}
+
 static void cold_code_is_not(void **state)
 {
     struct fixture *f = *state;
@@ -104,7 +122,7 @@ static void cold_code_is_not(void **state)
     assert_int_equal(stats_of(f).units, 0);
 }
 
-static void machines_without_an_arena_interpret(void **state)
+static void machines_without_an_arena_interpret_until_there_is_one(void **state)
 {
     struct fixture *f = *state;
     struct host_code_arena arena, first = {0};
@@ -115,6 +133,9 @@ static void machines_without_an_arena_interpret(void **state)
     host_code_give_back(f->code, &first);
     assert_true(host_code_take(f->code, &arena));
     assert_ptr_equal(arena.write, first.write);
+    host_code_give_back(f->code, &arena);
+    run_loop(f);
+    assert_true(stats_of(f).units > 0);
 }
 
 static void without_memory_for_code_everything_is_interpreted(void **state)
@@ -123,6 +144,27 @@ static void without_memory_for_code_everything_is_interpreted(void **state)
     soft_cpu_use_code(f->machine->cpu, NULL, 0);
     run_loop(f);
     assert_int_equal(stats_of(f).units, 0);
+}
+
+static void names_are_written_for_perf(void **state)
+{
+    struct fixture *f = *state;
+    char text[4096], expected[64];
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    host_code_write_names(f->code, ends[1]);
+    run_loop(f);
+    const ssize_t length = read(ends[0], text, sizeof text - 1);
+    assert_true(length > 0);
+    text[length] = '\0';
+    assert_non_null(strstr(text, " guest:enter_and_leave\n"));
+    snprintf(expected, sizeof expected, " guest:0x%llx\n", CODE + 5); /* of the loop without the instruction before */
+    assert_non_null(strstr(text, expected));
+    unsigned long start = 0, size = 0;
+    assert_int_equal(sscanf(text, "%lx %lx guest", &start, &size), 2);
+    assert_in_range(size, 1, HOST_CODE_ARENA_SIZE);
+    close(ends[0]);
+    close(ends[1]);
 }
 
 /* Blocks of `add $1,%rax; add $2,%rbx; jmp` to the next, over and over until rdx is 0. */
@@ -271,9 +313,11 @@ int main(void)
         TEST(memory_is_never_writable_and_executable),
         TEST(what_is_written_can_be_executed),
         TEST(loops_are_translated),
+        TEST(what_is_executed_is_counted),
         TEST(cold_code_is_not),
-        TEST(machines_without_an_arena_interpret),
+        TEST(machines_without_an_arena_interpret_until_there_is_one),
         TEST(without_memory_for_code_everything_is_interpreted),
+        TEST(names_are_written_for_perf),
         TEST(a_full_arena_is_emptied),
         TEST(points_are_met_on_a_known_way),
         TEST(a_kick_ends_an_endless_loop),

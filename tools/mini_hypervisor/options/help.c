@@ -86,7 +86,7 @@ static const char help[] =
     "    3  the host cannot do it: no memory, a gdb port in use, --accel kvm without usable KVM, or KVM failed\n"
     "    4  an image or a shared file cannot be used\n"
     "    5  a guest crashed; the report on stderr explains how\n"
-    "    6  guest output or input failed, or --trace, --core, --record, --coverage, --profile or --report cannot be "
+    "    6  guest input or output failed, or --trace, --core, --record, --coverage, --profile or --report cannot be "
     "used\n"
     "    7  --replay: the guest did something else than was recorded; stderr says where\n"
     "  124  a guest was still running at --timeout or --max-instructions\n"

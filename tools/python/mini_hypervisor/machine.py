@@ -421,6 +421,10 @@ class Machine(MemoryAccess):
         """End the machine, however it is. May be repeated; the end of a `with` does it."""
         self.process.close()
 
+    def __repr__(self) -> str:
+        state = "running" if self._is_running else str(self.stop).splitlines()[0]
+        return f"<Machine {self.name}: {state}>"
+
     def __enter__(self) -> Machine:
         return self
 

@@ -22,6 +22,9 @@ ENVIRONMENT = "MINI_HYPERVISOR"
 # The line that says where a debugger may connect: number, name, state, place, ELF file.
 READY = re.compile(r"VM (\d+) \((.*)\): (waits for gdb|gdb may connect) *; type: "
                    r"gdb -ex 'target remote (\S+)'(?: '(.*)')?")
+# Lines about our own connection, which tell nobody anything in a report.
+CONNECTION = re.compile(r"^.*: (waits for gdb|gdb may connect|a debugger has connected|the debugger has left|"
+                        r"serial port on /dev/pts/).*\n", re.M)
 SERIAL_PORT = re.compile(r"VM (\d+) \(.*\): serial port on (\S+)")
 
 Path = str | os.PathLike[str]
@@ -175,7 +178,7 @@ class Process:
         status = self.process.poll()
         ended = "" if status is None else f"mini_hypervisor has ended with status {status}\n"
         printed = b"".join(text for name, text in self.output.bytes.items() if name != "err")
-        return ended + report_text(self.output.bytes["err"], printed)
+        return ended + report_text(CONNECTION.sub("", self.messages).encode(), printed)
 
     def wait(self, timeout: float) -> int:
         """Wait for the end, and take all that is printed until then. Returns the exit status; raises Timeout."""
