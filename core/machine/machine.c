@@ -58,6 +58,13 @@ static enum mh_status vm_count(struct mh_vm *vm, struct mh_error *err)
     return vm->config.counts_calls ? ops->count_calls(vm->cpu, err) : ops->count_instructions(vm->cpu, err);
 }
 
+static enum mh_status vm_note_writes(struct mh_vm *vm, struct mh_error *err)
+{
+    enum mh_status status = vm->cpu->ops->track_writes(vm->cpu, err);
+    memset(vm->ram.changed, 0, sizeof vm->ram.changed); /* until then all count as written */
+    return status;
+}
+
 static enum mh_status vm_build(struct mh_vm *vm, struct mh_error *err)
 {
     struct mh_cpu_state boot;
@@ -74,7 +81,9 @@ static enum mh_status vm_build(struct mh_vm *vm, struct mh_error *err)
         return status;
     vm->ram.watcher_ctx = vm;
     vm->ram.watcher = vm_ram_written;
-    return vm_is_counted(vm) ? vm_count(vm, err) : MH_OK;
+    if (vm->config.notes_writes)
+        status = vm_note_writes(vm, err);
+    return status == MH_OK && vm_is_counted(vm) ? vm_count(vm, err) : status;
 }
 
 enum mh_status mh_vm_create(struct mh_host *host, const struct mh_vm_config *config, struct mh_vm **vm,

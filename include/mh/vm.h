@@ -146,6 +146,9 @@ struct mh_vm_config {
     /* Count how often each instruction is executed, for mh_vm_counts(), and what each function executes, for
      * mh_vm_calls() as well. Needs MH_ACCEL_SOFT or MH_ACCEL_INTERPRETER. */
     bool counts, counts_calls;
+    /* Note which pages the guest writes, for mh_vm_view_memory(), also on KVM. Not for a machine that a debugger may
+     * take snapshots of. */
+    bool notes_writes;
     /* Called once for each kind of access that has no effect; may be NULL. One line, no newline. */
     void (*notice)(void *ctx, const char *text);
     void *notice_ctx;

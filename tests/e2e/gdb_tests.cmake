@@ -1,5 +1,5 @@
 # End-to-end tests with a real gdb, one file a behaviour.
-foreach(behaviour all breakpoints catch conditions connect debuggers ends fallbacks faults files interrupt maps memory mi
+foreach(behaviour all breakpoints catch conditions connect debuggers ends exchange fallbacks faults files interrupt maps memory mi
     moves nonstop rebuild registers rings restart reverse reverse_places snapshots steps tracepoints traps watchpoints)
   mh_e2e_test(gdb_${behaviour})
 endforeach()

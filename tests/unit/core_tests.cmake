@@ -31,6 +31,7 @@ endforeach()
 mh_core_test(soft soft_jit ${support}/soft_machine.c ${support}/translate.c)
 
 mh_core_test(devices input_log)
+mh_core_test(devices exchange)
 mh_core_test(devices serial)
 mh_core_test(devices shared_files ${support}/temp_dir.c)
 mh_core_test(devices own_directory ${support}/temp_dir.c)

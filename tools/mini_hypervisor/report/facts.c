@@ -195,8 +195,8 @@ static void facts_file(struct writer *writer, const struct timeline_file *file)
     writer_comma(writer);
     writer_bracket(writer, "{");
     writer_text(writer, "name", file->name);
-    for (uint8_t op = MH_FILE_OPEN; op <= MH_FILE_SIZE; op++)
-        writer_number(writer, mh_file_op_name(op), file->calls[op]);
+    for (unsigned op = MH_FILE_OPEN; op <= MH_FILE_SIZE; op++)
+        writer_number(writer, mh_file_op_name((uint8_t)op), file->calls[op]);
     writer_number(writer, "failed", file->failed);
     writer_number(writer, "bytes_read", file->bytes_read);
     writer_number(writer, "bytes_written", file->bytes_written);

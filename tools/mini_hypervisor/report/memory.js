@@ -320,7 +320,9 @@ function legendElement(map) {
 function memoryNotes() {
   const notes = [];
   if (!memory.knows_accesses)
-    notes.push("The guest ran on KVM, which does not say what it read and executed there. Written is what differs from the start.");
+    notes.push("The guest ran on KVM, which does not say what it read and executed there. " +
+      (memory.knows_writes ? "Writes are known by pages of 4 KB, changes by 64 bytes."
+                           : "Of what it wrote, what differs from the start is known."));
   else
     notes.push("Reads are known by pages of 4 KB, changes by 64 bytes" +
       (executions ? ", execution by bytes." : ", execution by pages."));

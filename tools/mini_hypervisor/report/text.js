@@ -16,13 +16,13 @@ function filesSection() {
 
 /* ---- the serial port ---- */
 
-/* Text as a terminal would break it into lines; other control characters are shown as pictures. */
+/* Text as a terminal would break it into lines; other control characters are shown as ^ and a letter. */
 function serialNodes(latin1) {
   const nodes = [];
   for (const part of textOf(latin1).replace(/\r\n/g, "\n").split(/([\0-\x08\x0b-\x1f\x7f]+)/)) {
     const isControl = /^[\0-\x08\x0b-\x1f\x7f]/.test(part);
     if (part !== "")
-      nodes.push(isControl ? el("span", { class: "ctrl" }, part.replace(/[^]/g, pictureOf)) : part);
+      nodes.push(isControl ? el("span", { class: "ctrl" }, part.replace(/[^]/g, caretOf)) : part);
   }
   return nodes;
 }
@@ -121,8 +121,8 @@ function sourceSection() {
     if (here)
       output.firstChild.scrollTop = Math.max(0, here.offsetTop - 160);
   };
-  const start = source.files.findIndex((file) => file.here);
-  select.value = String(Math.max(0, start));
+  const first = source.files.find((file) => file.here) ?? source.files.find((file) => file.main) ?? source.files[0];
+  select.value = String(source.files.indexOf(first));
   select.addEventListener("change", show);
   addEventListener("load", show);
   show();

@@ -144,6 +144,7 @@ static struct mh_vm_config machine_vm_config(struct machine *machine)
         .max_instructions = options->max_instructions,
         .counts =
             options->coverage_path != NULL || (machine->report != NULL && !mh_host_has_kvm(machine->shared->host)),
+        .notes_writes = machine->report != NULL && mh_host_has_kvm(machine->shared->host) && !options->gdb,
         .counts_calls = options->profile_path != NULL,
         .notice = machine_notice,
         .notice_ctx = machine,
