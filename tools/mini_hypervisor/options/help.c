@@ -62,6 +62,7 @@ static const char help[] =
     "      --trace FILE        write exits, port accesses, file calls, stops and gdb packets to FILE, which\n"
     "                          Perfetto (ui.perfetto.dev) and chrome://tracing can open\n"
     "      --stats             at the end, print for each machine the processor it ran on and a table of its exits\n"
+    "      --perf-map          write /tmp/perf-PID.map, where perf finds which guest code it sees executed\n"
     "      --coverage FILE     count how often each instruction is executed, in software, and write FILE for lcov,\n"
     "                          with source lines if the image has them (%n in FILE is the machine's number)\n"
     "      --profile FILE      count what each function executes, by its callers, in software, and write FILE for\n"
