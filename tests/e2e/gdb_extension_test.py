@@ -232,6 +232,12 @@ class UseTest(ExtensionCase):
         for command in ("pt 0", "map", "files", "why", "when"):
             self.assertFails(gdb(f"mh {command}"), "there is no machine; connect to one with target remote :1234")
 
+    def test_core_file(self):
+        self.check(self.run_vm("-g", sample("crash", "elf"), "--core", "."), EXIT_CRASHED)
+        gdb = self.gdb_alone()
+        gdb("core-file 1-crash.core")
+        self.assertFails(gdb("mh why"), "a core file is no machine; core_report prints its fault")
+
     def test_after_the_end(self):
         vm, gdb = self.load(elf("gdb_program"))
         gdb("continue")
