@@ -33,6 +33,11 @@ enum mh_status mh_vm_counts(struct mh_vm *vm, struct mh_counts *counts, struct m
     return vm->cpu->ops->read_counts(vm->cpu, counts, err);
 }
 
+enum mh_status mh_vm_calls(struct mh_vm *vm, struct mh_calls *calls, struct mh_error *err)
+{
+    return vm->cpu->ops->read_calls(vm->cpu, calls, err);
+}
+
 void mh_vm_stats(struct mh_vm *vm, mh_text_sink *sink, void *sink_ctx)
 {
     const struct text_output to = {.sink = sink, .ctx = sink_ctx};
