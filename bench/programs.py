@@ -237,6 +237,33 @@ def compute(setup):
         print("  QEMU: not installed")
 
 
+# ---- counting ----
+
+# times as long as without it
+COUNTING = 2
+
+
+def count_row(setup, kernel):
+    quietly = ["/bin/sh", "-c", 'exec "$@" 2>/dev/null', "sh"]  # these images have no names and lines
+    argv = [*quietly, *setup.our_argv("-m", "4", "-g", setup.image(kernel + ".img"))]
+    plain = Program(NAME, argv)
+    counting = [Program(option, [*argv, option, "/dev/null"]) for option in ("--coverage", "--profile")]
+    nothing = Program("", [setup.floor, "nothing"])
+    interleave(3, [nothing, plain, *counting], setup)
+    base = max(plain.median_cpu() - nothing.median_cpu(), 1e-4)
+    ratios = [(program.median_cpu() - nothing.median_cpu()) / base for program in counting]
+    note = verdict(max(ratios), COUNTING, str(COUNTING))
+    if any(program.problem or program.printed != plain.printed for program in counting):
+        note = "WRONG RESULT"
+    return (kernel, [milliseconds(base), *[f"{ratio:.2f}" for ratio in ratios]], note)
+
+
+def counting(setup):
+    """Writing the files is left to another process, which is not measured."""
+    rows = [count_row(setup, kernel) for kernel in KERNELS]
+    print_table("Counting, CPU time; a run without it is 1", ["plain", "--coverage", "--profile"], rows)
+
+
 # ---- how soon the software processor stops ----
 
 

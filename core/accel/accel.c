@@ -60,6 +60,12 @@ void mh_host_close(struct mh_host *host)
     free(host);
 }
 
+void mh_host_name_code(struct mh_host *host, int fd)
+{
+    if (host->code != NULL)
+        host_code_write_names(host->code, fd);
+}
+
 bool mh_host_has_kvm(const struct mh_host *host)
 {
     return host->kvm != NULL;

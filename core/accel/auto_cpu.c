@@ -47,7 +47,11 @@ static enum mh_status auto_cpu_make_soft(struct auto_cpu *self, const struct mh_
         soft_cpu_use_code(self->soft, self->config.code, SOFT_HOT);
     if (status != MH_OK || !self->tracks_writes)
         return status;
+    /* what the guest has written is known: KVM has just been asked */
+    uint64_t changed[sizeof self->config.ram->changed / sizeof self->config.ram->changed[0]];
+    memcpy(changed, self->config.ram->changed, sizeof changed);
     status = self->soft->ops->track_writes(self->soft, err);
+    memcpy(self->config.ram->changed, changed, sizeof changed);
     if (status != MH_OK) { /* it would lose the guest's writes */
         self->soft->ops->destroy(self->soft);
         self->soft = NULL;

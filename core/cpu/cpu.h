@@ -135,6 +135,7 @@ struct cpu;
 
 /* Generated code of a processor in software. */
 struct cpu_code_stats {
+    uint64_t executed;     /* instructions, each as often as it was executed: a part of the past may be repeated */
     uint64_t instructions; /* executed by it */
     uint64_t units;        /* pieces of it that were made */
     uint64_t flushes;      /* how often all of it was thrown away */
@@ -192,12 +193,15 @@ struct cpu_ops {
     /* Optional: what was translated to code of the host, if anything. */
     bool (*code_stats)(const struct cpu *cpu, struct cpu_code_stats *stats);
 
-    /* Optional, all three or none: count how often each instruction is retired, from now on. The sum is as
+    /* Optional, all five or none: count how often each instruction is retired, from now on. The sum is as
      * instructions() counts; deliveries of faults count where the fault is. Where the machine has been before, after
      * set_instructions() to a lower count, nothing is counted again. MH_OK, or MH_ERR_HOST without memory. */
     enum mh_status (*count_instructions)(struct cpu *cpu, struct mh_error *err);
     /* *counts stays valid until the next call or run. MH_OK, or MH_ERR_HOST without memory. */
     enum mh_status (*read_counts)(struct cpu *cpu, struct mh_counts *counts, struct mh_error *err);
+    /* The same for the tree of calls. */
+    enum mh_status (*count_calls)(struct cpu *cpu, struct mh_error *err);
+    enum mh_status (*read_calls)(struct cpu *cpu, struct mh_calls *calls, struct mh_error *err);
     /* Begin anew, with a machine that begins anew. */
     void (*forget_counts)(struct cpu *cpu);
 

@@ -355,8 +355,10 @@ enum mh_status history_change(struct debug *debug, struct mh_error *err)
     if (timeline_is_in_past(debug->timeline)) {
         const struct timeline_info info = timeline_info(debug->timeline);
         enum mh_status status = timeline_cut(debug->timeline, err);
-        if (status != MH_OK)
+        if (status != MH_OK) {
+            debug_say(debug, "%s\n", err->text); /* gdb shows a number only */
             return status;
+        }
         debug_say(debug, "this changes the past: the %" PRIu64 " instructions after this point are discarded\n",
                   info.last - info.now);
     }

@@ -139,6 +139,20 @@ static enum mh_status monitor_forget_catch(struct debug *debug, const char *argu
     return MH_OK;
 }
 
+/* Without an argument, say which it is. */
+static enum mh_status monitor_set_interrupts(struct debug *debug, const char *argument,
+                                             const struct text_output *output, struct mh_error *err)
+{
+    const bool delivers = strcmp(argument, "deliver") == 0;
+    if (!delivers && strcmp(argument, "hold") != 0 && *argument != '\0')
+        return mh_fail(err, MH_ERR_RANGE, "interrupts: say hold or deliver");
+    if (*argument != '\0')
+        debug->vm->steps_into_interrupts = delivers;
+    text_say(output, debug->vm->steps_into_interrupts ? "interrupts are delivered while the machine is stepped\n"
+                                                      : "interrupts wait while the machine is stepped\n");
+    return MH_OK;
+}
+
 static enum mh_status monitor_show_position(struct debug *debug, const char *argument, const struct text_output *output,
                                             struct mh_error *err)
 {
@@ -167,11 +181,12 @@ struct command {
 };
 
 static const struct command commands[] = {
-    {"regs", monitor_show_registers},      {"pt", monitor_show_tables},         {"map", monitor_show_map},
-    {"files", monitor_show_files},         {"stats", monitor_show_stats},       {"snapshot", monitor_take_snapshot},
-    {"snapshots", monitor_show_snapshots}, {"catch", monitor_catch_event},      {"uncatch", monitor_forget_catch},
-    {"core", monitor_write_core},          {"forget", monitor_forget_snapshot}, {"when", monitor_show_position},
-    {"history", monitor_show_history},     {"info", monitor_show_info},         {"why", monitor_say_why},
+    {"regs", monitor_show_registers},       {"pt", monitor_show_tables},         {"map", monitor_show_map},
+    {"files", monitor_show_files},          {"stats", monitor_show_stats},       {"snapshot", monitor_take_snapshot},
+    {"snapshots", monitor_show_snapshots},  {"catch", monitor_catch_event},      {"uncatch", monitor_forget_catch},
+    {"core", monitor_write_core},           {"forget", monitor_forget_snapshot}, {"when", monitor_show_position},
+    {"history", monitor_show_history},      {"info", monitor_show_info},         {"why", monitor_say_why},
+    {"interrupts", monitor_set_interrupts},
 };
 
 enum mh_status monitor_run(struct debug *debug, const char *command, const struct text_output *output,

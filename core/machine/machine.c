@@ -45,11 +45,24 @@ static void vm_ram_written(void *watcher_ctx, mh_gpa start, uint64_t length)
         vm->record_hooks.wrote(vm->record_hooks.ctx, start, length);
 }
 
+static bool vm_is_counted(const struct mh_vm *vm)
+{
+    return vm->config.counts || vm->config.counts_calls;
+}
+
 static enum mh_status vm_count(struct mh_vm *vm, struct mh_error *err)
 {
-    if (vm->cpu->ops->count_instructions == NULL)
+    const struct cpu_ops *ops = vm->cpu->ops;
+    if (ops->count_instructions == NULL)
         return mh_fail(err, MH_ERR_HOST, "KVM cannot count instructions: use --accel soft");
-    return vm->cpu->ops->count_instructions(vm->cpu, err);
+    return vm->config.counts_calls ? ops->count_calls(vm->cpu, err) : ops->count_instructions(vm->cpu, err);
+}
+
+static enum mh_status vm_note_writes(struct mh_vm *vm, struct mh_error *err)
+{
+    enum mh_status status = vm->cpu->ops->track_writes(vm->cpu, err);
+    memset(vm->ram.changed, 0, sizeof vm->ram.changed); /* until then all count as written */
+    return status;
 }
 
 static enum mh_status vm_build(struct mh_vm *vm, struct mh_error *err)
@@ -68,7 +81,9 @@ static enum mh_status vm_build(struct mh_vm *vm, struct mh_error *err)
         return status;
     vm->ram.watcher_ctx = vm;
     vm->ram.watcher = vm_ram_written;
-    return vm->config.counts ? vm_count(vm, err) : MH_OK;
+    if (vm->config.notes_writes)
+        status = vm_note_writes(vm, err);
+    return status == MH_OK && vm_is_counted(vm) ? vm_count(vm, err) : status;
 }
 
 enum mh_status mh_vm_create(struct mh_host *host, const struct mh_vm_config *config, struct mh_vm **vm,
@@ -147,7 +162,7 @@ enum mh_status vm_restart(struct mh_vm *vm, struct mh_error *err)
     vm_boot_state(vm, &boot);
     enum mh_status status = vm->cpu->ops->restore(vm->cpu, &boot, err);
     vm->is_lost = status != MH_OK;
-    if (vm->config.counts)
+    if (vm_is_counted(vm))
         vm->cpu->ops->forget_counts(vm->cpu);
     vm->serial.printed = vm->serial.checksum = 0;
     if (vm->config.exchange != NULL) {

@@ -79,17 +79,26 @@ static void view_mark_mapping(void *ctx, const struct page_mapping *mapping)
     view_mark(ctx, mapping->physical, mapping->end - mapping->start, MH_VIEW_MAPPED);
 }
 
-static void view_mark_accesses(struct mh_memory_view *view, const struct guest_ram *ram)
+static void view_mark_bits(struct mh_memory_view *view, const uint64_t *bits, uint8_t mark)
 {
+    for (size_t page = 0; page < view->pages; page++) {
+        if ((bits[page / 64] >> page % 64 & 1) != 0)
+            view->page[page] |= mark;
+    }
+}
+
+static void view_mark_accesses(struct mh_memory_view *view, const struct mh_vm *vm)
+{
+    const struct guest_ram *ram = &vm->ram;
     static const uint8_t marks[RAM_ACCESSES] = {
         [RAM_READ] = MH_VIEW_READ, [RAM_WRITTEN] = MH_VIEW_WRITTEN, [RAM_EXECUTED] = MH_VIEW_EXECUTED};
-    for (unsigned access = 0; access < RAM_ACCESSES; access++) {
-        for (size_t page = 0; page < view->pages; page++) {
-            if ((ram->accessed[access][page / 64] >> page % 64 & 1) != 0)
-                view->page[page] |= marks[access];
-        }
+    for (unsigned access = 0; access < RAM_ACCESSES; access++)
+        view_mark_bits(view, ram->accessed[access], marks[access]);
+    view->knows_accesses = view->knows_writes = !ram->misses_accesses;
+    if (vm->config.notes_writes && vm->cpu->ops->collect_writes(vm->cpu, NULL) == MH_OK) {
+        view_mark_bits(view, ram->changed, MH_VIEW_WRITTEN);
+        view->knows_writes = true;
     }
-    view->knows_accesses = !ram->misses_accesses;
 }
 
 /* A stack that is empty starts right behind its memory. */
@@ -117,7 +126,7 @@ enum mh_status mh_vm_view_memory(struct mh_vm *vm, struct mh_memory_view *view, 
     page_tables_each(&vm->ram, &mode, view_mark_table, view);
     page_map_each(&vm->ram, &mode, view_mark_mapping, view);
     view_mark_stack(view, vm, &mode);
-    view_mark_accesses(view, &vm->ram);
+    view_mark_accesses(view, vm);
     return view_compare(view, vm, err);
 }
 

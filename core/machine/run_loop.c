@@ -4,6 +4,7 @@
 #include "machine/faults.h"
 #include "machine/interrupts.h"
 #include "machine/ports.h"
+#include "mh/guest_abi.h"
 #include "x86/exceptions.h"
 
 #include <errno.h>
@@ -279,6 +280,12 @@ static bool run_loop_is_stopped(struct mh_vm *vm, struct run_result *result)
     return run_loop_stop(result, MH_STOP_INTERRUPTED);
 }
 
+/* Was it left for an access to a port that logs number? Not for what the serial port ignores. */
+static bool run_loop_is_numbered(const struct cpu_exit *exit)
+{
+    return exit->kind == CPU_EXIT_IO && (exit->port != MH_PORT_SERIAL || exit->is_in || exit->width == 1);
+}
+
 /* Tell the other machines whether this one takes part in the exchange. What it does in its past does not concern them.
  */
 static void run_loop_join_exchange(const struct mh_vm *vm)
@@ -306,7 +313,7 @@ void run_loop(struct mh_vm *vm, const struct cpu_request *request, struct run_re
             break;
         again.interrupt = result->interrupt;
         if (again.interrupt == 0)
-            again.interrupt = interrupts_take(vm, request, exit.kind == CPU_EXIT_IO);
+            again.interrupt = interrupts_take(vm, request, run_loop_is_numbered(&exit));
         result->interrupt = 0;
         run_loop_enter(vm, &again, &exit);
         again.step_off = false;

@@ -4,6 +4,14 @@
 
 #include <inttypes.h>
 
+static void vm_stats_code(const struct text_output *to, const struct cpu_code_stats *code)
+{
+    const uint64_t interpreted = code->executed - code->instructions;
+    const double share = code->executed == 0 ? 0 : 100.0 * (double)interpreted / (double)code->executed;
+    text_say(to, "executed: %" PRIu64 " instructions, %.1f %% of them interpreted\n", code->executed, share);
+    text_say(to, "generated code: %" PRIu64 " blocks, emptied %" PRIu64 " times\n", code->units, code->flushes);
+}
+
 static void vm_stats_processor(const struct mh_vm *vm, const struct text_output *to)
 {
     const struct cpu_ops *ops = vm->cpu->ops;
@@ -17,13 +25,17 @@ static void vm_stats_processor(const struct mh_vm *vm, const struct text_output 
     if (ops->instructions(vm->cpu, &instructions))
         text_say(to, "instructions: %" PRIu64 "\n", instructions);
     if (ops->code_stats != NULL && ops->code_stats(vm->cpu, &code))
-        text_say(to, "generated code: %" PRIu64 " instructions in %" PRIu64 " units, emptied %" PRIu64 " times\n",
-                 code.instructions, code.units, code.flushes);
+        vm_stats_code(to, &code);
 }
 
 enum mh_status mh_vm_counts(struct mh_vm *vm, struct mh_counts *counts, struct mh_error *err)
 {
     return vm->cpu->ops->read_counts(vm->cpu, counts, err);
+}
+
+enum mh_status mh_vm_calls(struct mh_vm *vm, struct mh_calls *calls, struct mh_error *err)
+{
+    return vm->cpu->ops->read_calls(vm->cpu, calls, err);
 }
 
 void mh_vm_stats(struct mh_vm *vm, mh_text_sink *sink, void *sink_ctx)

@@ -358,6 +358,8 @@ static bool port_log_take_whole(struct port_piece *piece, struct port_bounds *bo
     return port_log_take_writes(piece, head.writes, ram);
 }
 
+#define FIRST_INTERRUPT 32u /* vectors before it are exceptions */
+
 /* It belongs behind the last answer, and the answers that follow belong behind it. */
 static bool port_log_take_interrupt(struct port_piece *piece, struct port_bounds *bounds)
 {
@@ -367,7 +369,8 @@ static bool port_log_take_interrupt(struct port_piece *piece, struct port_bounds
         return false;
     memcpy(&interrupt, at, sizeof interrupt);
     if (interrupt.access < bounds->last || interrupt.access < bounds->from || interrupt.access > bounds->accesses ||
-        interrupt.at_halt > 1 || (interrupt.vector == 0 && interrupt.at_halt == 0))
+        interrupt.at_halt > 1 || (interrupt.vector == 0 && interrupt.at_halt == 0) ||
+        (interrupt.vector != 0 && interrupt.vector < FIRST_INTERRUPT))
         return false;
     bounds->from = interrupt.access;
     return true;

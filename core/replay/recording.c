@@ -214,7 +214,7 @@ static bool recording_read_end(struct mh_recording *recording, struct recording_
 {
     struct recording_end *end = &recording->end;
     if (recording->has_end || recording->image == NULL || !recording_take(bytes, end, sizeof *end) ||
-        bytes->left != 0 || end->kind > MH_STOP_INTERRUPTED || !recording_is_text(end->text, sizeof end->text) ||
+        bytes->left != 0 || end->kind > MH_STOP_EXCHANGE || !recording_is_text(end->text, sizeof end->text) ||
         !recording_follows(recording, &end->at) || end->at.accesses != recording->log.accesses)
         return false;
     recording->has_end = true;

@@ -136,8 +136,10 @@ bool jit_alu_immediate(struct jit_writer *writer, const struct soft_op *op, cons
         host_emit_store(&writer->code, 8, to, JIT_T1);
     } else {
         emit_immediate(writer, operation, size, to, op->immediate);
-        if (size == 8 && (operation == 0 || operation == ALU_SUB))
-            jit_window_move(writer, op->reg, operation == 0 ? op->immediate : -op->immediate);
+        if (size == 8 && operation == 0)
+            jit_window_move(writer, op->reg, op->immediate);
+        else if (size == 8 && operation == ALU_SUB && op->immediate != INT32_MIN)
+            jit_window_move(writer, op->reg, -op->immediate);
     }
     note_flags(writer, operation, size, op->reg, JIT_GUEST_IMMEDIATE, op->immediate);
     return true;

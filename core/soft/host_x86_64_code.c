@@ -1,47 +1,53 @@
 #include "host_x86_64_code.h"
 
+#include <inttypes.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define ARENAS 128u
-#define SIZE ((size_t)ARENAS * HOST_CODE_ARENA_SIZE)
+#define SIZE ((size_t)HOST_CODE_ARENAS * HOST_CODE_ARENA_SIZE)
+#define NAME_MAX_LENGTH 128u
 
 struct host_code {
     uint8_t *write, *run;
-    atomic_bool is_taken[ARENAS];
+    int names; /* -1: nobody wants them */
+    atomic_uint free;
+    atomic_bool is_taken[HOST_CODE_ARENAS];
 };
 
-static bool host_code_map(struct host_code *code, int fd)
+/*
+ * Shared memory without a name, which mremap() maps a second time when it is asked to move nothing of it. A file in
+ * memory would do as well, but perf looks for names of code in mappings of this kind only.
+ */
+static bool host_code_map(struct host_code *code)
 {
-    if (ftruncate(fd, (off_t)SIZE) != 0)
-        return false;
-    void *write = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+    void *write = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (write == MAP_FAILED)
         return false;
-    void *run = mmap(NULL, SIZE, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_NORESERVE, fd, 0);
-    if (run == MAP_FAILED) {
-        munmap(write, SIZE);
-        return false;
+    void *run = mremap(write, 0, SIZE, MREMAP_MAYMOVE);
+    if (run != MAP_FAILED && mprotect(run, SIZE, PROT_READ | PROT_EXEC) == 0) {
+        code->write = write;
+        code->run = run;
+        return true;
     }
-    code->write = write;
-    code->run = run;
-    return true;
+    if (run != MAP_FAILED)
+        munmap(run, SIZE);
+    munmap(write, SIZE);
+    return false;
 }
 
 struct host_code *host_code_create(void)
 {
     struct host_code *code = calloc(1, sizeof *code);
-    const int fd = memfd_create("mh-code", MFD_CLOEXEC);
-    if (code != NULL && fd >= 0 && host_code_map(code, fd)) {
-        close(fd);
-        return code;
+    if (code == NULL || !host_code_map(code)) {
+        free(code);
+        return NULL;
     }
-    if (fd >= 0)
-        close(fd);
-    free(code);
-    return NULL;
+    code->names = -1;
+    atomic_init(&code->free, HOST_CODE_ARENAS);
+    return code;
 }
 
 void host_code_destroy(struct host_code *code)
@@ -53,20 +59,48 @@ void host_code_destroy(struct host_code *code)
     free(code);
 }
 
+void host_code_write_names(struct host_code *code, int fd)
+{
+    code->names = fd;
+}
+
+void host_code_name(const struct host_code *code, const uint8_t *start, size_t size, const char *name)
+{
+    char line[NAME_MAX_LENGTH];
+    if (code->names < 0)
+        return;
+    const int length = snprintf(line, sizeof line, "%" PRIxPTR " %zx %s\n", (uintptr_t)start, size, name);
+    if (length <= 0 || (size_t)length >= sizeof line)
+        return;
+    const ssize_t written = write(code->names, line, (size_t)length);
+    (void)written; /* whoever looks on gets no more; the machine goes on */
+}
+
+/* One of the free ones belongs to the caller now. */
+static bool host_code_reserve(struct host_code *code)
+{
+    unsigned left = atomic_load(&code->free);
+    while (left > 0)
+        if (atomic_compare_exchange_weak(&code->free, &left, left - 1))
+            return true;
+    return false;
+}
+
 bool host_code_take(struct host_code *code, struct host_code_arena *arena)
 {
-    for (size_t i = 0; i < ARENAS; i++) {
-        if (atomic_exchange(&code->is_taken[i], true))
-            continue;
-        arena->write = code->write + i * HOST_CODE_ARENA_SIZE;
-        arena->run = code->run + i * HOST_CODE_ARENA_SIZE;
-        return true;
-    }
-    return false;
+    if (!host_code_reserve(code))
+        return false;
+    size_t i = 0;
+    while (atomic_exchange(&code->is_taken[i], true))
+        i = (i + 1) % HOST_CODE_ARENAS;
+    arena->write = code->write + i * HOST_CODE_ARENA_SIZE;
+    arena->run = code->run + i * HOST_CODE_ARENA_SIZE;
+    return true;
 }
 
 void host_code_give_back(struct host_code *code, const struct host_code_arena *arena)
 {
     madvise(arena->write, HOST_CODE_ARENA_SIZE, MADV_REMOVE); /* what is not there costs nothing */
     atomic_store(&code->is_taken[(size_t)(arena->write - code->write) / HOST_CODE_ARENA_SIZE], false);
+    atomic_fetch_add(&code->free, 1);
 }

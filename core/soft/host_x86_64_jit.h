@@ -219,6 +219,17 @@ bool jit_translate_op(struct jit_writer *writer);
 /* The end of a RET, whose target is in T1. */
 void jit_return_to_t1(struct jit_writer *writer);
 
+/* ---- the call tree (host_x86_64_profile.c); these do nothing unless it is kept ---- */
+
+/* The operation leaves for the interpreter if its call needs more than is done here. Uses T1 and T2. */
+void jit_profile_check_call(struct jit_writer *writer, uint64_t target);
+void jit_profile_check_call_register(struct jit_writer *writer, unsigned reg);
+/* The return address is pushed. Uses T1 and T2. */
+void jit_profile_call(struct jit_writer *writer, uint64_t target);
+void jit_profile_call_register(struct jit_writer *writer, unsigned reg);
+/* The same for a RET, which has not changed rsp. Uses T2. */
+void jit_profile_check_return(struct jit_writer *writer);
+void jit_profile_return(struct jit_writer *writer);
 /* ---- SSE (host_x86_64_sse.c) ---- */
 
 /* Leave for the interpreter while SSE cannot be used as it is, and load the registers. */

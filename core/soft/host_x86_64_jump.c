@@ -144,8 +144,10 @@ static void emit_call_to_entry(struct jit_writer *writer, const struct soft_op *
 bool jit_call(struct jit_writer *writer, const struct soft_op *op, const struct jit_row *row)
 {
     (void)row;
+    jit_profile_check_call(writer, constant_target(writer, op));
     if (!push_return_address(writer, op))
         return false;
+    jit_profile_call(writer, constant_target(writer, op));
     const unsigned behind = op->offset + op->scale;
     if (behind < PAGE_4K) {
         jit_add_stub(writer, JIT_EXIT_LINK, emit_if_too_deep(writer), (unsigned)op->displacement);
@@ -164,8 +166,10 @@ bool jit_call_page(struct jit_writer *writer, const struct soft_op *op, const st
     jit_flags_store(writer);
     if (!soft_is_canonical(constant_target(writer, op)))
         return false;
+    jit_profile_check_call(writer, constant_target(writer, op));
     if (!push_return_address(writer, op))
         return false;
+    jit_profile_call(writer, constant_target(writer, op));
     find_constant(writer, op);
     emit_call_to_entry(writer, op);
     return true;
@@ -181,8 +185,10 @@ bool jit_call_register(struct jit_writer *writer, const struct soft_op *op, cons
     host_emit_move(&writer->code, 8, JIT_T1, jit_place(writer, op->reg));
     check_entry(writer);
     jit_leave_if(writer, HOST_CC_NE);
+    jit_profile_check_call_register(writer, op->reg);
     if (!push_return_address(writer, op))
         return false;
+    jit_profile_call_register(writer, op->reg);
     host_emit_move(&writer->code, 8, JIT_T1, jit_place(writer, op->reg));
     find_entry(writer);
     emit_call_to_entry(writer, op);
@@ -194,12 +200,15 @@ void jit_return_to_t1(struct jit_writer *writer)
     const unsigned rsp = jit_host_register(writer, MH_RSP);
     host_emit(&writer->code, 0x3b, 8, JIT_T1, host_at(HOST_RSP, 8));
     uint8_t *const other = host_emit_branch(&writer->code, HOST_CC_NE);
+    jit_profile_return(writer);
     host_emit(&writer->code, 0x8d, 8, rsp, host_at(rsp, 8));
     emit_store_sse(writer);
     host_emit_bytes(&writer->code, RET, 1);
     host_link(other, writer->code.at);
     check_entry(writer);
     jit_leave_if(writer, HOST_CC_NE);
+    jit_profile_return(writer);
+    find_entry(writer);
     host_emit(&writer->code, 0x8d, 8, rsp, host_at(rsp, 8));
     emit_jump_to_entry(writer);
 }
@@ -210,6 +219,7 @@ bool jit_return(struct jit_writer *writer, const struct soft_op *op, const struc
     (void)op;
     (void)row;
     jit_flags_store(writer);
+    jit_profile_check_return(writer);
     if (!jit_look_up_at(writer, MH_RSP, 0, 8, false, &at))
         return false;
     host_emit_move(&writer->code, 8, JIT_T1, at);

@@ -1,6 +1,7 @@
 #include "soft_count.h"
 
 #include "soft_jit.h"
+#include "soft_profile.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -126,6 +127,8 @@ static bool counts_take_back(struct soft_cpu *cpu, uint64_t instructions)
         if (counts->recent[i].number != cpu->instructions - 1 - i ||
             counts_slot(counts, counts->recent[i].address)->count == 0)
             return false;
+    if (cpu->profile != NULL)
+        soft_profile_take_back(cpu, instructions);
     for (uint64_t i = 0; i < back; i++)
         counts_slot(counts, counts->recent[i].address)->count--;
     return true;
@@ -137,8 +140,15 @@ void soft_counts_go_to(struct soft_cpu *cpu, uint64_t instructions)
     if (instructions >= cpu->instructions || counts->is_paused)
         return;
     soft_counts_collect(cpu);
-    if ((counts->used == 0 && counts->elsewhere == 0) || counts_take_back(cpu, instructions))
+    if (counts->used == 0 && counts->elsewhere == 0) {
+        if (cpu->profile != NULL)
+            soft_profile_forget(cpu, instructions);
         return;
+    }
+    if (counts_take_back(cpu, instructions))
+        return;
+    if (cpu->profile != NULL)
+        soft_profile_take_back(cpu, cpu->instructions);
     counts->is_paused = true;
     counts->resume_at = cpu->instructions;
 }
@@ -219,4 +229,6 @@ void soft_forget_counts(struct cpu *cpu)
     counts->used = 0;
     counts->elsewhere = 0;
     counts->is_paused = false;
+    if (soft->profile != NULL)
+        soft_profile_forget(soft, soft->instructions);
 }

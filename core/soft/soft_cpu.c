@@ -6,6 +6,7 @@
 #include "soft_jit.h"
 #include "soft_mem.h"
 #include "soft_points.h"
+#include "soft_profile.h"
 #include "soft_run.h"
 #include "soft_state.h"
 #include "soft_walk.h"
@@ -21,6 +22,7 @@ static void soft_destroy(struct cpu *cpu)
     struct soft_cpu *soft = (struct soft_cpu *)cpu;
     soft_points_free(soft);
     soft_jit_destroy(soft);
+    soft_profile_destroy(soft);
     soft_counts_destroy(soft);
     pages_free(soft, sizeof(struct soft_memory));
 }
@@ -55,6 +57,7 @@ void soft_set_instructions(struct cpu *cpu, uint64_t count)
     if (soft->counts != NULL)
         soft_counts_go_to(soft, count);
     soft->msrs.tsc += soft->instructions - count;
+    soft->not_executed += count - soft->instructions;
     soft->instructions = count;
     soft->wake_at = 0;
 }
@@ -125,6 +128,8 @@ static const struct cpu_ops ops = {
     .code_stats = soft_jit_stats,
     .count_instructions = soft_count_instructions,
     .read_counts = soft_read_counts,
+    .count_calls = soft_count_calls,
+    .read_calls = soft_read_calls,
     .forget_counts = soft_forget_counts,
 };
 

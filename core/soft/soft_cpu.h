@@ -116,6 +116,9 @@ struct soft_tlb_large_entry {
 
 struct soft_block_cache; /* soft_block.h */
 struct soft_counts;      /* soft_count.h */
+struct soft_profile;     /* soft_profile.h, as the next two */
+struct soft_call_node;
+struct soft_call_frame;
 struct soft_point_index; /* soft_points.c */
 
 /*
@@ -159,7 +162,13 @@ struct soft_cpu {
     alignas(64) uint8_t xsave[MH_XSAVE_SIZE]; /* x87, SSE and AVX registers, always current; header: XSTATE_BV */
 
     uint64_t instructions;      /* retired */
+    uint64_t not_executed;      /* of these, minus those that were executed more than once: soft_set_instructions() */
     struct soft_counts *counts; /* of each instruction (soft_count.h); NULL: they are not counted */
+
+    /* the tree of calls: NULL, or the function that is executed, and the stack of calls that leads there */
+    struct soft_profile *profile;
+    struct soft_call_node *call_node;
+    struct soft_call_frame *call_frame, *call_frame_end;
 
     /* generated code (soft_jit.h): where it may be, and what belongs to this machine; NULL: everything is interpreted
      */

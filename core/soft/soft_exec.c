@@ -18,6 +18,7 @@
 #include "soft_flags.h"
 #include "soft_jit.h"
 #include "soft_operand.h"
+#include "soft_profile.h"
 #include "soft_simd_shape.h"
 #include "soft_string.h"
 #include "soft_translate.h"
@@ -52,6 +53,8 @@ static enum soft_result retire(struct soft_cpu *cpu, const struct soft_insn *ins
     cpu->instructions++;
     if (result == SOFT_NEXT)
         cpu->rip += insn->length;
+    else if (__builtin_expect(cpu->profile != NULL, 0))
+        soft_profile_jumped(cpu, insn);
     return result;
 }
 
@@ -122,6 +125,19 @@ static enum soft_result repeat(struct soft_cpu *cpu, const struct soft_insn *ins
     if (cpu->counts != NULL)
         soft_counts_add(cpu, address, insn->length, started, cpu->instructions - started);
     return result;
+}
+
+/* Operations [start, branch] were executed, and led to `target`. */
+static void count_branch(struct soft_cpu *cpu, const struct soft_op *start, const struct soft_op *branch,
+                         uint64_t target)
+{
+    soft_count_stretch(cpu->blocks, start, branch + 1);
+    if (cpu->profile == NULL)
+        return;
+    if (branch->code == OP_CALL || branch->code == OP_CALL_PAGE || branch->code == OP_CALL_R)
+        soft_profile_call(cpu, target);
+    else if (branch->code == OP_RET)
+        soft_profile_return(cpu, cpu->gpr[MH_RSP] - sizeof(uint64_t));
 }
 
 /* Sign-extended to the operand size, then zero-extended. */
@@ -473,7 +489,7 @@ enter_block:
 taken: /* by the branch `op`, within the page */
     cpu->instructions += (uint64_t)(op - start) + 1;
     if (__builtin_expect(counts, 0))
-        soft_count_stretch(cache, start, op + 1);
+        count_branch(cpu, start, op, page_address + (uint64_t)(int64_t)op->displacement);
 follow_link:
     if (__builtin_expect(op->link != 0, 1)) {
         struct soft_block *const next = soft_arena_at(cache, op->link);
@@ -493,7 +509,7 @@ follow_link:
 count_and_jump: /* by the branch `op`, to `target`, which is canonical */
     cpu->instructions += (uint64_t)(op - start) + 1;
     if (__builtin_expect(counts, 0))
-        soft_count_stretch(cache, start, op + 1);
+        count_branch(cpu, start, op, target);
 jump: /* counted already */
     if ((target & ~PAGE_MASK) != page_address) {
         const struct soft_tlb_entry *entry = &cpu->tlb_fetch[cpu->user][target >> 12 & (SOFT_TLB_SIZE - 1)];
@@ -915,7 +931,7 @@ static enum soft_result run_from_rip(struct soft_cpu *cpu, uint64_t until)
     struct soft_block *block = block_at_rip(cpu, host, page);
     if (block == NULL || until - cpu->instructions < block->count)
         return soft_exec_one(cpu);
-    if (block->heat >= cpu->blocks->hot)
+    if (block->heat >= cpu->blocks->hot && (cpu->profile == NULL || !cpu->counts->is_paused))
         return run_hot(cpu, block, cpu->rip & ~PAGE_MASK, until);
     block->heat++;
     return run_blocks(cpu, block, block->ops, cpu->rip & ~PAGE_MASK, until);

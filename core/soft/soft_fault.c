@@ -12,6 +12,7 @@
 #include "soft_flags.h"
 #include "soft_handlers.h"
 #include "soft_mem.h"
+#include "soft_profile.h"
 
 #include <stdio.h>
 
@@ -197,7 +198,7 @@ static unsigned build_frame(const struct soft_cpu *cpu, const struct soft_fault 
 static void enter_handler(struct soft_cpu *cpu, const struct delivery *delivery, unsigned frame_words)
 {
     const bool changes_ring = delivery->cpl != soft_cpl(cpu);
-    const uint64_t address = cpu->rip;
+    const uint64_t address = cpu->rip, rsp = cpu->gpr[MH_RSP];
     cpu->seg[MH_CS] = delivery->code.segment;
     cpu->seg[MH_CS].selector = (uint16_t)((delivery->gate.selector & ~X86_SELECTOR_RPL) | delivery->cpl);
     if (changes_ring)
@@ -214,6 +215,8 @@ static void enter_handler(struct soft_cpu *cpu, const struct delivery *delivery,
         soft_count_one(cpu, address, delivery->event.length);
         cpu->instructions++;
     }
+    if (cpu->profile != NULL)
+        soft_profile_interrupt(cpu, rsp);
     soft_update_attention(cpu);
 }
 

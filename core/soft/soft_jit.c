@@ -3,8 +3,11 @@
 #include "soft_count.h"
 #include "soft_flags.h"
 #include "soft_mem.h"
+#include "soft_profile.h"
 #include "soft_simd_shape.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,13 +18,17 @@
 
 static bool soft_jit_create(struct soft_cpu *cpu)
 {
+    struct host_code_arena memory;
+    if (!host_code_take(cpu->code, &memory))
+        return false;
     struct soft_jit *jit = calloc(1, sizeof *jit);
-    if (jit == NULL || !host_code_take(cpu->code, &jit->arena.memory)) {
-        free(jit);
-        cpu->blocks->hot = UINT32_MAX;
+    if (jit == NULL) {
+        host_code_give_back(cpu->code, &memory);
         return false;
     }
+    jit->arena.memory = memory;
     jit_write_common(cpu, &jit->arena);
+    host_code_name(cpu->code, jit->arena.memory.run, jit->arena.used, "guest:enter_and_leave");
     cpu->jit = jit;
     cpu->code_jumps = jit->jumps;
     return true;
@@ -48,10 +55,14 @@ void soft_jit_drop_all(struct soft_cpu *cpu)
 
 bool soft_jit_stats(const struct cpu *cpu, struct cpu_code_stats *stats)
 {
-    const struct soft_jit *jit = ((const struct soft_cpu *)cpu)->jit;
+    const struct soft_cpu *soft = (const struct soft_cpu *)cpu;
+    const struct soft_jit *jit = soft->jit;
     if (jit == NULL)
         return false;
-    *stats = (struct cpu_code_stats){.instructions = jit->executed, .units = jit->units, .flushes = jit->flushes};
+    *stats = (struct cpu_code_stats){.executed = soft->instructions - soft->not_executed,
+                                     .instructions = jit->executed,
+                                     .units = jit->units,
+                                     .flushes = jit->flushes};
     return true;
 }
 
@@ -82,6 +93,15 @@ static struct jit_unit *find_unit(struct soft_cpu *cpu, const struct soft_block 
     return NULL;
 }
 
+/* For those who see the host's addresses, in perf or gdb. */
+static void name_unit(struct soft_cpu *cpu, const struct jit_unit *unit)
+{
+    const struct jit_arena *arena = &cpu->jit->arena;
+    char name[40];
+    snprintf(name, sizeof name, "guest:0x%" PRIx64, unit->page_address + unit->block->offset);
+    host_code_name(cpu->code, arena->memory.run + unit->entry, arena->used - unit->entry, name);
+}
+
 static struct jit_unit *make_unit(struct soft_cpu *cpu, struct soft_block *block, const struct jit_unit *state)
 {
     struct jit_unit wanted = *state;
@@ -91,6 +111,7 @@ static struct jit_unit *make_unit(struct soft_cpu *cpu, struct soft_block *block
         return NULL;
     block->unit = (uint32_t)((uint8_t *)unit - cpu->jit->arena.memory.write);
     cpu->jit->units++;
+    name_unit(cpu, unit);
     return unit;
 }
 
@@ -192,8 +213,12 @@ static uint64_t enter(struct soft_cpu *cpu, const struct jit_unit *unit, uint64_
     cpu->code_flags = soft_arithmetic(cpu) | MH_RFLAGS_FIXED;
     cpu->code_has_sse = soft_simd_is_ready(cpu);
     const uint64_t started = cpu->instructions;
+    if (cpu->profile != NULL)
+        soft_profile_enter_code(cpu, until - started);
     const uint64_t left_with = jit_enter(cpu, &cpu->jit->arena, unit->entry, until - started);
     cpu->instructions = until - cpu->code_left;
+    if (cpu->profile != NULL)
+        soft_profile_leave_code(cpu);
     cpu->jit->executed += cpu->instructions - started;
     soft_set_arithmetic(cpu, (uint32_t)cpu->code_flags);
     return left_with;
@@ -230,8 +255,10 @@ static enum soft_jit_end conclude(struct soft_cpu *cpu, uint64_t left_with, stru
 enum soft_jit_end soft_jit_run(struct soft_cpu *cpu, struct soft_block **block, struct soft_op **op,
                                uint64_t page_address, uint64_t until)
 {
-    if (cpu->jit == NULL && !soft_jit_create(cpu))
+    if (cpu->jit == NULL && !soft_jit_create(cpu)) {
+        (*block)->heat = 0; /* try again after a while */
         return SOFT_JIT_REFUSED;
+    }
     struct soft_jit *jit = cpu->jit;
     if (!jit_has_room(&jit->arena)) {
         soft_blocks_drop_all(cpu);

@@ -30,6 +30,8 @@ static const char help_text[] =
     "catch EVENT   stop right after: out PORT [VALUE], in PORT [VALUE], file open|close|read|write [NAME],\n"
     "              fault [VECTOR] (if the guest has a handler for it), cr3 (a write)\n"
     "catch         list the catchpoints; uncatch [N] deletes one, or all\n"
+    "interrupts [hold|deliver]\n"
+    "              while the machine is stepped, interrupts wait (hold), or it steps into their handlers\n"
     "core [NAME]   write a core file NAME (default: core) into the directory of --core\n";
 
 static void monitor_print(struct gdb_session *session, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -84,7 +84,7 @@ enum gdb_outcome gdb_cmd_non_stop(struct gdb_session *session, struct gdb_text a
         machine->resume_pending = machine->stop_reported = false;
         machine->unannounced = non_stop && machine != first;
     }
-    session->notifying = session->interrupt_due = false;
+    session->notifying = session->notifies_later = session->interrupt_due = false;
     session->non_stop = non_stop;
     return gdb_session_ok(session);
 }

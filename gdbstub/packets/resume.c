@@ -24,6 +24,7 @@ static enum gdb_outcome why_non_stop(struct gdb_session *session)
         }
         machine->stop_reported = false;
     }
+    session->notifies_later = session->machines->count > 1;
     return gdb_session_put_first_stop(session) ? GDB_REPLY : gdb_session_ok(session);
 }
 
@@ -219,6 +220,7 @@ enum gdb_outcome gdb_cmd_vcont(struct gdb_session *session, struct gdb_text args
         if (machine->attached && vcont_choose_action(session, args, machine, &action) > 0)
             machine_act(session, machine, &action);
     }
+    session->notifies_later = false;
     return resume_requested(session);
 }
 

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 /* --- events from the connection --- */
@@ -234,6 +235,27 @@ static void session_poll_connection(struct gdb_session *session, int timeout)
         session_receive(session, false);
 }
 
+/* See "non-stop mode" in stop_reply.c. gdb asks for the next thing within milliseconds while it connects. */
+#define SESSION_CONNECTED_MS 300
+
+static int64_t session_clock_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void session_await_connected(struct gdb_session *session)
+{
+    const int64_t begin = session_clock_ms();
+
+    if (session_poll_fds(session, SESSION_CONNECTED_MS))
+        session_receive(session, false);
+    else if (session_clock_ms() - begin >= SESSION_CONNECTED_MS) /* no signal, and not another descriptor */
+        session->notifies_later = false;
+}
+
 bool gdb_session_poll(struct gdb_session *session)
 {
     if (session_poll_fds(session, 0) & HUNG_UP)
@@ -267,7 +289,9 @@ static void session_wait(struct gdb_session *session)
         return;
     if (session->non_stop)
         gdb_session_notify(session);
-    if (gdb_machines_running(session->machines, false))
+    if (session->notifies_later)
+        session_await_connected(session);
+    else if (gdb_machines_running(session->machines, false))
         session_run_machines(session);
     else if (!session->io.can_wait || !session_receive(session, true))
         session_poll_connection(session, -1);

@@ -81,6 +81,7 @@ struct gdb_session {
 
     bool non_stop;              /* QNonStop */
     bool notifying;             /* a stop was sent, and vStopped has not come yet */
+    bool notifies_later;        /* the debugger is still connecting, and must not get notifications */
     struct gdb_machine *paused; /* stopped while a packet is answered; NULL: none */
 
     bool resumed;

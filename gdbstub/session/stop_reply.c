@@ -216,9 +216,10 @@ bool gdb_session_report(struct gdb_session *session)
  * --- non-stop mode ---
  *
  * Each stop has a notification of its own: vStopped is always answered with "OK", and the next notification follows.
- * gdb 13 aborts if it is told of two stops while it connects. If it finds a machine of whose stop it has not been told,
- * it takes it for running, and lets it run. So in answer to "?" it is told of one machine; it learns of each other one
- * by its stop, and until then no list of threads has that.
+ * gdb aborts if it is told of two stops while it connects; gdb 16 also if it gets a notification then. If it finds a
+ * machine of whose stop it has not been told, it takes it for running, and lets it run. So in answer to "?" it is told of
+ * one machine; it learns of each other one by its stop, and until then no list of threads has that. Nothing in the
+ * protocol says when a debugger has connected: it has when it sends nothing for a while, or resumes a machine.
  */
 
 #define NOTIFICATION_MAX 512u
@@ -249,7 +250,8 @@ void gdb_session_notify(struct gdb_session *session)
     char buffer[NOTIFICATION_MAX];
     struct gdb_reply notification;
     size_t length;
-    const struct gdb_machine *machine = session->notifying ? NULL : stop_take_next(session);
+    const bool is_possible = !session->notifying && !session->notifies_later;
+    const struct gdb_machine *machine = is_possible ? stop_take_next(session) : NULL;
 
     if (machine == NULL)
         return;

@@ -14,7 +14,7 @@ _start:
     .cfi_startproc
     .cfi_undefined rip   /* there is no caller: a backtrace ends here */
     xorl %ebp, %ebp
-    andq $-16, %rsp      /* the ABI requires rsp to be a multiple of 16 at a call */
+    andl $-16, %esp      /* the ABI requires rsp to be a multiple of 16 at a call; RAM ends below 4 GB */
     call main
     cli                  /* with interrupts on, hlt would wait for one */
 1:  hlt                  /* ends the guest */

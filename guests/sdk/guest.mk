@@ -53,10 +53,11 @@ ifneq ($(GDB_SCRIPT),)
 GUEST_ASFLAGS := -DGDB_SCRIPT='"$(abspath $(GDB_SCRIPT))"'
 endif
 
-SDK_SOURCES := crt0.S console.c course.c files.c files_bytes.c string.c
+SDK_SOURCES := crt0.S console.c files.c files_bytes.c string.c
 GUEST_OBJECTS := $(addprefix $(OUT)/,$(addsuffix .o,$(basename $(notdir $(GUEST)))))
 SDK_OBJECTS := $(addprefix $(OUT)/sdk/,$(addsuffix .o,$(basename $(SDK_SOURCES))))
-OBJECTS := $(SDK_OBJECTS) $(GUEST_OBJECTS)
+COURSE_OBJECT := $(OUT)/sdk/course.o
+OBJECTS := $(SDK_OBJECTS) $(GUEST_OBJECTS) $(COURSE_OBJECT)
 
 .PHONY: all clean
 .DELETE_ON_ERROR:
@@ -78,6 +79,7 @@ $(1): $(2) $(SDK_MK) | $(dir $(1))
 	$$(CC) $$(GUEST_CFLAGS) $$(if $$(filter %.S,$(2)),$$(GUEST_ASFLAGS)) $$(EXTRA) -c -o $$@ $(2)
 endef
 $(foreach source,$(SDK_SOURCES),$(eval $(call compile,$(OUT)/sdk/$(basename $(source)).o,$(SDK)/$(source))))
+$(eval $(call compile,$(COURSE_OBJECT),$(SDK)/course.c))
 $(foreach source,$(GUEST),$(eval $(call compile,$(OUT)/$(basename $(notdir $(source))).o,$(source))))
 
 $(sort $(dir $(OBJECTS))):

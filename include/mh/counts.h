@@ -18,4 +18,17 @@ struct mh_counts {
     uint64_t elsewhere; /* instructions that were counted without their addresses, of which there were too many */
 };
 
+/* A function, by the address that was called, in one context: called by the last one before it with less depth. */
+struct mh_call {
+    uint64_t address; /* guest-virtual; of the first, where the machine began */
+    uint64_t spent;   /* instructions of its own */
+    uint64_t calls;
+    uint32_t depth; /* 0: the first */
+};
+
+struct mh_calls {
+    const struct mh_call *calls; /* callees behind their callers, in the order of first calls */
+    size_t length;
+};
+
 #endif

@@ -21,7 +21,7 @@ struct mh_vm;
 #define MH_VIEW_STACK 0x04u    /* rsp points into it, or directly behind it */
 #define MH_VIEW_MAPPED 0x08u   /* the page tables map it */
 #define MH_VIEW_READ 0x10u     /* only known as far as `knows_accesses` says, as are the next two */
-#define MH_VIEW_WRITTEN 0x20u  /* by the guest */
+#define MH_VIEW_WRITTEN 0x20u  /* by the guest or, with `knows_writes` only, for it */
 #define MH_VIEW_EXECUTED 0x40u /* code was fetched from it */
 #define MH_VIEW_CHANGED 0x80u  /* it holds something else than at the start, whoever wrote it */
 
@@ -33,6 +33,7 @@ struct mh_memory_view {
     /* All that the guest read, wrote and executed since its start is noted. False when it ran on KVM, which does not
      * say: what a bit says is true then, but not all bits are set. */
     bool knows_accesses;
+    bool knows_writes; /* the same, of what it wrote: also on KVM, with config.notes_writes */
 };
 
 /* Look at a machine that is stopped, on its thread. MH_OK, or MH_ERR_HOST without memory. Free *view in either case. */

@@ -46,6 +46,13 @@ bool mh_host_has_kvm(const struct mh_host *host);
 const char *mh_host_kvm_problem(const struct mh_host *host);
 
 /*
+ * Write to this descriptor, from now on, which guest code each piece of generated code was made from: a line in the
+ * format of perf's maps, "START SIZE guest:ADDRESS". Call it before the first machine is created; the descriptor stays
+ * the caller's and must outlive the machines. Without generated code nothing is written.
+ */
+void mh_host_name_code(struct mh_host *host, int fd);
+
+/*
  * Ask KVM for the CPUID it supports, once; machines need it, and wait for it. It takes nearly a millisecond, so a
  * caller with nothing else to do calls it while other threads create their machines. Without KVM it does nothing.
  */
@@ -136,8 +143,12 @@ struct mh_vm_config {
     /* How many instructions mh_vm_run() executes before it returns MH_STOP_INTERRUPTED with `at_limit` set; 0: any
      * number. It is exact, and the machine runs in software. Debuggers and replays are not limited. */
     uint64_t max_instructions;
-    /* Count how often each instruction is executed, for mh_vm_counts(). Needs MH_ACCEL_SOFT or MH_ACCEL_INTERPRETER. */
-    bool counts;
+    /* Count how often each instruction is executed, for mh_vm_counts(), and what each function executes, for
+     * mh_vm_calls() as well. Needs MH_ACCEL_SOFT or MH_ACCEL_INTERPRETER. */
+    bool counts, counts_calls;
+    /* Note which pages the guest writes, for mh_vm_view_memory(), also on KVM. Not for a machine that a debugger may
+     * take snapshots of. */
+    bool notes_writes;
     /* Called once for each kind of access that has no effect; may be NULL. One line, no newline. */
     void (*notice)(void *ctx, const char *text);
     void *notice_ctx;
@@ -229,12 +240,14 @@ enum mh_status mh_vm_write_core(struct mh_vm *vm, const struct mh_stop *stop, co
 void mh_vm_stats(struct mh_vm *vm, mh_text_sink *sink, void *sink_ctx);
 
 /*
- * How often each instruction was executed since the machine began or was restarted, with config.counts. The sum is the
- * number of instructions that mh_vm_stats() writes. What a debugger has the machine execute again, after it went back,
- * is not counted again. *counts is the machine's, until this is called again or the machine runs or is destroyed.
- * MH_OK, or MH_ERR_HOST without memory. On the machine's thread, stopped.
+ * How often each instruction was executed since the machine began or was restarted, with config.counts or counts_calls.
+ * The sum is the number of instructions that mh_vm_stats() writes. What a debugger has the machine execute again, after
+ * it went back, is not counted again. *counts is the machine's, until this is called again or the machine runs or is
+ * destroyed. MH_OK, or MH_ERR_HOST without memory. On the machine's thread, stopped.
  */
 enum mh_status mh_vm_counts(struct mh_vm *vm, struct mh_counts *counts, struct mh_error *err);
+/* The same for the tree of calls, with config.counts_calls. */
+enum mh_status mh_vm_calls(struct mh_vm *vm, struct mh_calls *calls, struct mh_error *err);
 
 /* The signal that takes a machine's thread out of a system call by order of another thread. mh_kick_install() gives it
  * a handler, and one to whatever signal a processor uses for itself. */

@@ -218,7 +218,24 @@ static bool is_counted(const struct random_bytes_test *test)
 
 static bool begin_to_count(const struct random_bytes_test *test, struct machine *machine)
 {
-    return !is_counted(test) || machine->cpu->ops->count_instructions(machine->cpu, NULL) == MH_OK;
+    return !is_counted(test) || machine->cpu->ops->count_calls(machine->cpu, NULL) == MH_OK;
+}
+
+static uint64_t hash_calls(const struct machine *machine, uint64_t value)
+{
+    struct mh_calls calls;
+    uint64_t sum = 0;
+    if (machine->cpu->ops->read_calls(machine->cpu, &calls, NULL) != MH_OK)
+        return 0;
+    for (size_t i = 0; i < calls.length; i++) {
+        value = hash(value, &calls.calls[i].address, sizeof calls.calls[i].address);
+        value = hash(value, &calls.calls[i].spent, sizeof calls.calls[i].spent);
+        value = hash(value, &calls.calls[i].calls, sizeof calls.calls[i].calls);
+        sum += calls.calls[i].spent;
+    }
+    if (sum != instructions(machine))
+        printf("  %" PRIu64 " instructions in the tree of calls, of %" PRIu64 "\n", sum, instructions(machine));
+    return sum == instructions(machine) ? value : hash(value, &sum, sizeof sum);
 }
 
 /* Lengths are left out: of an instruction that always faulted, only some ways of running a guest know it. */
@@ -235,7 +252,7 @@ static uint64_t hash_counts(const struct random_bytes_test *test, const struct m
     }
     if (sum != instructions(machine))
         printf("  counted %" PRIu64 " instructions of %" PRIu64 "\n", sum, instructions(machine));
-    return sum == instructions(machine) ? value : hash(value, &sum, sizeof sum);
+    return hash_calls(machine, sum == instructions(machine) ? value : hash(value, &sum, sizeof sum));
 }
 
 /* `code`: translate blocks from the first time on, or NULL. */

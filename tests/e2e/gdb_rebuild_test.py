@@ -8,7 +8,7 @@ import signal
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from gdb_driver import Gdb, GdbCase, elf  # noqa: E402
+from gdb_driver import END_OF_HISTORY, Gdb, GdbCase, elf  # noqa: E402
 from hypervisor import DEADLINE, contents, is_sanitized, main, on  # noqa: E402
 
 
@@ -247,7 +247,7 @@ class RebuiltTest(GdbCase):
         by_rename(image, prints(b"b", 20))
         gdb("starti")
         gdb("stepi 5")
-        self.assertIn("No more reverse-execution history", gdb("reverse-continue"))
+        self.assertRegex(gdb("reverse-continue"), END_OF_HISTORY)
         self.assertEqual(gdb.pc(), 0)
         gdb("stepi")
         self.assertEqual(gdb.value("$al"), ord("b"))

@@ -5,11 +5,10 @@ import re
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from gdb_driver import Gdb, GdbCase, elf  # noqa: E402
+from gdb_driver import END_OF_HISTORY, Gdb, GdbCase, elf  # noqa: E402
 from hypervisor import EXIT_CRASHED, is_sanitized, main, sample  # noqa: E402
 
 FLUSH = "maintenance flush register-cache", "maintenance flush dcache"
-AT_THE_BEGINNING = "No more reverse-execution history"
 
 
 class PlacesCase(GdbCase):
@@ -92,7 +91,7 @@ class PlacesTest(PlacesCase):
         self.assertReturns(late)
         late("break main")
         self.assertIn("Breakpoint 1, main", late("reverse-continue"))
-        self.assertIn(AT_THE_BEGINNING, late("reverse-continue"))
+        self.assertRegex(late("reverse-continue"), END_OF_HISTORY)
         self.assertEqual(self.position(late), 0)
 
     def test_a_restart(self):
@@ -105,7 +104,7 @@ class PlacesTest(PlacesCase):
         gdb("reverse-stepi")
         self.assertIn("entry=5", gdb("run"))
         self.assertEqual(self.state(gdb), first)
-        self.assertIn(AT_THE_BEGINNING, gdb("reverse-continue"))
+        self.assertRegex(gdb("reverse-continue"), END_OF_HISTORY)
         self.assertEqual(self.position(gdb), 0)
         gdb("continue")
         self.assertEqual(self.state(gdb), first)
@@ -148,7 +147,7 @@ class PointsTest(PlacesCase):
             gdb("reverse-continue")
             backwards.append(describe(gdb))
         self.assertEqual(backwards, forwards[::-1])
-        self.assertIn(AT_THE_BEGINNING, gdb("reverse-continue"))
+        self.assertRegex(gdb("reverse-continue"), END_OF_HISTORY)
 
     def points(self):
         vm, gdb = self.machine(elf("gdb_points"))
@@ -217,7 +216,7 @@ class PointsTest(PlacesCase):
         vm, gdb = self.points()
         gdb.all("trace *&place_3", "tstart", "tbreak done", "continue")
         self.assertIn("3 trace frames", gdb("tstatus"))
-        self.assertIn(AT_THE_BEGINNING, gdb("reverse-continue"))
+        self.assertRegex(gdb("reverse-continue"), END_OF_HISTORY)
         self.assertIn("3 trace frames", gdb("tstatus"))
 
 
@@ -244,14 +243,14 @@ class SeveralTest(PlacesCase):
     def test_the_others_stand_still(self):
         run, gdb = self.several(sample("fibonacci", "elf"), sample("primes", "elf"))
         gdb.all("inferior 2", "stepi 7", "inferior 1", "stepi 5")
-        self.assertIn(AT_THE_BEGINNING, gdb("reverse-continue"))
+        self.assertRegex(gdb("reverse-continue"), END_OF_HISTORY)
         self.assertEqual(self.both(gdb), [7, 0])
 
     def test_all_go_back(self):
         run, gdb = self.several(sample("fibonacci", "elf"), sample("primes", "elf"))
         gdb.all("inferior 2", "stepi 7", "inferior 1", "stepi 5", "set schedule-multiple on")
         for _ in range(100):  # the one that gets to its beginning first stops the other, wherever that is
-            self.assertIn(AT_THE_BEGINNING, gdb("reverse-continue"))
+            self.assertRegex(gdb("reverse-continue"), END_OF_HISTORY)
             positions = self.both(gdb)
             if positions == [0, 0]:
                 return
@@ -294,7 +293,7 @@ class ReplayTest(PlacesCase):
         self.assertReturns(gdb)
         self.assertIn("entry=5", gdb("run"))
         self.assertEqual(self.state(gdb), first)
-        self.assertIn(AT_THE_BEGINNING, gdb("reverse-continue"))
+        self.assertRegex(gdb("reverse-continue"), END_OF_HISTORY)
         self.assertEqual(self.position(gdb), 0)
         gdb("delete")
         self.assertIn("has halted", gdb("continue"))

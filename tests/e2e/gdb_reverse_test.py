@@ -5,7 +5,7 @@ import re
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from gdb_driver import Gdb, GdbCase, elf  # noqa: E402
+from gdb_driver import END_OF_HISTORY, Gdb, GdbCase, elf  # noqa: E402
 from hypervisor import main, on, sample  # noqa: E402
 
 # xor ecx, ecx; loop: inc rcx; add [0x4000], rcx; test cl, cl; jne loop; out 0xe9, al; jmp loop
@@ -35,8 +35,8 @@ class ReverseTest(GdbCase):
         while seen:
             gdb("reverse-stepi")
             self.assertEqual((gdb.pc(), gdb.value("$rsp"), self.position(gdb)), seen.pop())
-        self.assertIn("No more reverse-execution history", gdb("reverse-stepi"))
-        self.assertIn("No more reverse-execution history", gdb("reverse-continue"))
+        self.assertRegex(gdb("reverse-stepi"), END_OF_HISTORY)
+        self.assertRegex(gdb("reverse-continue"), END_OF_HISTORY)
 
     def test_lines_and_functions(self):
         vm, gdb = self.backwards(sample("fibonacci", "elf"))

@@ -191,6 +191,13 @@ class ImagesTest(GradeCase):
         self.assertNotIn("before", self.grade().stderr)
         self.assertEqual(self.outcome("0.img"), ("passed", "5.5"))
 
+    def test_everything_in_the_suites_directory(self):
+        self.write_suite(SUITE)
+        self.submit("a.img", printer(b"Hello!\n"))
+        os.rename(self.path("submissions"), self.path("suite", "submissions"))
+        for code in ("", "before"):
+            self.assertIn(code, self.grade("suite", "suite/submissions", "--out", "suite/grades").stderr)
+
     def test_interrupted_and_continued(self):
         self.write_suite(SUITE.replace("1000000", "1000000000000").replace("seconds = 20", f"seconds = {DEADLINE * 10}"))
         self.submit("a.img", printer(b"Hello, world!\n"))
@@ -292,6 +299,26 @@ name = "ends"
         self.grade()
         self.assertEqual(self.rows()["spin.img"]["message"], f"still running after {PATIENCE} s")
 
+    def test_coverage(self):
+        self.write_suite("""
+coverage = true
+[build]
+command = 'cp "$MH_SUITE"/guest.* .'
+[[test]]
+name = "crashes"
+[test.expect]
+end = "crash"
+""", **{name: contents(sample("crash", name[6:])) for name in ("guest.img", "guest.elf")})
+        self.submit("crash", {"guest.c": contents(sample_source("crash", "guest.c"))})
+        self.grade()
+        self.assertEqual(self.outcome("crash"), ("passed", "1"))
+        file, = self.results()["crash"]["coverage"]
+        self.assertEqual(file["name"], "guest.c")
+        counts = {text.strip(): count for count, text in file["lines"]}
+        self.assertEqual(counts['printf("  grade %d is written down\\n", student->grade);'], 1)
+        self.assertEqual(counts["student->grade = grade; /* page fault for the second student */"], 1)
+        self.assertIn("Coverage of guest.c: ", self.page())
+
     def test_gdb_scripts(self):
         self.write_suite("""
 [[test]]
@@ -372,6 +399,54 @@ name = "runs"
         self.submit("three", {"image.txt": HALT, "Makefile/x": b""})
         self.grade()
         self.assertEqual([row["status"] for row in self.rows().values()], ["passed", "rejected", "passed"])
+
+
+class DocumentedJobsTest(GradeCase):
+    """The commands in docs/grading, run with the variables that the systems set. Slurm has a stage of its own."""
+
+    def setUp(self):
+        super().setUp()
+        self.write_suite(SUITE)
+        for number in range(16):
+            self.submit(f"{number:02}.img", printer(b"Hello, world!\n"))
+        os.mkdir(self.path("bin"))
+        self.write("bin/mini_hypervisor-grade", f"#!/bin/sh\nexec {GRADE} \"$@\" --hypervisor {PROGRAM}\n".encode())
+        os.chmod(self.path("bin", "mini_hypervisor-grade"), 0o755)
+
+    def lines(self, name):
+        """Those that grade, without what is YAML."""
+        text = contents(os.path.join(SOURCE, "docs", "grading", name)).decode()
+        return [line.lstrip("- ").removeprefix("run: ") for line in text.splitlines()
+                if "mini_hypervisor-grade " in line and not line.startswith("#")]
+
+    def sh(self, command, **variables):
+        environment = dict(os.environ, PATH=f"{self.path('bin')}:{os.environ['PATH']}", **variables)
+        done = subprocess.run(["sh", "-c", command], cwd=self.dir, env=environment, capture_output=True, text=True,
+                              timeout=DEADLINE, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_kubernetes(self):
+        grade, = self.lines("kubernetes.yaml")
+        for index in range(8):
+            self.sh(grade.replace("/class/", self.dir + "/"), JOB_COMPLETION_INDEX=str(index))
+        self.sh("mini_hypervisor-grade --merge results")
+        self.assertEqual(len(self.rows("results")), 16)
+
+    def test_gitlab(self):
+        grade, merge = self.lines("gitlab-ci.yml")
+        for index in range(1, 5):
+            self.sh(grade, CI_NODE_INDEX=str(index), CI_NODE_TOTAL="4")
+        self.sh(merge)
+        self.assertEqual(len(self.rows()), 16)
+
+    def test_github(self):
+        grade, merge = self.lines("github-workflow.yml")
+        os.mkdir(self.path("shards"))
+        for shard in range(1, 5):
+            self.sh(grade.replace("${{ matrix.shard }}", str(shard)))
+            os.rename(self.path("results"), self.path("shards", f"results-{shard}"))
+        self.sh(merge)
+        self.assertEqual(len(self.rows()), 16)
 
 
 class MistakesTest(GradeCase):

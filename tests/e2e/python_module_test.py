@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from hypervisor import ACCEL, DEADLINE, EXIT_CRASHED, PROGRAM, SOURCE  # noqa: E402
@@ -297,6 +298,8 @@ class WrongTest(ModuleCase):
     def test_wrong_option(self):
         with self.assertRaisesSaying(mini_hypervisor.StartError, "status 2", "unknown option '--nonsense'"):
             self.machine(sample("hello"), ["--nonsense"])
+        with self.assertRaises(TypeError):
+            Machine(sample("hello"), "--memory 4", program=PROGRAM)
 
     def test_endless_guest(self):
         machine = self.machine(guest("spin"))
@@ -423,6 +426,26 @@ class ExamplesTest(Case):
         self.assertEqual(done.returncode, 1, done.stdout)
         for part in ("assert 1 == 2", "machine crash", "crashed (SIGSEGV) at", "student 1:"):
             self.assertIn(part, done.stdout)
+
+
+class GuideTest(Case):
+    """docs/python.md and the module agree."""
+
+    def setUp(self):
+        super().setUp()
+        self.guide = contents(os.path.join(SOURCE, "docs", "python.md")).decode()
+
+    def test_everything_is_explained(self):
+        methods = [name for name in dir(Machine) if not name.startswith("_") and callable(getattr(Machine, name))]
+        for name in [*mini_hypervisor.__all__, *methods, *(kind.name for kind in StopKind)]:
+            if name not in ("MachineError", "find_program", "need_stopped", "report", "Breakpoint", "Symbol", "Symbols"):
+                self.assertRegex(self.guide, rf"\b{name}\b")
+
+    def test_it_shows_the_examples(self):
+        for example, start in (("test_crash.py", "def test_first_student"), ("test_echo.py", "class EchoTest")):
+            text = contents(os.path.join(SOURCE, "examples", example)).decode()
+            shown = text[text.index(start):].split("\n\n")[0]
+            self.assertIn(textwrap.indent(shown, "    ", lambda line: True), self.guide)
 
 
 if __name__ == "__main__":

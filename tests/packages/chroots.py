@@ -13,13 +13,17 @@ BARE, FULL = "bare", "full"
 PROGRAMS = ["python3", "python3-pytest", "gcc", "libc6-dev", "make", "binutils", "pkg-config", "man-db", "bash-completion",
             "zsh", "fish"]
 
+# With a /proc, and in namespaces of its own, so that neither it nor a process is left when the command has ended.
+ENTER = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
+
 
 def run(root, *command, check=True, timeout=600, **options):
     """Run a command in a system; what it prints, errors too."""
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C.UTF-8", "TERM": "xterm",
                    "DEBIAN_FRONTEND": "noninteractive", **options}
-    done = subprocess.run(["chroot", root, *command], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, timeout=timeout, check=False, text=True, errors="replace")
+    done = subprocess.run([*ENTER, f"--mount-proc={root}/proc", "chroot", root, *command], env=environment,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout,
+                          check=False, text=True, errors="replace")
     if check and done.returncode != 0:
         raise AssertionError(f"{' '.join(command)}: exit status {done.returncode}\n{done.stdout}")
     return done.stdout

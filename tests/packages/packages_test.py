@@ -139,7 +139,7 @@ class FullTest(SystemCase):
         samples = os.path.join(PLACES[0], "build/package/guests")
         self.put(os.path.join(samples, "crash/guest.elf"), "crash.elf")
         # the plugin is found without being named
-        printed = self.run_in("python3", "-m", "pytest", "-p", "no:cacheprovider", "-q",
+        printed = self.run_in("python3", "-B", "-m", "pytest", "-p", "no:cacheprovider", "-q",
                               "/usr/share/doc/mini_hypervisor/examples/test_crash.py", GUEST="/tmp/crash.elf")
         self.assertIn("3 passed", printed)
         printed = self.run_in("sh", "-c", "cd /tmp; mini_hypervisor -g crash.elf --core cores 2>&1; "
@@ -164,13 +164,13 @@ class FullTest(SystemCase):
         pid, fd = pty.fork()
         if pid == 0:
             os.execvpe("chroot", ["chroot", self.root, "zsh", "-f", "-i"],
-                       {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TERM": "dumb", "PS1": "% ", "HOME": "/root"})
+                       {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TERM": "dumb", "PS1": "at once> ", "HOME": "/root"})
         terminal = Output(zsh=fd)
         try:
-            terminal.wait_for("zsh", b"% ")
+            terminal.wait_for("zsh", b"at once> ")
             os.write(fd, b"autoload -U compinit; compinit -D; echo rea''dy\n")
             terminal.wait_for("zsh", b"ready")
-            for typed, completed in ((b"mini_hypervisor --gdb-lo\t", b"--gdb-lost "), (b"k\t", b"kill "),
+            for typed, completed in ((b"mini_hypervisor --gdb-lo\t", b"--gdb-lost"), (b"k\t", b"kill "),
                                      (b"--accel s\t", b"soft "), (b"-m 8\t", b"8M ")):
                 terminal.bytes["zsh"] = b""
                 os.write(fd, typed)
@@ -182,6 +182,7 @@ class FullTest(SystemCase):
     def test_zz_removal(self):
         """Removed, the packages leave nothing behind, not even what Python has compiled. Runs after the others."""
         self.run_in("python3", "-c", "import mini_hypervisor")
+        self.run_in("mini_hypervisor-grade", "--help")
         chroots.run(self.root, "dpkg", "-P", *sorted(PACKAGES))
         self.assertEqual(chroots.listing(self.root) - self.before, set())
 

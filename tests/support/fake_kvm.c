@@ -162,6 +162,7 @@ static int run_guest(void)
         result = -EINTR;
     else if (fake_kvm.on_run != NULL) {
         fake_kvm.runs++;
+        fake_kvm.events.interrupt.injected = 0;
         result = fake_kvm.on_run(fake_kvm.on_run_ctx, run);
     } else {
         fake_kvm.runs++;
@@ -232,6 +233,10 @@ static int answer(unsigned long request, void *argument)
         return GET(events);
     case KVM_SET_VCPU_EVENTS:
         return SET(events);
+    case KVM_INTERRUPT:
+        fake_kvm.events.interrupt.injected = 1;
+        fake_kvm.events.interrupt.nr = (__u8)((struct kvm_interrupt *)argument)->irq;
+        return 0;
     case KVM_SET_SIGNAL_MASK:
         memcpy(&fake_kvm.blocked, ((struct kvm_signal_mask *)argument)->sigset, sizeof fake_kvm.blocked);
         return 0;

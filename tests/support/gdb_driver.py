@@ -55,6 +55,8 @@ from hypervisor import DEADLINE, Case, Output  # noqa: E402
 from mini_hypervisor import rsp  # noqa: E402
 from mini_hypervisor.process import READY  # noqa: E402
 
+# What gdb says at either end of a machine's history: up to gdb 13, and later.
+END_OF_HISTORY = "No more reverse-execution history|Reached end of recorded history"
 SETTINGS = ["set confirm off", "set pagination off", "set width 0", "set height 0", "set style enabled off",
             "set debuginfod enabled off", "set print thread-events off", "set tcp connect-timeout 10",
             f"set remotetimeout {DEADLINE // 2}"]

@@ -22,7 +22,7 @@ mh_core_test(x86 cpuid)
 mh_core_test(x86 xsave)
 mh_core_test(x86 cpu_state)
 
-foreach(name count decode exec fault io mem points run simd slices state system x87)
+foreach(name count decode exec fault io mem points profile run simd slices state system x87)
   mh_core_test(soft soft_${name} ${support}/soft_machine.c ${support}/translate.c)
   add_test(NAME unit_soft_${name}_translated COMMAND soft_${name}_test) # the same with generated code
   set_tests_properties(unit_soft_${name}_translated PROPERTIES
@@ -31,6 +31,7 @@ endforeach()
 mh_core_test(soft soft_jit ${support}/soft_machine.c ${support}/translate.c)
 
 mh_core_test(devices input_log)
+mh_core_test(devices exchange)
 mh_core_test(devices serial)
 mh_core_test(devices shared_files ${support}/temp_dir.c)
 mh_core_test(devices own_directory ${support}/temp_dir.c)

@@ -13,6 +13,7 @@ import gdb
 # __file__ is that of the outer script where one sources another
 sys.path.insert(0, os.path.dirname(os.path.abspath(sys._getframe().f_code.co_filename)))
 try:
+    import mh_dap
     import mh_machine as machine
     import mh_why
 finally:
@@ -191,3 +192,4 @@ Map()
 Files()
 Why()
 When()
+mh_dap.add_requests()

@@ -39,8 +39,9 @@ mh_package(tools mini-hypervisor-tools all devel
 Runs gdb scripts as tests, prints core files and recordings, and lets tests in
 Python start guests, set breakpoints and look at them; with a plugin for pytest."
   DEPENDS "mini-hypervisor (= ${PROJECT_VERSION}), python3 (>= 3.11)" RECOMMENDS "gdb, binutils"
-  SUGGESTS "python3-pytest"
-  CONTROL_EXTRA "${CMAKE_CURRENT_LIST_DIR}/python/postinst\;${CMAKE_CURRENT_LIST_DIR}/python/prerm")
+  SUGGESTS "python3-pytest")
+set(CPACK_DEBIAN_TOOLS_PACKAGE_CONTROL_EXTRA
+  ${CMAKE_CURRENT_LIST_DIR}/python/postinst ${CMAKE_CURRENT_LIST_DIR}/python/prerm)
 mh_package(sdk mini-hypervisor-sdk all devel
   "SDK and samples for guests of mini_hypervisor
 Headers, a linker script, a makefile, and a small library in source for guests,

@@ -516,6 +516,36 @@ static void bytes_gather_in_kvm(void **state)
     assert_int_equal(byte, 'x');
 }
 
+/* ---- interrupts ---- */
+
+static void an_interrupt_that_kvm_did_not_deliver_is_softwares(void **state)
+{
+    struct fixture *f = *state;
+    fake_cpu_will(f->kvm, CPU_EXIT_KICKED)->exit.interrupt_is_due = true;
+    step(f); /* there is a software processor */
+    fake_cpu_will(fake_soft, CPU_EXIT_STEP);
+    assert_int_equal(run_as(f, (struct cpu_request){.mode = CPU_RUN, .interrupt = 32}), CPU_EXIT_KICKED);
+    assert_false(f->exit.interrupt_is_due);
+    runs_on(f, "soft");
+    const struct cpu_request *request = &fake_soft->requests[fake_soft->runs - 1];
+    assert_int_equal(request->mode, CPU_STEP);
+    assert_int_equal(request->interrupt, 32);
+    assert_int_equal(run(f), CPU_EXIT_HALT);
+    runs_on(f, "kvm");
+    assert_int_equal(f->kvm->requests[f->kvm->runs - 1].interrupt, 0);
+}
+
+static void stepping_off_a_point_delivers_the_interrupt(void **state)
+{
+    struct fixture *f = *state;
+    arm_breakpoint(f);
+    step(f);
+    fake_cpu_will(fake_soft, CPU_EXIT_STEP);
+    run_as(f, (struct cpu_request){.mode = CPU_RUN, .interrupt = 32, .step_off = true});
+    assert_int_equal(fake_soft->requests[fake_soft->runs - 1].interrupt, 32);
+    assert_int_equal(f->kvm->requests[f->kvm->runs - 1].interrupt, 0);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -548,6 +578,8 @@ int main(void)
         TEST(a_state_that_cannot_move_is_an_error_of_the_host_and_stays),
         TEST(points_software_cannot_take_are_an_error),
         TEST(bytes_gather_in_kvm),
+        TEST(an_interrupt_that_kvm_did_not_deliver_is_softwares),
+        TEST(stepping_off_a_point_delivers_the_interrupt),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

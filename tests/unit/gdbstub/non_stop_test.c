@@ -16,14 +16,14 @@ struct exchange {
     const char *packet, *reply;
 };
 
-/* What a debugger does first, and how it gets to know both machines. */
+/* What a debugger does first, and how it gets to know both machines: of the second when it has connected. */
 #define CONNECT                                                                                                        \
     {FEATURES, "PacketSize"}, {"QNonStop:1", "OK"}, {"qfThreadInfo", "mp1.1"}, {"?", "T00thread:p1.1;"},               \
-        {"vStopped", "OK"}, {NULL, "%Stop:T00thread:p2.2;"},                                                           \
+        {"vStopped", "OK"}, {"qfThreadInfo", "mp1.1"}, {"vCont;t:p1.1", "OK"}, {NULL, "%Stop:T00thread:p2.2;"},        \
     {                                                                                                                  \
         "vStopped", "OK"                                                                                               \
     }
-#define CONNECTED 7u /* replies to that */
+#define CONNECTED 9u /* replies to that */
 
 static void talk(struct fake_debugger *debugger, const struct exchange *list, size_t count)
 {

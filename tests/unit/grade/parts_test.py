@@ -10,6 +10,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.environ["MH_SOURCE"], "tools", "python"))
+from mh_grade.coverage import add_counts, read_lcov  # noqa: E402
 from mh_grade.guest_run import Messages  # noqa: E402
 from mh_grade.journal import Head, Journal, JournalError, read_journal  # noqa: E402
 from mh_grade.place import stopped_at  # noqa: E402
@@ -20,6 +21,14 @@ from mh_grade.submissions import Rejected, Submission, find_submissions, hash_su
 from mh_grade.text import difference, head, visible  # noqa: E402
 
 PATIENCE = int(os.environ.get("MH_PATIENCE", "1"))
+
+
+class CoverageTest(unittest.TestCase):
+    def test_counts_of_several_runs(self):
+        total = {}
+        for _ in range(2):
+            add_counts(total, read_lcov("TN:\nSF:/a.c\nFN:1,main\nDA:1,2\nDA:2,0\nDA:x,1\nend_of_record\nSF:/b.c\nDA:1,1\n"))
+        self.assertEqual(total, {"/a.c": {1: 4, 2: 0}, "/b.c": {1: 2}})
 
 
 class TextTest(unittest.TestCase):
@@ -60,6 +69,9 @@ class ProcessTest(unittest.TestCase):
         self.assertEqual(self.sh("head -c 1001 /dev/zero", output=1000).ended_for, OUTPUT)
         self.assertEqual(self.sh("head -c 1000 /dev/zero", output=1000).ended_for, "")
         self.assertEqual(self.sh("sleep 1000", seconds=0.1).ended_for, TIME)
+        with tempfile.NamedTemporaryFile() as file:
+            done = self.sh(f"head -c 1001 /dev/zero >{file.name}; sleep 1000", output=1000, files=[file.name, "/none"])
+            self.assertEqual(done.ended_for, OUTPUT)
 
     def test_what_it_leaves_behind_ends(self):
         """It holds the pipes open, which delays nothing either."""

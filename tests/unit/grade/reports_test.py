@@ -12,7 +12,7 @@ import xml.etree.ElementTree
 sys.path.insert(0, os.path.join(os.environ["MH_SOURCE"], "tools", "python"))
 from mh_grade import page, reports  # noqa: E402
 from mh_grade.journal import Head, Merged  # noqa: E402
-from mh_grade.results import STATUSES, Place, SubmissionResult, TestResult, from_json, to_json  # noqa: E402
+from mh_grade.results import STATUSES, CoveredFile, Place, SubmissionResult, TestResult, from_json, to_json  # noqa: E402
 
 EVIL = "<script>alert('x')</script> \"&\\#\x00\x1b\ud800"
 
@@ -88,6 +88,13 @@ class ReportsTest(unittest.TestCase):
             self.assertIn(f"data-status=\"{status}\"", text)
             self.assertIn(f"{name} (1)", text)
 
+    def test_coverage(self):
+        covered = submission("a", GOOD, GOOD)
+        covered.coverage = [CoveredFile("guest.c", [(None, "{"), (3, "x;"), (0, "<y>;")])]
+        text = page.as_html(merged(covered), "/nonexistent")
+        self.assertIn("Coverage of guest.c: 1 of 2 lines executed", text)
+        self.assertIn("<span class=\"miss\">    3           0  &lt;y&gt;;</span>", text)
+
     def test_page_of_nothing(self):
         self.assertIn("<tbody></tbody>", page.as_html(merged(missing=["a"]), "/nonexistent"))
 
@@ -104,6 +111,7 @@ class ReportsTest(unittest.TestCase):
 
     def test_json_and_back(self):
         result = submission(EVIL, bad(place=Place("main", "guest.c", 3, [])), GOOD)
+        result.coverage = [CoveredFile("guest.c", [[None, "{"], [3, "x;"], [0, "y;"]])]
         self.assertEqual(from_json(to_json(result)), result)
         for values in ({}, {**to_json(result), "more": 1}, {**to_json(result), "tests": [{"place": None}]}):
             with self.assertRaises((KeyError, TypeError)):

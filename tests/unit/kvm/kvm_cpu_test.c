@@ -598,6 +598,48 @@ static void each_step_of_the_start_that_fails_is_named_and_undone(void **state)
     assert_int_equal(count_open_fds(), fds);
 }
 
+/* ---- interrupts ---- */
+
+static enum cpu_exit_kind run_with_interrupt(struct fake_kvm_cpu *f)
+{
+    const struct cpu_request request = {.mode = CPU_RUN, .interrupt = 32};
+    f->cpu->ops->run(f->cpu, &request, &f->exit);
+    return f->exit.kind;
+}
+
+static void kvm_delivers_interrupts(void **state)
+{
+    struct fake_kvm_cpu *f = *state;
+    fake_kvm.run->ready_for_interrupt_injection = 0;
+    assert_false(f->cpu->ops->accepts_interrupt(f->cpu));
+    fake_kvm.run->ready_for_interrupt_injection = 1;
+    assert_true(f->cpu->ops->accepts_interrupt(f->cpu));
+    assert_int_equal(run_with_interrupt(f), CPU_EXIT_HALT);
+    assert_int_equal(fake_kvm_count(KVM_INTERRUPT), 1);
+    assert_int_equal(fake_kvm.events.interrupt.nr, 32);
+    assert_false(f->exit.interrupt_is_due);
+}
+
+static void an_interrupt_that_a_kick_came_before_is_taken_back(void **state)
+{
+    struct fake_kvm_cpu *f = *state;
+    f->cpu->ops->kick(f->cpu);
+    assert_int_equal(run_with_interrupt(f), CPU_EXIT_KICKED);
+    assert_true(f->exit.interrupt_is_due);
+    assert_int_equal(fake_kvm.events.interrupt.injected, 0);
+    assert_int_equal(entered, 0);
+}
+
+static void an_interrupt_that_kvm_refuses_is_for_another_processor(void **state)
+{
+    struct fake_kvm_cpu *f = *state;
+    fake_kvm.failing_request = KVM_INTERRUPT;
+    fake_kvm.failing_errno = ENXIO;
+    assert_int_equal(run_with_interrupt(f), CPU_EXIT_ERROR);
+    assert_true(f->exit.is_unsupported);
+    assert_int_equal(entered, 0);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, fake_kvm_cpu_tear_down)
 
 int main(void)
@@ -625,6 +667,9 @@ int main(void)
         TEST(without_synchronized_registers_they_are_asked_for),
         TEST(gathered_bytes_come_in_order_around_the_ring),
         TEST(without_a_ring_nothing_gathers),
+        TEST(kvm_delivers_interrupts),
+        TEST(an_interrupt_that_a_kick_came_before_is_taken_back),
+        TEST(an_interrupt_that_kvm_refuses_is_for_another_processor),
         cmocka_unit_test_setup_teardown(a_processor_starts_in_the_state_it_is_given, prepare, fake_kvm_cpu_tear_down),
         cmocka_unit_test_setup_teardown(each_step_of_the_start_that_fails_is_named_and_undone, prepare,
                                         fake_kvm_cpu_tear_down),

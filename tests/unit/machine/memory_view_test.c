@@ -35,7 +35,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void boot(struct fixture *f, const void *code, size_t length, uint32_t page_size)
+static void boot(struct fixture *f, const void *code, size_t length, uint32_t page_size, bool notes_writes)
 {
     assert_int_equal(image_from_bytes(code, length, &f->image, NULL), MH_OK);
     const struct mh_vm_config config = {.number = 1,
@@ -45,7 +45,8 @@ static void boot(struct fixture *f, const void *code, size_t length, uint32_t pa
                                         .image = f->image,
                                         .files_parent = "/nonexistent",
                                         .files_name = "1-test",
-                                        .limits = {.open_files = 1, .bytes_written = 1}};
+                                        .limits = {.open_files = 1, .bytes_written = 1},
+                                        .notes_writes = notes_writes};
     assert_int_equal(mh_vm_create(f->host, &config, &f->vm, NULL), MH_OK);
 }
 
@@ -72,8 +73,7 @@ static void what_a_guest_did_shows_in_small_and_in_large_pages(void **state)
     static const uint32_t sizes[] = {4096, 2 * MB};
     for (unsigned i = 0; i < COUNT(sizes); i++) {
         struct mh_stop stop;
-        boot(f, ACCESSES, sizes[i]);
-        f->vm->ram.host[0x60044] = 1; /* or the guest's zero would change nothing */
+        boot(f, ACCESSES, sizes[i], false);
         mh_vm_run(f->vm, &stop);
         assert_int_equal(stop.kind, MH_STOP_HALTED);
         look(f);
@@ -93,7 +93,7 @@ static void what_a_guest_did_shows_in_small_and_in_large_pages(void **state)
 static void a_machine_at_its_start_has_an_image_a_stack_and_tables(void **state)
 {
     struct fixture *f = *state;
-    boot(f, ACCESSES, 4096);
+    boot(f, ACCESSES, 4096, false);
     look(f);
     assert_int_equal(f->view.ram_pages, 512);
     assert_int_equal(f->view.pages, 522);
@@ -111,7 +111,7 @@ static void an_empty_stack_is_the_page_before_it(void **state)
 {
     struct fixture *f = *state;
     struct mh_x86_regs regs;
-    boot(f, ACCESSES, 4096);
+    boot(f, ACCESSES, 4096, false);
     assert_true(vm_read_regs(f->vm, MH_REGS_GENERAL, &regs));
     regs.general.gpr[MH_RSP] = 2 * MB; /* not mapped */
     assert_int_equal(f->vm->cpu->ops->write_regs(f->vm->cpu, MH_REGS_GENERAL, &regs, NULL), MH_OK);
@@ -123,7 +123,7 @@ static void a_restart_forgets_what_was_done(void **state)
 {
     struct fixture *f = *state;
     struct mh_stop stop;
-    boot(f, ACCESSES, 4096);
+    boot(f, ACCESSES, 4096, false);
     mh_vm_run(f->vm, &stop);
     assert_int_equal(vm_restart(f->vm, NULL), MH_OK);
     look(f);
@@ -134,16 +134,32 @@ static void a_restart_forgets_what_was_done(void **state)
 static void a_processor_that_does_not_say_is_named(void **state)
 {
     struct fixture *f = *state;
-    boot(f, ACCESSES, 4096);
+    boot(f, ACCESSES, 4096, false);
     f->vm->ram.misses_accesses = true; /* as KVM does */
     look(f);
     assert_false(f->view.knows_accesses);
+    assert_false(f->view.knows_writes);
+}
+
+static void writes_are_noted_on_request(void **state)
+{
+    struct fixture *f = *state;
+    struct mh_stop stop;
+    boot(f, ACCESSES, 4096, true);
+    mh_vm_run(f->vm, &stop);
+    memset(f->vm->ram.accessed, 0, sizeof f->vm->ram.accessed); /* as if it had run on KVM */
+    f->vm->ram.misses_accesses = true;
+    look(f);
+    assert_false(f->view.knows_accesses);
+    assert_true(f->view.knows_writes);
+    assert_int_equal(page(f, 0x60000), MH_VIEW_WRITTEN);
+    assert_int_equal(page(f, 0x40000), 0);
 }
 
 static void pages_that_are_mapped_elsewhere_do_no_harm(void **state)
 {
     struct fixture *f = *state;
-    boot(f, ACCESSES, 2 * MB);
+    boot(f, ACCESSES, 2 * MB, false);
     const uint64_t entry = 0x000fffffffe00000ull | 0x87; /* the last 2 MB of all physical addresses */
     memcpy(ram_system_area(&f->vm->ram) + 0x2000 + 8, &entry, sizeof entry);
     look(f);
@@ -160,6 +176,7 @@ int main(void)
         TEST(an_empty_stack_is_the_page_before_it),
         TEST(a_restart_forgets_what_was_done),
         TEST(a_processor_that_does_not_say_is_named),
+        TEST(writes_are_noted_on_request),
         TEST(pages_that_are_mapped_elsewhere_do_no_harm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -311,6 +311,85 @@ static void cut_off_logs_are_refused(void **state)
     port_log_free(&copy);
 }
 
+/* ---- interrupts ---- */
+
+static void interrupts_come_where_they_came(void **state)
+{
+    struct fixture *f = *state;
+    struct port_cursor cursor = {0};
+    struct mh_event file;
+    uint32_t data = 0;
+    uint8_t byte = 0, vector = 1;
+    record_in(f, MH_PORT_SERIAL, 1, 'a');
+    port_log_interrupt(&f->log, 7, false, 32);
+    port_log_interrupt(&f->log, 7, true, 0);
+    port_log_interrupt(&f->log, 9, false, 33);
+    record_in(f, MH_PORT_SERIAL, 1, 'b');
+    assert_false(port_log_replay_interrupt(&f->log, &cursor, 7, false, &vector));
+    assert_int_equal(replay(f, &cursor, access_of(MH_PORT_SERIAL, 1, true, 1, &byte), &file), PORT_REPLAYED);
+    assert_false(port_log_replay_interrupt(&f->log, &cursor, 6, false, &vector)); /* a byte is still to be printed */
+    assert_false(port_log_replay_interrupt(&f->log, &cursor, 7, true, &vector));
+    assert_int_equal(replay(f, &cursor, access_of(0x10, 4, true, 1, (uint8_t *)&data), &file), PORT_REPLAY_DIFFERS);
+    assert_true(port_log_replay_interrupt(&f->log, &cursor, 7, false, &vector));
+    assert_int_equal(vector, 32);
+    assert_false(port_log_replay_interrupt(&f->log, &cursor, 7, false, &vector));
+    assert_true(port_log_replay_interrupt(&f->log, &cursor, 7, true, &vector));
+    assert_int_equal(vector, 0);
+    assert_true(port_log_replay_interrupt(&f->log, &cursor, 9, false, &vector));
+    assert_int_equal(vector, 33);
+    assert_int_equal(replay(f, &cursor, access_of(MH_PORT_SERIAL, 1, true, 1, &byte), &file), PORT_REPLAYED);
+    assert_int_equal(byte, 'b');
+    assert_true(port_log_is_at_end(&f->log, &cursor));
+}
+
+static void an_interrupt_behind_accesses_without_answers_waits_for_them(void **state)
+{
+    struct fixture *f = *state;
+    struct port_cursor cursor = {0};
+    struct mh_event file;
+    uint8_t data = 1, vector;
+    const struct cpu_exit exit = access_of(0x10, 1, false, 1, &data);
+    record(f, exit, &no_call);
+    record(f, exit, &no_call);
+    port_log_interrupt(&f->log, 0, false, 32);
+    record(f, exit, &no_call);
+    assert_int_equal(replay(f, &cursor, exit, &file), PORT_REPLAYED);
+    assert_false(port_log_replay_interrupt(&f->log, &cursor, 0, false, &vector));
+    assert_int_equal(replay(f, &cursor, exit, &file), PORT_REPLAYED);
+    assert_int_equal(replay(f, &cursor, exit, &file), PORT_REPLAY_DIFFERS);
+    assert_true(port_log_replay_interrupt(&f->log, &cursor, 0, false, &vector));
+    assert_int_equal(replay(f, &cursor, exit, &file), PORT_REPLAYED);
+}
+
+/* An interrupt with other contents: is it taken? */
+static bool is_taken(struct fixture *f, const struct port_interrupt *interrupt)
+{
+    struct port_log copy = {.bytes = NULL};
+    const size_t length = 1 + sizeof *interrupt;
+    uint8_t *bytes = test_malloc(f->log.length);
+    memcpy(bytes, f->log.bytes, f->log.length);
+    memcpy(bytes + f->log.length - length + 1, interrupt, sizeof *interrupt);
+    bool taken = port_log_append_foreign(&copy, bytes, f->log.length, f->log.accesses, &f->other);
+    port_log_free(&copy);
+    test_free(bytes);
+    return taken;
+}
+
+static void foreign_interrupts_are_checked(void **state)
+{
+    struct fixture *f = *state;
+    record_in(f, 0x10, 4, 1);
+    record_in(f, 0x10, 4, 2);
+    port_log_interrupt(&f->log, 0, false, 32);
+    assert_true(is_taken(f, &(struct port_interrupt){.access = 2, .vector = 255}));
+    assert_true(is_taken(f, &(struct port_interrupt){.access = 2, .at_halt = 1}));
+    assert_false(is_taken(f, &(struct port_interrupt){.access = 2}));
+    assert_false(is_taken(f, &(struct port_interrupt){.access = 2, .vector = 13}));
+    assert_false(is_taken(f, &(struct port_interrupt){.access = 2, .vector = 32, .at_halt = 2}));
+    assert_false(is_taken(f, &(struct port_interrupt){.access = 1, .vector = 32}));
+    assert_false(is_taken(f, &(struct port_interrupt){.access = 3, .vector = 32}));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -329,6 +408,9 @@ int main(void)
         TEST(a_foreign_log_replays_like_its_original),
         TEST(damaged_logs_do_no_harm),
         TEST(cut_off_logs_are_refused),
+        TEST(interrupts_come_where_they_came),
+        TEST(an_interrupt_behind_accesses_without_answers_waits_for_them),
+        TEST(foreign_interrupts_are_checked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,8 +7,10 @@
 #include "x86/boot_state.h"
 #include "x86/paging.h"
 
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #define CODE 0x10000ull
 #define OTHER_PAGE 0x12000ull
@@ -62,19 +64,25 @@ static void run_loop(struct fixture *f)
 
 static void memory_is_never_writable_and_executable(void **state)
 {
+    struct fixture *f = *state;
+    struct host_code_arena arena;
     char line[512];
-    unsigned executable = 0;
-    (void)state;
+    unsigned seen = 0;
+    assert_true(host_code_take(f->code, &arena));
     FILE *maps = fopen("/proc/self/maps", "re");
     assert_non_null(maps);
     while (fgets(line, sizeof line, maps) != NULL) {
+        uintptr_t start, end;
         char rights[8];
-        assert_int_equal(sscanf(line, "%*s %7s", rights), 1);
+        assert_int_equal(sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %7s", &start, &end, rights), 3);
         assert_false(rights[1] == 'w' && rights[2] == 'x');
-        executable += strstr(line, "mh-code") != NULL && rights[2] == 'x';
+        if ((uintptr_t)arena.write >= start && (uintptr_t)arena.write < end)
+            seen += memcmp(rights, "rw-", 3) == 0;
+        if ((uintptr_t)arena.run >= start && (uintptr_t)arena.run < end)
+            seen += memcmp(rights, "r-x", 3) == 0;
     }
     fclose(maps);
-    assert_int_equal(executable, 1);
+    assert_int_equal(seen, 2);
 }
 
 static void what_is_written_can_be_executed(void **state)
@@ -96,6 +104,23 @@ static void loops_are_translated(void **state)
     assert_true(stats_of(f).units > 0);
 }
 
+/* Some of the loop in steps, and the rest as generated code; going back does not count. */
+static void what_is_executed_is_counted(void **state)
+{
+    struct fixture *f = *state;
+    soft_machine_load(f->machine, CODE, loop, sizeof loop - 1);
+    for (unsigned i = 0; i < 100; i++)
+        assert_int_equal(soft_machine_run(f->machine, CPU_STEP), CPU_EXIT_STEP);
+    assert_int_equal(soft_machine_run(f->machine, CPU_RUN), CPU_EXIT_HALT);
+    assert_int_equal(stats_of(f).executed, f->machine->soft->instructions);
+    assert_in_range(stats_of(f).executed - stats_of(f).instructions, 100, 200);
+    const uint64_t executed = stats_of(f).executed;
+    f->machine->cpu->ops->set_instructions(f->machine->cpu, 1000);
+    assert_int_equal(stats_of(f).executed, executed);
+    run_loop(f);
+    assert_int_equal(stats_of(f).executed, 2 * executed);
+}
+
 static void cold_code_is_not(void **state)
 {
     struct fixture *f = *state;
@@ -104,7 +129,7 @@ static void cold_code_is_not(void **state)
     assert_int_equal(stats_of(f).units, 0);
 }
 
-static void machines_without_an_arena_interpret(void **state)
+static void machines_without_an_arena_interpret_until_there_is_one(void **state)
 {
     struct fixture *f = *state;
     struct host_code_arena arena, first = {0};
@@ -115,6 +140,9 @@ static void machines_without_an_arena_interpret(void **state)
     host_code_give_back(f->code, &first);
     assert_true(host_code_take(f->code, &arena));
     assert_ptr_equal(arena.write, first.write);
+    host_code_give_back(f->code, &arena);
+    run_loop(f);
+    assert_true(stats_of(f).units > 0);
 }
 
 static void without_memory_for_code_everything_is_interpreted(void **state)
@@ -123,6 +151,27 @@ static void without_memory_for_code_everything_is_interpreted(void **state)
     soft_cpu_use_code(f->machine->cpu, NULL, 0);
     run_loop(f);
     assert_int_equal(stats_of(f).units, 0);
+}
+
+static void names_are_written_for_perf(void **state)
+{
+    struct fixture *f = *state;
+    char text[4096], expected[64];
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    host_code_write_names(f->code, ends[1]);
+    run_loop(f);
+    const ssize_t length = read(ends[0], text, sizeof text - 1);
+    assert_true(length > 0);
+    text[length] = '\0';
+    assert_non_null(strstr(text, " guest:enter_and_leave\n"));
+    snprintf(expected, sizeof expected, " guest:0x%llx\n", CODE + 5); /* of the loop without the instruction before */
+    assert_non_null(strstr(text, expected));
+    unsigned long start = 0, size = 0;
+    assert_int_equal(sscanf(text, "%lx %lx guest", &start, &size), 2);
+    assert_in_range(size, 1, HOST_CODE_ARENA_SIZE);
+    close(ends[0]);
+    close(ends[1]);
 }
 
 /* Blocks of `add $1,%rax; add $2,%rbx; jmp` to the next, over and over until rdx is 0. */
@@ -265,21 +314,36 @@ static void an_access_that_is_not_aligned_marks_no_page(void **state)
     assert_int_equal(soft_machine_get64(f->machine, entry), page | PAGING_PRESENT | PAGING_WRITE | PAGING_USER);
 }
 
+/* mov (%rbx),%rax; mov 8(%rbx),%rcx; sub $-0x80000000,%rbx; mov (%rbx),%rax: the last leads elsewhere. */
+static void a_base_may_move_as_far_as_it_likes(void **state)
+{
+    struct fixture *f = *state;
+    soft_machine_code(f->machine, CODE, "\x48\x8b\x03\x48\x8b\x4b\x08\x48\x81\xeb\x00\x00\x00\x80\x48\x8b\x03\xf4");
+    f->machine->soft->gpr[MH_RBX] = 0x110000;
+    assert_int_equal(soft_machine_run(f->machine, CPU_RUN), CPU_EXIT_HALT);
+    assert_int_equal(boot_stub_at(f->machine->soft->rip), 14);
+    assert_int_equal(f->machine->soft->gpr[MH_RBX], 0x80110000);
+    assert_int_equal(f->machine->soft->cr2, 0x80110000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(memory_is_never_writable_and_executable),
         TEST(what_is_written_can_be_executed),
         TEST(loops_are_translated),
+        TEST(what_is_executed_is_counted),
         TEST(cold_code_is_not),
-        TEST(machines_without_an_arena_interpret),
+        TEST(machines_without_an_arena_interpret_until_there_is_one),
         TEST(without_memory_for_code_everything_is_interpreted),
+        TEST(names_are_written_for_perf),
         TEST(a_full_arena_is_emptied),
         TEST(points_are_met_on_a_known_way),
         TEST(a_kick_ends_an_endless_loop),
         TEST(calls_may_be_as_deep_as_the_guest_likes),
         TEST(a_return_without_a_call_leads_where_it_says),
         TEST(code_that_an_access_marks_is_decoded_again),
+        TEST(a_base_may_move_as_far_as_it_likes),
         TEST(an_access_that_is_not_aligned_marks_no_page),
         TEST(a_count_is_exact_where_the_interpreter_takes_over),
     };

@@ -547,6 +547,103 @@ static void a_readable_descriptor_ends_a_run(void **state)
     close(ends[1]);
 }
 
+/* ---- external interrupts ---- */
+
+#define IDT 0x5000u
+#define HANDLER 0x6000u
+
+/* An IDT with vector 32 only, whose handler is IRETQ. */
+static void load_idt(struct soft_machine *machine, uint64_t attributes)
+{
+    soft_machine_put64(machine, IDT + 32 * 16, (HANDLER & 0xffff) | 8ull << 16 | attributes << 32);
+    soft_machine_put64(machine, IDT + 32 * 16 + 8, 0);
+    soft_machine_put(machine, HANDLER, "\x48\xcf", 2);
+    machine->soft->idt = (struct mh_x86_table){.base = IDT, .limit = 33 * 16 - 1};
+}
+
+static bool accepts(struct soft_machine *machine)
+{
+    return machine->cpu->ops->accepts_interrupt(machine->cpu);
+}
+
+static void an_interrupt_is_the_end_of_the_instruction_before(void **state)
+{
+    struct soft_machine *machine = *state;
+    load_idt(machine, 0x8e00);
+    soft_machine_code(machine, 0x100, "\xfb\xe6\x80\x90\xf4"); /* sti; out; nop; hlt */
+    assert_int_equal(soft_machine_run(machine, CPU_RUN), CPU_EXIT_IO);
+    machine->cpu->ops->finish_io(machine->cpu);
+    assert_true(accepts(machine));
+    const uint64_t count = machine->soft->instructions;
+    machine->request.interrupt = 32;
+    assert_int_equal(soft_machine_run(machine, CPU_STEP), CPU_EXIT_STEP);
+    assert_int_equal(machine->soft->rip, HANDLER);
+    assert_int_equal(machine->soft->instructions, count);
+    assert_false(accepts(machine));
+    const uint64_t wanted[] = {0x103, MH_SEL_KERNEL_CODE, MH_RFLAGS_FIXED | MH_RFLAGS_IF, STACK, MH_SEL_KERNEL_DATA};
+    for (unsigned i = 0; i < COUNT(wanted); i++)
+        assert_int_equal(frame(machine, i), wanted[i]);
+    machine->request.interrupt = 0;
+    assert_int_equal(soft_machine_run(machine, CPU_STEP), CPU_EXIT_STEP);
+    assert_int_equal(machine->soft->rip, 0x103);
+    assert_true(accepts(machine));
+    assert_int_equal(soft_machine_run(machine, CPU_RUN), CPU_EXIT_HALT);
+    assert_true(accepts(machine));
+}
+
+static void a_trap_gate_leaves_interrupts_on(void **state)
+{
+    struct soft_machine *machine = *state;
+    load_idt(machine, 0x8f00);
+    soft_machine_code(machine, 0x100, "\xfb\xf4");
+    assert_int_equal(soft_machine_run(machine, CPU_RUN), CPU_EXIT_HALT);
+    machine->request.interrupt = 32;
+    soft_machine_run(machine, CPU_STEP);
+    assert_true(accepts(machine));
+}
+
+static void a_breakpoint_at_the_handler_stops_there(void **state)
+{
+    struct soft_machine *machine = *state;
+    const struct cpu_point point = {.address = HANDLER, .length = 1};
+    load_idt(machine, 0x8e00);
+    arm(machine, &point, 1);
+    soft_machine_code(machine, 0x100, "\xfb\xf4");
+    assert_int_equal(soft_machine_run(machine, CPU_RUN), CPU_EXIT_HALT);
+    machine->request.interrupt = 32;
+    machine->request.step_off = true; /* concerns the instruction that was interrupted */
+    assert_int_equal(soft_machine_run(machine, CPU_RUN), CPU_EXIT_BREAKPOINT);
+    assert_int_equal(machine->soft->rip, HANDLER);
+}
+
+static void what_holds_interrupts_back(void **state)
+{
+    struct soft_machine *machine = *state;
+    soft_machine_code(machine, 0x100, "\xfa\x90\xfb\x90\x8e\xd0\x90"); /* cli; nop; sti; nop; mov ss; nop */
+    static const bool wanted[] = {false, false, false, true, false, true};
+    machine->soft->gpr[MH_RAX] = MH_SEL_KERNEL_DATA;
+    for (unsigned i = 0; i < COUNT(wanted); i++) {
+        soft_machine_run(machine, CPU_STEP);
+        assert_int_equal(accepts(machine), wanted[i]);
+    }
+    machine->soft->pending.valid = true;
+    assert_false(accepts(machine));
+}
+
+static void an_interrupt_without_a_gate_is_a_fault(void **state)
+{
+    struct soft_machine *machine = *state;
+    soft_machine_code(machine, 0x100, "\xfb\xf4");
+    assert_int_equal(soft_machine_run(machine, CPU_RUN), CPU_EXIT_HALT);
+    machine->request.interrupt = 32;
+    assert_int_equal(soft_machine_run(machine, CPU_STEP), CPU_EXIT_STEP);
+    assert_int_equal(machine->soft->rip, handler_of(GP));
+    assert_int_equal(frame(machine, 0), 32 * 8 + 3); /* a gate of the IDT, and no instruction's fault */
+    assert_int_equal(frame(machine, 1), 0x102);
+    machine->soft->idt.limit = 0;
+    assert_int_equal(soft_machine_run(machine, CPU_STEP), CPU_EXIT_TRIPLE_FAULT);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, soft_machine_tear_down)
 
 int main(void)
@@ -586,6 +683,11 @@ int main(void)
         TEST(a_kick_before_a_run_ends_it_at_once_but_not_a_step_off),
         TEST(a_kick_ends_loops_strings_and_endless_faults),
         TEST(a_readable_descriptor_ends_a_run),
+        TEST(an_interrupt_is_the_end_of_the_instruction_before),
+        TEST(a_trap_gate_leaves_interrupts_on),
+        TEST(a_breakpoint_at_the_handler_stops_there),
+        TEST(what_holds_interrupts_back),
+        TEST(an_interrupt_without_a_gate_is_a_fault),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

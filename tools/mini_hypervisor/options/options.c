@@ -245,14 +245,17 @@ static enum mh_status parser_check_max_instructions(struct options *options, str
     return MH_OK;
 }
 
-/* Only the software processor counts. */
-static enum mh_status parser_check_coverage(struct options *options, struct mh_error *err)
+/* --coverage and --profile: only the software processor counts. */
+static enum mh_status parser_check_counting(struct options *options, const char *option, const char *path,
+                                            struct mh_error *err)
 {
+    if (path == NULL)
+        return MH_OK;
     if (options->accel == MH_ACCEL_KVM)
-        return mh_fail(err, MH_ERR_USAGE, "--coverage counts instructions, which KVM cannot; leave out --accel kvm");
+        return mh_fail(err, MH_ERR_USAGE, "%scounts instructions, which KVM cannot; leave out --accel kvm", option);
     if (options->accel == MH_ACCEL_AUTO)
         options->accel = MH_ACCEL_SOFT;
-    return parser_check_pattern(options, "--coverage ", options->coverage_path, err);
+    return parser_check_pattern(options, option, path, err);
 }
 
 static enum mh_status parser_check(const struct parser *parser)
@@ -266,8 +269,10 @@ static enum mh_status parser_check(const struct parser *parser)
         status = parser_check_pattern(options, "--record ", options->record_path, err);
     if (status == MH_OK && options->max_instructions != 0)
         status = parser_check_max_instructions(options, err);
-    if (status == MH_OK && options->coverage_path != NULL)
-        status = parser_check_coverage(options, err);
+    if (status == MH_OK)
+        status = parser_check_counting(options, "--coverage ", options->coverage_path, err);
+    if (status == MH_OK)
+        status = parser_check_counting(options, "--profile ", options->profile_path, err);
     if (status == MH_OK && options->report_path != NULL)
         status = parser_check_pattern(options, "--report ", options->report_path, err);
     if (status != MH_OK)

@@ -58,8 +58,10 @@ struct options {
     uint32_t exchange_size; /* bytes of its buffer */
     const char *trace_path; /* NULL: no trace */
     bool stats;
+    bool perf_map;             /* --perf-map */
     const char *record_path;   /* NULL: no recording; "%n" stands for the machine's number */
     const char *coverage_path; /* NULL: instructions are not counted; "%n" stands for the machine's number */
+    const char *profile_path;  /* the same for calls */
     const char *report_path;   /* NULL: no report; "%n" stands for the machine's number */
     const char *replay_path;   /* NULL: guests are run. The one guest is called by it */
 };

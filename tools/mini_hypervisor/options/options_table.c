@@ -243,6 +243,14 @@ static enum mh_status take_coverage(struct options *options, const char *value, 
     return MH_OK;
 }
 
+static enum mh_status take_profile(struct options *options, const char *value, struct mh_error *err)
+{
+    if (*value == '\0')
+        return refuse_value(err, "profile", value, "give a file");
+    options->profile_path = value;
+    return MH_OK;
+}
+
 static enum mh_status take_replay(struct options *options, const char *value, struct mh_error *err)
 {
     if (*value == '\0')
@@ -255,6 +263,13 @@ static enum mh_status take_stats(struct options *options, const char *value, str
 {
     (void)value, (void)err;
     options->stats = true;
+    return MH_OK;
+}
+
+static enum mh_status take_perf_map(struct options *options, const char *value, struct mh_error *err)
+{
+    (void)value, (void)err;
+    options->perf_map = true;
     return MH_OK;
 }
 
@@ -405,7 +420,9 @@ const struct option option_table[OPTION_COUNT] = {
     {"record", 0, false, true, NULL, take_record},
     {"replay", 0, false, true, NULL, take_replay},
     {"stats", 0, false, false, NULL, take_stats},
+    {"perf-map", 0, false, false, NULL, take_perf_map},
     {"coverage", 0, false, true, NULL, take_coverage},
+    {"profile", 0, false, true, NULL, take_profile},
     {"gdb", 0, false, true, GDB_PORT, take_gdb},
     {"gdb-all", 0, false, true, GDB_PORT, take_gdb_all},
     {"gdb-run", 0, false, false, NULL, take_gdb_run},

@@ -53,6 +53,7 @@ void facts_memory(struct writer *writer, struct mh_vm *vm)
         writer_number(writer, "pages", view.pages);
         writer_hex(writer, "area", mh_memory_view_address(&view, view.ram_pages));
         writer_bool(writer, "knows_accesses", view.knows_accesses);
+        writer_bool(writer, "knows_writes", view.knows_writes);
         memory_put_pages(writer, &view);
         memory_put_changes(writer, &view);
         writer_bracket(writer, "}");

@@ -1,9 +1,9 @@
 /* The memory map: all of memory, a row of 64 pages, or one page; in each a cell can be selected. */
 
 const LAYERS = [
-  { name: "executed", label: "Executed", flags: EXECUTED, bit: "executed" },
-  { name: "written", label: "Written", flags: WRITTEN | CHANGED, bit: "written" },
-  { name: "read", label: "Read", flags: READ, bit: "read" },
+  { name: "executed", label: "Executed", flags: EXECUTED, isAccess: true },
+  { name: "written", label: "Written", flags: WRITTEN | CHANGED, isAccess: true },
+  { name: "read", label: "Read", flags: READ, isAccess: true },
   { name: "table", label: "Page table", flags: TABLE },
   { name: "stack", label: "Stack", flags: STACK },
   { name: "image", label: "Image", flags: IMAGE },
@@ -50,7 +50,7 @@ function indexExecutions(list) {
 function colorsOf(flags) {
   const on = LAYERS.filter((layer) => shown.has(layer.name) && (flags & layer.flags) !== 0);
   const special = on.filter((layer) => layer.name === "table" || layer.name === "stack");
-  const used = on.filter((layer) => layer.bit);
+  const used = on.filter((layer) => layer.isAccess);
   const chosen = special.length ? special : used;
   if (chosen.length)
     return chosen.map((layer) => layer.name);
@@ -320,7 +320,9 @@ function legendElement(map) {
 function memoryNotes() {
   const notes = [];
   if (!memory.knows_accesses)
-    notes.push("The guest ran on KVM, which does not say what it read and executed there. Written is what differs from the start.");
+    notes.push("The guest ran on KVM, which does not say what it read and executed there. " +
+      (memory.knows_writes ? "Writes are known by pages of 4 KB, changes by 64 bytes."
+                           : "Of what it wrote, what differs from the start is known."));
   else
     notes.push("Reads are known by pages of 4 KB, changes by 64 bytes" +
       (executions ? ", execution by bytes." : ", execution by pages."));

@@ -19,14 +19,13 @@ function textOf(latin1) {
   return utf8.decode(bytesOf(latin1));
 }
 
-/* A name on one line: control characters as pictures. */
+/* A name on one line: control characters as terminals show them, such as ^[. */
 function nameOf(latin1) {
-  return textOf(latin1).replace(/[\0-\x1f\x7f]/g, pictureOf);
+  return textOf(latin1).replace(/[\0-\x1f\x7f]/g, caretOf);
 }
 
-function pictureOf(character) {
-  const code = character.charCodeAt(0);
-  return String.fromCharCode(code === 0x7f ? 0x2421 : 0x2400 + code);
+function caretOf(character) {
+  return "^" + String.fromCharCode(character.charCodeAt(0) ^ 0x40);
 }
 
 function hex(value) {

@@ -206,6 +206,6 @@ function crashSection() {
   const text = el("details", {}, el("summary", { class: "quiet" }, "As the terminal shows it"),
     el("pre", { class: "note" }, textOf(facts.end.text)));
   text.open = children.length === 0;
-  const about = fault?.address ? `at ${facts.registers.general.rip}, for the address ${fault.address}` : "";
+  const about = fault?.address ? `at ${facts.registers?.general.rip ?? "?"}, for the address ${fault.address}` : "";
   return section("crash", what[0].toUpperCase() + what.slice(1), about, el("div", { class: "panel stack" }, ...children, text));
 }

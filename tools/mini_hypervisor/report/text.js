@@ -16,13 +16,13 @@ function filesSection() {
 
 /* ---- the serial port ---- */
 
-/* Text as a terminal would break it into lines; other control characters are shown as pictures. */
+/* Text as a terminal would break it into lines; other control characters are shown as ^ and a letter. */
 function serialNodes(latin1) {
   const nodes = [];
   for (const part of textOf(latin1).replace(/\r\n/g, "\n").split(/([\0-\x08\x0b-\x1f\x7f]+)/)) {
     const isControl = /^[\0-\x08\x0b-\x1f\x7f]/.test(part);
     if (part !== "")
-      nodes.push(isControl ? el("span", { class: "ctrl" }, part.replace(/[^]/g, pictureOf)) : part);
+      nodes.push(isControl ? el("span", { class: "ctrl" }, part.replace(/[^]/g, caretOf)) : part);
   }
   return nodes;
 }
@@ -92,7 +92,7 @@ function registersSection() {
 function lineRow(file, text, i) {
   const number = i + 1, hits = file.counts[number];
   const state = number === file.here ? "here" : hits === undefined ? "" : hits > 0 ? "hit" : "miss";
-  return el("tr", { class: state || null, id: number === file.here ? "here" : null }, el("td", { class: "n" }, String(number)),
+  return el("tr", { class: state || null }, el("td", { class: "n" }, String(number)),
     el("td", { class: "c" }, hits === undefined ? "" : count(hits)), el("td", { class: "t" }, text));
 }
 
@@ -117,12 +117,12 @@ function sourceSection() {
   const show = () => {
     const file = source.files[Number(select.value)];
     output.replaceChildren(fileElement(file));
-    const here = output.querySelector("#here");
-    if (here)
-      output.firstChild.scrollTop = Math.max(0, here.offsetTop - 160);
+    const first = output.querySelector("tr.here") ?? output.querySelector("tr.hit");
+    if (first)
+      output.firstChild.scrollTop = Math.max(0, first.offsetTop - 160);
   };
-  const start = source.files.findIndex((file) => file.here);
-  select.value = String(Math.max(0, start));
+  const first = source.files.find((file) => file.here) ?? source.files.find((file) => file.main) ?? source.files[0];
+  select.value = String(source.files.indexOf(first));
   select.addEventListener("change", show);
   addEventListener("load", show);
   show();

@@ -34,6 +34,18 @@ static enum mh_status machine_open_recording(struct machine *machine, struct mh_
     return status;
 }
 
+/* The files of --coverage and --profile. */
+static enum mh_status machine_open_coverage(struct machine *machine, struct mh_error *err)
+{
+    const struct options *options = machine->shared->options;
+    enum mh_status status = MH_OK;
+    if (options->coverage_path != NULL)
+        status = coverage_open(&machine->coverage, options->coverage_path, machine->number, err);
+    if (status == MH_OK && options->profile_path != NULL)
+        status = coverage_open(&machine->profile, options->profile_path, machine->number, err);
+    return status;
+}
+
 /* The file of --report. */
 static enum mh_status machine_open_report(struct machine *machine, struct mh_error *err)
 {
@@ -56,10 +68,11 @@ enum mh_status machine_init(struct machine *machine, struct shared *shared, size
                             const struct mh_image *image, struct mh_error *err)
 {
     *machine = (struct machine){.shared = shared, .number = number, .image = image, .record_fd = -1, .gdb.fd = -1};
-    machine->coverage = (struct coverage){.fd = -1, .filter = {.fd = -1, .status_fd = -1}};
-    const char *image_path = mh_image_path(image);
+    const char *path = mh_image_path(image);
     pthread_mutex_init(&machine->mutex, NULL);
     snprintf(machine->name, sizeof machine->name, "%s", name);
+    coverage_init(&machine->coverage, COVERAGE_LINES, path != NULL ? path : machine->name);
+    coverage_init(&machine->profile, COVERAGE_CALLS, path != NULL ? path : machine->name);
     snprintf(machine->title, sizeof machine->title, "VM %zu (%s)", number, machine->name);
     snprintf(machine->files_name, sizeof machine->files_name, "%zu-%s", number, machine->name);
     enum mh_status status = serial_end_open(&machine->serial, shared->options, number, &shared->console, machine->name,
@@ -69,8 +82,7 @@ enum mh_status machine_init(struct machine *machine, struct shared *shared, size
     if (status == MH_OK && shared->options->report_path != NULL)
         status = machine_open_report(machine, err);
     if (status == MH_OK)
-        status = coverage_open(&machine->coverage, shared->options, number,
-                               image_path != NULL ? image_path : machine->name, err);
+        status = machine_open_coverage(machine, err);
     if (status == MH_OK)
         status = debugging_open_machine(machine, err);
     trace_name_track(&shared->trace, number, machine->title);
@@ -86,6 +98,7 @@ void machine_destroy(struct machine *machine)
     serial_end_close(&machine->serial);
     mh_gdb_close(&machine->gdb);
     coverage_close(&machine->coverage);
+    coverage_close(&machine->profile);
     if (machine->record_fd >= 0)
         close(machine->record_fd);
     pthread_mutex_destroy(&machine->mutex);
@@ -131,6 +144,8 @@ static struct mh_vm_config machine_vm_config(struct machine *machine)
         .max_instructions = options->max_instructions,
         .counts =
             options->coverage_path != NULL || (machine->report != NULL && !mh_host_has_kvm(machine->shared->host)),
+        .notes_writes = machine->report != NULL && mh_host_has_kvm(machine->shared->host) && !options->gdb,
+        .counts_calls = options->profile_path != NULL,
         .notice = machine_notice,
         .notice_ctx = machine,
         .event = options->trace_path != NULL || options->stats || machine->report != NULL ? machine_on_event : NULL,
@@ -332,13 +347,18 @@ static enum ending machine_run(struct machine *machine, struct mh_vm *vm)
     return ending;
 }
 
+/* --coverage and --profile. */
 static enum ending machine_finish_coverage(struct machine *machine, struct mh_vm *vm, enum ending ending)
 {
+    struct coverage *const files[] = {&machine->coverage, &machine->profile};
     struct mh_error err;
-    if (coverage_write(&machine->coverage, vm, &err) == MH_OK)
-        return ending;
-    machine_notice(machine, err.text);
-    return ending == ENDING_HALTED ? ENDING_IO : ending;
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        if (coverage_write(files[i], vm, &err) == MH_OK)
+            continue;
+        machine_notice(machine, err.text);
+        ending = ending == ENDING_HALTED ? ENDING_IO : ending;
+    }
+    return ending;
 }
 
 /* Until the guest is first entered, the trace shows it as outside, as it does after an exit. */

@@ -50,7 +50,7 @@ struct machine {
     const struct mh_image *image;
     struct serial_end serial;
     int record_fd; /* -1: no recording */
-    struct coverage coverage;
+    struct coverage coverage, profile;
     struct run_report *report;  /* NULL: none */
     struct mh_gdb_listener gdb; /* where a debugger connects, if one may */
     pthread_t thread;

@@ -52,6 +52,8 @@ enum mh_status output_checks(const struct options *options, struct mh_error *err
         status = refuse_pattern_over_input(options, options->record_path, err);
     if (status == MH_OK && options->coverage_path != NULL)
         status = refuse_pattern_over_input(options, options->coverage_path, err);
+    if (status == MH_OK && options->profile_path != NULL)
+        status = refuse_pattern_over_input(options, options->profile_path, err);
     if (status == MH_OK && options->report_path != NULL)
         status = refuse_pattern_over_input(options, options->report_path, err);
     if (status == MH_OK && options->serial_path != NULL)

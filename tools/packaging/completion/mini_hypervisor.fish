@@ -20,22 +20,28 @@ function __mini_hypervisor_words
 end
 
 for line in (command mini_hypervisor --help 2>/dev/null)
-    if set -l parts (string match -rg '^  (-[a-zA-Z]), (-[a-zA-Z])  +(.*)' -- $line)
-        complete -c mini_hypervisor -s (string sub -s 2 -- $parts[1]) -d $parts[3]
-        complete -c mini_hypervisor -s (string sub -s 2 -- $parts[2]) -d $parts[3]
-    else if set -l parts (string match -rg '^  (?:    |-([a-zA-Z]), )--([a-z-]+) ?([][A-Z.]*)  +(.*)' -- $line)
-        set -l options -c mini_hypervisor -l $parts[2] -d $parts[4]
-        test -z "$parts[1]"; or set -a options -s $parts[1]
-        set -l words (__mini_hypervisor_words $parts[2])
-        if test -n "$words"
-            # not required: [WHERE] is optional
-            complete $options -f -a $words
-        else if string match -q '*DIR*' -- $parts[3]
-            complete $options -r -f -a '(__fish_complete_directories)'
-        else if test -n "$parts[3]"
-            complete $options -r
-        else
-            complete $options
-        end
+    set -l text (string replace -r '^ +-\S+( [][A-Z.]+|, -\S+)*  +' '' -- $line)
+    set -l letter (string match -rg '^  -([a-zA-Z]), ' -- $line)
+    set -l name (string match -rg '^  (?:    |-[a-zA-Z], )--([a-z-]+)' -- $line)
+    set -l value (string match -rg ' --[a-z-]+ ([][A-Z.]+)  ' -- $line)
+    if test -z "$name"
+        # two letters, each an option without a value
+        set -l other (string match -rg '^  -[a-zA-Z], -([a-zA-Z]) ' -- $line)
+        test -z "$other"; or complete -c mini_hypervisor -s $letter -s $other -d $text
+        continue
+    end
+    set -l options -c mini_hypervisor -l $name -d $text
+    test -z "$letter"; or set -a options -s $letter
+    set -l words (__mini_hypervisor_words $name)
+    if test -n "$words"
+        # not -r: the value of --gdb is optional
+        string match -q '\[*' -- $value; or set -a options -r
+        complete $options -f -a "$words"
+    else if test "$value" = DIR
+        complete $options -r -f -a '(__fish_complete_directories)'
+    else if test -n "$value"
+        complete $options -r
+    else
+        complete $options
     end
 end

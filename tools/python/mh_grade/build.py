@@ -31,19 +31,18 @@ class NoImage(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Room:
-    """Directories for one submission."""
-    top: str
-    submission: str  # what is built; "in place" submissions are not here
-    temporary: str
-    run: str  # what runs write
+    """Directories of a worker for one submission after the other."""
+    run: str  # what runs write: always there, because making and removing a directory takes longer than a small guest
+    build: str  # there while a submission is built and run
+    name: str  # what the submission's directory is called, and so its guest
 
-    @staticmethod
-    def make(top: str, name: str) -> Room:
-        """Make them, in a directory that does not exist."""
-        room = Room(top, os.path.join(top, "submission", name), os.path.join(top, "temporary"), os.path.join(top, "run"))
-        for directory in (room.submission, room.temporary, room.run):
-            os.makedirs(directory)
-        return room
+    @property
+    def submission(self) -> str:
+        return os.path.join(self.build, "submission", self.name)
+
+    @property
+    def temporary(self) -> str:
+        return os.path.join(self.build, "temporary")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,6 +154,8 @@ def prepare(submission: Submission, suite: Suite, room: Room, sdk: str, sandbox:
     if not os.path.isdir(submission.path) and not suite.source:
         raise Rejected("the submission is a file, and the suite does not say what to call it; the suite needs "
                        "submission.source")
+    os.makedirs(room.submission)
+    os.makedirs(room.temporary)
     copy_submission(submission, room.submission, suite.source)
     copy_suite_files(suite.build, suite, room.submission)
     log = run_build(suite.build, suite, room, sdk, sandbox, worker, stopper)

@@ -82,6 +82,12 @@ def parse_arguments(words: Sequence[str]) -> argparse.Namespace:
 
 # ---- what is used ----
 
+def find_tool(directory: str, name: str) -> str:
+    """A tool of the source tree, or what it is called once it is installed."""
+    installed = os.path.join(directory, "mini_hypervisor-" + name.replace("_", "-"))
+    return installed if os.path.isfile(installed) else os.path.join(directory, name)
+
+
 def find_programs(named: str | None) -> Programs:
     """Where things are: installed beside this script, or in its source tree."""
     here = os.path.dirname(os.path.realpath(sys.argv[0]))
@@ -93,7 +99,7 @@ def find_programs(named: str | None) -> Programs:
         raise Problem(f"{named or 'mini_hypervisor'} is not to be found; name it with --hypervisor")
     sdks = [os.path.join(tree, "share", "mini_hypervisor", "sdk"), os.path.join(tree, "guests", "sdk")]
     sdk = next((path for path in sdks if os.path.isdir(path)), "")
-    return Programs(os.path.realpath(program), os.path.join(here, "gdbtest"), sdk)
+    return Programs(os.path.realpath(program), find_tool(here, "gdbtest"), find_tool(here, "coverage_report"), sdk)
 
 
 def check_tools(suite: Suite, programs: Programs) -> None:
@@ -102,6 +108,8 @@ def check_tools(suite: Suite, programs: Programs) -> None:
             raise Problem("the suite has gdb scripts, and gdb is not installed (on Debian: apt-get install gdb)")
         if not os.path.isfile(programs.gdbtest):
             raise Problem(f"the suite has gdb scripts, and {programs.gdbtest} is missing")
+    if suite.coverage and not os.path.isfile(programs.coverage_report):
+        raise Problem(f"the suite wants coverage, and {programs.coverage_report} is missing")
     if any(len(test.guests) > 1 for test in suite.tests) and shutil.which("prlimit") is None:
         raise Problem("tests with several guests need prlimit (on Debian: apt-get install util-linux)")
 
@@ -117,8 +125,10 @@ def hash_program(hypervisor: str) -> str:
     return total.hexdigest()
 
 
-def make_head(suite: Suite, programs: Programs, submissions: Sequence[Submission], shard: tuple[int, int]) -> Head:
-    return Head(hash_directory(suite.directory), hash_program(programs.hypervisor), suite.title,
+def make_head(suite: Suite, programs: Programs, submissions: Sequence[Submission], shard: tuple[int, int],
+              others: Sequence[str]) -> Head:
+    """`others` are directories that do not belong to the suite, wherever they are."""
+    return Head(hash_directory(suite.directory, others), hash_program(programs.hypervisor), suite.title,
                 [[test.name, test.points] for test in suite.tests], [each.name for each in submissions], *shard)
 
 
@@ -148,8 +158,8 @@ def grade(arguments: argparse.Namespace, stopper: Stopper) -> tuple[Merged, bool
         raise Problem(f"{arguments.paths[1]}: {error.strerror}") from None
     if not submissions:
         raise Problem(f"{arguments.paths[1]}: there are no submissions in it")
-    head = make_head(suite, programs, submissions, arguments.shard)
     out = os.path.abspath(arguments.out or "grades")
+    head = make_head(suite, programs, submissions, arguments.shard, [out, arguments.paths[1]])
     os.makedirs(out, exist_ok=True)
     journal = Journal(out, head)
     grader = make_grader(suite, programs, out, head, stopper)

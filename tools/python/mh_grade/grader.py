@@ -12,9 +12,10 @@ import time
 from collections.abc import Callable, Iterator
 
 from .build import BuildFailed, NoImage, Prepared, Room, prepare
+from .coverage import Counts, add_counts, covered_files
 from .guest_run import GuestRun, Programs, run_gdb_test
 from .process import Stopped, Stopper
-from .results import SubmissionResult, TestResult
+from .results import CoveredFile, SubmissionResult, TestResult
 from .sandbox import Sandbox
 from .submissions import Rejected, Submission, hash_submission
 from .suite import Suite
@@ -31,6 +32,14 @@ def remove_tree(directory: str) -> None:
     except (OSError, RecursionError):
         subprocess.run(["chmod", "-R", "u+rwX", "--", directory], stderr=subprocess.DEVNULL, check=False)
         subprocess.run(["rm", "-rf", "--", directory], stderr=subprocess.DEVNULL, check=False)
+
+
+def empty_directory(directory: str) -> None:
+    for entry in os.scandir(directory):
+        if entry.is_dir(follow_symlinks=False):
+            remove_tree(entry.path)
+        else:
+            os.remove(entry.path)
 
 
 def key_of(suite_hash: str, program_hash: str, submission: Submission) -> str:
@@ -56,27 +65,28 @@ class Grader:
             results[0].details, results[0].kind = log, "log"
         return results
 
-    def run_tests(self, prepared: Prepared, room: Room) -> list[TestResult]:
+    def run_tests(self, prepared: Prepared, room: Room, key: str) -> tuple[list[TestResult], list[CoveredFile]]:
         results = []
+        counts: Counts = {}
         for test in self.suite.tests:
-            remove_tree(room.run)
-            os.mkdir(room.run)
+            empty_directory(room.run)
             try:
                 run_of = GuestRun(self.suite, test, prepared, room, self.programs, self.stopper)
                 result = run_gdb_test(run_of) if test.gdb else run_of.run()
+                add_counts(counts, run_of.counts)
             except NoImage as why:
                 result = TestResult(test.name, test.points, "image", str(why), details=prepared.log, kind="log")
             except OSError as error:
                 result = TestResult(test.name, test.points, "error", f"cannot run: {error}")
             results.append(result)
-            self.keep_recordings(result, len(results), room)
-        return results
+            self.keep_recordings(result, f"{key}-test{len(results)}")
+        return results, covered_files(counts, prepared.directory)
 
-    def keep_recordings(self, result: TestResult, number: int, room: Room) -> None:
+    def keep_recordings(self, result: TestResult, prefix: str) -> None:
         """Move them to the results."""
         kept = []
         for path in result.recordings:
-            name = f"{os.path.basename(room.top)}-test{number}" + path.rpartition("recording")[2]
+            name = prefix + path.rpartition("recording")[2]
             os.replace(path, os.path.join(self.out, RECORDINGS, name))
             kept.append(os.path.join(RECORDINGS, name))
         result.recordings = kept
@@ -84,10 +94,12 @@ class Grader:
     def grade(self, submission: Submission, key: str, worker: int) -> SubmissionResult:
         """Stopped when the grading is to end."""
         start = time.monotonic()
-        room = Room.make(os.path.join(self.work, str(worker), key), submission.plain)
+        coverage: list[CoveredFile] = []
+        room = Room(os.path.join(self.work, f"run-{worker}"), os.path.join(self.work, f"build-{worker}"), submission.plain)
         try:
+            os.makedirs(room.run, exist_ok=True)
             prepared = prepare(submission, self.suite, room, self.programs.sdk, self.sandbox, worker, self.stopper)
-            tests = self.run_tests(prepared, room)
+            tests, coverage = self.run_tests(prepared, room, key)
         except Rejected as why:
             tests = self.failed("rejected", str(why))
         except BuildFailed as failure:
@@ -95,8 +107,9 @@ class Grader:
         except OSError as error:
             tests = self.failed("error", f"the host: {error}")
         finally:
-            remove_tree(room.top)
-        return SubmissionResult(submission.name, submission.shown, key, tests, time.monotonic() - start)
+            if self.suite.build is not None:
+                remove_tree(room.build)
+        return SubmissionResult(submission.name, submission.shown, key, tests, time.monotonic() - start, coverage)
 
 
 class Workers:

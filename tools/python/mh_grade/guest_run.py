@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from .build import Prepared, Room
+from .coverage import Counts, add_counts, lcov_of, read_lcov
 from .expect import Judgement, judge
 from .place import find_place, stopped_at
 from .process import OUTPUT, Done, Stopper, run
@@ -21,7 +22,7 @@ from .text import head, visible
 # Exit statuses of mini_hypervisor.
 HALTED, IMAGE, CRASHED, TIMEOUT = 0, 4, 5, 124
 GRACE = 10.0  # seconds beyond --timeout, and for gdb to start
-OUTPUT_MORE = 4096  # bytes that a file may take beyond the limit, so that it can be seen to be beyond
+FILE_MAX = 80 << 20  # bytes of each file that several guests write or print to; --max-written is 64 MB
 
 STATISTICS = re.compile(r"^VM \d+ \(.*\):\nprocessor: ", re.MULTILINE)
 INSTRUCTIONS = re.compile(r"^instructions: (\d+)$", re.MULTILINE)
@@ -33,6 +34,7 @@ class Programs:
     """What is started for tests."""
     hypervisor: str
     gdbtest: str
+    coverage_report: str
     sdk: str
 
 
@@ -72,6 +74,7 @@ class GuestRun:
         self.directory = room.run
         self.files = os.path.join(room.run, "files")
         self.count = len(test.guests)
+        self.counts: Counts = {}  # of the lines that were executed, if the suite wants to know
 
     def path(self, *names: str) -> str:
         return os.path.join(self.directory, *names)
@@ -91,20 +94,33 @@ class GuestRun:
                    "--max-instructions", str(limits.instructions), "--stats"]
         if recorded:
             command += ["--record", self.path("recording-%n.mhr")]
+        elif self.wants_coverage:
+            command += ["--coverage", self.path("coverage-%n")]
         if self.count == 1:
             return command
-        # each prints into a file, which must not fill the disk
-        return ["prlimit", f"--fsize={limits.output + OUTPUT_MORE}", *command, "--serial",
+        # each prints into a file, which must not fill the disk, but may be seen to be larger than the limit
+        return ["prlimit", f"--fsize={max(FILE_MAX, limits.output + 1)}", *command, "--serial",
                 "file:" + self.path("serial-%n")]
+
+    @property
+    def wants_coverage(self) -> bool:
+        return self.suite.coverage and self.elf != ""
+
+    def read_coverage(self) -> None:
+        for number, guest in enumerate(self.test.guests, 1):
+            path = self.path(f"coverage-{number}")
+            if guest == SUBMISSION and os.path.isfile(path):
+                text = lcov_of(path, self.image, self.elf, self.programs.coverage_report, self.stopper)
+                add_counts(self.counts, read_lcov(text))
 
     def run_program(self, recorded: bool) -> tuple[Done, list[bytes]]:
         """One run, and what each guest printed."""
         limits = self.test.limits
-        shutil.rmtree(self.files, ignore_errors=True)
         stdin = self.open_input()
+        serials = [] if self.count == 1 else [self.path(f"serial-{number}") for number in range(1, self.count + 1)]
         try:
             done = run(self.command(recorded), cwd=self.directory, seconds=limits.seconds + GRACE, stopper=self.stopper,
-                       output=limits.output, stdin=stdin)
+                       output=limits.output, stdin=stdin, files=serials)
         finally:
             os.close(stdin)
         if self.count == 1:
@@ -171,6 +187,8 @@ class GuestRun:
             judgement = dataclasses.replace(judgement, details=head(outputs[0]), kind="output")
         result = TestResult(self.test.name, self.test.points, judgement.status, judgement.message,
                             messages.instructions, done.seconds, judgement.details, judgement.kind)
+        if self.wants_coverage:
+            self.read_coverage()
         if not result.passed:
             self.explain(result, done, messages)
         return result
@@ -186,6 +204,7 @@ class GuestRun:
 
     def record(self, result: TestResult, done: Done) -> None:
         """Run it again, with --record: it costs too much for runs that pass, and software repeats itself."""
+        shutil.rmtree(self.files, ignore_errors=True)
         again, _ = self.run_program(recorded=True)
         paths = [self.path(f"recording-{number}.mhr") for number in range(1, self.count + 1)]
         if (again.status, again.ended_for) == (done.status, done.ended_for):

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from .journal import Merged
-from .results import STATUSES, Place, SubmissionResult, TestResult, points_text
+from .results import STATUSES, CoveredFile, Place, SubmissionResult, TestResult, points_text
 from .submissions import plain_name
 
 RECORDING_MAX = 1 << 20  # bytes of a recording; larger ones are only linked
@@ -89,8 +89,8 @@ def test_html(number: int, test: TestResult, out: str, submission: str) -> str:
     facts = f"{points_text(test.points)} of {points_text(test.most)} points"
     if test.instructions is not None:
         facts += f", {test.instructions:,} instructions"
-    text = (f"<section><h3><span class=\"mark {test.status}\">{MARKS[test.status]}</span> {number}. {esc(test.name)}"
-            f"</h3><p class=\"facts\">{facts}</p>")
+    text = (f"<section class=\"{'ok' if test.passed else 'failed'}\"><h3><span class=\"mark {test.status}\">"
+            f"{MARKS[test.status]}</span> {number}. {esc(test.name)}</h3><p class=\"facts\">{facts}</p>")
     if test.message:
         text += f"<p class=\"message\">{esc(STATUSES[test.status])}: {esc(test.message)}</p>"
     if test.place:
@@ -101,6 +101,18 @@ def test_html(number: int, test: TestResult, out: str, submission: str) -> str:
     return text + recordings_html(number, test, out, submission) + "</section>"
 
 
+def coverage_html(file: CoveredFile) -> str:
+    """A source file; lines that were never executed are marked."""
+    lines = []
+    for number, (count, text) in enumerate(file.lines, 1):
+        kind = "near" if count is None else "miss" if count == 0 else "hit"
+        shown = "" if count is None else f"{count:,}"
+        lines.append(f"<span class=\"{kind}\">{number:5} {shown:>11}  {esc(text)}</span>")
+    share = f"{file.executed} of {file.with_code} lines executed by all tests together"
+    return (f"<section><details><summary>Coverage of {esc(file.name)}: {share}</summary><pre class=\"source\">" +
+            "\n".join(lines) + "</pre></details></section>")
+
+
 def submission_html(result: SubmissionResult, out: str) -> str:
     """What opens below the row. Where all tests failed for one reason, it is shown once."""
     reasons = {(test.status, test.message) for test in result.tests}
@@ -109,7 +121,8 @@ def submission_html(result: SubmissionResult, out: str) -> str:
         return (f"<section><p class=\"message\">{esc(STATUSES[first.status])}: {esc(first.message)}</p>"
                 f"{details_html(first)}</section>")
     name = plain_name(result.shown)
-    return "".join(test_html(number, test, out, name) for number, test in enumerate(result.tests, 1))
+    tests = "".join(test_html(number, test, out, name) for number, test in enumerate(result.tests, 1))
+    return tests + "".join(map(coverage_html, result.coverage))
 
 
 def row_html(index: int, result: SubmissionResult) -> str:

@@ -43,7 +43,7 @@ def find_place(elf: str, rip: int, directory: str, stopper: Stopper) -> Place | 
     """Ask addr2line; None when it does not know, or is not installed."""
     if shutil.which("addr2line") is None or not os.path.isfile(elf):
         return None
-    done = run([*LIMITS, "addr2line", "-f", "-e", elf, hex(rip)], cwd=directory, seconds=10, stopper=stopper,
+    done = run([*LIMITS, "addr2line", "-f", "-e", elf, hex(rip)], cwd="/", seconds=10, stopper=stopper,
                output=8192)
     answer = done.out.decode("utf-8", "replace").splitlines()
     found = LOCATION.match(answer[1]) if len(answer) > 1 else None

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 TIME, OUTPUT = "time", "output"  # why a process was ended
 INTERRUPT_SECONDS = 5.0
+FILES_SECONDS = 0.1  # how often sizes of files are looked at
 
 
 class Stopped(Exception):
@@ -89,8 +90,17 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
         pass
 
 
-def follow(process: subprocess.Popen[bytes], captures: Sequence[Capture], deadline: float, stopper: Stopper) -> str:
-    """Take the output until the process ends or must be ended; returns why."""
+def is_larger(path: str, limit: int) -> bool:
+    try:
+        return os.path.getsize(path) > limit
+    except FileNotFoundError:
+        return False
+
+
+def follow(process: subprocess.Popen[bytes], captures: Sequence[Capture], files: Sequence[str], deadline: float,
+           stopper: Stopper) -> str:
+    """Take the output until the process ends or must be ended; returns why. `files` have the limit of the first
+    capture."""
     poll = select.poll()
     pidfd = os.pidfd_open(process.pid)
     open_pipes = {capture.fd: capture for capture in captures}
@@ -99,14 +109,15 @@ def follow(process: subprocess.Popen[bytes], captures: Sequence[Capture], deadli
             poll.register(fd, select.POLLIN)
         while True:
             left = deadline - time.monotonic()
-            ready = {fd for fd, _ in poll.poll(max(0.0, left) * 1000)}
+            wait = min(left, FILES_SECONDS) if files else left
+            ready = {fd for fd, _ in poll.poll(max(0.0, wait) * 1000)}
             if stopper.is_stopped:
                 raise Stopped
             for fd in ready & open_pipes.keys():
                 if not open_pipes[fd].read():
                     poll.unregister(fd)
                     del open_pipes[fd]
-            if any(capture.is_full for capture in captures):
+            if any(capture.is_full for capture in captures) or any(is_larger(file, captures[0].limit) for file in files):
                 return OUTPUT
             if pidfd in ready:
                 for capture in open_pipes.values():
@@ -129,9 +140,10 @@ def interrupt(process: subprocess.Popen[bytes]) -> None:
 
 def run(command: Sequence[str], *, cwd: str, seconds: float, stopper: Stopper, output: int = 1_000_000,
         errors: int = 65536, stdin: int = subprocess.DEVNULL, env: dict[str, str] | None = None,
-        interrupts: bool = False) -> Done:
-    """Run a command. Stopped when the grading is to end; OSError when it cannot be started. With `interrupts`, a
-    command that must be ended gets SIGINT first, because it has children in sessions of their own."""
+        files: Sequence[str] = (), interrupts: bool = False) -> Done:
+    """Run a command. Stopped when the grading is to end; OSError when it cannot be started. None of `files` may become
+    larger than `output` bytes. With `interrupts`, a command that must be ended gets SIGINT first, because it has
+    children in sessions of their own."""
     if stopper.is_stopped:
         raise Stopped
     start = time.monotonic()
@@ -141,7 +153,7 @@ def run(command: Sequence[str], *, cwd: str, seconds: float, stopper: Stopper, o
     out, err = Capture(process.stdout.fileno(), output), Capture(process.stderr.fileno(), errors)
     ended_for = TIME
     try:
-        ended_for = follow(process, (out, err), start + seconds, stopper)
+        ended_for = follow(process, (out, err), files, start + seconds, stopper)
     finally:
         if interrupts and ended_for:
             interrupt(process)

@@ -29,6 +29,21 @@ class Place:
 
 
 @dataclasses.dataclass
+class CoveredFile:
+    """A source file, and how often each line was executed; None: there is no code in it."""
+    name: str
+    lines: list[tuple[int | None, str]]
+
+    @property
+    def with_code(self) -> int:
+        return sum(count is not None for count, _ in self.lines)
+
+    @property
+    def executed(self) -> int:
+        return sum(bool(count) for count, _ in self.lines)
+
+
+@dataclasses.dataclass
 class TestResult:
     name: str
     most: float  # points that could be had
@@ -58,7 +73,7 @@ class SubmissionResult:
     key: str  # of suite, program and submission
     tests: list[TestResult]
     seconds: float = 0.0
-    coverage: list[tuple[str, list[tuple[int, int, str]]]] = dataclasses.field(default_factory=list)
+    coverage: list[CoveredFile] = dataclasses.field(default_factory=list)
 
     @property
     def points(self) -> float:
@@ -92,8 +107,10 @@ def test_from_json(values: dict[str, Any]) -> TestResult:
 
 def from_json(values: dict[str, Any]) -> SubmissionResult:
     """What to_json() made; TypeError, KeyError or ValueError for anything else."""
+    values = dict(values)
     tests = [test_from_json(dict(test)) for test in values.pop("tests")]
-    result = SubmissionResult(tests=tests, **values)
+    coverage = [CoveredFile(**file) for file in values.pop("coverage")]
+    result = SubmissionResult(tests=tests, coverage=coverage, **values)
     if not all(test.status in STATUSES for test in tests):
         raise ValueError("unknown status")
     return result

@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 BYTES_MAX = 64 << 20  # of all files of a submission
 FILES_MAX = 5000
@@ -120,11 +120,14 @@ def hash_submission(submission: Submission) -> str:
     return total.hexdigest()
 
 
-def hash_directory(directory: str) -> str:
-    """All files of a directory of the teacher's, where links lead where they lead."""
+def hash_directory(directory: str, excluded: Sequence[str]) -> str:
+    """All files of a directory of the teacher's, where links lead where they lead, without some directories that may be
+    in it."""
+    left_out = {os.path.realpath(path) for path in excluded}
     total = hashlib.sha256()
     for parent, directories, names in os.walk(directory):
-        directories.sort()
+        directories[:] = sorted(name for name in directories if name != "__pycache__" and
+                                os.path.realpath(os.path.join(parent, name)) not in left_out)
         for name in sorted(names):
             path = os.path.join(parent, name)
             if os.path.isfile(path):

@@ -339,7 +339,8 @@ def read_suite(path: str) -> Suite:
     options = read_options(machine)
     machine.finish()
     limits = read_limits(table.table("limits"), Limits())
-    suite = Suite(directory=directory, title=table.text("title", os.path.basename(directory)), symbols=symbols, source=source, build=read_build(table.table("build")),
-                  coverage=table.flag("coverage"), tests=read_tests(table, image, options, limits))
+    suite = Suite(directory=directory, title=table.text("title", os.path.basename(directory)), symbols=symbols,
+                  source=source, build=read_build(table.table("build")), coverage=table.flag("coverage"),
+                  tests=read_tests(table, image, options, limits))
     table.finish()
     return suite

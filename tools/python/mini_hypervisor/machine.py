@@ -113,7 +113,7 @@ class Machine(MemoryAccess):
             raise StartError(f"the symbols cannot be read: {error}") from None
         self.link = Link(process, ready[4])
         self.link.ask("?")
-        self.stop = Stop(StopKind.START, 0)
+        self.stop = Stop(StopKind.START, 0, describe=self.location)
         self.registers = Registers(self.link.transfer("features", "target.xml"), self._ask_register, self._move)
         self._move()
 
@@ -123,8 +123,7 @@ class Machine(MemoryAccess):
 
     def _move(self) -> None:
         """The machine may be somewhere else: because registers were written, or by a `monitor` command."""
-        address = self.registers.rip
-        self.stop = replace(self.stop, address=address, location=self.location(address))
+        self.stop = replace(self.stop, address=self.registers.rip)
 
     def need_stopped(self) -> None:
         """Raises NotStopped while the machine runs, or when it has ended."""
@@ -170,7 +169,7 @@ class Machine(MemoryAccess):
         self._is_running = False
         with self.link.reporting():
             kind, signal, watched = parse_stop(packet, text)
-        self.stop = Stop(kind, self.stop.address, signal, text, watched)
+        self.stop = Stop(kind, self.stop.address, signal, text, watched, self.location)
         if kind is not StopKind.ENDED:
             self._move()
             self.process.output.drain()

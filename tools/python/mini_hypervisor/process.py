@@ -56,7 +56,9 @@ def find_program(program: str | None = None) -> str:
 
 
 def paths(values: Sequence[Path]) -> list[str]:
-    """Words of a command line."""
+    """Words of a command line, from a list of them."""
+    if isinstance(values, str):
+        raise TypeError(f"give a list of words, such as ['--memory', '4'], instead of {values!r}")
     return [os.fspath(value) for value in values]
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from enum import Enum
 
 from .errors import ProtocolError
@@ -41,14 +42,19 @@ class Stop:
     signal: int = 0
     text: str = ""
     watched: int | None = None  # WATCHPOINT: the address that is watched
-    location: str = ""  # .address for people
+    describe: Callable[[int], str] = field(default=hex, repr=False, compare=False)
+
+    @property
+    def location(self) -> str:
+        """The address for people: `0xc27 (set_grade, guest.c:31)`."""
+        return self.describe(self.address)
 
     def __str__(self) -> str:
         if self.kind is StopKind.ENDED:
             return "ended"
         signal = f" ({SIGNALS.get(self.signal, f'signal {self.signal}')})" if self.kind is StopKind.CRASHED else ""
         text = "\n" + self.text.rstrip() if self.text and self.kind is not StopKind.HALTED else ""
-        return f"{self.kind.value}{signal} at {self.location or hex(self.address)}{text}"
+        return f"{self.kind.value}{signal} at {self.location}{text}"
 
 
 REASONS = {"swbreak": StopKind.BREAKPOINT, "hwbreak": StopKind.BREAKPOINT, "watch": StopKind.WATCHPOINT,
