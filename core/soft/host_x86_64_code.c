@@ -1,6 +1,5 @@
 #include "host_x86_64_code.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -11,10 +10,6 @@
 #define SIZE ((size_t)HOST_CODE_ARENAS * HOST_CODE_ARENA_SIZE)
 #define NAME_MAX_LENGTH 128u
 
-#ifndef MFD_NOEXEC_SEAL /* of Linux 6.3: no program can be started from it */
-#define MFD_NOEXEC_SEAL 8u
-#endif
-
 struct host_code {
     uint8_t *write, *run;
     int names; /* -1: nobody wants them */
@@ -22,44 +17,37 @@ struct host_code {
     atomic_bool is_taken[HOST_CODE_ARENAS];
 };
 
-static bool host_code_map(struct host_code *code, int fd)
+/*
+ * Shared memory without a name, which mremap() maps a second time when it is asked to move nothing of it. A file in
+ * memory would do as well, but perf looks for names of code in mappings of this kind only.
+ */
+static bool host_code_map(struct host_code *code)
 {
-    if (ftruncate(fd, (off_t)SIZE) != 0)
-        return false;
-    void *write = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+    void *write = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (write == MAP_FAILED)
         return false;
-    void *run = mmap(NULL, SIZE, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_NORESERVE, fd, 0);
-    if (run == MAP_FAILED) {
-        munmap(write, SIZE);
-        return false;
+    void *run = mremap(write, 0, SIZE, MREMAP_MAYMOVE);
+    if (run != MAP_FAILED && mprotect(run, SIZE, PROT_READ | PROT_EXEC) == 0) {
+        code->write = write;
+        code->run = run;
+        return true;
     }
-    code->write = write;
-    code->run = run;
-    return true;
-}
-
-/* Some hosts demand that files in memory hold no programs (vm.memfd_noexec), and older ones do not know of it. */
-static int host_code_open(void)
-{
-    const int fd = memfd_create("mh-code", MFD_CLOEXEC | MFD_NOEXEC_SEAL);
-    return fd < 0 && errno == EINVAL ? memfd_create("mh-code", MFD_CLOEXEC) : fd;
+    if (run != MAP_FAILED)
+        munmap(run, SIZE);
+    munmap(write, SIZE);
+    return false;
 }
 
 struct host_code *host_code_create(void)
 {
     struct host_code *code = calloc(1, sizeof *code);
-    const int fd = host_code_open();
-    if (code != NULL && fd >= 0 && host_code_map(code, fd)) {
-        close(fd);
-        code->names = -1;
-        atomic_init(&code->free, HOST_CODE_ARENAS);
-        return code;
+    if (code == NULL || !host_code_map(code)) {
+        free(code);
+        return NULL;
     }
-    if (fd >= 0)
-        close(fd);
-    free(code);
-    return NULL;
+    code->names = -1;
+    atomic_init(&code->free, HOST_CODE_ARENAS);
+    return code;
 }
 
 void host_code_destroy(struct host_code *code)

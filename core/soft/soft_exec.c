@@ -99,9 +99,10 @@ static enum soft_result repeat_on(struct soft_cpu *cpu, const struct soft_insn *
     for (;;) {
         if (wants_attention(cpu) || cpu->instructions >= until || cpu->blocks->generation != generation)
             return SOFT_REPEAT;
-        cpu->instructions += soft_string_bulk(cpu, insn, until - cpu->instructions);
-        if (cpu->instructions >= until)
-            return SOFT_REPEAT;
+        const uint64_t done = soft_string_bulk(cpu, insn, until - cpu->instructions);
+        cpu->instructions += done;
+        if (done != 0) /* perhaps the next page can be done at once, too */
+            continue;
         const enum soft_result result = insn->run(cpu, insn);
         if (result == SOFT_FAULT || result == SOFT_EXIT)
             return result;
@@ -483,7 +484,9 @@ taken: /* by the branch `op`, within the page */
         count_branch(cpu, start, op, page_address + (uint64_t)(int64_t)op->displacement);
 follow_link:
     if (__builtin_expect(op->link != 0, 1)) {
-        block = soft_arena_at(cache, op->link);
+        struct soft_block *const next = soft_arena_at(cache, op->link);
+        next->rounds += next == block;
+        block = next;
         goto enter_block;
     }
     target = page_address + (uint64_t)(int64_t)op->displacement;

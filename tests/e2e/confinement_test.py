@@ -6,13 +6,13 @@ thread before the machine exists, and makes the calls there that a guest that ha
 import ctypes
 import errno
 import os
-import struct
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from file_port import O_WRITE, InOneStep  # noqa: E402
 from gdb_driver import Gdb  # noqa: E402
 from hypervisor import PROGRAM, Case, contents, is_sanitized, main, sample, sample_source  # noqa: E402
+from refused_calls import refuse_calls  # noqa: E402
 
 # numbers of system calls on x86-64
 WRITE, MMAP, MPROTECT, IOCTL, GETPID, SOCKET, CONNECT, BIND = 1, 9, 10, 16, 39, 41, 42, 49
@@ -30,18 +30,6 @@ libc = ctypes.CDLL(None, use_errno=True)
 def landlock_abi():
     """0 when this kernel has none."""
     return max(0, libc.syscall(CREATE_RULESET, None, 0, 1))
-
-
-def refuse_calls(numbers, error):
-    """Have system calls fail in this process and those it starts, as on another kernel. For preexec_fn."""
-    code = [(0x20, 0, 0, 0)]  # load the number
-    for number in numbers:
-        code += [(0x15, 0, 1, number), (0x06, 0, 0, 0x50000 | error)]
-    code.append((0x06, 0, 0, 0x7fff0000))
-    program = ctypes.create_string_buffer(b"".join(struct.pack("<HBBI", *one) for one in code))
-    if libc.prctl(38, 1, 0, 0, 0) != 0 or libc.prctl(
-            22, 2, struct.pack("<HxxxxxxQ", len(code), ctypes.addressof(program))) != 0:
-        raise OSError(ctypes.get_errno(), "a filter for system calls")
 
 
 class ConfinedCase(Case):

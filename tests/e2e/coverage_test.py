@@ -127,7 +127,7 @@ class CoverageTest(CoverageCase):
         done = subprocess.run([alone, "-g", ELF, "--coverage", "c.info"], cwd=self.dir, stderr=subprocess.PIPE, text=True,
                               timeout=DEADLINE, check=False)
         self.assertEqual(done.returncode, EXIT_HOST)
-        self.assertIn("--coverage needs coverage_report", done.stderr)
+        self.assertIn("--coverage needs mini_hypervisor-coverage-report", done.stderr)
 
 
 class ProfileTest(CoverageCase):

@@ -353,7 +353,7 @@ class MistakesTest(ExchangeCase):
         result = self.finish(run, EXIT_CRASHED)
         for number in (2, 3):
             self.assertRegex(result.messages, rf"VM {number} \(exchange#{number}\): general protection fault \(#GP\)")
-        self.assertIn("entry 32 of the IDT", result.messages)
+        self.assertRegex(result.messages, r"error code 0x\w+: entry \d+ of the IDT")  # emulated processors say others
 
     def test_a_broken_table_is_a_triple_fault(self):
         run, (writer, reader) = self.start_machines(2)

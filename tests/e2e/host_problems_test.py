@@ -1,15 +1,19 @@
 """What the program does, and says, when the host lacks something: KVM, descriptors, memory."""
 
 import contextlib
+import errno
 import os
 import resource
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from gdb_driver import Wire  # noqa: E402
-from hypervisor import EXIT_HOST, EXIT_IO, EXIT_TIMEOUT, Case, drop_file_capabilities, guest  # noqa: E402
+from hypervisor import EXIT_HOST, EXIT_IO, EXIT_TIMEOUT, JIT, Case, drop_file_capabilities, guest  # noqa: E402
 from hypervisor import has_kvm, is_sanitized, main, sample  # noqa: E402
 from mounts import MS_BIND, may_mount, mount, own_mounts  # noqa: E402
+from refused_calls import refuse_calls, refuse_executable_memory  # noqa: E402
+
+MREMAP = 25
 
 
 class KvmTest(Case):
@@ -64,6 +68,30 @@ class KvmTest(Case):
             mount("tmpfs", "/dev", b"tmpfs")
         for option in ("--help", "--version"):
             self.check(self.run_vm(option, preexec_fn=before_exec), 0, err="")
+
+
+class NoGeneratedCodeTest(Case):
+    """Where the host allows no memory for generated code, everything is interpreted."""
+
+    def interpreted(self, prepare):
+        arguments = ("--accel", "soft", "-g", sample("compute"), "--stats")
+        usual, refused = self.run_vm(*arguments), self.run_vm(*arguments, preexec_fn=prepare)
+        if JIT == "on":
+            self.check(usual, 0, err="generated code: ")
+        self.check(refused, 0, usual.out)
+        self.assertNotIn("generated code: ", refused.messages)
+        self.assertEqual(*(result.messages.split("instructions: ")[1].split()[0] for result in (usual, refused)))
+
+    def test_no_executable_memory(self):
+        self.interpreted(refuse_executable_memory)
+
+    def test_no_second_mapping(self):
+        self.interpreted(lambda: refuse_calls([MREMAP], errno.ENOSYS))
+
+    def test_no_address_space(self):
+        if is_sanitized():
+            self.skipTest("sanitizers need terabytes of it")
+        self.interpreted(lambda: resource.setrlimit(resource.RLIMIT_AS, (100 << 20, 100 << 20)))
 
 
 class ResourcesTest(Case):

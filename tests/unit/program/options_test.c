@@ -272,6 +272,8 @@ static void trace_and_statistics_are_off_unless_given(void **state)
     assert_null(parse(*state, "-g a")->trace_path);
     assert_false(parse(*state, "-g a")->stats);
     assert_string_equal(parse(*state, "-g a --trace t.json")->trace_path, "t.json");
+    assert_false(parse(*state, "-g a")->perf_map);
+    assert_true(parse(*state, "-g a --perf-map")->perf_map);
     assert_true(parse(*state, "-g a --stats")->stats);
     refused(*state, "-g a --trace=", "--trace '': give a file");
     refused(*state, "-g a --stats=yes", "--stats takes no value");

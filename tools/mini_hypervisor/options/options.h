@@ -58,6 +58,7 @@ struct options {
     uint32_t exchange_size; /* bytes of its buffer */
     const char *trace_path; /* NULL: no trace */
     bool stats;
+    bool perf_map;             /* --perf-map */
     const char *record_path;   /* NULL: no recording; "%n" stands for the machine's number */
     const char *coverage_path; /* NULL: instructions are not counted; "%n" stands for the machine's number */
     const char *profile_path;  /* the same for calls */

@@ -266,6 +266,13 @@ static enum mh_status take_stats(struct options *options, const char *value, str
     return MH_OK;
 }
 
+static enum mh_status take_perf_map(struct options *options, const char *value, struct mh_error *err)
+{
+    (void)value, (void)err;
+    options->perf_map = true;
+    return MH_OK;
+}
+
 static enum mh_status take_max_open(struct options *options, const char *value, struct mh_error *err)
 {
     options->limits.open_files = (unsigned)number_up_to(value, OPEN_FILES_MAX);
@@ -413,6 +420,7 @@ const struct option option_table[OPTION_COUNT] = {
     {"record", 0, false, true, NULL, take_record},
     {"replay", 0, false, true, NULL, take_replay},
     {"stats", 0, false, false, NULL, take_stats},
+    {"perf-map", 0, false, false, NULL, take_perf_map},
     {"coverage", 0, false, true, NULL, take_coverage},
     {"profile", 0, false, true, NULL, take_profile},
     {"gdb", 0, false, true, GDB_PORT, take_gdb},

@@ -19,7 +19,7 @@ struct option {
     take_value *take;
 };
 
-#define OPTION_COUNT 36u
+#define OPTION_COUNT 37u
 
 extern const struct option option_table[OPTION_COUNT];
 

@@ -1,6 +1,7 @@
 #include "run/session.h"
 
 #include "console/message.h"
+#include "observe/perf_map.h"
 #include "run/exit_code.h"
 #include "run/images.h"
 #include "run/output_checks.h"
@@ -23,7 +24,7 @@ struct session {
     struct machine *machines;
     size_t machine_count; /* how many are initialized */
     struct files_dir files_dir;
-    int signal_fd;
+    int signal_fd, perf_map_fd;
 };
 
 /* ---- preparing ---- */
@@ -72,6 +73,16 @@ static enum mh_status session_open_host(struct session *session, struct mh_error
         return status;
     const size_t length = strlen(err->text);
     snprintf(err->text + length, sizeof err->text - length, "; or use --accel soft, which needs no KVM");
+    return status;
+}
+
+static enum mh_status session_open_perf_map(struct session *session, struct mh_error *err)
+{
+    if (!session->options->perf_map)
+        return MH_OK;
+    enum mh_status status = perf_map_create(&session->perf_map_fd, err);
+    if (status == MH_OK)
+        mh_host_name_code(session->shared.host, session->perf_map_fd);
     return status;
 }
 
@@ -155,6 +166,8 @@ static enum mh_status session_prepare(struct session *session, bool confined, st
         status = trace_open(&shared->trace, options->trace_path, &shared->ending, err);
     if (status == MH_OK)
         status = session_open_host(session, err);
+    if (status == MH_OK)
+        status = session_open_perf_map(session, err);
     if (status == MH_OK)
         status = output_make_core_directory(options->core_dir, err);
     if (status == MH_OK && options->replay_path != NULL)
@@ -241,6 +254,8 @@ static void session_clean_up(struct session *session)
     images_free(&session->images);
     mh_recording_close(session->shared.recording);
     mh_host_close(session->shared.host);
+    if (session->perf_map_fd >= 0)
+        close(session->perf_map_fd);
     trace_close(&session->shared.trace);
     console_destroy(&session->shared.console);
 }
@@ -250,7 +265,8 @@ int session_run(const struct options *options, bool confined)
     struct session session = {.options = options,
                               .shared = {.options = options, .trace.fd = -1, .image_opener.fd = -1},
                               .files_dir.fd = -1,
-                              .signal_fd = -1};
+                              .signal_fd = -1,
+                              .perf_map_fd = -1};
     struct mh_error err;
     session_init_console(&session);
     enum mh_status status = session_prepare(&session, confined, &err);
