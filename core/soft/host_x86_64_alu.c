@@ -25,9 +25,9 @@ static bool takes_carry(unsigned operation)
     return operation == ALU_ADC || operation == ALU_SBB;
 }
 
-static bool has_register(unsigned guest)
+static bool has_register(const struct jit_writer *writer, unsigned guest)
 {
-    return jit_host_register(guest) != HOST_NO_REGISTER;
+    return jit_host_register(writer, guest) != HOST_NO_REGISTER;
 }
 
 /* After `operation`, whose result, if it has one, is in `left` now. */
@@ -87,30 +87,33 @@ static void emit_immediate(struct jit_writer *writer, unsigned operation, unsign
 }
 
 /* Does the result have to be calculated in T1 or T2, because the register is in memory? */
-static bool needs_copy(unsigned guest, unsigned operation, unsigned size)
+static bool needs_copy(const struct jit_writer *writer, unsigned guest, unsigned operation, unsigned size)
 {
-    return !has_register(guest) && size == 4 && writes(operation);
+    return !has_register(writer, guest) && size == 4 && writes(operation);
 }
 
 bool jit_alu_register(struct jit_writer *writer, const struct soft_op *op, const struct jit_row *row)
 {
     const unsigned operation = row->detail, size = row->size;
-    const struct host_operand to = jit_place(op->reg);
-    if (!has_register(op->reg))
+    const struct host_operand to = jit_place(writer, op->reg);
+    if (!has_register(writer, op->reg))
         jit_claim_t1(writer);
     if (takes_carry(operation))
         jit_flags_need_carry(writer);
-    if (has_register(op->reg)) {
-        emit_to_register(writer, operation, size, jit_host_register(op->reg), jit_place(op->base));
-    } else if (needs_copy(op->reg, operation, size)) {
+    if (has_register(writer, op->reg)) {
+        emit_to_register(writer, operation, size, jit_host_register(writer, op->reg), jit_place(writer, op->base));
+    } else if (op->reg == op->base && size >= 4 && (operation == ALU_XOR || operation == ALU_SUB)) {
+        emit_to_register(writer, operation, 4, JIT_T1, host_in(JIT_T1)); /* 0, without waiting for the register */
+        host_emit_store(&writer->code, 8, to, JIT_T1);
+    } else if (needs_copy(writer, op->reg, operation, size)) {
         host_emit_move(&writer->code, 4, JIT_T1, to);
-        emit_to_register(writer, operation, size, JIT_T1, jit_place(op->base));
+        emit_to_register(writer, operation, size, JIT_T1, jit_place(writer, op->base));
         host_emit_store(&writer->code, 8, to, JIT_T1);
     } else {
-        unsigned from = jit_host_register(op->base);
+        unsigned from = jit_host_register(writer, op->base);
         if (from == HOST_NO_REGISTER) {
             from = JIT_T1;
-            host_emit_move(&writer->code, 8, JIT_T1, jit_place(op->base));
+            host_emit_move(&writer->code, 8, JIT_T1, jit_place(writer, op->base));
         }
         emit_to_rm(writer, operation, size, to, from);
     }
@@ -121,8 +124,8 @@ bool jit_alu_register(struct jit_writer *writer, const struct soft_op *op, const
 bool jit_alu_immediate(struct jit_writer *writer, const struct soft_op *op, const struct jit_row *row)
 {
     const unsigned operation = row->detail, size = row->size;
-    const struct host_operand to = jit_place(op->reg);
-    const bool copies = needs_copy(op->reg, operation, size);
+    const struct host_operand to = jit_place(writer, op->reg);
+    const bool copies = needs_copy(writer, op->reg, operation, size);
     if (copies)
         jit_claim_t1(writer);
     if (takes_carry(operation))
@@ -153,10 +156,10 @@ bool jit_alu_load(struct jit_writer *writer, const struct soft_op *op, const str
     jit_load_t1(writer, size, at);
     if (takes_carry(operation))
         jit_flags_need_carry(writer);
-    const struct host_operand to = jit_place(op->reg);
-    if (has_register(op->reg)) {
-        emit_to_register(writer, operation, size, jit_host_register(op->reg), host_in(JIT_T1));
-    } else if (needs_copy(op->reg, operation, size)) {
+    const struct host_operand to = jit_place(writer, op->reg);
+    if (has_register(writer, op->reg)) {
+        emit_to_register(writer, operation, size, jit_host_register(writer, op->reg), host_in(JIT_T1));
+    } else if (needs_copy(writer, op->reg, operation, size)) {
         host_emit_move(&writer->code, 4, JIT_T2, to);
         emit_to_register(writer, operation, size, JIT_T2, host_in(JIT_T1));
         host_emit_store(&writer->code, 8, to, JIT_T2);
@@ -184,7 +187,7 @@ static bool alu_memory(struct jit_writer *writer, const struct soft_op *op, cons
     if (right == JIT_GUEST_IMMEDIATE)
         emit_immediate(writer, operation, size, host_in(JIT_T1), op->immediate);
     else
-        emit_to_register(writer, operation, size, JIT_T1, jit_place(right));
+        emit_to_register(writer, operation, size, JIT_T1, jit_place(writer, right));
     if (writes(operation))
         host_emit_store(&writer->code, size, at, JIT_T1);
     note_flags(writer, operation, size, JIT_GUEST_T1, right, op->immediate);
@@ -207,8 +210,8 @@ bool jit_alu_store_immediate(struct jit_writer *writer, const struct soft_op *op
 static void emit_one(struct jit_writer *writer, unsigned opcode, unsigned digit, unsigned size, unsigned guest,
                      int32_t immediate, unsigned bytes)
 {
-    const struct host_operand to = jit_place(guest);
-    if (!needs_copy(guest, 0, size)) {
+    const struct host_operand to = jit_place(writer, guest);
+    if (!needs_copy(writer, guest, 0, size)) {
         host_emit_immediate(&writer->code, opcode, size, digit, to, immediate, bytes);
         return;
     }
@@ -272,6 +275,23 @@ bool jit_not(struct jit_writer *writer, const struct soft_op *op, const struct j
     return true;
 }
 
+/* `detail` is 0 for ROL, 1 for ROR. They change CF and OF, which may be undefined, and then depend on the operand being
+ * a register. */
+bool jit_rotate(struct jit_writer *writer, const struct soft_op *op, const struct jit_row *row)
+{
+    const bool live = jit_flags_live_after(writer, writer->op);
+    const unsigned reg = has_register(writer, op->reg) ? jit_host_register(writer, op->reg) : (unsigned)JIT_T2;
+    if (live)
+        jit_flags_need(writer);
+    if (reg == JIT_T2)
+        host_emit_move(&writer->code, row->size, reg, jit_place(writer, op->reg));
+    host_emit_immediate(&writer->code, 0xc1, row->size, row->detail, host_in(reg), op->immediate, 1);
+    if (reg == JIT_T2)
+        host_emit_store(&writer->code, 8, jit_place(writer, op->reg), reg);
+    jit_flags_set_once(writer);
+    return true;
+}
+
 /* `detail` is the operation: 4, 5 and 7 for SHL, SHR and SAR. */
 bool jit_shift_immediate(struct jit_writer *writer, const struct soft_op *op, const struct jit_row *row)
 {
@@ -306,14 +326,14 @@ bool jit_shift_cl(struct jit_writer *writer, const struct soft_op *op, const str
 
 bool jit_multiply(struct jit_writer *writer, const struct soft_op *op, const struct jit_row *row)
 {
-    unsigned to = jit_host_register(op->reg);
+    unsigned to = jit_host_register(writer, op->reg);
     if (to == HOST_NO_REGISTER) {
         to = JIT_T2;
-        host_emit_move(&writer->code, 8, to, jit_place(op->reg));
+        host_emit_move(&writer->code, 8, to, jit_place(writer, op->reg));
     }
-    host_emit(&writer->code, HOST_0F | 0xaf, row->size, to, jit_place(op->base));
+    host_emit(&writer->code, HOST_0F | 0xaf, row->size, to, jit_place(writer, op->base));
     if (to == JIT_T2)
-        host_emit_store(&writer->code, 8, jit_place(op->reg), to);
+        host_emit_store(&writer->code, 8, jit_place(writer, op->reg), to);
     jit_flags_set_once(writer);
     return true;
 }
@@ -324,24 +344,24 @@ bool jit_multiply_load(struct jit_writer *writer, const struct soft_op *op, cons
     if (!jit_look_up(writer, op, row->size, false, &at))
         return false;
     jit_load_t1(writer, row->size, at);
-    unsigned to = jit_host_register(op->reg);
+    unsigned to = jit_host_register(writer, op->reg);
     if (to == HOST_NO_REGISTER) {
         to = JIT_T2;
-        host_emit_move(&writer->code, 8, to, jit_place(op->reg));
+        host_emit_move(&writer->code, 8, to, jit_place(writer, op->reg));
     }
     host_emit(&writer->code, HOST_0F | 0xaf, row->size, to, host_in(JIT_T1));
     if (to == JIT_T2)
-        host_emit_store(&writer->code, 8, jit_place(op->reg), to);
+        host_emit_store(&writer->code, 8, jit_place(writer, op->reg), to);
     jit_flags_set_once(writer);
     return true;
 }
 
 bool jit_multiply_immediate(struct jit_writer *writer, const struct soft_op *op, const struct jit_row *row)
 {
-    const unsigned reg = jit_host_register(op->reg), to = reg == HOST_NO_REGISTER ? (unsigned)JIT_T2 : reg;
-    host_emit_immediate(&writer->code, 0x69, row->size, to, jit_place(op->base), op->immediate, 4);
+    const unsigned reg = jit_host_register(writer, op->reg), to = reg == HOST_NO_REGISTER ? (unsigned)JIT_T2 : reg;
+    host_emit_immediate(&writer->code, 0x69, row->size, to, jit_place(writer, op->base), op->immediate, 4);
     if (reg == HOST_NO_REGISTER)
-        host_emit_store(&writer->code, 8, jit_place(op->reg), to);
+        host_emit_store(&writer->code, 8, jit_place(writer, op->reg), to);
     jit_flags_set_once(writer);
     return true;
 }
@@ -349,7 +369,7 @@ bool jit_multiply_immediate(struct jit_writer *writer, const struct soft_op *op,
 /* `detail` is 4 for MUL, 5 for IMUL. */
 bool jit_multiply_wide(struct jit_writer *writer, const struct soft_op *op, const struct jit_row *row)
 {
-    host_emit(&writer->code, 0xf7, row->size, row->detail, jit_place(op->reg));
+    host_emit(&writer->code, 0xf7, row->size, row->detail, jit_place(writer, op->reg));
     jit_flags_set_once(writer);
     writer->code.touched |= 1u << HOST_RAX | 1u << HOST_RDX;
     return true;
@@ -360,9 +380,9 @@ bool jit_divide(struct jit_writer *writer, const struct soft_op *op, const struc
 {
     jit_flags_before_write(writer, MH_RAX);
     jit_flags_before_write(writer, MH_RDX);
-    host_emit(&writer->code, 0x3b, row->size, HOST_RDX, jit_place(op->reg));
+    host_emit(&writer->code, 0x3b, row->size, HOST_RDX, jit_place(writer, op->reg));
     jit_leave_if(writer, HOST_CC_AE);
-    host_emit(&writer->code, 0xf7, row->size, 6, jit_place(op->reg));
+    host_emit(&writer->code, 0xf7, row->size, 6, jit_place(writer, op->reg));
     jit_flags_written(writer, MH_RAX);
     jit_flags_written(writer, MH_RDX);
     writer->code.touched |= 1u << HOST_RAX | 1u << HOST_RDX;
@@ -376,7 +396,7 @@ bool jit_divide_signed(struct jit_writer *writer, const struct soft_op *op, cons
     jit_claim_t1(writer);
     jit_flags_before_write(writer, MH_RAX);
     jit_flags_before_write(writer, MH_RDX);
-    host_emit_move(&writer->code, size, JIT_T1, jit_place(op->reg));
+    host_emit_move(&writer->code, size, JIT_T1, jit_place(writer, op->reg));
     host_emit(&writer->code, 0x8d, size, JIT_T2, host_at(JIT_T1, 1));
     host_emit_alu_immediate(&writer->code, ALU_CMP, size, host_in(JIT_T2), 1);
     jit_leave_if(writer, HOST_CC_BE);

@@ -97,6 +97,8 @@ enum host_condition {
     HOST_CC_E = 4,
     HOST_CC_NE = 5,
     HOST_CC_BE = 6,
+    HOST_CC_A = 7,
+    HOST_CC_GE = 13,
 };
 
 #endif

@@ -39,14 +39,14 @@ static void emit_opcode(struct jit_writer *writer, unsigned opcode, unsigned siz
     if (flags->right == JIT_GUEST_IMMEDIATE)
         host_emit_alu_immediate(&writer->code, opcode >> 3, size, host_in(left), flags->immediate);
     else
-        host_emit(&writer->code, opcode | 2 | (size > 1), size, left, jit_place(flags->right));
+        host_emit(&writer->code, opcode | 2 | (size > 1), size, left, jit_place(writer, flags->right));
 }
 
 /* A comparison, which may have its operand on the left in memory. */
 static void compare_again(struct jit_writer *writer, const struct jit_flags *flags)
 {
     const unsigned size = flags->size;
-    const struct host_operand left = jit_place(flags->left);
+    const struct host_operand left = jit_place(writer, flags->left);
     const bool is_test = flags->kind == JIT_FLAGS_TEST;
     if (flags->right == JIT_GUEST_IMMEDIATE) {
         if (is_test)
@@ -56,10 +56,10 @@ static void compare_again(struct jit_writer *writer, const struct jit_flags *fla
             host_emit_alu_immediate(&writer->code, ALU_CMP, size, left, flags->immediate);
         return;
     }
-    unsigned right = jit_host_register(flags->right);
+    unsigned right = jit_host_register(writer, flags->right);
     if (right == HOST_NO_REGISTER) {
         right = JIT_T2;
-        host_emit_move(&writer->code, 8, right, jit_place(flags->right));
+        host_emit_move(&writer->code, 8, right, jit_place(writer, flags->right));
     }
     host_emit(&writer->code, (is_test ? 0x84u : ALU_CMP << 3) | (size > 1), size, right, left);
 }
@@ -68,7 +68,7 @@ static void compare_again(struct jit_writer *writer, const struct jit_flags *fla
 static void step_again(struct jit_writer *writer, const struct jit_flags *flags)
 {
     const unsigned opcode = flags->size == 1 ? 0xfe : 0xff, digit = flags->kind == JIT_FLAGS_DEC;
-    host_emit_move(&writer->code, 8, JIT_T2, jit_place(flags->left));
+    host_emit_move(&writer->code, 8, JIT_T2, jit_place(writer, flags->left));
     host_emit(&writer->code, opcode, flags->size, 1 - digit, host_in(JIT_T2));
     host_emit_immediate(&writer->code, HOST_0F | 0xba, 4, 4, jit_field(offsetof(struct soft_cpu, code_flags)), 0, 1);
     host_emit(&writer->code, opcode, flags->size, digit, host_in(JIT_T2));
@@ -85,7 +85,7 @@ static void compute_again(struct jit_writer *writer)
         break;
     case JIT_FLAGS_ADD:
     case JIT_FLAGS_SUB: /* undo it, and do it again */
-        host_emit_move(&writer->code, 8, JIT_T2, jit_place(flags->left));
+        host_emit_move(&writer->code, 8, JIT_T2, jit_place(writer, flags->left));
         emit_opcode(writer, (flags->kind == JIT_FLAGS_ADD ? ALU_SUB : ALU_ADD) << 3, size, JIT_T2, flags);
         emit_opcode(writer, (flags->kind == JIT_FLAGS_ADD ? ALU_ADD : ALU_SUB) << 3, size, JIT_T2, flags);
         break;
@@ -94,7 +94,7 @@ static void compute_again(struct jit_writer *writer)
         step_again(writer, flags);
         break;
     case JIT_FLAGS_NEG:
-        host_emit_move(&writer->code, 8, JIT_T2, jit_place(flags->left));
+        host_emit_move(&writer->code, 8, JIT_T2, jit_place(writer, flags->left));
         host_emit(&writer->code, 0xf7, size, 3, host_in(JIT_T2));
         host_emit(&writer->code, 0xf7, size, 3, host_in(JIT_T2));
         break;

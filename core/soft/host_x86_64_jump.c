@@ -10,6 +10,7 @@
 #define ALU_AND 4u
 #define SHIFT_LEFT 4u
 #define PUSH_T1 0x5441u
+#define PUSH_IMMEDIATE 0x68
 #define RET 0xc3
 
 static void emit_link(struct jit_writer *writer, unsigned target)
@@ -73,7 +74,7 @@ static bool jump_to_constant(struct jit_writer *writer, const struct soft_op *op
 static bool push_return_address(struct jit_writer *writer, const struct soft_op *op)
 {
     const uint64_t address = writer->page_address + op->offset + op->scale;
-    const unsigned rsp = jit_host_register(MH_RSP);
+    const unsigned rsp = jit_host_register(writer, MH_RSP);
     struct host_operand at;
     jit_flags_before_write(writer, MH_RSP);
     if (!jit_look_up_at(writer, MH_RSP, -8, 8, true, &at))
@@ -96,6 +97,11 @@ static bool push_return_address(struct jit_writer *writer, const struct soft_op 
 static void emit_push_return(struct jit_writer *writer, const struct soft_op *op)
 {
     const uint64_t address = writer->page_address + op->offset + op->scale;
+    if (address == (uint64_t)(int64_t)(int32_t)address) {
+        host_emit_bytes(&writer->code, PUSH_IMMEDIATE, 1);
+        host_emit_bytes(&writer->code, address, 4);
+        return;
+    }
     host_emit_constant(&writer->code, JIT_T1, address);
     host_emit_bytes(&writer->code, PUSH_T1, 2);
 }
@@ -176,14 +182,14 @@ bool jit_call_register(struct jit_writer *writer, const struct soft_op *op, cons
         return false;
     jit_flags_store(writer);
     jit_claim_t1(writer);
-    host_emit_move(&writer->code, 8, JIT_T1, jit_place(op->reg));
+    host_emit_move(&writer->code, 8, JIT_T1, jit_place(writer, op->reg));
     check_entry(writer);
     jit_leave_if(writer, HOST_CC_NE);
     jit_profile_check_call_register(writer, op->reg);
     if (!push_return_address(writer, op))
         return false;
     jit_profile_call_register(writer, op->reg);
-    host_emit_move(&writer->code, 8, JIT_T1, jit_place(op->reg));
+    host_emit_move(&writer->code, 8, JIT_T1, jit_place(writer, op->reg));
     find_entry(writer);
     emit_call_to_entry(writer, op);
     return true;
@@ -191,7 +197,7 @@ bool jit_call_register(struct jit_writer *writer, const struct soft_op *op, cons
 
 void jit_return_to_t1(struct jit_writer *writer)
 {
-    const unsigned rsp = jit_host_register(MH_RSP);
+    const unsigned rsp = jit_host_register(writer, MH_RSP);
     host_emit(&writer->code, 0x3b, 8, JIT_T1, host_at(HOST_RSP, 8));
     uint8_t *const other = host_emit_branch(&writer->code, HOST_CC_NE);
     jit_profile_return(writer);
@@ -241,7 +247,7 @@ bool jit_jump_register(struct jit_writer *writer, const struct soft_op *op, cons
     (void)row;
     jit_claim_t1(writer);
     jit_flags_store(writer);
-    host_emit_move(&writer->code, 8, JIT_T1, jit_place(op->reg));
+    host_emit_move(&writer->code, 8, JIT_T1, jit_place(writer, op->reg));
     check_entry(writer);
     jit_leave_if(writer, HOST_CC_NE);
     emit_jump_to_entry(writer);

@@ -5,24 +5,24 @@
 #define MOVSX 0xbeu
 #define MOVSXD 0x63u
 
-static bool has_register(unsigned guest)
+static bool has_register(const struct jit_writer *writer, unsigned guest)
 {
-    return jit_host_register(guest) != HOST_NO_REGISTER;
+    return jit_host_register(writer, guest) != HOST_NO_REGISTER;
 }
 
 /* A register to calculate a guest register in: its own, or T1, which finish() stores. */
 static unsigned begin(struct jit_writer *writer, unsigned guest)
 {
-    if (has_register(guest))
-        return jit_host_register(guest);
+    if (has_register(writer, guest))
+        return jit_host_register(writer, guest);
     jit_claim_t1(writer);
     return JIT_T1;
 }
 
 static void finish(struct jit_writer *writer, unsigned guest, unsigned reg)
 {
-    if (!has_register(guest))
-        host_emit_store(&writer->code, 8, jit_place(guest), reg);
+    if (!has_register(writer, guest))
+        host_emit_store(&writer->code, 8, jit_place(writer, guest), reg);
 }
 
 bool jit_nop(struct jit_writer *writer, const struct soft_op *op, const struct jit_row *row)
@@ -37,17 +37,17 @@ bool jit_move(struct jit_writer *writer, const struct soft_op *op, const struct 
 {
     jit_flags_write(writer, op->reg);
     if (row->size == 1) {
-        unsigned from = jit_host_register(op->base);
+        unsigned from = jit_host_register(writer, op->base);
         if (from == HOST_NO_REGISTER) {
             jit_claim_t1(writer);
             from = JIT_T1;
-            host_emit_move(&writer->code, 8, from, jit_place(op->base));
+            host_emit_move(&writer->code, 8, from, jit_place(writer, op->base));
         }
-        host_emit_store(&writer->code, 1, jit_place(op->reg), from);
+        host_emit_store(&writer->code, 1, jit_place(writer, op->reg), from);
         return true;
     }
     const unsigned to = begin(writer, op->reg);
-    host_emit_move(&writer->code, row->size, to, jit_place(op->base));
+    host_emit_move(&writer->code, row->size, to, jit_place(writer, op->base));
     finish(writer, op->reg, to);
     return true;
 }
@@ -56,7 +56,7 @@ bool jit_move_immediate(struct jit_writer *writer, const struct soft_op *op, con
 {
     (void)row;
     jit_flags_write(writer, op->reg);
-    host_emit_immediate(&writer->code, 0xc6, 1, 0, jit_place(op->reg), op->immediate, 1);
+    host_emit_immediate(&writer->code, 0xc6, 1, 0, jit_place(writer, op->reg), op->immediate, 1);
     return true;
 }
 
@@ -80,7 +80,7 @@ bool jit_extend(struct jit_writer *writer, const struct soft_op *op, const struc
 {
     jit_flags_write(writer, op->reg);
     const unsigned to = begin(writer, op->reg);
-    emit_extend(writer, row, to, jit_place(op->base));
+    emit_extend(writer, row, to, jit_place(writer, op->base));
     finish(writer, op->reg, to);
     return true;
 }
@@ -94,7 +94,7 @@ bool jit_extend_load(struct jit_writer *writer, const struct soft_op *op, const 
     jit_flags_before_write(writer, op->reg);
     if (!jit_look_up(writer, op, is_wide ? 4 : sizes[row->detail & 7], false, &at))
         return false;
-    const unsigned to = has_register(op->reg) ? jit_host_register(op->reg) : (unsigned)JIT_T1;
+    const unsigned to = has_register(writer, op->reg) ? jit_host_register(writer, op->reg) : (unsigned)JIT_T1;
     emit_extend(writer, row, to, at);
     finish(writer, op->reg, to);
     jit_flags_written(writer, op->reg);
@@ -107,10 +107,10 @@ bool jit_load(struct jit_writer *writer, const struct soft_op *op, const struct 
     jit_flags_before_write(writer, op->reg);
     if (!jit_look_up(writer, op, row->size, false, &at))
         return false;
-    const unsigned to = has_register(op->reg) ? jit_host_register(op->reg) : (unsigned)JIT_T1;
+    const unsigned to = has_register(writer, op->reg) ? jit_host_register(writer, op->reg) : (unsigned)JIT_T1;
     host_emit_move(&writer->code, row->size, to, at);
-    if (!has_register(op->reg))
-        host_emit_store(&writer->code, row->size == 1 ? 1 : 8, jit_place(op->reg), to);
+    if (!has_register(writer, op->reg))
+        host_emit_store(&writer->code, row->size == 1 ? 1 : 8, jit_place(writer, op->reg), to);
     jit_flags_written(writer, op->reg);
     return true;
 }
@@ -120,11 +120,11 @@ bool jit_store(struct jit_writer *writer, const struct soft_op *op, const struct
     struct host_operand at;
     if (!jit_look_up(writer, op, row->size, true, &at))
         return false;
-    unsigned from = jit_host_register(op->reg);
+    unsigned from = jit_host_register(writer, op->reg);
     if (from == HOST_NO_REGISTER) {
         jit_free_t1(writer, &at);
         from = JIT_T1;
-        host_emit_move(&writer->code, 8, from, jit_place(op->reg));
+        host_emit_move(&writer->code, 8, from, jit_place(writer, op->reg));
     }
     host_emit_store(&writer->code, row->size, at, from);
     return true;
@@ -142,31 +142,38 @@ bool jit_store_immediate(struct jit_writer *writer, const struct soft_op *op, co
 
 static bool lea_64(struct jit_writer *writer, const struct soft_op *op)
 {
-    const bool is_clobbered = op->index == op->reg && op->base < MH_GPR_COUNT && !has_register(op->base);
+    const bool is_clobbered = op->index == op->reg && op->base < MH_GPR_COUNT && !has_register(writer, op->base);
     jit_flags_write(writer, op->reg);
-    if (has_register(op->reg) && !is_clobbered)
-        return jit_address(writer, op, jit_host_register(op->reg), 0);
+    if (has_register(writer, op->reg) && !is_clobbered)
+        return jit_address(writer, op, jit_host_register(writer, op->reg), 0);
     jit_claim_t1(writer);
     if (!jit_address(writer, op, JIT_T1, 0))
         return false;
-    host_emit_store(&writer->code, 8, jit_place(op->reg), JIT_T1);
+    host_emit_store(&writer->code, 8, jit_place(writer, op->reg), JIT_T1);
     return true;
 }
 
 bool jit_lea(struct jit_writer *writer, const struct soft_op *op, const struct jit_row *row)
 {
-    if (op->index < MH_GPR_COUNT && !has_register(op->index)) { /* it is shifted, which changes the host's flags */
+    if (op->index < MH_GPR_COUNT &&
+        !has_register(writer, op->index)) { /* it is shifted, which changes the host's flags */
         if (writer->host_flags && jit_flags_live_after(writer, writer->op))
             jit_flags_store(writer);
         writer->host_flags = false;
     }
     if (row->size == 8)
         return lea_64(writer, op);
+    struct host_operand at;
+    if (has_register(writer, op->reg) && jit_simple_address(writer, op, &at)) {
+        jit_flags_write(writer, op->reg);
+        host_emit(&writer->code, 0x8d, 4, jit_host_register(writer, op->reg), at);
+        return true;
+    }
     jit_claim_t1(writer);
     jit_flags_write(writer, op->reg);
     if (!jit_address(writer, op, JIT_T1, 0))
         return false;
-    const unsigned to = has_register(op->reg) ? jit_host_register(op->reg) : (unsigned)JIT_T1;
+    const unsigned to = has_register(writer, op->reg) ? jit_host_register(writer, op->reg) : (unsigned)JIT_T1;
     host_emit_move(&writer->code, 4, to, host_in(JIT_T1));
     finish(writer, op->reg, to);
     return true;
@@ -195,14 +202,14 @@ bool jit_sign_rdx(struct jit_writer *writer, const struct soft_op *op, const str
 /* The condition is op->index. */
 bool jit_cmov(struct jit_writer *writer, const struct soft_op *op, const struct jit_row *row)
 {
-    if (!has_register(op->reg))
+    if (!has_register(writer, op->reg))
         jit_claim_t1(writer);
     jit_flags_need(writer);
     jit_flags_write(writer, op->reg);
     const unsigned to = begin(writer, op->reg);
     if (to == JIT_T1)
-        host_emit_move(&writer->code, 8, to, jit_place(op->reg));
-    host_emit(&writer->code, HOST_0F | 0x40u | op->index, row->size, to, jit_place(op->base));
+        host_emit_move(&writer->code, 8, to, jit_place(writer, op->reg));
+    host_emit(&writer->code, HOST_0F | 0x40u | op->index, row->size, to, jit_place(writer, op->base));
     finish(writer, op->reg, to);
     return true;
 }
@@ -212,7 +219,7 @@ bool jit_setcc(struct jit_writer *writer, const struct soft_op *op, const struct
     (void)row;
     jit_flags_need(writer);
     jit_flags_write(writer, op->reg);
-    host_emit(&writer->code, HOST_0F | 0x90u | op->index, 1, 0, jit_place(op->reg));
+    host_emit(&writer->code, HOST_0F | 0x90u | op->index, 1, 0, jit_place(writer, op->reg));
     return true;
 }
 
@@ -220,7 +227,8 @@ bool jit_setcc(struct jit_writer *writer, const struct soft_op *op, const struct
 
 static void move_rsp(struct jit_writer *writer, unsigned base, int32_t displacement)
 {
-    host_emit(&writer->code, 0x8d, 8, jit_host_register(MH_RSP), host_at(jit_host_register(base), displacement));
+    host_emit(&writer->code, 0x8d, 8, jit_host_register(writer, MH_RSP),
+              host_at(jit_host_register(writer, base), displacement));
     if (base == MH_RSP)
         jit_window_move(writer, MH_RSP, displacement);
 }
@@ -231,10 +239,10 @@ static void emit_push(struct jit_writer *writer, const struct soft_op *op, struc
         host_emit_immediate(&writer->code, 0xc7, 8, 0, at, op->immediate, 4);
         return;
     }
-    unsigned from = jit_host_register(op->reg);
+    unsigned from = jit_host_register(writer, op->reg);
     if (from == HOST_NO_REGISTER) {
         from = JIT_T1;
-        host_emit_move(&writer->code, 8, from, jit_place(op->reg));
+        host_emit_move(&writer->code, 8, from, jit_place(writer, op->reg));
     }
     host_emit_store(&writer->code, 8, at, from);
 }
@@ -260,12 +268,12 @@ static bool pop(struct jit_writer *writer, unsigned base, unsigned to)
     jit_flags_before_write(writer, to);
     if (!jit_look_up_at(writer, base, 0, 8, false, &at))
         return false;
-    const unsigned reg = jit_host_register(to);
+    const unsigned reg = jit_host_register(writer, to);
     const bool is_direct = reg != HOST_NO_REGISTER && to != MH_RSP && to != base;
     host_emit_move(&writer->code, 8, is_direct ? reg : (unsigned)JIT_T1, at);
     move_rsp(writer, base, 8);
     if (!is_direct)
-        host_emit_store(&writer->code, 8, jit_place(to), JIT_T1);
+        host_emit_store(&writer->code, 8, jit_place(writer, to), JIT_T1);
     jit_flags_written(writer, MH_RSP);
     jit_flags_written(writer, to);
     return true;

@@ -34,7 +34,7 @@ static void profile_load_node(struct jit_writer *writer)
 /* There is room on the stack of frames, and no frame that is over. */
 static void profile_check_frames(struct jit_writer *writer)
 {
-    const unsigned rsp = jit_host_register(MH_RSP);
+    const unsigned rsp = jit_host_register(writer, MH_RSP);
     host_emit_move(&writer->code, 8, JIT_T2, jit_field(offsetof(struct soft_cpu, call_frame)));
     host_emit(&writer->code, 0x3b, 8, JIT_T2, jit_field(offsetof(struct soft_cpu, call_frame_end)));
     jit_leave_if(writer, HOST_CC_AE);
@@ -66,7 +66,7 @@ void jit_profile_check_call(struct jit_writer *writer, uint64_t target)
 static void profile_load_slot(struct jit_writer *writer, unsigned reg)
 {
     _Static_assert(SOFT_CALL_SLOTS == 16 && SOFT_CALL_SLOT_SHIFT == 4, "the mask, which leaves 16 times the slot");
-    host_emit_move(&writer->code, 4, JIT_T2, jit_place(reg));
+    host_emit_move(&writer->code, 4, JIT_T2, jit_place(writer, reg));
     host_emit_alu_immediate(&writer->code, ALU_AND, 4, host_in(JIT_T2), 0xf0);
     host_emit(&writer->code, 0x03, 8, JIT_T2, jit_field(offsetof(struct soft_cpu, call_node)));
 }
@@ -77,7 +77,7 @@ void jit_profile_check_call_register(struct jit_writer *writer, unsigned reg)
         return;
     profile_check_frames(writer);
     profile_load_slot(writer, reg);
-    host_emit_move(&writer->code, 8, JIT_T1, jit_place(reg));
+    host_emit_move(&writer->code, 8, JIT_T1, jit_place(writer, reg));
     host_emit(&writer->code, 0x3b, 8, JIT_T1, profile_node(profile_slot(0, SLOT_TARGET)));
     jit_leave_if(writer, HOST_CC_NE);
 }
@@ -105,7 +105,7 @@ static void profile_push(struct jit_writer *writer)
     host_emit_store(&writer->code, 8, top, JIT_T1);
     host_emit_store(&writer->code, 8, host_at(JIT_T1, offsetof(struct soft_call_frame, node)), JIT_T2);
     host_emit_store(&writer->code, 8, host_at(JIT_T1, offsetof(struct soft_call_frame, rsp)),
-                    jit_host_register(MH_RSP));
+                    jit_host_register(writer, MH_RSP));
 }
 
 void jit_profile_call(struct jit_writer *writer, uint64_t target)
@@ -134,7 +134,8 @@ void jit_profile_check_return(struct jit_writer *writer)
     if (writer->cpu->profile == NULL)
         return;
     host_emit_move(&writer->code, 8, JIT_T2, jit_field(offsetof(struct soft_cpu, call_frame)));
-    host_emit(&writer->code, 0x3b, 8, jit_host_register(MH_RSP), profile_node(offsetof(struct soft_call_frame, rsp)));
+    host_emit(&writer->code, 0x3b, 8, jit_host_register(writer, MH_RSP),
+              profile_node(offsetof(struct soft_call_frame, rsp)));
     jit_leave_if(writer, HOST_CC_NE);
 }
 

@@ -10,8 +10,7 @@
 #define ALU_CMP 7u
 #define STUB_MODRM 0xc1
 
-/* Leave for the interpreter while SSE cannot be used as it is, and load the registers. */
-static void load_registers(struct jit_writer *writer)
+void jit_load_sse(struct jit_writer *writer)
 {
     if (writer->has_sse)
         return;
@@ -67,7 +66,7 @@ bool jit_sse(struct jit_writer *writer, const struct soft_op *op, const struct j
         opcode = hot_opcode(op->code);
     else if (!read_stub(host_simd_0f_np + op->immediate, &opcode, &immediate))
         return false;
-    load_registers(writer);
+    jit_load_sse(writer);
     if (row->size == 16)
         jit_leave_unless_aligned(writer, op);
     if (row->size != 0 && !jit_look_up(writer, op, row->size, false, &from))
@@ -80,7 +79,7 @@ bool jit_sse(struct jit_writer *writer, const struct soft_op *op, const struct j
 
 bool jit_sse_move(struct jit_writer *writer, const struct soft_op *op, const struct jit_row *row)
 {
-    load_registers(writer);
+    jit_load_sse(writer);
     host_emit(&writer->code, row->detail, 4, op->reg, host_in(op->base));
     return true;
 }
@@ -93,7 +92,7 @@ static bool is_aligned(const struct soft_op *op)
 bool jit_sse_load(struct jit_writer *writer, const struct soft_op *op, const struct jit_row *row)
 {
     struct host_operand at;
-    load_registers(writer);
+    jit_load_sse(writer);
     if (is_aligned(op))
         jit_leave_unless_aligned(writer, op);
     if (!jit_look_up(writer, op, row->size, false, &at))
@@ -105,7 +104,7 @@ bool jit_sse_load(struct jit_writer *writer, const struct soft_op *op, const str
 bool jit_sse_store(struct jit_writer *writer, const struct soft_op *op, const struct jit_row *row)
 {
     struct host_operand at;
-    load_registers(writer);
+    jit_load_sse(writer);
     if (is_aligned(op))
         jit_leave_unless_aligned(writer, op);
     if (!jit_look_up(writer, op, row->size, true, &at))

@@ -51,6 +51,8 @@ static const struct jit_row rows[] = {
     SIZES(DEC_M, jit_step_memory, JIT_OBSERVES, 1),
     SIZES(NEG_R, jit_negate, JIT_REPLACES, 0),
     SIZES(NOT_R, jit_not, JIT_KEEPS, 0),
+    SIZES(ROL_I, jit_rotate, JIT_KEEPS, 0),
+    SIZES(ROR_I, jit_rotate, JIT_KEEPS, 1),
     SIZES(SHL_I, jit_shift_immediate, JIT_REPLACES, 4),
     SIZES(SHR_I, jit_shift_immediate, JIT_REPLACES, 5),
     SIZES(SAR_I, jit_shift_immediate, JIT_REPLACES, 7),
@@ -193,6 +195,21 @@ static bool access_stack(const struct soft_op *op, const struct jit_row *row, un
     return true;
 }
 
+static bool compares_registers(const struct jit_row *row)
+{
+    return (row->translate == jit_alu_register || row->translate == jit_alu_immediate ||
+            row->translate == jit_alu_load) &&
+           row->detail >= 7;
+}
+
+/* An operation that changes no general register, but for the stack pointer. */
+static bool keeps_all(const struct jit_row *row)
+{
+    return is_store(row) || row->translate == jit_branch || row->translate == jit_nop ||
+           row->translate == jit_sse_load || row->translate == jit_sse || row->translate == jit_sse_move ||
+           is_comparison(row) || compares_registers(row);
+}
+
 static bool keeps_base(const struct soft_op *op, const struct jit_row *row, unsigned base)
 {
     if (base == MH_RAX || base == MH_RDX)
@@ -230,10 +247,42 @@ void jit_access(const struct soft_op *op, unsigned base, struct jit_access *acce
         access->displacement = op->displacement;
         access->size = access_size(row);
     }
-    const bool stays = is_store(row) || row->translate == jit_branch || row->translate == jit_nop ||
-                       row->translate == jit_sse_load || row->translate == jit_sse || row->translate == jit_sse_move;
     access->ends = row->translate == jit_leave || row->translate == jit_jump || row->translate == jit_jump_page ||
                    row->translate == jit_jump_register || row->translate == jit_jump_memory ||
                    row->translate == jit_call_register || row->translate == jit_branch_page ||
-                   (!stays && !keeps_base(op, row, base));
+                   (!keeps_all(row) && !keeps_base(op, row, base));
+}
+
+bool jit_moves(const struct soft_op *op, unsigned guest, int32_t *by)
+{
+    const struct jit_row *row = jit_row(op);
+    *by = 0;
+    return adds_constant(op, row, guest, by) || keeps_all(row) || keeps_base(op, row, guest);
+}
+
+static uint32_t bit_of(unsigned guest)
+{
+    return guest < MH_GPR_COUNT ? 1u << guest : 0;
+}
+
+/* Registers that an operation uses without naming them. */
+static uint32_t uses_unnamed(const struct jit_row *row)
+{
+    if (row->translate == jit_shift_cl)
+        return 1u << MH_RCX;
+    if (row->translate == jit_multiply_wide || row->translate == jit_divide || row->translate == jit_divide_signed ||
+        row->translate == jit_extend_rax || row->translate == jit_sign_rdx)
+        return 1u << MH_RAX | 1u << MH_RDX;
+    return 0;
+}
+
+uint32_t jit_uses(const struct soft_op *op)
+{
+    const struct jit_row *row = jit_row(op);
+    const bool is_sse = row->translate == jit_sse || row->translate == jit_sse_move || row->translate == jit_sse_load ||
+                        row->translate == jit_sse_store;
+    if (row->translate == jit_branch || row->translate == jit_nop || (is_sse && row->size == 0))
+        return 0;
+    const uint32_t address = bit_of(op->base) | bit_of(op->index);
+    return is_sse ? address : address | bit_of(op->reg) | uses_unnamed(row);
 }

@@ -11,12 +11,12 @@
 #define ALU_SUB 5u
 #define OPS_WORTH_IT 3u /* when the code is left then; for tests that translate everything, any is */
 
-void jit_add_stub(struct jit_writer *writer, enum jit_exit kind, uint8_t *distance, unsigned target)
+bool jit_add_stub(struct jit_writer *writer, enum jit_exit kind, uint8_t *distance, unsigned target)
 {
     const bool is_done = kind != JIT_EXIT_OP && writer->block->ops[writer->op].code != OP_END;
     if (writer->stub_count == JIT_STUBS) {
         writer->failed = true;
-        return;
+        return false;
     }
     writer->stubs[writer->stub_count++] =
         (struct jit_stub){.distance = distance,
@@ -26,7 +26,10 @@ void jit_add_stub(struct jit_writer *writer, enum jit_exit kind, uint8_t *distan
                           .host_flags = writer->host_flags,
                           .refund = (uint16_t)(writer->segment_end - writer->op - is_done),
                           .target = (uint16_t)target,
-                          .flags = writer->flags};
+                          .flags = writer->flags,
+                          .in_loop = writer->loop.is_active,
+                          .in_rounds = writer->loop.in_rounds};
+    return true;
 }
 
 /* ---- counting ---- */
@@ -56,6 +59,8 @@ static void count_segment(struct jit_writer *writer, const struct soft_op *first
 void jit_begin_segment(struct jit_writer *writer, unsigned first)
 {
     const struct soft_op *ops = writer->block->ops;
+    if (writer->loop.in_rounds) /* they are counted already */
+        return;
     const unsigned end = (unsigned)(jit_segment_end(&ops[first]) - ops);
     writer->segment_end = end;
     if (end == first)
@@ -117,24 +122,17 @@ static void write_link_stub(struct jit_writer *writer, const struct jit_stub *st
     writer->code.at += sizeof link;
 }
 
-/* Go on where T2 is the addend, if it can be found. */
-static void write_fill(struct jit_writer *writer, const struct jit_stub *stub)
-{
-    const uint32_t to = stub->has_sse ? writer->arena->fill_sse : writer->arena->fill;
-    jit_address(writer, &stub->address, JIT_T1, 0);
-    host_emit_immediate(&writer->code, 0xc7, 4, 0, host_in(JIT_T2), stub->access, 4);
-    host_link(host_emit_call(&writer->code), writer->arena->memory.write + to);
-    host_emit(&writer->code, 0x85, 8, JIT_T2, host_in(JIT_T2));
-    host_link(host_emit_branch(&writer->code, HOST_CC_NE), stub->resume);
-}
-
-static void write_stub(struct jit_writer *writer, const struct jit_stub *stub, uint32_t unit)
+static void write_stub(struct jit_writer *writer, struct jit_stub *stub, uint32_t unit)
 {
     host_link(stub->distance, writer->code.at);
     writer->flags = stub->flags;
     writer->host_flags = stub->host_flags;
-    if (stub->resume != NULL)
-        write_fill(writer, stub);
+    if (stub->in_loop) {
+        jit_loop_write_stub(writer, stub);
+    } else if (stub->resume != NULL) {
+        jit_call_fill(writer, stub);
+        host_link(host_emit_branch(&writer->code, HOST_CC_NE), stub->resume);
+    }
     jit_flags_store(writer);
     if (stub->refund != 0)
         host_emit_alu_immediate(&writer->code, 0, 8, host_in(JIT_LEFT), stub->refund);
@@ -150,8 +148,7 @@ static void write_stub(struct jit_writer *writer, const struct jit_stub *stub, u
 
 /* ---- the unit ---- */
 
-/* Translate an operation; what was written of one that has no translation is taken back. */
-static bool translate_op(struct jit_writer *writer)
+bool jit_translate_op(struct jit_writer *writer)
 {
     const struct soft_op *op = &writer->block->ops[writer->op];
     const struct jit_row *row = jit_row(op);
@@ -167,7 +164,7 @@ static bool translate_op(struct jit_writer *writer)
     writer->host_flags = host_flags;
     writer->has_sse = has_sse;
     writer->stub_count = stub_count;
-    writer->window.is_valid = false;
+    jit_window_forget(writer);
     return false;
 }
 
@@ -185,7 +182,7 @@ static bool translate_ops(struct jit_writer *writer)
     const struct soft_op *ops = writer->block->ops;
     jit_begin_segment(writer, 0);
     for (writer->op = 0;; writer->op++) {
-        if (!translate_op(writer)) {
+        if (!jit_translate_op(writer)) {
             jit_add_stub(writer, JIT_EXIT_OP, host_emit_jump(&writer->code), 0);
             return writer->op >= (writer->cpu->blocks->hot == 0 ? 1 : OPS_WORTH_IT);
         }
@@ -204,26 +201,33 @@ static uint32_t align(uint32_t offset)
     return (offset + 15) & ~15u;
 }
 
+static bool write_unit(struct jit_writer *writer, const struct jit_unit *unit, bool as_loop)
+{
+    const struct jit_arena *arena = writer->arena;
+    writer->code.at = writer->arena->memory.write + unit->entry;
+    writer->flags = unit->flags;
+    writer->has_sse = unit->has_sse;
+    writer->host_flags = writer->failed = writer->loop.is_active = writer->loop.in_rounds = false;
+    writer->stub_count = 0;
+    jit_window_forget(writer);
+    memcpy(writer->registers, jit_registers, sizeof writer->registers);
+    if (!(as_loop ? jit_loop_translate(writer) : translate_ops(writer)))
+        return false;
+    for (unsigned i = 0; i < writer->stub_count && !writer->failed; i++)
+        write_stub(writer, &writer->stubs[i], arena->used);
+    return !writer->failed;
+}
+
 struct jit_unit *jit_translate(struct soft_cpu *cpu, struct jit_arena *arena, struct soft_block *block,
                                const struct jit_unit *state)
 {
     struct jit_unit *unit = (struct jit_unit *)(void *)(arena->memory.write + arena->used);
-    struct jit_writer writer = {.cpu = cpu,
-                                .block = block,
-                                .page_address = state->page_address,
-                                .user = state->user,
-                                .flags = state->flags,
-                                .has_sse = state->has_sse,
-                                .arena = arena};
+    struct jit_writer writer = {
+        .cpu = cpu, .block = block, .page_address = state->page_address, .user = state->user, .arena = arena};
     *unit = *state;
     unit->block = block;
     unit->entry = align(arena->used + (uint32_t)sizeof *unit);
-    writer.code.at = arena->memory.write + unit->entry;
-    if (!translate_ops(&writer))
-        return NULL;
-    for (unsigned i = 0; i < writer.stub_count && !writer.failed; i++)
-        write_stub(&writer, &writer.stubs[i], arena->used);
-    if (writer.failed)
+    if (!(jit_loop_plan(&writer) && write_unit(&writer, unit, true)) && !write_unit(&writer, unit, false))
         return NULL;
     arena->used = align(offset_of(&writer, writer.code.at));
     return unit;
@@ -255,8 +259,8 @@ static void move_guest_registers(struct host_emitter *code, bool load)
 {
     for (unsigned guest = 0; guest < MH_GPR_COUNT; guest++) {
         const struct host_operand slot = jit_field(offsetof(struct soft_cpu, slots) + guest * sizeof(uint64_t));
-        if (jit_host_register(guest) != HOST_NO_REGISTER)
-            host_emit(code, load ? 0x8b : 0x89, 8, jit_host_register(guest), slot);
+        if (jit_registers[guest] != HOST_NO_REGISTER)
+            host_emit(code, load ? 0x8b : 0x89, 8, jit_registers[guest], slot);
     }
 }
 

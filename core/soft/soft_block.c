@@ -226,6 +226,24 @@ struct draft {
     uint64_t lines;
 };
 
+static bool branches_to(const struct soft_block *block, unsigned offset)
+{
+    for (const struct soft_op *op = block->ops; op->code != OP_END; op++) {
+        const bool is_branch =
+            op->code == OP_JCC || op->code == OP_JMP || (op->code >= OP_JZ_RESULT && op->code <= OP_JG_LOGIC64);
+        if (is_branch && op->displacement == (int32_t)offset)
+            return true;
+    }
+    return false;
+}
+
+/* Does a block that begins here end the one from `offset` on? Not if it branches back to `offset`, so that a loop which
+ * was entered in its middle becomes one block. */
+static bool is_end(const struct soft_block *block, unsigned offset)
+{
+    return block != NULL && !branches_to(block, offset);
+}
+
 /* Decode until an instruction ends the block, another block begins, or the page ends. */
 static void decode_block(struct soft_cpu *cpu, size_t page, unsigned offset, struct draft *draft)
 {
@@ -234,7 +252,7 @@ static void decode_block(struct soft_cpu *cpu, size_t page, unsigned offset, str
     draft->end = offset;
     while (draft->count < SOFT_BLOCK_OPS && draft->end < PAGE_4K) {
         struct soft_insn *insn = &draft->insns[draft->count];
-        if (draft->count > 0 && look_up(cpu->blocks, page, draft->end) != NULL)
+        if (draft->count > 0 && is_end(look_up(cpu->blocks, page, draft->end), offset))
             break;
         if (!decode_in_page(host, draft->end, insn))
             break;

@@ -42,7 +42,7 @@ struct soft_block {
     uint32_t page;   /* in the order of ram.host */
     uint32_t heat;   /* how often it was entered */
     uint32_t unit;   /* where its generated code is (soft_jit.h); 0: nowhere */
-    uint32_t spare;  /* operations are aligned to 8 bytes */
+    uint32_t rounds; /* how often of these from its own branch; operations are aligned to 8 bytes */
     struct soft_op ops[];
 };
 

@@ -121,6 +121,17 @@ struct soft_call_node;
 struct soft_call_frame;
 struct soft_point_index; /* soft_points.c */
 
+/*
+ * Where the accesses of a place in generated code went, which is a run of pages that have the same addend in the TLB.
+ * An address is among them when address + start < limit.
+ */
+#define SOFT_CODE_SITES 128u
+struct soft_code_site {
+    uint64_t limit;  /* as large an offset as the last byte of the access allows, and 1; 0: the TLB has changed */
+    uint64_t start;  /* 0 - the address of the first page */
+    uint64_t addend; /* SOFT_CODE_SITE_INDEXED: where the first page is in this process */
+};
+
 #define SOFT_SLOT_ZERO MH_GPR_COUNT        /* always 0: no base, no index */
 #define SOFT_SLOT_PAGE (MH_GPR_COUNT + 1u) /* linear address of the page that soft_exec_many() is in */
 #define SOFT_SLOTS (MH_GPR_COUNT + 2u)
@@ -168,7 +179,10 @@ struct soft_cpu {
     uint64_t code_left;                  /* when it has run: instructions that it could have executed still */
     uint64_t code_stack, code_stack_end; /* the host's stack where it begins, and where it is to call no deeper */
     uint32_t code_has_sse;
-    bool code_is_stale; /* addresses of pages where points are may be in `code_jumps` */
+    uint64_t code_rounds;     /* of a loop, while a function is called from it */
+    uint32_t code_site_count; /* how many are used */
+    uint32_t tlb_changes;     /* how often the TLB lost entries, or they became slow */
+    bool code_is_stale;       /* addresses of pages where points are may be in `code_jumps` */
 
     /* soft_simd_state.c: the guest's MXCSR is in the host's register until soft_simd_leave(); what CPUID offers */
     bool mxcsr_is_loaded;
@@ -226,6 +240,7 @@ struct soft_cpu {
     alignas(PAGE_4K) struct soft_tlb_entry tlb_read[2][SOFT_TLB_SIZE];
     alignas(PAGE_4K) struct soft_tlb_entry tlb_write[2][SOFT_TLB_SIZE];
     alignas(PAGE_4K) struct soft_tlb_entry tlb_fetch[2][SOFT_TLB_SIZE];
+    struct soft_code_site code_sites[SOFT_CODE_SITES];
 };
 
 /* cpu->attention */

@@ -99,9 +99,10 @@ static enum soft_result repeat_on(struct soft_cpu *cpu, const struct soft_insn *
     for (;;) {
         if (wants_attention(cpu) || cpu->instructions >= until || cpu->blocks->generation != generation)
             return SOFT_REPEAT;
-        cpu->instructions += soft_string_bulk(cpu, insn, until - cpu->instructions);
-        if (cpu->instructions >= until)
-            return SOFT_REPEAT;
+        const uint64_t done = soft_string_bulk(cpu, insn, until - cpu->instructions);
+        cpu->instructions += done;
+        if (done != 0) /* perhaps the next page can be done at once, too */
+            continue;
         const enum soft_result result = insn->run(cpu, insn);
         if (result == SOFT_FAULT || result == SOFT_EXIT)
             return result;
@@ -273,6 +274,14 @@ static inline uint64_t signed_64(int64_t value)
         if (count != 0)                                                                                                \
             FLAGS(kind, bits, value, count, result);                                                                   \
         slots[op->reg] = result;                                                                                       \
+        NEXT;                                                                                                          \
+    }
+#define ROTATE(label, bits, right)                                                                                     \
+    L_##label##bits:                                                                                                   \
+    {                                                                                                                  \
+        const uint32_t flags = soft_arithmetic(cpu);                                                                   \
+        soft_set_arithmetic(cpu,                                                                                       \
+                            host_rotate_immediate(right, (bits) / 8, &slots[op->reg], (uint8_t)op->immediate, flags)); \
         NEXT;                                                                                                          \
     }
 #define SHIFT(name, bits, kind, expression)                                                                            \
@@ -483,7 +492,9 @@ taken: /* by the branch `op`, within the page */
         count_branch(cpu, start, op, page_address + (uint64_t)(int64_t)op->displacement);
 follow_link:
     if (__builtin_expect(op->link != 0, 1)) {
-        block = soft_arena_at(cache, op->link);
+        struct soft_block *const next = soft_arena_at(cache, op->link);
+        next->rounds += next == block;
+        block = next;
         goto enter_block;
     }
     target = page_address + (uint64_t)(int64_t)op->displacement;
@@ -623,6 +634,10 @@ L_NEG_R64 : {
     MOVE(NOT_R32, (uint32_t)~slots[op->reg])
     MOVE(NOT_R64, ~slots[op->reg])
 
+    ROTATE(ROL_I, 32, false)
+    ROTATE(ROL_I, 64, false)
+    ROTATE(ROR_I, 32, true)
+    ROTATE(ROR_I, 64, true)
     SHIFT(SHL, 32, SHL, value << count)
     SHIFT(SHL, 64, SHL, value << count)
     SHIFT(SHR, 32, SHR, value >> count)

@@ -48,6 +48,8 @@ void soft_jit_drop_all(struct soft_cpu *cpu)
     if (cpu->jit == NULL)
         return;
     jit_write_common(cpu, &cpu->jit->arena);
+    memset(cpu->code_sites, 0, sizeof cpu->code_sites);
+    cpu->code_site_count = 0;
     cpu->jit->flushes++;
 }
 
@@ -147,15 +149,46 @@ static void link_branch(struct soft_cpu *cpu, const struct jit_unit *from, const
     if (unit != NULL)
         jit_connect(&jit->arena, link, unit, stored);
     else
-        block->heat = 0; /* it has none: try again after a while */
+        block->heat = block->rounds = 0; /* it has none: try again after a while */
+}
+
+/* The page of `address` joins those of the site when they are side by side, here and in this process. */
+static void extend_site(struct soft_code_site *site, uint64_t page, uint64_t addend, unsigned size, bool is_indexed)
+{
+    uint64_t start = 0 - site->start, length = site->limit + size - 1;
+    const bool is_same = site->limit != 0 && site->addend == (is_indexed ? start + addend : addend);
+    if (is_same && page == start + length && page != 0) {
+        length += PAGE_4K;
+    } else if (is_same && page + PAGE_4K == start && start != 0) {
+        start = page;
+        length += PAGE_4K;
+    } else {
+        start = page;
+        length = PAGE_4K;
+    }
+    *site = (struct soft_code_site){
+        .limit = length - size + 1, .start = 0 - start, .addend = is_indexed ? start + addend : addend};
 }
 
 uint64_t soft_jit_fill(struct soft_cpu *cpu, uint64_t address, unsigned access)
 {
+    const unsigned size = access & (JIT_ACCESS_WRITE - 1), site = access >> JIT_ACCESS_SITE_SHIFT;
+    const bool is_write = (access & JIT_ACCESS_WRITE) != 0, is_indexed = (access & JIT_ACCESS_INDEXED) != 0;
     /* a slice with a page walk for each instruction would make a kick wait for a tenth of a millisecond and more */
     if (atomic_load_explicit(&cpu->attention, memory_order_relaxed) != 0)
         return 0;
-    return soft_mem_addend(cpu, address, access & (JIT_ACCESS_WRITE - 1), (access & JIT_ACCESS_WRITE) != 0);
+    const uint32_t changes = cpu->tlb_changes;
+    const uint64_t addend = soft_mem_addend(cpu, address, size, is_write), page = address & ~(uint64_t)(PAGE_4K - 1);
+    if (addend == 0 || cpu->tlb_changes != changes) /* what other places remember may be in use */
+        return 0;
+    if (site == 0)
+        return addend;
+    struct soft_code_site *const at = &cpu->code_sites[site - 1];
+    if (soft_mem_at_hand(cpu, address, is_write))
+        extend_site(at, page, addend, size, is_indexed);
+    else /* this access only */
+        *at = (struct soft_code_site){.start = 0 - page, .addend = is_indexed ? page + addend : addend};
+    return addend;
 }
 
 /* ---- running ---- */
@@ -234,7 +267,7 @@ enum soft_jit_end soft_jit_run(struct soft_cpu *cpu, struct soft_block **block, 
     check_jumps(cpu);
     const struct jit_unit *unit = unit_to_enter(cpu, *block, page_address);
     if (unit == NULL) {
-        (*block)->heat = 0;
+        (*block)->heat = (*block)->rounds = 0;
         return SOFT_JIT_REFUSED;
     }
     const uint64_t rip = page_address + (*block)->offset;

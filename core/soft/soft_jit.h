@@ -109,7 +109,12 @@ void jit_write_common(struct soft_cpu *cpu, struct jit_arena *arena);
 uint64_t jit_enter(struct soft_cpu *cpu, const struct jit_arena *arena, uint32_t entry, uint64_t instructions);
 
 #define JIT_ACCESS_WRITE 0x100u
-/* Called by generated code: soft_mem_addend(), with `access` as bytes, and JIT_ACCESS_WRITE. */
+#define JIT_ACCESS_INDEXED 0x200u /* the site has addresses of this process */
+#define JIT_ACCESS_SITE_SHIFT 16  /* the number of a site and 1, for which the access is made; 0: none */
+/*
+ * Called by generated code: soft_mem_addend(), with `access` as bytes, and JIT_ACCESS_WRITE. The site is set to where
+ * the access goes. With a limit of 0, that is good for this access only.
+ */
 uint64_t soft_jit_fill(struct soft_cpu *cpu, uint64_t address, unsigned access);
 
 /* The return address below all calls of generated code. It is a guest's, so that even a RET to it is right. */

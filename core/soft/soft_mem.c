@@ -39,8 +39,17 @@ enum soft_result soft_mem_result(const struct soft_cpu *cpu)
 
 /* ---- the TLB ---- */
 
+/* What generated code remembers of the TLB is not right any more. */
+static void forget_sites(struct soft_cpu *cpu)
+{
+    cpu->tlb_changes++;
+    for (unsigned i = 0; i < cpu->code_site_count; i++)
+        cpu->code_sites[i].limit = 0;
+}
+
 static void clear_half(struct soft_cpu *cpu, unsigned user)
 {
+    forget_sites(cpu);
     memset(cpu->tlb_read[user], 0xff, sizeof cpu->tlb_read[user]);
     memset(cpu->tlb_write[user], 0xff, sizeof cpu->tlb_write[user]);
     memset(cpu->tlb_fetch[user], 0xff, sizeof cpu->tlb_fetch[user]);
@@ -73,6 +82,7 @@ void soft_tlb_flush_page(struct soft_cpu *cpu, uint64_t address)
         soft_tlb_flush(cpu);
         return;
     }
+    forget_sites(cpu);
     for (unsigned user = 0; user < 2 && cpu->tlb_is_ready[user]; user++) {
         size_t slot = address / PAGE_4K % SOFT_TLB_SIZE;
         cpu->tlb_read[user][slot].tag = ~0ull;
@@ -85,6 +95,7 @@ void soft_tlb_flush_page(struct soft_cpu *cpu, uint64_t address)
 void soft_mem_protect_code(struct soft_cpu *cpu, size_t page)
 {
     const uint8_t *host = cpu->ram->host + page * PAGE_4K;
+    forget_sites(cpu);
     for (unsigned user = 0; user < 2 && cpu->tlb_is_ready[user]; user++) {
         for (unsigned slot = 0; slot < SOFT_TLB_SIZE; slot++) {
             struct soft_tlb_entry *entry = &cpu->tlb_write[user][slot];
@@ -368,6 +379,13 @@ uint64_t soft_mem_addend(struct soft_cpu *cpu, uint64_t address, unsigned length
     if (is_slow && (!is_write || soft_mem_at_once(cpu, address, &free_bytes) == NULL || free_bytes < length))
         return 0;
     return entry->addend;
+}
+
+bool soft_mem_at_hand(const struct soft_cpu *cpu, uint64_t address, bool is_write)
+{
+    const size_t slot = address / PAGE_4K % SOFT_TLB_SIZE;
+    const struct soft_tlb_entry *entry = is_write ? &cpu->tlb_write[cpu->user][slot] : &cpu->tlb_read[cpu->user][slot];
+    return entry->tag == (address & ~PAGE_MASK);
 }
 
 bool soft_fetch_page(struct soft_cpu *cpu, uint64_t address, const uint8_t **host, size_t *page)

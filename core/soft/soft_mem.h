@@ -55,6 +55,9 @@ uint8_t *soft_mem_at_once(struct soft_cpu *cpu, uint64_t address, uint64_t *leng
  */
 uint64_t soft_mem_addend(struct soft_cpu *cpu, uint64_t address, unsigned length, bool is_write);
 
+/* Does the TLB have the page of `address` for accesses that need not be looked at? */
+bool soft_mem_at_hand(const struct soft_cpu *cpu, uint64_t address, bool is_write);
+
 /* The ring whose rights apply to accesses from now on, and the half of the TLBs: 3, or 0 to 2. */
 void soft_mem_set_user(struct soft_cpu *cpu, bool user);
 

@@ -76,9 +76,9 @@ bool page_tables_each(const struct guest_ram *ram, const struct paging_mode *mod
         const size_t page = queue.queue[i].page;
         const uint8_t *host = ram->host + page * PAGE_4K;
         const struct mh_page_table table = {.address = ram_gpa(ram, host).v,
-                                         .level = queue.queue[i].level,
-                                         .entries = host,
-                                         .is_known = queue_test_and_set(queue.seen[0], page)};
+                                            .level = queue.queue[i].level,
+                                            .entries = host,
+                                            .is_known = queue_test_and_set(queue.seen[0], page)};
         report(ctx, &table);
         queue_add_entries(&queue, &table);
     }

@@ -5,7 +5,7 @@ add_library(mh_differential STATIC
   ${differential_dir}/both.c ${differential_dir}/cases.c ${differential_dir}/chance.c ${differential_dir}/differences.c
   ${differential_dir}/encoding.c ${differential_dir}/known.c ${differential_dir}/kvm_guest.c
   ${differential_dir}/kvm_guest_code.S ${differential_dir}/kvm_known.c ${differential_dir}/kvm_side.c
-  ${differential_dir}/loop_guest.c ${differential_dir}/native.c ${differential_dir}/native_entry.S
+  ${differential_dir}/loop_code.c ${differential_dir}/loop_guest.c ${differential_dir}/native.c ${differential_dir}/native_entry.S
   ${differential_dir}/probe_forms.c ${differential_dir}/skipped.c ${differential_dir}/soft_side.c support/abuse.c
   support/translate.c)
 target_include_directories(mh_differential PUBLIC

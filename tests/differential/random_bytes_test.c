@@ -8,6 +8,7 @@
 #include "abuse.h"
 #include "both.h"
 #include "encoding.h"
+#include "loop_code.h"
 
 #include "x86/boot_state.h"
 #include "x86/paging.h"
@@ -63,15 +64,25 @@ static uint64_t hash(uint64_t start, const void *bytes, size_t size)
 
 /* ---- the guest ---- */
 
+static void fill_with_loops(struct random_bytes_test *test, struct chance *chance)
+{
+    for (unsigned at = ENTRY; at + LOOP_CODE_MAX < CODE_SIZE;)
+        at += loop_code_make(chance, RAM_SIZE, test->image + at);
+}
+
 static void fill_image(struct random_bytes_test *test, struct chance *chance)
 {
-    uint64_t kind = chance_below(chance, 4);
+    uint64_t kind = chance_below(chance, 6);
     for (unsigned at = 0; at < DATA_SIZE; at += 8) {
         uint64_t bytes = kind == 3 ? chance_integer(chance) : chance_next(chance);
         memcpy(test->image + at, &bytes, sizeof bytes);
     }
     if (kind == 0)
         return;
+    if (kind >= 4) {
+        fill_with_loops(test, chance);
+        return;
+    }
     for (unsigned at = 0; at < CODE_SIZE - 32;) {
         struct encoding encoding;
         unsigned form = (unsigned)chance_below(chance, test->form_count);

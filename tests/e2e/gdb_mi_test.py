@@ -1,15 +1,17 @@
 """
-Development environments: the dialogue that VS Code's C/C++ extension (cppdbg) has with gdb's machine interface, with the
-settings of guests/.vscode/launch.json.
+Development environments: the dialogues that they have with gdb's machine interface, with the settings of
+guests/.vscode/launch.json and examples/editors. VS Code's C/C++ extension (cppdbg) and Emacs (gdb-mi, recorded from
+Emacs 28); and CLion, whose remote debugging connects, and asks by thread and frame, in the same way.
 """
 
 import os
+import pty
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from gdb_driver import END_OF_HISTORY, GdbCase, elf  # noqa: E402
 from gdb_mi import Mi  # noqa: E402
-from hypervisor import main, on  # noqa: E402
+from hypervisor import ACCEL, PROGRAM, main, on  # noqa: E402
 
 
 class MiCase(GdbCase):
@@ -123,6 +125,134 @@ class LaunchTest(MiCase):
         self.assertIn("done", gdb('-interpreter-exec console "kill"'))
         self.assertEqual(gdb("-gdb-exit"), "exit")
         self.assertEqual(vm.run.finish().code, 0)
+
+
+    @on("soft", "auto")
+    def test_buttons_backwards(self):
+        """Each of the buttons that run backwards."""
+        vm, gdb = self.launch("gdb_program")
+        gdb("-break-insert -f add")
+        self.resume(gdb, "-exec-continue", 'func="add"', 'line="7"')
+        self.resume(gdb, "-exec-continue", 'func="add"', 'line="7"')
+        self.resume(gdb, "-exec-next", 'line="8"')
+        self.resume(gdb, "-exec-next --reverse", 'line="7"')
+        self.resume(gdb, "-exec-continue --reverse", 'reason="breakpoint-hit"', 'args=[{name="a",value="1"}')
+        self.resume(gdb, "-exec-continue", 'reason="breakpoint-hit"', 'args=[{name="a",value="0"}')
+        self.resume(gdb, "-exec-step-instruction --reverse", 'func="add"')
+        self.resume(gdb, "-exec-step --reverse", 'func="loop"', 'line="32"')
+
+
+class EmacsTest(MiCase):
+    """What gdb-mi of Emacs 28 sends: M-x mini-hypervisor-debug, and the buffers that it keeps up to date."""
+
+    def ask(self, gdb, *exchanges):
+        for command, part in exchanges:
+            self.assertIn(part, gdb(command), command)
+
+    def connect_emacs(self, target):
+        gdb = Mi(self.dir, elf("gdb_program"))
+        self.addCleanup(gdb.close)
+        master, slave = pty.openpty()
+        self.addCleanup(os.close, master)
+        self.addCleanup(os.close, slave)
+        self.ask(gdb, (f"-inferior-tty-set {os.ttyname(slave)}", "done"), ("-gdb-set height 0", "done"),
+                 ("-gdb-set non-stop 1", "done"), ("-enable-pretty-printing", "done"), ("-enable-frame-filters", "done"),
+                 ("-file-list-exec-source-files", "gdb_program.c"), ("-file-list-exec-source-file", ""),
+                 ("-gdb-show prompt", "(gdb)"), ("-stack-info-frame", "error"), ("-thread-info", "threads=[]"),
+                 ("-break-list", "BreakpointTable"), ("-gdb-set target-async 1", "done"),
+                 ("-list-target-features", "features=["), ("-gdb-set non-stop 0", "done"),
+                 (f'-interpreter-exec console "target remote {target}"', "done"))
+        self.buffers(gdb, "_start")
+        return gdb
+
+    def buffers(self, gdb, function):
+        self.ask(gdb, ("-data-list-register-names --thread 1", '"rip"'), ("-stack-info-frame --thread 1", f'func="{function}"'),
+                 ("-thread-info --thread 1", 'state="stopped"'), ("-break-list", "BreakpointTable"),
+                 ("-stack-list-locals --thread 1 --simple-values", "locals=["), ("-stack-list-frames --thread 1", "frame={"),
+                 ("-data-list-register-values --thread 1 x", '{number="16",value="0x'),
+                 ("-data-list-changed-registers", "changed-registers=["), ('-data-read-memory "program" x 4 8 4', 'addr="0x'),
+                 ('-data-disassemble -s $pc -e "$pc + 150" -- 0', 'inst="'))
+
+    def run_to(self, gdb, command, *parts):
+        gdb(command)
+        stop = gdb.stopped()
+        for part in parts:
+            self.assertIn(part, stop)
+
+    def session(self, gdb):
+        self.ask(gdb, ('-interpreter-exec console "break factorial"', "done"))
+        self.run_to(gdb, '-interpreter-exec console "continue"', 'func="factorial"', 'line="14"')
+        self.buffers(gdb, "factorial")
+        self.ask(gdb, ("-data-disassemble -f gdb_program.c -l 14 -n -1 -- 0", "cmpl"))
+        self.run_to(gdb, "-exec-next 1", 'line="16"')
+        self.run_to(gdb, "-exec-step 1", 'line="17"')
+        self.run_to(gdb, "-exec-finish", 'func="factorial"')  # the recursion meets the breakpoint
+
+    def test_a_session(self):
+        vm = self.offer(elf("gdb_program"))
+        self.session(self.connect_emacs(vm.where[0]))
+
+    def test_a_session_that_gdb_starts(self):
+        self.session(self.connect_emacs(f"| exec {PROGRAM} --accel {ACCEL} --gdb stdio --guest {elf('gdb_program')}"))
+
+    @on("soft", "auto")
+    def test_backwards(self):
+        """The commands that examples/editors/emacs adds."""
+        vm = self.offer(elf("gdb_program"))
+        gdb = self.connect_emacs(vm.where[0])
+        self.ask(gdb, ('-interpreter-exec console "break factorial"', "done"))
+        self.run_to(gdb, '-interpreter-exec console "continue"', 'func="factorial"')
+        self.run_to(gdb, "-exec-next 1", 'line="16"')
+        self.run_to(gdb, "-exec-next --reverse", 'line="14"')
+        self.run_to(gdb, "-exec-finish --reverse", 'func="program"')
+        self.run_to(gdb, "-exec-continue --reverse", 'func="_start"')
+        self.run_to(gdb, "-exec-continue", 'func="factorial"')
+        self.run_to(gdb, "-exec-step --reverse", 'func="program"')
+        self.run_to(gdb, "-exec-step-instruction --reverse", 'func="program"')
+
+
+class ClionTest(MiCase):
+    """A remote debug configuration: the machine is there already, and everything is asked by thread and frame."""
+
+    def connect_clion(self, name, where):
+        gdb = Mi(self.dir)
+        self.addCleanup(gdb.close)
+        for command in ("-gdb-set mi-async on", "-gdb-set breakpoint pending on", "-gdb-set print sevenbit-strings off",
+                        "-gdb-set print elements 300", "-gdb-set print repeats unlimited", "-enable-pretty-printing",
+                        f"-file-exec-and-symbols {elf(name)}"):
+            self.assertEqual(gdb(command), "done")
+        self.assertIn('"frozen-varobjs"', gdb("-list-features"))
+        self.assertTrue(gdb(f"-target-select remote {where}").startswith("connected"))
+        self.assertIn("*stopped", gdb.before)
+        return gdb
+
+    def test_a_session(self):
+        vm = self.offer(elf("gdb_program"))
+        gdb = self.connect_clion("gdb_program", vm.where[0])
+        self.assertIn("bkpt=", gdb("-break-insert -f --source gdb_program.c --line 8"))
+        self.resume(gdb, "-exec-continue --all", 'reason="breakpoint-hit"', 'line="8"')
+        self.assertIn('type="process",pid="1"', gdb("-list-thread-groups"))
+        self.assertIn('state="stopped"', gdb("-thread-info"))
+        self.assertIn('depth="3"', gdb("-stack-info-depth --thread 1"))
+        self.assertIn('func="program"', gdb("-stack-list-frames --thread 1 0 20"))
+        self.assertIn('name="sum"', gdb("-stack-list-variables --thread 1 --frame 0 --no-values"))
+        self.assertIn('value="3"', gdb("-var-create --thread 1 --frame 0 - @ sum"))
+        self.assertIn("changelist=", gdb("-var-update --all-values *"))
+        self.assertIn('value="4"', gdb('-data-evaluate-expression --thread 1 --frame 0 "sum + 1"'))
+        self.resume(gdb, "-exec-next --thread 1", 'line="9"')
+        self.assertIn("memory=[", gdb("-data-read-memory-bytes --thread 1 &total 64"))
+        self.assertIn('inst="', gdb("-data-disassemble -s $pc -e $pc+32 -- 5"))
+        self.assertEqual(gdb("-break-delete 1"), "done")
+        self.resume(gdb, "-exec-continue --all", 'reason="exited-normally"')
+        self.assertEqual(gdb("-gdb-exit"), "exit")
+
+    @on("soft", "auto")
+    def test_backwards_from_its_console(self):
+        vm = self.offer(elf("gdb_program"))
+        gdb = self.connect_clion("gdb_program", vm.where[0])
+        gdb("-break-insert -f factorial")
+        self.resume(gdb, "-exec-continue --all", 'func="factorial"')
+        self.resume(gdb, '-interpreter-exec console "reverse-step"', 'func="program"')
 
 
 class JoinTest(MiCase):

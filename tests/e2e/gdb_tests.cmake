@@ -3,6 +3,8 @@ foreach(behaviour all breakpoints catch conditions connect debuggers ends exchan
     moves nonstop rebuild registers rings restart reverse reverse_places snapshots steps tracepoints traps watchpoints)
   mh_e2e_test(gdb_${behaviour})
 endforeach()
+mh_e2e_once(editors)
+mh_e2e_once(gdb_dap)
 mh_e2e_once(gdb_extension)
 mh_e2e_test(core_file)
 mh_e2e_test(record)

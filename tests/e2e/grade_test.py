@@ -70,7 +70,7 @@ class GradeCase(Case):
 
     def grade(self, *arguments, code=0, says=""):
         done = subprocess.run(self.command(*(arguments or ("suite", "submissions"))), cwd=self.dir,
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=DEADLINE * 2, check=False)
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=DEADLINE * 4, check=False)
         self.assertEqual(done.returncode, code, done.stdout + done.stderr)
         self.assertIn(says, done.stderr)
         return done
@@ -208,7 +208,7 @@ class ImagesTest(GradeCase):
         self.addCleanup(run.kill)
         self.assertIn("1/3", run.stderr.readline())  # b runs now, or soon
         run.send_signal(signal.SIGINT)
-        out, err = run.communicate(timeout=DEADLINE)
+        out, err = run.communicate(timeout=DEADLINE * 4)
         self.assertEqual(run.returncode, 128 + signal.SIGINT, err)
         self.assertIn("1 of 3 are graded", err)
         self.assertEqual(out, "")
@@ -422,7 +422,7 @@ class DocumentedJobsTest(GradeCase):
     def sh(self, command, **variables):
         environment = dict(os.environ, PATH=f"{self.path('bin')}:{os.environ['PATH']}", **variables)
         done = subprocess.run(["sh", "-c", command], cwd=self.dir, env=environment, capture_output=True, text=True,
-                              timeout=DEADLINE, check=False)
+                              timeout=DEADLINE * 4, check=False)
         self.assertEqual(done.returncode, 0, done.stderr)
 
     def test_kubernetes(self):

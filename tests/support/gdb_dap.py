@@ -1,5 +1,6 @@
 """Drives gdb by the Debug Adapter Protocol, which gdb speaks from version 14 on, as editors do."""
 
+import functools
 import json
 import os
 import re
@@ -11,6 +12,7 @@ from hypervisor import DEADLINE, Output
 PROGRAM = os.environ.get("GDB", "gdb")
 
 
+@functools.cache
 def version():
     """The major version of that gdb."""
     line = subprocess.run([PROGRAM, "--version"], stdout=subprocess.PIPE, check=True).stdout.decode().splitlines()[0]

@@ -4,12 +4,16 @@
 ;;
 ;; M-x mini-hypervisor-debug builds the guest in the directory of the current buffer and debugs it with gdb-mi, with keys,
 ;; menu entries and tool bar buttons that run backwards.  M-x dape RET mini-hypervisor does the same with dape, for
-;; gdb 14 and later; the guest's terminal is the buffer *guest* then.
+;; gdb 14 and later; the guest's terminal is the buffer *guest* then, and N and C after dape's prefix run backwards.
 
 ;;; Code:
 
 (require 'gud)
 (require 'gdb-mi)
+(require 'seq)
+
+(defvar dape-configs)
+(defvar dape-global-map)
 
 (defgroup mini-hypervisor nil
   "Debugging guests of mini_hypervisor."
@@ -82,7 +86,22 @@
           (user-error "The guest did not start")))
       (match-string 1))))
 
+(declare-function dape--live-connection "dape")
+(declare-function dape--next-like-command "dape")
+
+(defun mini-hypervisor-dape-step-back (conn)
+  "Step one line backwards."
+  (interactive (list (dape--live-connection 'stopped)))
+  (dape--next-like-command conn :stepBack))
+
+(defun mini-hypervisor-dape-reverse-continue (conn)
+  "Run backwards."
+  (interactive (list (dape--live-connection 'stopped)))
+  (dape--next-like-command conn :reverseContinue))
+
 (with-eval-after-load 'dape
+  (define-key dape-global-map "N" #'mini-hypervisor-dape-step-back)
+  (define-key dape-global-map "C" #'mini-hypervisor-dape-reverse-continue)
   (add-to-list 'dape-configs
                `(mini-hypervisor
                  modes (c-mode c-ts-mode asm-mode)

@@ -20,20 +20,29 @@ end
 
 dap.adapters.mini_hypervisor = { type = 'executable', command = 'gdb', args = arguments }
 
-local configurations = {
-  {
-    name = 'Guest: make, start and debug',
-    type = 'mini_hypervisor',
-    request = 'attach',
-    program = elf,
-    target = function()
-      local made = vim.fn.system({ 'make', '-C', vim.fn.expand('%:p:h') })
-      if vim.v.shell_error ~= 0 then
-        error(made)
-      end
-      return '| exec ' .. program .. ' --gdb stdio --guest ' .. vim.fn.shellescape(elf())
+-- Build the guest, and start it in a terminal, from which it reads its input; where gdb connects.
+local function start()
+  local image = elf()
+  local made = vim.fn.system({ 'make', '-C', vim.fn.fnamemodify(image, ':h') })
+  if vim.v.shell_error ~= 0 then
+    error(made)
+  end
+  local where
+  vim.cmd('botright 12split | enew')
+  vim.fn.termopen(program .. ' --gdb 0 --guest ' .. vim.fn.shellescape(image), {
+    on_stdout = function(_, lines)
+      where = where or table.concat(lines):match("target remote ([%d.:]+)'")
     end,
-  },
+  })
+  vim.cmd('wincmd p')
+  if not vim.wait(10000, function() return where ~= nil end) then
+    error('the guest did not start')
+  end
+  return where
+end
+
+local configurations = {
+  { name = 'Guest: make, start and debug', type = 'mini_hypervisor', request = 'attach', program = elf, target = start },
   {
     name = 'Guest: join one that runs with --gdb',
     type = 'mini_hypervisor',

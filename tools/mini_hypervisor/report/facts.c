@@ -2,7 +2,7 @@
 
 #include "report/facts_memory.h"
 
-#include <string.h>
+#define VECTOR_PAGE_FAULT 14
 
 /* ---- the machine and its end ---- */
 
@@ -50,7 +50,7 @@ static void facts_fault(struct writer *writer, struct mh_vm *vm, const struct mh
         writer_hex(writer, "error", stop->error_code);
     writer_text(writer, "meaning", words.error);
     writer_text(writer, "missing", words.missing);
-    if (stop->vector == 14)
+    if (stop->vector == VECTOR_PAGE_FAULT)
         writer_hex(writer, "address", stop->cr2);
     writer_bracket(writer, "}");
 }
@@ -83,8 +83,6 @@ static void facts_stats(struct writer *writer, const struct facts *facts, struct
     writer_bracket(writer, "[");
     for (unsigned i = 0; i < facts->stats->reasons; i++) {
         const struct stats_exits *exits = &facts->stats->exits[i];
-        if (exits->count == 0 || strcmp(exits->reason, "start") == 0)
-            continue;
         writer_comma(writer);
         writer_bracket(writer, "{");
         writer_text(writer, "reason", exits->reason);

@@ -1,9 +1,9 @@
 /* The memory map: all of memory, a row of 64 pages, or one page; in each a cell can be selected. */
 
 const LAYERS = [
-  { name: "executed", label: "Executed", flags: EXECUTED, bit: "executed" },
-  { name: "written", label: "Written", flags: WRITTEN | CHANGED, bit: "written" },
-  { name: "read", label: "Read", flags: READ, bit: "read" },
+  { name: "executed", label: "Executed", flags: EXECUTED, isAccess: true },
+  { name: "written", label: "Written", flags: WRITTEN | CHANGED, isAccess: true },
+  { name: "read", label: "Read", flags: READ, isAccess: true },
   { name: "table", label: "Page table", flags: TABLE },
   { name: "stack", label: "Stack", flags: STACK },
   { name: "image", label: "Image", flags: IMAGE },
@@ -50,7 +50,7 @@ function indexExecutions(list) {
 function colorsOf(flags) {
   const on = LAYERS.filter((layer) => shown.has(layer.name) && (flags & layer.flags) !== 0);
   const special = on.filter((layer) => layer.name === "table" || layer.name === "stack");
-  const used = on.filter((layer) => layer.bit);
+  const used = on.filter((layer) => layer.isAccess);
   const chosen = special.length ? special : used;
   if (chosen.length)
     return chosen.map((layer) => layer.name);

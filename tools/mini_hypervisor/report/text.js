@@ -92,7 +92,7 @@ function registersSection() {
 function lineRow(file, text, i) {
   const number = i + 1, hits = file.counts[number];
   const state = number === file.here ? "here" : hits === undefined ? "" : hits > 0 ? "hit" : "miss";
-  return el("tr", { class: state || null, id: number === file.here ? "here" : null }, el("td", { class: "n" }, String(number)),
+  return el("tr", { class: state || null }, el("td", { class: "n" }, String(number)),
     el("td", { class: "c" }, hits === undefined ? "" : count(hits)), el("td", { class: "t" }, text));
 }
 
@@ -117,9 +117,9 @@ function sourceSection() {
   const show = () => {
     const file = source.files[Number(select.value)];
     output.replaceChildren(fileElement(file));
-    const here = output.querySelector("#here");
-    if (here)
-      output.firstChild.scrollTop = Math.max(0, here.offsetTop - 160);
+    const first = output.querySelector("tr.here") ?? output.querySelector("tr.hit");
+    if (first)
+      output.firstChild.scrollTop = Math.max(0, first.offsetTop - 160);
   };
   const first = source.files.find((file) => file.here) ?? source.files.find((file) => file.main) ?? source.files[0];
   select.value = String(source.files.indexOf(first));

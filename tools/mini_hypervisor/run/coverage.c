@@ -25,7 +25,7 @@ void coverage_init(struct coverage *coverage, enum coverage_kind kind, const cha
 
 /* ---- before the machine runs ---- */
 
-/* The path of coverage_report, which is beside this program; "" when it is not. */
+/* The path of tools/coverage_report, which is beside this program; "" when it is not. */
 static void coverage_find_report(char *path, size_t size)
 {
     const ssize_t length = readlink("/proc/self/exe", path, size - sizeof REPORT);
