@@ -276,6 +276,14 @@ static inline uint64_t signed_64(int64_t value)
         slots[op->reg] = result;                                                                                       \
         NEXT;                                                                                                          \
     }
+#define ROTATE(label, bits, right)                                                                                     \
+    L_##label##bits:                                                                                                   \
+    {                                                                                                                  \
+        const uint32_t flags = soft_arithmetic(cpu);                                                                   \
+        soft_set_arithmetic(cpu,                                                                                       \
+                            host_rotate_immediate(right, (bits) / 8, &slots[op->reg], (uint8_t)op->immediate, flags)); \
+        NEXT;                                                                                                          \
+    }
 #define SHIFT(name, bits, kind, expression)                                                                            \
     SHIFT_BY(name##_I, bits, kind, op->immediate, expression)                                                          \
     SHIFT_BY(name##_C, bits, kind, slots[MH_RCX], expression)
@@ -626,6 +634,10 @@ L_NEG_R64 : {
     MOVE(NOT_R32, (uint32_t)~slots[op->reg])
     MOVE(NOT_R64, ~slots[op->reg])
 
+    ROTATE(ROL_I, 32, false)
+    ROTATE(ROL_I, 64, false)
+    ROTATE(ROR_I, 32, true)
+    ROTATE(ROR_I, 64, true)
     SHIFT(SHL, 32, SHL, value << count)
     SHIFT(SHL, 64, SHL, value << count)
     SHIFT(SHR, 32, SHR, value >> count)

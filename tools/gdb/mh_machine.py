@@ -28,6 +28,8 @@ class Instruction(NamedTuple):
 def check() -> None:
     """Raise gdb.GdbError, with the remedy, unless a stopped machine is selected."""
     connection = gdb.selected_inferior().connection
+    if connection is not None and connection.type == "core":
+        raise gdb.GdbError("a core file is no machine; core_report prints its fault and its control registers")
     if connection is None or connection.type not in ("remote", "extended-remote"):
         raise gdb.GdbError("there is no machine; connect to one with target remote :1234, or what the line says "
                            "that mini_hypervisor --gdb prints")
