@@ -294,6 +294,6 @@ def main(words: Sequence[str]) -> int:
         say(str(problem))
         return 2
     except OSError as error:
-        say(str(error))
+        say(f"{error.filename}: {error.strerror}" if error.filename else str(error))
         return 1
     return 128 + signals[0] if signals else status
