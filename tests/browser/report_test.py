@@ -149,7 +149,8 @@ class ContentTest(BrowserCase):
                                        "const row = document.querySelector('tr.here').getBoundingClientRect(); "
                                        "return [row.top - box.top, box.bottom - row.bottom]; })()")
         self.assertTrue(top > 0 and bottom > 0)  # it is in view
-        self.browser.run("(() => { const choice = document.querySelector('section#source select'); choice.value = '0'; "
+        self.browser.run("(() => { const choice = document.querySelector('section#source select'); "
+                         "choice.value = [...choice.options].find((option) => option.text.startsWith('sdk/')).value; "
                          "choice.dispatchEvent(new Event('change')); })()")
         self.assertEqual(self.number("tr.here"), 0)
         self.assertGreater(self.number("tr.hit"), 5)
