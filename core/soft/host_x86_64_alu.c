@@ -275,6 +275,23 @@ bool jit_not(struct jit_writer *writer, const struct soft_op *op, const struct j
     return true;
 }
 
+/* `detail` is 0 for ROL, 1 for ROR. They change CF and OF, which may be undefined, and then depend on the operand being
+ * a register. */
+bool jit_rotate(struct jit_writer *writer, const struct soft_op *op, const struct jit_row *row)
+{
+    const bool live = jit_flags_live_after(writer, writer->op);
+    const unsigned reg = has_register(writer, op->reg) ? jit_host_register(writer, op->reg) : (unsigned)JIT_T2;
+    if (live)
+        jit_flags_need(writer);
+    if (reg == JIT_T2)
+        host_emit_move(&writer->code, row->size, reg, jit_place(writer, op->reg));
+    host_emit_immediate(&writer->code, 0xc1, row->size, row->detail, host_in(reg), op->immediate, 1);
+    if (reg == JIT_T2)
+        host_emit_store(&writer->code, 8, jit_place(writer, op->reg), reg);
+    jit_flags_set_once(writer);
+    return true;
+}
+
 /* `detail` is the operation: 4, 5 and 7 for SHL, SHR and SAR. */
 bool jit_shift_immediate(struct jit_writer *writer, const struct soft_op *op, const struct jit_row *row)
 {

@@ -51,6 +51,8 @@ static const struct jit_row rows[] = {
     SIZES(DEC_M, jit_step_memory, JIT_OBSERVES, 1),
     SIZES(NEG_R, jit_negate, JIT_REPLACES, 0),
     SIZES(NOT_R, jit_not, JIT_KEEPS, 0),
+    SIZES(ROL_I, jit_rotate, JIT_KEEPS, 0),
+    SIZES(ROR_I, jit_rotate, JIT_KEEPS, 1),
     SIZES(SHL_I, jit_shift_immediate, JIT_REPLACES, 4),
     SIZES(SHR_I, jit_shift_immediate, JIT_REPLACES, 5),
     SIZES(SAR_I, jit_shift_immediate, JIT_REPLACES, 7),

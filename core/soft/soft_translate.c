@@ -170,7 +170,17 @@ static bool translate_neg(struct form *form)
     return translate_one_register(form, OP_NEG_R32);
 }
 
-/* SHL, SHR and SAR of registers. Other instructions of the group change single flags. */
+/* ROL and ROR of a register by a constant, which change single flags. */
+static bool translate_rotate(struct form *form, bool right)
+{
+    const struct soft_insn *insn = form->insn;
+    form->op->reg = insn->rm;
+    form->op->immediate =
+        (int32_t)((insn->opcode >= 0xd0 ? 1 : (unsigned)insn->immediate) & (8u * insn->operand_size - 1));
+    return insn->opcode < 0xd2 && form->op->immediate != 0 && set_by_size(form, right ? OP_ROR_I32 : OP_ROL_I32);
+}
+
+/* SHL, SHR and SAR of registers, and some rotations. */
 static bool translate_shift(struct form *form)
 {
     static const uint16_t by_immediate[8] = {[4] = OP_SHL_I32, [5] = OP_SHR_I32, [6] = OP_SHL_I32, [7] = OP_SAR_I32};
@@ -178,6 +188,8 @@ static bool translate_shift(struct form *form)
     const struct soft_insn *insn = form->insn;
     const unsigned operation = insn->modrm >> 3 & 7;
     form->translation->flags = SOFT_FLAGS_KNOWN;
+    if (operation < 2 && !insn->has_memory && insn->operand_size >= 4)
+        return translate_rotate(form, operation == 1);
     if (operation < 4 || insn->has_memory || insn->operand_size < 4 || !form->translation->cache->flags_are_pure)
         return false;
     form->op->reg = insn->rm;
