@@ -59,8 +59,12 @@ static void count_segment(struct jit_writer *writer, const struct soft_op *first
 void jit_begin_segment(struct jit_writer *writer, unsigned first)
 {
     const struct soft_op *ops = writer->block->ops;
-    if (writer->loop.in_rounds) /* they are counted already */
+    if (writer->loop.in_rounds) { /* the code has accounted for them already */
+        if (writer->cpu->counts != NULL)
+            count_segment(writer, &ops[first]);
+        writer->host_flags = false;
         return;
+    }
     const unsigned end = (unsigned)(jit_segment_end(&ops[first]) - ops);
     writer->segment_end = end;
     if (end == first)
