@@ -138,7 +138,7 @@ static void count_branch(struct soft_cpu *cpu, const struct soft_op *start, cons
     if (branch->code == OP_CALL || branch->code == OP_CALL_PAGE || branch->code == OP_CALL_R)
         soft_profile_call(cpu, target);
     else if (branch->code == OP_RET)
-        soft_profile_return(cpu, cpu->gpr[MH_RSP] - sizeof(uint64_t));
+        soft_profile_return(cpu, cpu->gpr[MH_RSP] - sizeof(uint64_t), target);
 }
 
 /* Sign-extended to the operand size, then zero-extended. */

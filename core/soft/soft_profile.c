@@ -6,6 +6,7 @@
 #include "soft_jit.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* ---- the tree ---- */
 
@@ -71,7 +72,7 @@ static struct soft_call_node *profile_callee(struct soft_cpu *cpu, uint64_t targ
     return node;
 }
 
-/* ---- calls and returns ---- */
+/* ---- calls ---- */
 
 static void profile_push(struct soft_cpu *cpu, uint64_t target, uint64_t rsp)
 {
@@ -117,26 +118,106 @@ void soft_profile_interrupt(struct soft_cpu *cpu, uint64_t rsp)
         profile_push(cpu, cpu->rip, rsp ^ SOFT_CALL_BARRIER);
 }
 
-void soft_profile_return(struct soft_cpu *cpu, uint64_t rsp)
+/* ---- stacks ---- */
+
+/* The current stack is left. Without memory for it, it is forgotten. */
+static void profile_suspend(struct soft_cpu *cpu, struct soft_call_stack *stack)
+{
+    const size_t count = (size_t)(cpu->call_frame - cpu->profile->frames);
+    free(stack->frames);
+    stack->frames = calloc(count + 1, sizeof *stack->frames);
+    stack->count = count;
+    if (stack->frames != NULL)
+        memcpy(stack->frames, cpu->profile->frames + 1, count * sizeof *stack->frames);
+}
+
+/* Switch to a stack whose last call returns with `rsp`. False: there is none. */
+static bool profile_resume(struct soft_cpu *cpu, uint64_t rsp)
+{
+    struct soft_profile *profile = cpu->profile;
+    for (unsigned i = 0; i < SOFT_CALL_STACKS; i++) {
+        const struct soft_call_stack found = profile->stacks[i];
+        if (found.frames == NULL || found.count == 0 || found.frames[found.count - 1].rsp != rsp)
+            continue;
+        profile_settle(cpu);
+        profile->stacks[i].frames = NULL;
+        profile_suspend(cpu, &profile->stacks[i]);
+        memcpy(profile->frames + 1, found.frames, found.count * sizeof *found.frames);
+        cpu->call_frame = profile->frames + found.count;
+        cpu->call_node = cpu->call_frame->node;
+        free(found.frames);
+        return true;
+    }
+    return false;
+}
+
+/* Is this not a place of the stack that the last calls are on? */
+static bool profile_is_elsewhere(const struct soft_cpu *cpu, uint64_t rsp)
+{
+    const struct soft_call_frame *first = cpu->profile->frames + 1, *top = cpu->call_frame;
+    if (top < first)
+        return false;
+    const uint64_t lowest = profile_is_barrier(cpu, top) ? top->rsp ^ SOFT_CALL_BARRIER : top->rsp;
+    return rsp > first->rsp || rsp + SOFT_CALL_STACK_GAP < lowest;
+}
+
+/* A stack begins with a function that something returns to. */
+static void profile_begin_stack(struct soft_cpu *cpu, uint64_t rsp, uint64_t target)
+{
+    struct soft_profile *profile = cpu->profile;
+    unsigned place = 0;
+    while (place < SOFT_CALL_STACKS && profile->stacks[place].frames != NULL)
+        place++;
+    if (place == SOFT_CALL_STACKS)
+        place = profile->oldest++ % SOFT_CALL_STACKS;
+    profile_settle(cpu);
+    profile_suspend(cpu, &profile->stacks[place]);
+    cpu->call_frame = profile->frames;
+    cpu->call_node = profile->frames->node;
+    profile_push(cpu, target, rsp + sizeof(uint64_t));
+}
+
+static void profile_forget_stacks(struct soft_profile *profile)
+{
+    for (unsigned i = 0; i < SOFT_CALL_STACKS; i++) {
+        free(profile->stacks[i].frames);
+        profile->stacks[i].frames = NULL;
+    }
+}
+
+/* ---- returns ---- */
+
+/* The call that returns with `rsp`; the root: there is none. */
+static struct soft_call_frame *profile_find(const struct soft_cpu *cpu, uint64_t rsp)
 {
     struct soft_call_frame *frame = cpu->call_frame;
+    while (frame != cpu->profile->frames && frame->rsp != rsp)
+        frame--;
+    return frame;
+}
+
+void soft_profile_return(struct soft_cpu *cpu, uint64_t rsp, uint64_t target)
+{
     if (cpu->counts->is_paused)
         return;
-    while (frame != cpu->profile->frames && !profile_is_barrier(cpu, frame) && frame->rsp != rsp)
-        frame--;
-    if (frame != cpu->profile->frames && frame->rsp == rsp)
+    struct soft_call_frame *frame = profile_find(cpu, rsp);
+    if (frame != cpu->profile->frames)
         profile_pop(cpu, frame);
+    else if (profile_resume(cpu, rsp))
+        profile_pop(cpu, cpu->call_frame);
+    else if (profile_is_elsewhere(cpu, rsp))
+        profile_begin_stack(cpu, rsp, target);
 }
 
 /* IRET, SYSRET and SYSEXIT have set rsp. */
 static void profile_interrupt_return(struct soft_cpu *cpu)
 {
     const uint64_t rsp = cpu->gpr[MH_RSP] ^ SOFT_CALL_BARRIER;
-    struct soft_call_frame *frame = cpu->call_frame;
-    while (frame != cpu->profile->frames && frame->rsp != rsp)
-        frame--;
+    struct soft_call_frame *frame = profile_find(cpu, rsp);
     if (frame != cpu->profile->frames)
         profile_pop(cpu, frame);
+    else if (profile_resume(cpu, rsp))
+        profile_pop(cpu, cpu->call_frame);
 }
 
 void soft_profile_jumped(struct soft_cpu *cpu, const struct soft_insn *insn)
@@ -146,7 +227,7 @@ void soft_profile_jumped(struct soft_cpu *cpu, const struct soft_insn *insn)
     if (insn->run == soft_op_call || insn->run == soft_op_call_rm)
         soft_profile_call(cpu, cpu->rip);
     else if (insn->run == soft_op_ret)
-        soft_profile_return(cpu, cpu->gpr[MH_RSP] - insn->operand_size - insn->immediate);
+        soft_profile_return(cpu, cpu->gpr[MH_RSP] - insn->operand_size - insn->immediate, cpu->rip);
     else if (insn->run == soft_op_syscall || insn->run == soft_op_sysenter)
         soft_profile_interrupt(cpu, cpu->gpr[MH_RSP]);
     else if (insn->run == soft_op_iret || insn->run == soft_op_sysret || insn->run == soft_op_sysexit)
@@ -188,6 +269,7 @@ void soft_profile_take_back(struct soft_cpu *cpu, uint64_t instructions)
 
 void soft_profile_forget(struct soft_cpu *cpu, uint64_t instructions)
 {
+    profile_forget_stacks(cpu->profile);
     profile_plant(cpu, instructions);
 }
 
@@ -218,6 +300,7 @@ void soft_profile_destroy(struct soft_cpu *cpu)
         return;
     pages_free(cpu->profile->nodes, SOFT_CALL_NODES * sizeof *cpu->profile->nodes);
     pages_free(cpu->profile->frames, SOFT_CALL_FRAMES * sizeof *cpu->profile->frames);
+    profile_forget_stacks(cpu->profile);
     free(cpu->profile->calls);
     free(cpu->profile);
     cpu->profile = NULL;

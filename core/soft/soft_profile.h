@@ -9,8 +9,10 @@
  * (host_x86_64_profile.c).
  *
  * A return belongs to the call whose return address was in the same place on the stack; calls above it are over as
- * well, as after longjmp(). A return without a call, as of a thread that is switched to, changes nothing. Exceptions,
- * interrupts and system calls are calls; their returns are known by rsp, and no return but theirs passes them.
+ * well, as after longjmp(). A return far from the current stack switches to another: to one that was left before and
+ * waits for this return, or to one that begins. Any other return without a call changes nothing. Exceptions, interrupts
+ * and system calls are calls, whose returns are known by rsp; a call from a handler, on a stack of its own, does not
+ * end what it interrupted.
  */
 #ifndef MH_CORE_SOFT_SOFT_PROFILE_H
 #define MH_CORE_SOFT_SOFT_PROFILE_H
@@ -46,12 +48,25 @@ struct soft_call_frame {
 
 #define SOFT_CALL_BARRIER (1ull << 63)
 
+/* A stack that the guest has left: its frames without the root's. Of more than this many, one is forgotten. */
+#define SOFT_CALL_STACKS 64u
+
+struct soft_call_stack {
+    struct soft_call_frame *frames; /* NULL: none */
+    size_t count;
+};
+
+/* A return this far below the last call is on another stack, in bytes. */
+#define SOFT_CALL_STACK_GAP 4096u
+
 struct soft_profile {
     struct soft_call_node *nodes;
     struct soft_call_frame *frames; /* the first is the root's */
     struct mh_call *calls;          /* what was read last */
-    uint32_t used;                  /* nodes */
-    uint64_t since;                 /* instructions when cpu->call_node became what it is */
+    struct soft_call_stack stacks[SOFT_CALL_STACKS];
+    unsigned oldest; /* of the stacks */
+    uint32_t used;   /* nodes */
+    uint64_t since;  /* instructions when cpu->call_node became what it is */
 };
 
 /* Begin. False without memory. */
@@ -64,8 +79,8 @@ void soft_profile_destroy(struct soft_cpu *cpu);
 void soft_profile_call(struct soft_cpu *cpu, uint64_t target);
 /* An exception or SYSCALL went to cpu->rip; `rsp` is from before. */
 void soft_profile_interrupt(struct soft_cpu *cpu, uint64_t rsp);
-/* A RET took its address from `rsp`. */
-void soft_profile_return(struct soft_cpu *cpu, uint64_t rsp);
+/* A RET took `target` from `rsp`. */
+void soft_profile_return(struct soft_cpu *cpu, uint64_t rsp, uint64_t target);
 /* A handler has jumped: is it one of those? */
 void soft_profile_jumped(struct soft_cpu *cpu, const struct soft_insn *insn);
 

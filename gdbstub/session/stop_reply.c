@@ -217,8 +217,8 @@ bool gdb_session_report(struct gdb_session *session)
  *
  * Each stop has a notification of its own: vStopped is always answered with "OK", and the next notification follows.
  * gdb aborts if it is told of two stops while it connects; gdb 16 also if it gets a notification then. If it finds a
- * machine of whose stop it has not been told, it takes it for running, and lets it run. So in answer to "?" it is told of
- * one machine; it learns of each other one by its stop, and until then no list of threads has that. Nothing in the
+ * machine of whose stop it has not been told, it takes it for running, and lets it run. So in answer to "?" it is told
+ * of one machine; it learns of each other one by its stop, and until then no list of threads has that. Nothing in the
  * protocol says when a debugger has connected: it has when it sends nothing for a while, or resumes a machine.
  */
 

@@ -113,6 +113,8 @@ class LayoutTest(BrowserCase):
     def test_a_long_timeline(self):
         self.open("-g", sample("echo"), input=b"x\n" * 3000)
         self.assertIn("between them are not", self.text("section#timeline"))
+        self.assertIn("not kept", self.browser.run("document.querySelector('.chart').textContent"))
+        self.assertGreater(self.browser.run("document.querySelector('.gap').getBoundingClientRect().width"), 200)
         self.check_layout()
 
 

@@ -416,6 +416,57 @@ static void loop(struct loop_guest *guest, unsigned depth)
     put_distance(guest, top);
 }
 
+/* An instruction of a loop that goes over memory: its pointers and its counter, RCX, are left alone. */
+static void stream(struct loop_guest *guest)
+{
+    static const uint8_t registers[] = {MH_RAX, MH_RDX, MH_RDI, MH_R10, MH_R12, MH_R14};
+    static const uint8_t opcodes[] = {0x01, 0x03, 0x2b, 0x33, 0x31, 0x3b, 0x89, 0x8b, 0x89, 0x8b, 0x8a, 0x88, 0x00};
+    const unsigned reg = registers[below(guest, sizeof registers)];
+    switch (below(guest, 6)) {
+    case 0:
+        put_registers(guest, 0, 0x03 | (unsigned)below(guest, 7) << 3, 8, reg, registers[below(guest, 6)]);
+        break;
+    case 1: { /* movsd, addsd; movupd, and loads that have to be aligned */
+        static const uint8_t sse[][2] = {{0xf2, 0x10}, {0xf2, 0x11}, {0xf2, 0x58},
+                                         {0x66, 0x10}, {0x66, 0x11}, {0x66, 0x28}};
+        const uint8_t *const one = sse[below(guest, 6)];
+        put_byte(guest, one[0]);
+        put_memory(guest, 0x0f, one[1], 4, (unsigned)below(guest, MH_GPR_COUNT), 0);
+        break;
+    }
+    default: {
+        const unsigned opcode = opcodes[below(guest, sizeof opcodes)];
+        put_memory(guest, 0, opcode, (opcode & 1) == 0 ? 1 : some_size(guest), reg, 0);
+    }
+    }
+}
+
+/* mov $n,%ecx; 1: ...; add $n,pointer; ...; dec %ecx; jnz 1b */
+static void stream_loop(struct loop_guest *guest)
+{
+    static const int8_t strides[] = {1, 4, 8, 8, 16, 64, 127, -8, -1};
+    static const uint16_t rounds[] = {5, 100, 100, 2000};
+    pointer(guest);
+    put_byte(guest, 0xb9);
+    put32(guest, below(guest, rounds[below(guest, 4)]) + 1);
+    const unsigned top = guest->at;
+    for (uint64_t n = below(guest, 5) + 1; n > 0; n--)
+        stream(guest);
+    for (uint64_t n = below(guest, 3); n > 0; n--) {
+        const unsigned reg = some_pointer(guest);
+        put_byte(guest, reg >= 8 ? 0x49 : 0x48);
+        put_byte(guest, 0x83);
+        put_byte(guest, 0xc0 | (reg & 7));
+        put_byte(guest, (uint8_t)strides[below(guest, sizeof strides)]);
+    }
+    if (percent(guest, 50))
+        put(guest, "\xff\xc9", 2); /* dec %ecx */
+    else
+        put(guest, "\x83\xe9\x01", 3); /* sub $1,%ecx */
+    put(guest, "\x0f\x85", 2);
+    put_distance(guest, top);
+}
+
 /* Calls and jumps of every kind to a function, or to what is behind them. */
 static void call(struct loop_guest *guest)
 {
@@ -470,7 +521,9 @@ static void some_part(struct loop_guest *guest, unsigned depth)
         return;
     if (kind < 6 && depth > 0)
         loop(guest, depth - 1);
-    else if (kind < 14 && depth > 0)
+    else if (kind < 9 && depth > 0)
+        stream_loop(guest);
+    else if (kind < 17 && depth > 0)
         branch_over(guest, depth - 1);
     else if (kind < 24)
         rare[below(guest, sizeof rare / sizeof rare[0])](guest);

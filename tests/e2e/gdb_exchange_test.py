@@ -5,7 +5,7 @@ import re
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from gdb_driver import GdbCase  # noqa: E402
+from gdb_driver import END_OF_HISTORY, GdbCase  # noqa: E402
 from hypervisor import contents, main, sample, sample_source  # noqa: E402
 
 
@@ -73,7 +73,7 @@ class ExchangeUnderGdbTest(GdbCase):
         for place in reversed(seen[:2]):
             self.assertIn("Breakpoint 1, send ()", writer("reverse-continue"))
             self.assertEqual((self.position(writer), writer.value("$rsp"), writer.value("sent")), place)
-        self.assertIn("No more reverse-execution history", writer("reverse-continue"))
+        self.assertRegex(writer("reverse-continue"), END_OF_HISTORY)
         writer("delete")
         self.assertEqual(self.position(writer), 0)
         self.assertFails(writer("set $rbx = 7"))

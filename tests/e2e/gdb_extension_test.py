@@ -200,7 +200,7 @@ class LookTest(ExtensionCase):
     def test_several_machines(self):
         """Each command is for the inferior that gdb shows, whatever was asked of another before."""
         run, gdb = self.debug_all(elf("gdb_program"), sample("crash", "elf"))
-        gdb.all(f"source {SCRIPT}", "inferior 2", "unset tdesc filename", "continue")
+        gdb.all(f"source {SCRIPT}", "inferior 2", "continue")
         self.assertEqual(len(self.causes(gdb("mh why"))), 1)
         gdb("inferior 1")
         self.assertTrue(gdb("mh when").startswith("instruction 0\n"))
@@ -231,6 +231,12 @@ class UseTest(ExtensionCase):
         gdb = self.gdb_alone()
         for command in ("pt 0", "map", "files", "why", "when"):
             self.assertFails(gdb(f"mh {command}"), "there is no machine; connect to one with target remote :1234")
+
+    def test_core_file(self):
+        self.check(self.run_vm("-g", sample("crash", "elf"), "--core", "."), EXIT_CRASHED)
+        gdb = self.gdb_alone()
+        gdb("core-file 1-crash.core")
+        self.assertFails(gdb("mh why"), "a core file is no machine; core_report prints its fault")
 
     def test_after_the_end(self):
         vm, gdb = self.load(elf("gdb_program"))
@@ -288,16 +294,14 @@ class AutoLoadTest(ExtensionCase):
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         return done.stdout.decode()
 
-    def test_loaded_from_where_gdb_may(self):
+    def test_named_by_the_guest(self):
+        """gdb loads it from directories that its user trusts, and says otherwise what to write into a file."""
         path = self.build(f"GDB_SCRIPT={os.path.relpath(SCRIPT, self.dir)}")
         self.assertIn("Usage: mh why", self.gdb("-iex", f"add-auto-load-safe-path {os.path.dirname(SCRIPT)}", path,
                                                 "-ex", "help mh why"))
-
-    def test_refused_elsewhere(self):
-        """gdb says itself what to write into its configuration file."""
-        text = self.gdb(self.build(f"GDB_SCRIPT={SCRIPT}"), "-ex", "help mh why")
-        self.assertIn(f"add-auto-load-safe-path {SCRIPT}", text)
-        self.assertNotIn("Usage", text)
+        refused = self.gdb(path, "-ex", "help mh why")
+        self.assertIn(f"add-auto-load-safe-path {SCRIPT}", refused)
+        self.assertNotIn("Usage", refused)
 
     def test_not_named_unless_asked_for(self):
         self.assertNotIn("mini_hypervisor.py", self.gdb(self.build("GDB_SCRIPT="), "-ex", "info auto-load"))

@@ -70,7 +70,7 @@ class GradeCase(Case):
 
     def grade(self, *arguments, code=0, says=""):
         done = subprocess.run(self.command(*(arguments or ("suite", "submissions"))), cwd=self.dir,
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=DEADLINE * 2, check=False)
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=DEADLINE * 4, check=False)
         self.assertEqual(done.returncode, code, done.stdout + done.stderr)
         self.assertIn(says, done.stderr)
         return done
@@ -208,7 +208,7 @@ class ImagesTest(GradeCase):
         self.addCleanup(run.kill)
         self.assertIn("1/3", run.stderr.readline())  # b runs now, or soon
         run.send_signal(signal.SIGINT)
-        out, err = run.communicate(timeout=DEADLINE)
+        out, err = run.communicate(timeout=DEADLINE * 4)
         self.assertEqual(run.returncode, 128 + signal.SIGINT, err)
         self.assertIn("1 of 3 are graded", err)
         self.assertEqual(out, "")
@@ -286,6 +286,15 @@ files = {"report.txt" = "report.txt"}
         self.grade()
         self.assertEqual(self.outcome("files"), ("passed", "1"))
         self.assertEqual(self.outcome("hello"), ("wrong result", "0"))
+
+    def test_output_that_is_slow_to_match(self):
+        """The others are graded meanwhile, and it ends."""
+        self.write_suite(f"[limits]\nseconds = {PATIENCE}\n[[test]]\nname = 'x'\n[test.expect]\nregex = '^(a|a)*$'\n")
+        self.submit("evil.img", printer(b"a" * 40 + b"b"))
+        self.submit("good.img", printer(b"aaa"))
+        self.grade()
+        self.assertEqual([row["status"] for row in self.rows().values()], ["wrong result", "passed"])
+        self.assertIn("takes too long", self.rows()["evil.img"]["message"])
 
     def test_a_guest_that_waits_reaches_the_limit_in_seconds(self):
         self.write_suite(f"""
@@ -422,7 +431,7 @@ class DocumentedJobsTest(GradeCase):
     def sh(self, command, **variables):
         environment = dict(os.environ, PATH=f"{self.path('bin')}:{os.environ['PATH']}", **variables)
         done = subprocess.run(["sh", "-c", command], cwd=self.dir, env=environment, capture_output=True, text=True,
-                              timeout=DEADLINE, check=False)
+                              timeout=DEADLINE * 4, check=False)
         self.assertEqual(done.returncode, 0, done.stderr)
 
     def test_kubernetes(self):
@@ -460,6 +469,11 @@ class MistakesTest(GradeCase):
     def test_the_suite(self):
         self.refused("[[test]\n", "suite.toml: ")
         self.refused("[[test]]\nname = 'x'\nponts = 1\n", "test 1 ('x'): ponts: unknown key; did you mean 'points'?")
+
+    def test_options_that_mini_hypervisor_refuses(self):
+        self.write_suite("[machine]\noptions = ['--memory', '3']\n[[test]]\nname = 'x'\n")
+        self.submit("a.img", HALT)
+        self.grade(code=2, says="suite: the options of test 'x': --memory '3': give 2M, 4M or 8M")
 
     def test_the_command_line(self):
         self.grade("suite", code=2, says="give two directories")

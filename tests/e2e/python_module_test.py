@@ -209,6 +209,11 @@ class RunningTest(ModuleCase):
         self.assertIs(machine.interrupt().kind, StopKind.HALTED)
 
     def test_files(self):
+        machine = self.machine(sample("files", "elf"), [f"--files-dir={self.path('kept')}"])
+        machine.finish()
+        self.assertEqual(str(machine.files), self.path("kept", "1-files"))
+        machine.close()
+        self.assertTrue(machine.files.is_dir())
         machine = self.machine(sample("files", "elf"), ["--max-open", "4"])
         machine.finish()
         self.assertTrue(machine.files.is_dir())
@@ -284,6 +289,10 @@ class WrongTest(ModuleCase):
     def test_no_program(self):
         with self.assertRaisesSaying(mini_hypervisor.ProgramNotFound, "/no/such/program"):
             Machine(sample("hello"), program="/no/such/program")
+        broken = self.write("broken", b"\x7fELF, but no more")
+        os.chmod(broken, 0o755)
+        with self.assertRaisesSaying(mini_hypervisor.ProgramNotFound, "cannot be executed"):
+            Machine(sample("hello"), program=broken)
 
     def test_other_program(self):
         with self.assertRaisesSaying(mini_hypervisor.StartError, "status 0"):

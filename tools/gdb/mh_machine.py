@@ -28,6 +28,8 @@ class Instruction(NamedTuple):
 def check() -> None:
     """Raise gdb.GdbError, with the remedy, unless a stopped machine is selected."""
     connection = gdb.selected_inferior().connection
+    if connection is not None and connection.type == "core":
+        raise gdb.GdbError("a core file is no machine; core_report prints its fault and its control registers")
     if connection is None or connection.type not in ("remote", "extended-remote"):
         raise gdb.GdbError("there is no machine; connect to one with target remote :1234, or what the line says "
                            "that mini_hypervisor --gdb prints")
@@ -53,8 +55,16 @@ def monitor(command: str) -> str:
         raise
 
 
+def system_register(name: str) -> int:
+    """cr0 to cr4 or efer; or gdt_limit, idt_base and idt_limit. gdb may not know them: not of a second inferior."""
+    text = monitor("regs")
+    table, _, field = name.partition("_")
+    pattern = rf"\b{table} base 0x(?P<base>\w+) limit 0x(?P<limit>\w+)" if field else rf"\b{name} 0x(?P<value>\w+)"
+    return int(re.search(pattern, text)[field or "value"], 16)
+
+
 def register(name: str) -> int:
-    """A register of the machine, whichever frame is selected."""
+    """A general register of the machine, whichever frame is selected."""
     return int(gdb.newest_frame().read_register(name)) & (1 << 64) - 1
 
 

@@ -188,6 +188,26 @@ static void a_return_without_a_call_changes_nothing(void **state)
     assert_tree(machine, "0:0 2*1\n1:6 4*1\n");
 }
 
+/*
+ * Two threads that switch to each other 300 times, each inside a call. `switch` saves rsp in rbx and takes that of the
+ * other from rdx. The second thread's stack lies above the first's.
+ */
+static void stacks_are_told_apart(void **state)
+{
+    struct soft_machine *machine = *state;
+    /* mov $300,%ecx; 1: call work; dec %ecx; jnz 1b; hlt */
+    soft_machine_code(machine, CODE, "\xb9\x2c\x01\x00\x00\xe8\xf6\x00\x00\x00\xff\xc9\x75\xf7\xf4");
+    soft_machine_put(machine, CODE + 0x100, "\xe8\xfb\x00\x00\x00\x90\xc3", 7); /* work: call switch; nop; ret */
+    soft_machine_put(machine, CODE + 0x200, "\x48\x89\xe3\x48\x89\xd4\x48\x89\xda\xc3", 10); /* switch */
+    soft_machine_put(machine, CODE + 0x300, "\xe8\x0b\x00\x00\x00\xeb\xf9", 7); /* other: call 310; jmp other */
+    soft_machine_put(machine, CODE + 0x310, "\x90\xe8\xea\xfe\xff\xff\xc3", 7); /* nop; call switch; ret */
+    soft_machine_put64(machine, STACK + 0x10000, CODE + 0x300);
+    machine->soft->gpr[MH_RDX] = STACK + 0x10000;
+    begin_at(machine, CODE);
+    assert_int_equal(soft_machine_run(machine, CPU_RUN), CPU_EXIT_HALT);
+    assert_tree(machine, "0:0 902*1\n1:100 900*300\n2:200 1200*300\n1:300 599*1\n2:310 899*300\n3:200 1200*300\n");
+}
+
 /* A fault without a handler ends in a stub, which is not the guest's. */
 static void what_the_run_loop_takes_back_is_gone(void **state)
 {
@@ -259,6 +279,7 @@ int main(void)
         TEST(frames_that_are_left_behind_are_over),
         TEST(interrupts_are_calls),
         TEST(a_return_without_a_call_changes_nothing),
+        TEST(stacks_are_told_apart),
         TEST(what_the_run_loop_takes_back_is_gone),
         TEST(what_is_executed_again_is_not_counted_again),
         TEST(generated_code_follows_calls_itself),

@@ -202,7 +202,8 @@ function canonical(address, levels) {
 }
 
 /* All that is mapped, as runs of pages; not more than anybody reads. */
-const mappings = facts.tables?.levels ? listMappings(4096) : [];
+const MAPPINGS_MAX = 4096;
+const mappings = facts.tables?.levels ? listMappings(MAPPINGS_MAX) : [];
 
 function listMappings(most) {
   const found = [];

@@ -181,7 +181,8 @@ function tablesSection() {
   const entries = tables.get(Number(top));
   const output = el("div", { class: "walked" });
   const tree = el("div", { class: "tree" });
-  const about = `cr3 ${facts.tables.cr3}, ${plural(tables.size, "table")}, ${plural(mappings.length, "run")} of pages`;
+  const about = `cr3 ${facts.tables.cr3}, ${plural(tables.size, "table")}, ` +
+    `${mappings.length < MAPPINGS_MAX ? "" : "at least "}${plural(mappings.length, "run")} of pages`;
   const panel = el("div", { class: "panel stack" }, lookupElement(output), output, tree);
   if (entries) {
     const list = tableElement(entries, facts.tables.levels, 0n, ALL_RIGHTS);

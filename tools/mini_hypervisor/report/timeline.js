@@ -89,6 +89,7 @@ class Timeline {
     this.label = this.width < 560 ? 4 : LABEL;
     this.height = rows * LANE + 26;
     const picture = svg("svg", { viewBox: `0 0 ${this.width} ${this.height}`, height: this.height, "aria-hidden": "true" });
+    this.drawGap(picture, rows);
     this.drawLanes(picture);
     this.drawAxis(picture);
     this.entries.forEach((entry, i) => this.drawEntry(picture, entry, i));
@@ -103,6 +104,18 @@ class Timeline {
       picture.append(svg("text", { x: this.label > 20 ? 0 : this.label, y: y + (this.label > 20 ? 15 : 10),
                                    "font-size": this.label > 20 ? 12 : 10 }, name));
     }
+  }
+
+  /* Between the first entries and the last, some are not kept. */
+  drawGap(picture, rows) {
+    const { missing, first } = facts.timeline;
+    if (missing === 0)
+      return;
+    const clip = (value) => this.x(Math.max(this.from, Math.min(this.to, value)));
+    const left = clip(this.range(this.entries[first - 1])[1]), right = clip(this.range(this.entries[first])[0]);
+    picture.append(svg("rect", { class: "gap", x: left, width: Math.max(0, right - left), y: 0, height: rows * LANE - 4 }));
+    if (right - left > 60)
+      picture.append(svg("text", { x: (left + right) / 2, y: rows * LANE / 2, "text-anchor": "middle" }, "not kept"));
   }
 
   drawAxis(picture) {

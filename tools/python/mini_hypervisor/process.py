@@ -62,6 +62,14 @@ def paths(values: Sequence[Path]) -> list[str]:
     return [os.fspath(value) for value in values]
 
 
+def option_value(words: Sequence[str], option: str) -> str | None:
+    """What a command line gives an option, as `--option VALUE` or `--option=VALUE`."""
+    for word, following in zip(words, [*words[1:], ""]):
+        if word == option or word.startswith(option + "="):
+            return following if word == option else word[len(option) + 1:]
+    return None
+
+
 def run(image: Path, options: Sequence[Path] = (), *, input: bytes = b"",
         program: str | None = None, timeout: float = 30) -> Result:
     """
@@ -70,7 +78,7 @@ def run(image: Path, options: Sequence[Path] = (), *, input: bytes = b"",
     """
     command = [find_program(program), "--guest", os.fspath(image), *paths(options)]
     with tempfile.TemporaryDirectory(prefix="mini_hypervisor-") as directory:
-        command += [] if "--files-dir" in command else ["--files-dir", directory]
+        command += ["--files-dir", directory] if option_value(command, "--files-dir") is None else []
         try:
             done = subprocess.run(command, input=input, capture_output=True, timeout=timeout, check=False)
         except subprocess.TimeoutExpired as late:
@@ -119,18 +127,22 @@ class Process:
     def __init__(self, arguments: Sequence[str], machines: int, *, program: str | None, timeout: float) -> None:
         self.timeout = timeout
         self.connections: list[Connection] = []  # of its machines' debuggers
+        found = find_program(program)
         self.directory = tempfile.mkdtemp(prefix="mini_hypervisor-")
-        serial = ["--serial", "pty"] if machines > 1 else []
-        command = [find_program(program), *arguments, *serial, "--gdb", f"unix:{self.directory}/gdb-%n", "--gdb-hold",
-                   "--gdb-lost", "kill"]
-        self.files_dir = os.path.join(self.directory, "files")
-        if "--files-dir" in arguments:
-            self.files_dir = arguments[arguments.index("--files-dir") + 1]
-        elif "--replay" not in arguments:  # which writes none
+        given_dir = option_value(arguments, "--files-dir")
+        self.files_dir = given_dir or os.path.join(self.directory, "files")
+        command = [found, *arguments, "--gdb", f"unix:{self.directory}/gdb-%n", "--gdb-hold", "--gdb-lost", "kill"]
+        if machines > 1:
+            command += ["--serial", "pty"]
+        if given_dir is None and "--replay" not in arguments:  # which writes none
             command += ["--files-dir", self.files_dir]
-        # a session of its own, so that all of it can be ended, and Ctrl-C is for the test
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                        start_new_session=True, bufsize=0)
+        try:
+            # a session of its own, so that all of it can be ended, and Ctrl-C is for the test
+            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                            stderr=subprocess.PIPE, start_new_session=True, bufsize=0)
+        except OSError as error:
+            shutil.rmtree(self.directory)
+            raise ProgramNotFound(f"'{found}' cannot be executed: {error.strerror}") from None
         assert self.process.stdin and self.process.stdout and self.process.stderr
         self.output = Output(out=self.process.stdout.fileno(), err=self.process.stderr.fileno())
         self.inputs = {1: Input(self.process.stdin.fileno(), self.process.stdin.close)}
