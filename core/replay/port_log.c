@@ -158,6 +158,16 @@ void port_log_interrupt(struct port_log *log, uint64_t printed, bool at_halt, ui
         .access = log->accesses, .printed = printed, .vector = vector, .at_halt = at_halt};
     memcpy(bytes + 1, &interrupt, sizeof interrupt);
     port_log_append(log, bytes, sizeof bytes);
+    port_log_begin(log);
+}
+
+void port_log_drop_answers(struct port_log *log)
+{
+    if (log->start == 0)
+        return;
+    memmove(log->bytes, log->bytes + log->start, log->length - log->start);
+    log->length -= log->start;
+    log->start = 0;
 }
 
 void port_log_cut(struct port_log *log, const struct port_cursor *cursor)
@@ -165,6 +175,7 @@ void port_log_cut(struct port_log *log, const struct port_cursor *cursor)
     log->length = cursor->offset - log->dropped;
     log->accesses = cursor->access;
     log->answered = cursor->answered;
+    port_log_begin(log);
 }
 
 void port_log_drop_before(struct port_log *log, const struct port_cursor *cursor)

@@ -64,7 +64,7 @@ struct port_log {
     uint64_t answered; /* number of the last access that has an answer; 0: none has */
     bool failed;       /* no memory for an answer: the log is good for nothing behind the last one */
     /* the access that is being recorded: */
-    size_t start;  /* of its answer in `bytes` */
+    size_t start;  /* of its answer in `bytes`; what is before it is complete */
     size_t writes; /* to guest memory so far */
 };
 
@@ -110,6 +110,9 @@ enum port_replay {
  */
 enum port_replay port_log_replay(const struct port_log *log, struct port_cursor *cursor, const struct cpu_exit *exit,
                                  struct guest_ram *ram, struct mh_event *file);
+
+/* Drop all complete answers, perhaps while an access is being recorded. */
+void port_log_drop_answers(struct port_log *log);
 
 /* Drop what is behind the cursor, or what is before it. */
 void port_log_cut(struct port_log *log, const struct port_cursor *cursor);

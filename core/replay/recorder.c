@@ -71,7 +71,7 @@ static void recorder_flush(void *ctx)
     struct recorder *recorder = ctx;
     const struct mh_vm *vm = recorder->vm;
     if (recorder->has_ended || vm->is_replaying ||
-        (recorder->log.accesses == recorder->accesses && recorder->log.length == 0 &&
+        (recorder->log.accesses == recorder->accesses && recorder->log.start == 0 &&
          vm->serial.printed == recorder->printed))
         return;
     if (recorder->log.failed) {
@@ -82,10 +82,10 @@ static void recorder_flush(void *ctx)
                                        .instructions = recording_instructions(recorder->vm),
                                        .printed = vm->serial.printed,
                                        .checksum = vm->serial.checksum};
-    recorder_put_or_fail(recorder, RECORDING_LOG, &head, sizeof head, recorder->log.bytes, recorder->log.length);
+    recorder_put_or_fail(recorder, RECORDING_LOG, &head, sizeof head, recorder->log.bytes, recorder->log.start);
+    port_log_drop_answers(&recorder->log);
     recorder->accesses = recorder->log.accesses;
     recorder->printed = head.printed;
-    recorder->log.length = 0;
     atomic_store_explicit(&recorder->vm->record_waits, false, memory_order_relaxed);
 }
 

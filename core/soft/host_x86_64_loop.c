@@ -68,12 +68,9 @@ static unsigned find_last(const struct soft_block *block)
     return last;
 }
 
-/* Did it go round often before it was hot? Where all code is translated at once, every other loop is taken for one.
- * Counting each instruction is left to other code. */
+/* Did it go round often before it was hot? Where all code is translated at once, every other loop is taken for one. */
 static bool is_worth_it(const struct jit_writer *writer)
 {
-    if (writer->cpu->counts != NULL)
-        return false;
     const struct soft_block *block = writer->block;
     const uint64_t hot = writer->cpu->blocks->hot;
     return hot == 0 ? (block->offset & 1) != 0 : block->rounds * (uint64_t)LOOP_ROUNDS >= hot * (LOOP_ROUNDS - 1);
@@ -364,9 +361,8 @@ static bool write_round(struct jit_writer *writer)
     jit_window_forget(writer);
     writer->host_flags = false;
     writer->loop.opened = 0;
-    if (!writer->loop.in_rounds)
-        jit_begin_segment(writer, 0);
-    else
+    jit_begin_segment(writer, 0);
+    if (writer->loop.in_rounds)
         writer->segment_end = writer->loop.last + 1;
     for (writer->op = 0; writer->op < writer->loop.last; writer->op++)
         if (!jit_translate_op(writer))
@@ -402,11 +398,20 @@ static bool uses_sse(const struct jit_writer *writer)
     return false;
 }
 
+/* Where SSE cannot be used, the code is left before the first operation, and what is left counts as begun. */
+static void load_sse(struct jit_writer *writer)
+{
+    const struct soft_op *const first = writer->block->ops;
+    jit_count_segment(writer, first, 1);
+    jit_load_sse(writer);
+    jit_count_segment(writer, first, -1);
+}
+
 bool jit_loop_translate(struct jit_writer *writer)
 {
     struct again again = {.count = 0};
     if (uses_sse(writer))
-        jit_load_sse(writer);
+        load_sse(writer);
     jit_flags_store(writer);
     writer->loop.is_active = true;
     emit_enter(writer);

@@ -300,10 +300,11 @@ const struct soft_opcode *soft_simd_opcode(enum soft_map map, uint8_t opcode, un
 enum soft_result soft_exec_one(struct soft_cpu *cpu);
 
 /*
- * Execute until cpu->instructions is `until`, cpu->attention is not 0, the next instruction lies on a page with execute
- * points (soft_page_has_points()), or an instruction results in SOFT_FAULT or SOFT_EXIT. Returns that result,
- * SOFT_REPEAT when it stopped between two repetitions of a string instruction, SOFT_NEXT otherwise. At least one
- * instruction is executed unless one of these holds at the start.
+ * Execute until cpu->instructions is `until`, cpu->attention is not 0, an execute point of the debugger's is at the
+ * next instruction, or, while the guest has execute breakpoints of its own, one of any kind is in its page, or an
+ * instruction results in SOFT_FAULT or SOFT_EXIT. For the first instruction, the caller has looked for points. Returns
+ * that result, SOFT_REPEAT when it stopped between two repetitions of a string instruction, SOFT_NEXT otherwise. At
+ * least one instruction is executed unless one of these holds at the start.
  */
 enum soft_result soft_exec_many(struct soft_cpu *cpu, uint64_t until);
 

@@ -18,6 +18,7 @@
 #include "soft_flags.h"
 #include "soft_jit.h"
 #include "soft_operand.h"
+#include "soft_points.h"
 #include "soft_profile.h"
 #include "soft_simd_shape.h"
 #include "soft_string.h"
@@ -940,8 +941,14 @@ static enum soft_result run_from_rip(struct soft_cpu *cpu, uint64_t until)
 enum soft_result soft_exec_many(struct soft_cpu *cpu, uint64_t until)
 {
     enum soft_result result = SOFT_NEXT;
-    while (!wants_attention(cpu) && cpu->instructions < until && !soft_page_has_points(cpu, cpu->rip)) {
-        result = run_from_rip(cpu, until);
+    bool is_first = true; /* the caller has looked */
+    for (; !wants_attention(cpu) && cpu->instructions < until; is_first = false) {
+        const bool by_one = soft_page_has_points(cpu, cpu->rip);
+        unsigned point;
+        if (by_one && !is_first && result != SOFT_REPEAT &&
+            (cpu->debug_execute || soft_points_execute(cpu, cpu->rip, &point)))
+            break;
+        result = by_one ? soft_exec_one(cpu) : run_from_rip(cpu, until);
         if (result == SOFT_FAULT || result == SOFT_EXIT)
             return result;
     }

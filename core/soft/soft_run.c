@@ -272,7 +272,7 @@ static bool needs_care(const struct run *run)
     const struct soft_cpu *cpu = run->cpu;
     unsigned attention = attention_of(cpu);
     bool traps = (cpu->rflags & MH_RFLAGS_TF) != 0 || cpu->traps_by_new_tf;
-    if (run->step_off || run->request->mode == CPU_STEP || soft_page_has_points(cpu, cpu->rip))
+    if (run->step_off || run->request->mode == CPU_STEP || (cpu->debug_execute && soft_page_has_points(cpu, cpu->rip)))
         return true;
     return attention != 0 && (attention != SOFT_ATTENTION_TRAP || traps);
 }

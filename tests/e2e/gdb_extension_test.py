@@ -200,7 +200,7 @@ class LookTest(ExtensionCase):
     def test_several_machines(self):
         """Each command is for the inferior that gdb shows, whatever was asked of another before."""
         run, gdb = self.debug_all(elf("gdb_program"), sample("crash", "elf"))
-        gdb.all(f"source {SCRIPT}", "inferior 2", "unset tdesc filename", "continue")
+        gdb.all(f"source {SCRIPT}", "inferior 2", "continue")
         self.assertEqual(len(self.causes(gdb("mh why"))), 1)
         gdb("inferior 1")
         self.assertTrue(gdb("mh when").startswith("instruction 0\n"))

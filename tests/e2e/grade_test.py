@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -287,6 +286,15 @@ files = {"report.txt" = "report.txt"}
         self.assertEqual(self.outcome("files"), ("passed", "1"))
         self.assertEqual(self.outcome("hello"), ("wrong result", "0"))
 
+    def test_output_that_is_slow_to_match(self):
+        """The others are graded meanwhile, and it ends."""
+        self.write_suite(f"[limits]\nseconds = {PATIENCE}\n[[test]]\nname = 'x'\n[test.expect]\nregex = '^(a|a)*$'\n")
+        self.submit("evil.img", printer(b"a" * 40 + b"b"))
+        self.submit("good.img", printer(b"aaa"))
+        self.grade()
+        self.assertEqual([row["status"] for row in self.rows().values()], ["wrong result", "passed"])
+        self.assertIn("takes too long", self.rows()["evil.img"]["message"])
+
     def test_a_guest_that_waits_reaches_the_limit_in_seconds(self):
         self.write_suite(f"""
 [limits]
@@ -460,6 +468,11 @@ class MistakesTest(GradeCase):
     def test_the_suite(self):
         self.refused("[[test]\n", "suite.toml: ")
         self.refused("[[test]]\nname = 'x'\nponts = 1\n", "test 1 ('x'): ponts: unknown key; did you mean 'points'?")
+
+    def test_options_that_mini_hypervisor_refuses(self):
+        self.write_suite("[machine]\noptions = ['--memory', '3']\n[[test]]\nname = 'x'\n")
+        self.submit("a.img", HALT)
+        self.grade(code=2, says="suite: the options of test 'x': --memory '3': give 2M, 4M or 8M")
 
     def test_the_command_line(self):
         self.grade("suite", code=2, says="give two directories")

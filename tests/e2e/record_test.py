@@ -106,6 +106,19 @@ class BrokenTest(RecordCase):
         again = self.replay()
         self.assertIn("killed", again.messages)
 
+    def test_what_is_written_while_the_guest_waits_for_input(self):
+        """It has begun to read: the answer that is still to come belongs behind what is written."""
+        run, monitor = self.start_monitor("--record", "run.mhr")
+        for number in range(1, 4):
+            monitor.out(0x80, 1, number)
+            end = time.monotonic() + DEADLINE
+            while contents(self.path("run.mhr")).count(b"LOG ") < number:
+                self.assertLess(time.monotonic(), end)
+                run.output.pump(0.01)
+        monitor.halt()
+        recorded = self.check(run.finish())
+        self.assertEqual(self.replay().out, recorded.out)
+
     def test_ctrl_c(self):
         run = self.start("--record", "run.mhr", "-g", sample("echo"))
         run.send(b"one\n")

@@ -55,8 +55,16 @@ def monitor(command: str) -> str:
         raise
 
 
+def system_register(name: str) -> int:
+    """cr0 to cr4 or efer; or gdt_limit, idt_base and idt_limit. gdb may not know them: not of a second inferior."""
+    text = monitor("regs")
+    table, _, field = name.partition("_")
+    pattern = rf"\b{table} base 0x(?P<base>\w+) limit 0x(?P<limit>\w+)" if field else rf"\b{name} 0x(?P<value>\w+)"
+    return int(re.search(pattern, text)[field or "value"], 16)
+
+
 def register(name: str) -> int:
-    """A register of the machine, whichever frame is selected."""
+    """A general register of the machine, whichever frame is selected."""
     return int(gdb.newest_frame().read_register(name)) & (1 << 64) - 1
 
 

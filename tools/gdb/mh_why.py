@@ -83,7 +83,7 @@ class Fault:
             try:
                 value = gdb.newest_frame().read_register(name)
                 values.append((name, int(value) & (1 << 8 * value.type.sizeof) - 1))
-            except (ValueError, gdb.error):  # a vector register
+            except (ValueError, gdb.error):  # a vector register, or one that gdb does not know
                 continue
         return values
 
@@ -245,7 +245,7 @@ def about_opcode(fault: Fault) -> Iterator[str]:
     if code == b"\x0f\x0b":
         yield ("ud2: the compiler puts it where the program can only come by undefined behaviour, or after "
                "__builtin_trap() and __builtin_unreachable()")
-    elif re.search(r"%[xyz]?mm", operands) and machine.register("cr4") & 1 << 9 == 0:
+    elif re.search(r"%[xyz]?mm", operands) and machine.system_register("cr4") & 1 << 9 == 0:
         yield "SSE is off: set CR4.OSFXSR before, or compile with -mgeneral-regs-only"
     else:
         yield ("unknown instruction: rip is in the middle of one, or the processor does not have it (see CPUID; -march "
@@ -260,11 +260,13 @@ def about_privilege(fault: Fault) -> Iterator[str]:
 
 def about_selector(fault: Fault) -> Iterator[str]:
     if fault.has(2):
-        yield (f"IDT: entry {(fault.error or 0) >> 3} is missing, outside the limit {machine.register('idt_limit'):#x}, or "
-               "not allowed for int from ring 3 (its DPL)")
+        limit = machine.system_register("idt_limit")
+        yield (f"IDT: entry {(fault.error or 0) >> 3} is missing, outside the limit {limit:#x}, or not allowed for int from "
+               "ring 3 (its DPL)")
     elif fault.error:
-        yield (f"wrong selector {fault.error & ~3:#x}: the GDT (limit {machine.register('gdt_limit'):#x}) has no such "
-               "segment, or not of this kind and privilege")
+        limit = machine.system_register("gdt_limit")
+        yield (f"wrong selector {fault.error & ~3:#x}: the GDT (limit {limit:#x}) has no such segment, or not of this kind "
+               "and privilege")
 
 
 def about_return(fault: Fault) -> Iterator[str]:
@@ -339,7 +341,7 @@ def about_double(fault: Fault) -> Iterator[str]:
 
 def about_tables(fault: Fault) -> Iterator[str]:
     """Can an exception be delivered at all?"""
-    base, limit = machine.register("idt_base"), machine.register("idt_limit")
+    base, limit = machine.system_register("idt_base"), machine.system_register("idt_limit")
     table = machine.read(base, min(limit + 1, 4096)) if limit >= 15 else b""
     if table == b"":
         yield f"no IDT: its limit is {limit:#x}, so it has no entries; lidt takes the size minus 1 and the address"

@@ -311,6 +311,26 @@ static void cut_off_logs_are_refused(void **state)
     port_log_free(&copy);
 }
 
+/* What is complete may be taken away while an access is under way. */
+static void answers_are_dropped_around_an_open_access(void **state)
+{
+    struct fixture *f = *state;
+    struct port_cursor cursor = {.access = 2, .answered = 1};
+    struct mh_event file;
+    uint32_t data = 5, got = 0;
+    const struct cpu_exit exit = access_of(0x10, 4, true, 1, (uint8_t *)&data);
+    record_in(f, 0x10, 4, 1);
+    record(f, access_of(0x10, 1, false, 1, (uint8_t *)&data), &no_call);
+    port_log_begin(&f->log);
+    port_log_wrote(&f->log, mh_gpa_of(0x100), "abc", 3);
+    port_log_drop_answers(&f->log);
+    assert_int_equal(f->log.length, sizeof(struct port_write) + 3);
+    port_log_finish(&f->log, &exit, &no_call);
+    assert_int_equal(replay(f, &cursor, access_of(0x10, 4, true, 1, (uint8_t *)&got), &file), PORT_REPLAYED);
+    assert_int_equal(got, 5);
+    assert_memory_equal(f->other.host + 0x100, "abc", 3);
+}
+
 /* ---- interrupts ---- */
 
 static void interrupts_come_where_they_came(void **state)
@@ -408,6 +428,7 @@ int main(void)
         TEST(a_foreign_log_replays_like_its_original),
         TEST(damaged_logs_do_no_harm),
         TEST(cut_off_logs_are_refused),
+        TEST(answers_are_dropped_around_an_open_access),
         TEST(interrupts_come_where_they_came),
         TEST(an_interrupt_behind_accesses_without_answers_waits_for_them),
         TEST(foreign_interrupts_are_checked),

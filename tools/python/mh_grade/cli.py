@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import statistics
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -114,6 +115,20 @@ def check_tools(suite: Suite, programs: Programs) -> None:
         raise Problem("tests with several guests need prlimit (on Debian: apt-get install util-linux)")
 
 
+def check_options(suite: Suite, programs: Programs) -> None:
+    """Let mini_hypervisor itself look at the options of the tests: with --help it goes no further."""
+    checked = set()
+    for test in suite.tests:
+        if test.options in checked:
+            continue
+        checked.add(test.options)
+        done = subprocess.run([programs.hypervisor, *test.options, "--help"], stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            why = done.stderr.strip().removeprefix("mini_hypervisor: ")
+            raise Problem(f"{suite.directory}: the options of test '{test.name}': {why}")
+
+
 def hash_program(hypervisor: str) -> str:
     """mini_hypervisor and these modules: what produces results."""
     total = hashlib.sha256()
@@ -152,6 +167,7 @@ def grade(arguments: argparse.Namespace, stopper: Stopper) -> tuple[Merged, bool
     suite = read_suite(arguments.paths[0])
     programs = find_programs(arguments.hypervisor)
     check_tools(suite, programs)
+    check_options(suite, programs)
     try:
         submissions = find_submissions(arguments.paths[1])
     except OSError as error:
@@ -278,6 +294,6 @@ def main(words: Sequence[str]) -> int:
         say(str(problem))
         return 2
     except OSError as error:
-        say(str(error))
+        say(f"{error.filename}: {error.strerror}" if error.filename else str(error))
         return 1
     return 128 + signals[0] if signals else status

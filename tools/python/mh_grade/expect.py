@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import sys
 from collections.abc import Sequence
 
 from .process import Stopper, run
@@ -12,6 +13,9 @@ from .suite import Suite, Test
 from .text import difference, head, visible
 
 JUDGE_PASSED, JUDGE_FAILED = 0, 1
+
+MATCHES = 10  # an exit status that no failure of Python has
+SEARCH = ("import re, sys; sys.exit(10 if re.search(sys.argv[1].encode(), sys.stdin.buffer.read(), re.MULTILINE) else 11)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,12 +42,23 @@ def check_texts(texts: Sequence[bytes], outputs: Sequence[bytes]) -> Judgement:
     return PASSED
 
 
-def check_regexes(regexes: Sequence[re.Pattern[bytes]], outputs: Sequence[bytes]) -> Judgement:
+def matches(regex: re.Pattern[bytes], path: str, seconds: float, stopper: Stopper) -> bool | None:
+    """Does a file match? None if that takes too long: output can be such that it never ends, so it is another process
+    that tries."""
+    with open(path, "rb") as stdin:
+        done = run([sys.executable, "-I", "-S", "-c", SEARCH, regex.pattern.decode()], cwd="/", seconds=seconds,
+                   stopper=stopper, stdin=stdin.fileno())
+    return None if done.ended_for else done.status == MATCHES
+
+
+def check_regexes(regexes: Sequence[re.Pattern[bytes]], outputs: Sequence[bytes], directory: str, seconds: float,
+                  stopper: Stopper) -> Judgement:
     for number, (regex, actual) in enumerate(zip(regexes, outputs), 1):
-        if not regex.search(actual):
-            prefix = machine_prefix(number, len(regexes))
-            return Judgement("wrong", f"{prefix}the output does not match {regex.pattern.decode()}", head(actual),
-                             "output")
+        is_match = matches(regex, os.path.join(directory, f"output-{number}"), seconds, stopper)
+        if not is_match:
+            what = "takes too long to compare with" if is_match is None else "does not match"
+            return Judgement("wrong", f"{machine_prefix(number, len(regexes))}the output {what} {regex.pattern.decode()}",
+                             head(actual), "output")
     return PASSED
 
 
@@ -61,12 +76,15 @@ def check_files(expected: Sequence[tuple[str, str]], directory: str) -> Judgemen
     return PASSED
 
 
-def ask_judge(suite: Suite, test: Test, outputs: Sequence[bytes], guest_files: str, directory: str,
-              stopper: Stopper) -> Judgement:
-    """Run the judge in the suite's directory; stdin is the output of the first guest."""
+def write_outputs(outputs: Sequence[bytes], directory: str) -> None:
     for number, output in enumerate(outputs, 1):
         with open(os.path.join(directory, f"output-{number}"), "wb") as file:
             file.write(output)
+
+
+def ask_judge(suite: Suite, test: Test, outputs: Sequence[bytes], guest_files: str, directory: str,
+              stopper: Stopper) -> Judgement:
+    """Run the judge in the suite's directory; stdin is the output of the first guest."""
     env = dict(os.environ, MH_OUTPUTS=directory, MH_FILES=guest_files)
     try:
         with open(os.path.join(directory, "output-1"), "rb") as stdin:
@@ -89,8 +107,10 @@ def judge(suite: Suite, test: Test, outputs: Sequence[bytes], guest_files: str, 
     """What a test says of the output of each guest, and of the files in `guest_files`."""
     expect = test.expect
     judgement = check_texts(expect.texts, outputs)
+    if expect.regexes or expect.judge:
+        write_outputs(outputs, directory)
     if judgement is PASSED:
-        judgement = check_regexes(expect.regexes, outputs)
+        judgement = check_regexes(expect.regexes, outputs, directory, test.limits.seconds, stopper)
     if judgement is PASSED and expect.judge:
         judgement = ask_judge(suite, test, outputs, guest_files, directory, stopper)
     if judgement is PASSED:
