@@ -106,6 +106,7 @@ class ForwardsTest(DapCase):
         vm = self.offer(elf("spin"))
         gdb = self.attach(elf("spin"), vm.where[0], os.path.join(SOURCE, "tests", "guests", "spin.S"), [])
         gdb("continue", threadId=1)
+        vm.run.wait_for(b"unfinished")  # it runs
         gdb("pause", threadId=1)
         self.assertEqual(gdb.event("stopped")["reason"], "pause")
 

@@ -2,7 +2,7 @@
 For editors that debug with gdb's own Debug Adapter Protocol (gdb --interpreter=dap): buttons that run backwards, and the
 reports of faults.
 
-gdb up to version 16 at least does not have the requests stepBack and reverseContinue. They are made here of those that
+gdb up to version 18 at least does not have the requests stepBack and reverseContinue. They are made here of those that
 it has, with the direction of execution reversed until the next stop. What the stub prints while a machine runs goes to a
 log of gdb's, so the report of a fault is sent once more. This uses names of gdb's that are not documented; where a gdb
 does not have them, nothing is added.
@@ -47,9 +47,12 @@ def report_fault(server: Any, event: gdb.StopEvent) -> None:
     """Show in the editor's console what the stub says of a fault."""
     def report() -> None:
         try:
-            server.send_event("output", {"category": "important", "output": machine.monitor("why")})
-        except gdb.error:  # another stub, or none
-            pass
+            machine.check()
+            machine.select()
+            text = gdb.execute("monitor why", to_string=True)
+        except (gdb.error, gdb.GdbError):  # another stub, or none
+            return
+        server.send_event("output", {"category": "important", "output": text})
     if isinstance(event, gdb.SignalEvent) and event.stop_signal not in ("SIGINT", "0"):
         gdb.post_event(report)
 
