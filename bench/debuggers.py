@@ -94,7 +94,7 @@ GDB_ROWS = [
     ("step_and_look", "vCont;s, g", "rate", {"floor": 0.85}),
     ("break_as_gdb", "continue to a breakpoint, as gdb does", "rate", {"floor": 0.85}),
     ("step_range", "vCont;r, steps", "rate", {None: 20e6}),
-    ("conditions", "hits of a condition that is false", "rate", {None: 2e6}),
+    ("conditions", "hits of a condition that is false", "rate", {None: 5e6}),
     ("read_digits", "m, largest packets", "bytes", {None: 300e6}),
     ("read_binary", "x, largest packets", "bytes", {None: 500e6}),
     ("write_binary", "X, largest packets", "bytes", {None: 400e6}),

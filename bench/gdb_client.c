@@ -25,9 +25,9 @@
 #define OFFSET_DATA 0x10000
 #define DATA_MAX 0x10000u
 
-/* A condition that is true once in so many hits: eax counts the breakpoint's instruction. (eax & 0xff) == 0 */
-#define CONDITION ";X8,26000022ff0f0e27"
-#define HITS 256
+/* A condition that is true once in so many hits: eax counts the breakpoint's instruction. (eax & 0x3fff) == 0 */
+#define CONDITION ";X9,260000233fff0f0e27"
+#define HITS 16384
 
 struct server {
     const char *name;

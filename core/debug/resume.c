@@ -143,13 +143,16 @@ static enum run_end debug_fail(struct mh_stop *stop, const struct mh_error *err)
 static enum run_end debug_run_once(struct debug *debug, struct run_result *result)
 {
     struct cpu_request request = debug_request(debug);
+    const bool may_lose_position = debug->vm->cpu->ops->current != NULL;
     struct mh_error err;
-    *result = (struct run_result){.end = RUN_STOPPED};
-    if (debug_arm(debug, &err) != MH_OK || history_before_run(debug, &request, &err) != MH_OK)
+    if (debug_arm(debug, &err) != MH_OK || history_before_run(debug, &request, &err) != MH_OK) {
+        *result = (struct run_result){.end = RUN_STOPPED};
         return debug_fail(&result->stop, &err);
-    const uint64_t started = history_clock();
+    }
+    const uint64_t started = may_lose_position ? history_clock() : 0;
     run_loop(debug->vm, &request, result);
-    debug->ran_ns += history_clock() - started;
+    if (may_lose_position)
+        debug->ran_ns += history_clock() - started;
     debug->step_off = result->in_was_cancelled; /* a point at an IN was met when the IN began */
     if (result->end == RUN_STOPPED)
         debug_name_stop(debug, result);

@@ -6,10 +6,11 @@
 
 static void interrupts_tell(struct mh_vm *vm, uint8_t vector)
 {
+    if (vector == 0 || !events_wanted(vm))
+        return;
     struct mh_event event = {.kind = MH_EVENT_INTERRUPT, .vector = vector};
     struct mh_stop none = {.kind = MH_STOP_CAUGHT}; /* there is no catchpoint for it */
-    if (vector != 0 && events_wanted(vm))
-        events_tell(vm, &event, &none);
+    events_tell(vm, &event, &none);
 }
 
 /* What a log says, and let other logs have it too. */

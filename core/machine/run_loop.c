@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -301,12 +302,30 @@ static void run_loop_leave_exchange(const struct mh_vm *vm, const struct run_res
         mh_exchange_leave(vm->config.exchange, vm->config.number);
 }
 
+/* Everything is empty but for the bytes behind the end of a text, which would take longer than an exit. */
+static void run_loop_clear_exit(struct cpu_exit *exit)
+{
+    memset(exit, 0, offsetof(struct cpu_exit, text) + 1);
+    memset(exit->instruction, 0, sizeof *exit - offsetof(struct cpu_exit, instruction));
+    exit->kind = CPU_EXIT_KICKED;
+}
+
+static void run_loop_clear_result(struct run_result *result)
+{
+    const size_t text = offsetof(struct run_result, stop.text), behind = offsetof(struct run_result, stop.instruction);
+    memset(result, 0, text + 1);
+    memset((char *)result + behind, 0, sizeof *result - behind);
+    result->end = RUN_STOPPED;
+    result->stop.kind = MH_STOP_HALTED;
+}
+
 void run_loop(struct mh_vm *vm, const struct cpu_request *request, struct run_result *result)
 {
     struct cpu_request again = *request;
-    struct cpu_exit exit = {.kind = CPU_EXIT_KICKED};
+    struct cpu_exit exit;
     bool is_over = false;
-    *result = (struct run_result){.end = RUN_STOPPED, .stop.kind = MH_STOP_HALTED};
+    run_loop_clear_exit(&exit);
+    run_loop_clear_result(result);
     run_loop_join_exchange(vm);
     while (!is_over) {
         if (run_loop_is_stopped(vm, result))

@@ -398,11 +398,20 @@ static bool uses_sse(const struct jit_writer *writer)
     return false;
 }
 
+/* Where SSE cannot be used, the code is left before the first operation, and what is left counts as begun. */
+static void load_sse(struct jit_writer *writer)
+{
+    const struct soft_op *const first = writer->block->ops;
+    jit_count_segment(writer, first, 1);
+    jit_load_sse(writer);
+    jit_count_segment(writer, first, -1);
+}
+
 bool jit_loop_translate(struct jit_writer *writer)
 {
     struct again again = {.count = 0};
     if (uses_sse(writer))
-        jit_load_sse(writer);
+        load_sse(writer);
     jit_flags_store(writer);
     writer->loop.is_active = true;
     emit_enter(writer);

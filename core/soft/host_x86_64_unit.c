@@ -48,21 +48,21 @@ const struct soft_op *jit_segment_end(const struct soft_op *op)
     return op;
 }
 
-/* For soft_count.h. */
-static void count_segment(struct jit_writer *writer, const struct soft_op *first)
+void jit_count_segment(struct jit_writer *writer, const struct soft_op *first, int by)
 {
+    if (writer->cpu->counts == NULL)
+        return;
     struct soft_count_cell *cell = soft_count_cell(writer->cpu->blocks, first);
     const ptrdiff_t place = (uint8_t *)&cell->segments - (const uint8_t *)writer->cpu;
-    host_emit_alu_immediate(&writer->code, ALU_ADD, 8, jit_field((size_t)place), 1);
+    host_emit_alu_immediate(&writer->code, ALU_ADD, 8, jit_field((size_t)place), by);
+    writer->host_flags = false;
 }
 
 void jit_begin_segment(struct jit_writer *writer, unsigned first)
 {
     const struct soft_op *ops = writer->block->ops;
     if (writer->loop.in_rounds) { /* the code has accounted for them already */
-        if (writer->cpu->counts != NULL)
-            count_segment(writer, &ops[first]);
-        writer->host_flags = false;
+        jit_count_segment(writer, &ops[first], 1);
         return;
     }
     const unsigned end = (unsigned)(jit_segment_end(&ops[first]) - ops);
@@ -71,8 +71,7 @@ void jit_begin_segment(struct jit_writer *writer, unsigned first)
         return;
     const unsigned op = writer->op;
     writer->op = first;
-    if (writer->cpu->counts != NULL)
-        count_segment(writer, &ops[first]);
+    jit_count_segment(writer, &ops[first], 1);
     host_emit_alu_immediate(&writer->code, ALU_SUB, 8, host_in(JIT_LEFT), (int32_t)(end - first));
     jit_leave_if(writer, HOST_CC_B);
     writer->op = op;

@@ -22,11 +22,15 @@ static bool regs_read(struct gdb_session *session, const struct gdb_machine *mac
 
 /*
  * Return how many registers g and G carry. More than the debugger knows is an error to it, so this depends on whether
- * it has read the target description.
+ * it has read the target description. With several machines, gdb 18 forgets the description of one when it learns of
+ * another. It reads registers that g does not carry one by one.
  */
-static unsigned regs_carried(const struct gdb_machine *machine, const struct gdb_x86_layout *layout)
+static unsigned regs_carried(const struct gdb_session *session, const struct gdb_machine *machine,
+                             const struct gdb_x86_layout *layout)
 {
-    return machine->tdesc_sent ? layout->g_count : gdb_x86_undescribed(layout);
+    const bool is_described = machine->tdesc_sent && session->machines->count == 1;
+
+    return is_described ? layout->g_count : gdb_x86_undescribed(layout);
 }
 
 enum gdb_outcome gdb_cmd_read_all_regs(struct gdb_session *session, struct gdb_text args)
@@ -38,7 +42,7 @@ enum gdb_outcome gdb_cmd_read_all_regs(struct gdb_session *session, struct gdb_t
     if (machine == NULL)
         return GDB_REPLY;
     const struct gdb_x86_layout *layout = gdb_session_layout(session);
-    unsigned count = regs_carried(machine, layout);
+    unsigned count = regs_carried(session, machine, layout);
     if (session->traceframe_selected) {
         gdb_frame_put_regs(session, 0, count);
         return GDB_REPLY;
@@ -112,7 +116,7 @@ enum gdb_outcome gdb_cmd_write_all_regs(struct gdb_session *session, struct gdb_
     if (machine == NULL)
         return GDB_REPLY;
     const struct gdb_x86_layout *layout = gdb_session_layout(session);
-    count = regs_carried(machine, layout);
+    count = regs_carried(session, machine, layout);
     size_t digits = 2 * regs_size(layout, count);
     if (gdb_text_length(&args) != digits || !gdb_hex_decode(session->scratch, args.at, digits))
         return gdb_session_malformed(session);

@@ -33,7 +33,7 @@ class SuiteTest(unittest.TestCase):
     def test_defaults(self):
         suite = self.read("[[test]]\nname = 'x'\n")
         test, = suite.tests
-        self.assertEqual((test.image, suite.build, suite.points), ("guest.img", None, 1))
+        self.assertEqual((test.image, suite.build), ("guest.img", None))
         self.assertEqual((test.points, test.guests, test.options, test.input), (1, ("submission",), (), b""))
         self.assertEqual((test.limits, test.expect.end, test.expect.texts), (Limits(), "halt", ()))
 
@@ -74,7 +74,8 @@ name = "three"
 gdb = "main.gdb"
 """)
         one, two, three = suite.tests
-        self.assertEqual((suite.title, suite.source, suite.points), ("T", "guest.c", 4.5))
+        self.assertEqual((suite.title, suite.source), ("T", "guest.c"))
+        self.assertEqual([test.points for test in suite.tests], [2.5, 1, 1])
         self.assertEqual([test.image for test in suite.tests], ["out/guest.img", "two.img", "out/guest.img"])
         self.assertEqual((suite.build.command, suite.build.files, suite.build.seconds), ("make", ("notes.txt",), 5))
         self.assertEqual(one.options, ("--memory", "4", "--page", "4"))

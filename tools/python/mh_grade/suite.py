@@ -24,7 +24,6 @@ TAKEN_OPTIONS = {
     "--accel": "",
 }
 ENDS = ("halt", "crash", "any")
-FILE_NAME = re.compile(r"[^/\0]+")
 
 
 class SuiteError(Exception):
@@ -77,10 +76,6 @@ class Suite:
     build: Build | None
     coverage: bool
     tests: tuple[Test, ...]
-
-    @property
-    def points(self) -> float:
-        return sum(test.points for test in self.tests)
 
 
 class Table:
