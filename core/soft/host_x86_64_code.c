@@ -5,13 +5,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
-#define SIZE ((size_t)HOST_CODE_ARENAS * HOST_CODE_ARENA_SIZE)
+/* How much of a limited address space (RLIMIT_AS) may be for code; it is mapped twice. */
+#define SHARE_OF_LIMIT 8u
 #define NAME_MAX_LENGTH 128u
 
 struct host_code {
     uint8_t *write, *run;
+    size_t size;
     int names; /* -1: nobody wants them */
     atomic_uint free;
     atomic_bool is_taken[HOST_CODE_ARENAS];
@@ -23,30 +26,44 @@ struct host_code {
  */
 static bool host_code_map(struct host_code *code)
 {
-    void *write = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *write = mmap(NULL, code->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (write == MAP_FAILED)
         return false;
-    void *run = mremap(write, 0, SIZE, MREMAP_MAYMOVE);
-    if (run != MAP_FAILED && mprotect(run, SIZE, PROT_READ | PROT_EXEC) == 0) {
+    void *run = mremap(write, 0, code->size, MREMAP_MAYMOVE);
+    if (run != MAP_FAILED && mprotect(run, code->size, PROT_READ | PROT_EXEC) == 0) {
         code->write = write;
         code->run = run;
         return true;
     }
     if (run != MAP_FAILED)
-        munmap(run, SIZE);
-    munmap(write, SIZE);
+        munmap(run, code->size);
+    munmap(write, code->size);
     return false;
+}
+
+/* Machines need address space as well: those who limit it get fewer arenas. */
+static unsigned host_code_arenas(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+        return HOST_CODE_ARENAS;
+    const rlim_t arenas = limit.rlim_cur / (2 * SHARE_OF_LIMIT * HOST_CODE_ARENA_SIZE);
+    return arenas < HOST_CODE_ARENAS ? (unsigned)arenas : HOST_CODE_ARENAS;
 }
 
 struct host_code *host_code_create(void)
 {
+    const unsigned arenas = host_code_arenas();
     struct host_code *code = calloc(1, sizeof *code);
-    if (code == NULL || !host_code_map(code)) {
+    if (code == NULL)
+        return NULL;
+    code->size = (size_t)arenas * HOST_CODE_ARENA_SIZE;
+    if (!host_code_map(code)) {
         free(code);
         return NULL;
     }
     code->names = -1;
-    atomic_init(&code->free, HOST_CODE_ARENAS);
+    atomic_init(&code->free, arenas);
     return code;
 }
 
@@ -54,8 +71,8 @@ void host_code_destroy(struct host_code *code)
 {
     if (code == NULL)
         return;
-    munmap(code->write, SIZE);
-    munmap(code->run, SIZE);
+    munmap(code->write, code->size);
+    munmap(code->run, code->size);
     free(code);
 }
 
@@ -92,7 +109,7 @@ bool host_code_take(struct host_code *code, struct host_code_arena *arena)
         return false;
     size_t i = 0;
     while (atomic_exchange(&code->is_taken[i], true))
-        i = (i + 1) % HOST_CODE_ARENAS;
+        i = (i + 1) % (code->size / HOST_CODE_ARENA_SIZE);
     arena->write = code->write + i * HOST_CODE_ARENA_SIZE;
     arena->run = code->run + i * HOST_CODE_ARENA_SIZE;
     return true;

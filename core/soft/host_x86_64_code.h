@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #define HOST_CODE_ARENA_SIZE (256u << 10)
-#define HOST_CODE_ARENAS 512u
+#define HOST_CODE_ARENAS 512u /* fewer where the process's address space is limited */
 
 struct host_code;
 
@@ -21,7 +21,7 @@ struct host_code_arena {
     const uint8_t *run; /* the same bytes, executable */
 };
 
-/* NULL when the host does not allow it, or has no memory. */
+/* NULL when the host does not allow it, or has no memory or address space. */
 struct host_code *host_code_create(void);
 void host_code_destroy(struct host_code *code);
 

@@ -87,7 +87,8 @@ class Recorder:
 
     def files(self):
         told = self.monitor("files").decode()
-        names = [line.split()[1] for line in told.splitlines()[1:-1]]
+        own = told.partition(" bytes written\n")[0]  # open files follow
+        names = [line.split()[1] for line in own.splitlines()[1:-1]]
         directory = self.case.path("vm-files", told.split()[3].rstrip(":").split("/")[-1])
         return told, {name: contents(os.path.join(directory, name)) for name in names}
 

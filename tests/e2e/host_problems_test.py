@@ -88,10 +88,14 @@ class NoGeneratedCodeTest(Case):
     def test_no_second_mapping(self):
         self.interpreted(lambda: refuse_calls([MREMAP], errno.ENOSYS))
 
-    def test_no_address_space(self):
+    def test_little_address_space(self):
+        """Code gets a part of it."""
         if is_sanitized():
             self.skipTest("sanitizers need terabytes of it")
-        self.interpreted(lambda: resource.setrlimit(resource.RLIMIT_AS, (100 << 20, 100 << 20)))
+        result = self.run_vm("--accel", "soft", "-g", *[sample("compute")] * 2, "--stats",
+                             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (100 << 20, 100 << 20)))
+        self.check(result, 0)
+        self.assertEqual(result.messages.count("generated code: "), 2 if JIT == "on" else 0)
 
 
 class ResourcesTest(Case):
