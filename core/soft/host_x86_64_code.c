@@ -90,7 +90,7 @@ void host_code_name(const struct host_code *code, const uint8_t *start, size_t s
     if (length <= 0 || (size_t)length >= sizeof line)
         return;
     const ssize_t written = write(code->names, line, (size_t)length);
-    (void)written; /* whoever looks on gets no more; the machine goes on */
+    (void)written; /* perf is told no more; the machine is not disturbed */
 }
 
 /* One of the free ones belongs to the caller now. */

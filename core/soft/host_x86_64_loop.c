@@ -7,10 +7,10 @@
  * - an access does not look the TLB up, but compares its address with the pages where it has been before: its site
  *   (struct soft_code_site), which soft_jit_fill() extends page by page, and which is empty when the TLB has changed;
  * - accesses that go a constant distance further in each round are not checked in each: behind a round that was, as
- * many are counted as stay within the sites, and executed without checks.
+ *   many are counted as stay within the sites, and executed without checks.
  *
- * So the code is two rounds: one with checks, from which the code goes on to those without, which lead back to it when
- * all that were counted are done. All ways out put the registers back first.
+ * So the code is two rounds: one with checks, which continues with one without, which leads back to the first when all
+ * rounds that were counted are done. All ways out put the registers back first.
  */
 #include "host_x86_64_jit.h"
 

@@ -23,7 +23,7 @@ struct mh_vm;
 #define MH_VIEW_READ 0x10u     /* only known as far as `knows_accesses` says, as are the next two */
 #define MH_VIEW_WRITTEN 0x20u  /* by the guest or, with `knows_writes` only, for it */
 #define MH_VIEW_EXECUTED 0x40u /* code was fetched from it */
-#define MH_VIEW_CHANGED 0x80u  /* it holds something else than at the start, whoever wrote it */
+#define MH_VIEW_CHANGED 0x80u  /* it differs from the start; the guest or a debugger wrote it */
 
 struct mh_memory_view {
     size_t ram_pages;  /* from address 0 */
