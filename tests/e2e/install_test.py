@@ -120,7 +120,8 @@ class InstallTest(Case):
             if text.startswith((b"\x7fELF", b"!<arch>")):
                 continue  # have debug information: tests/packages looks at what is packed
             for place in (SOURCE, BUILD, self.root):
-                self.assertNotIn(os.path.realpath(place).encode(), text, path)
+                name = re.escape(os.path.realpath(place).encode())  # not a part of another path
+                self.assertNotRegex(text, rb"(?<![\w.-])" + name + rb"(?![\w.-])", path)
 
 
 if __name__ == "__main__":
