@@ -1,6 +1,7 @@
 """tools/grade: submissions of every kind, what each costs the others (nothing), reports, and going on."""
 
 import csv
+import ctypes
 import json
 import os
 import signal
@@ -197,24 +198,40 @@ class ImagesTest(GradeCase):
         for code in ("", "before"):
             self.assertIn(code, self.grade("suite", "suite/submissions", "--out", "suite/grades").stderr)
 
-    def test_interrupted_and_continued(self):
+    def start_with_an_endless_one(self):
+        """A grading of three submissions, of which the second never ends; the first is done."""
         self.write_suite(SUITE.replace("1000000", "1000000000000").replace("seconds = 20", f"seconds = {DEADLINE * 10}"))
         self.submit("a.img", printer(b"Hello, world!\n"))
         self.submit("b.img", contents(guest("spin")))
         self.submit("c.img", printer(b"Hello, world!\n"))
         run = subprocess.Popen(self.command("suite", "submissions", "--jobs", "1"), cwd=self.dir, text=True,
                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.addCleanup(run.communicate)
         self.addCleanup(run.kill)
         self.assertIn("1/3", run.stderr.readline())  # b runs now, or soon
-        run.send_signal(signal.SIGINT)
-        out, err = run.communicate(timeout=DEADLINE * 4)
-        self.assertEqual(run.returncode, 128 + signal.SIGINT, err)
+        return run
+
+    def assert_stopped(self, run, number):
+        out, err = run.communicate(timeout=DEADLINE)
+        self.assertEqual(run.returncode, 128 + number, err)
         self.assertIn("1 of 3 are graded", err)
         self.assertEqual(out, "")
         self.assert_nothing_is_left()
+
+    def test_interrupted_and_continued(self):
+        run = self.start_with_an_endless_one()
+        run.send_signal(signal.SIGINT)
+        self.assert_stopped(run, signal.SIGINT)
         self.submit("b.img", printer(b"Bye\n"))
         self.assertIn("1 of 3 have been graded before", self.grade().stderr)
         self.assertEqual(list(self.rows()), ["a.img", "b.img", "c.img"])
+
+    def test_a_signal_that_the_main_thread_does_not_take(self):
+        run = self.start_with_an_endless_one()
+        worker = max(map(int, os.listdir(f"/proc/{run.pid}/task")))
+        self.assertNotEqual(worker, run.pid)
+        self.assertEqual(ctypes.CDLL(None).tgkill(run.pid, worker, signal.SIGTERM), 0)
+        self.assert_stopped(run, signal.SIGTERM)
 
     def test_a_journal_that_was_cut_off(self):
         self.write_suite(SUITE)

@@ -283,11 +283,9 @@ def main(words: Sequence[str]) -> int:
     stopper = Stopper()
     signals: list[int] = []
 
-    def on_signal(number: int, _frame: object) -> None:
-        signals.append(number)
-        stopper.stop()
+    stopper.on_signals()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, on_signal)
+        signal.signal(number, lambda number, _frame: signals.append(number))
     try:
         status = run(arguments, stopper)
     except (Problem, SuiteError, JournalError) as problem:

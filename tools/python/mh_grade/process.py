@@ -7,7 +7,6 @@ import os
 import select
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Sequence
 
@@ -21,22 +20,31 @@ class Stopped(Exception):
 
 
 class Stopper:
-    """Ends all processes that run, and lets none begin. stop() may be called by a signal handler."""
+    """Ends all processes that run, and lets none begin.
+
+    It is a pipe, and stopped when there is something in it. Python runs handlers of signals in the main thread, and
+    only between two of its instructions: a signal that comes just before that thread waits for the workers, or that
+    another thread takes, would not be seen until they end. on_signals() has the interpreter write to the pipe when
+    the signal comes."""
 
     def __init__(self) -> None:
         self.read_end, self.write_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self.event = threading.Event()
 
     def stop(self) -> None:
-        self.event.set()
         try:
             os.write(self.write_end, b"x")
         except BlockingIOError:  # it is full, and so readable
             pass
 
+    def on_signals(self) -> None:
+        """Stop at every signal for which there is a handler."""
+        signal.set_wakeup_fd(self.write_end, warn_on_full_buffer=False)
+
     @property
     def is_stopped(self) -> bool:
-        return self.event.is_set()
+        poll = select.poll()
+        poll.register(self.read_end, select.POLLIN)
+        return bool(poll.poll(0))
 
 
 @dataclasses.dataclass
@@ -111,7 +119,7 @@ def follow(process: subprocess.Popen[bytes], captures: Sequence[Capture], files:
             left = deadline - time.monotonic()
             wait = min(left, FILES_SECONDS) if files else left
             ready = {fd for fd, _ in poll.poll(max(0.0, wait) * 1000)}
-            if stopper.is_stopped:
+            if stopper.read_end in ready:
                 raise Stopped
             for fd in ready & open_pipes.keys():
                 if not open_pipes[fd].read():
