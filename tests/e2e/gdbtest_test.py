@@ -1,11 +1,14 @@
 """tools/gdbtest: scripts that pass, that fail and that hang, reported in TAP."""
 
 import os
+import select
+import signal
 import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from hypervisor import DEADLINE, PROGRAM, Case, guest, main, sample, sample_source  # noqa: E402
+from hypervisor import DEADLINE, PATIENCE, PROGRAM, Case, Output, contents, guest, main  # noqa: E402
+from hypervisor import sample, sample_source  # noqa: E402
 
 GDBTEST = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools", "gdbtest")
 
@@ -67,6 +70,48 @@ class GdbtestTest(Case):
         script = self.script("any.gdb", "print 1\n")
         image = self.script("empty.img", "")
         self.assertIn("is empty", self.gdbtest(image, script, code=1).stdout)
+
+    def assert_gone(self, pid):
+        try:
+            fd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return
+        self.addCleanup(os.close, fd)
+        if not select.select([fd], [], [], 1)[0]:
+            signal.pidfd_send_signal(fd, signal.SIGKILL)
+            self.fail(f"process {pid} is left")
+
+    def test_guest_that_is_never_ready_is_ended(self):
+        script = self.script("any.gdb", "print 1\n")
+        program = self.script("never_ready", f"#!/bin/sh\necho $$ >{self.path('pid')}\nexec sleep 1000\n")
+        os.chmod(program, 0o755)
+        answer = self.gdbtest("--hypervisor", program, "--timeout", str(PATIENCE), guest("spin"), script, code=1).stdout
+        self.assertIn("the guest was not ready in time", answer)
+        self.assert_gone(int(contents(self.path("pid"))))
+
+    def test_signals_end_everything(self):
+        """gdb tells through a FIFO who runs: itself, and the machine, which is its connection's other side."""
+        fifo = self.path("fifo")
+        os.mkfifo(fifo)
+        reader = os.open(fifo, os.O_RDWR)  # so that it has no end
+        self.addCleanup(os.close, reader)
+        script = self.script("endless.py", f"import os\nprint(os.getpid(), os.getppid(), file=open({fifo!r}, 'w'), "
+                                           "flush=True)\ngdb.execute('continue')\n")
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            run = subprocess.Popen([sys.executable, "-B", GDBTEST, "--hypervisor", PROGRAM, "--timeout", "1000",
+                                    guest("spin"), script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            self.addCleanup(run.communicate)
+            self.addCleanup(run.kill)
+            pid, parent = map(int, Output(fifo=reader).wait_for("fifo", b"\n").split())
+            self.assertEqual(parent, run.pid)
+            started = contents(f"/proc/{parent}/task/{parent}/children").split()
+            self.assertIn(str(pid).encode(), started)
+            self.assertEqual(len(started), 2)
+            run.send_signal(number)
+            out, err = run.communicate(timeout=DEADLINE)
+            self.assertEqual((run.returncode, out, err), (128 + number, "TAP version 13\n1..1\n", ""))
+            for child in started:
+                self.assert_gone(int(child))
 
     def test_options_go_on_to_the_hypervisor(self):
         script = self.script("rsp.py", "import gdb\nassert int(gdb.parse_and_eval('$rsp')) == (8 << 20) - 8\n")
