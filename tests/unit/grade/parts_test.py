@@ -42,6 +42,15 @@ class TextTest(unittest.TestCase):
         self.assertEqual((line, text.split("\n")[-1]), (1, "+a  (no newline at the end)"))
         self.assertEqual(difference(b"", b"a\n")[0], 1)
 
+    def test_difference_that_lines_do_not_show(self):
+        """It is far to the right, or of characters that look the same."""
+        for expected, actual, at in ((b"a\n" + b"x" * 400 + b"1\nz\n", b"a\n" + b"x" * 400 + b"2\nz\n", 401),
+                                     (b"a\n\0", "a\n\u2400".encode(), 1), (b"a\n\xff\n", b"a\n\\xff\n", 1)):
+            line, text = difference(expected, actual)
+            self.assertEqual(line, 2)
+            self.assertIn(f"@@ line 2 from byte {at} @@\n-b'", text)
+        self.assertEqual(difference(b"x" * 500 + b"\n", b"x" * 500)[0], 1)
+
     def test_long_outputs_cost_little(self):
         same = b"".join(b"%d\n" % number for number in range(50000))
         start = time.monotonic()
