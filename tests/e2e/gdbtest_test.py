@@ -2,6 +2,7 @@
 
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,10 +15,10 @@ GDBTEST = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "
 
 
 class GdbtestTest(Case):
-    def gdbtest(self, *arguments, code=0):
+    def gdbtest(self, *arguments, code=0, **more):
         done = subprocess.run([sys.executable, "-B", GDBTEST, "--hypervisor", PROGRAM, *arguments],
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                              timeout=DEADLINE, check=False)
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              encoding="utf-8", errors="surrogateescape", timeout=DEADLINE, check=False, **more)
         self.assertEqual(done.returncode, code, done.stdout + done.stderr)
         return done
 
@@ -117,6 +118,14 @@ class GdbtestTest(Case):
         script = self.script("rsp.py", "import gdb\nassert int(gdb.parse_and_eval('$rsp')) == (8 << 20) - 8\n")
         self.gdbtest(sample("hello", "elf"), script, "--", "--memory", "8")
         self.gdbtest(sample("hello", "elf"), script, "--", "--memory", "4", code=1)
+
+    def test_paths_may_be_any_bytes(self):
+        directory = self.path("\udce4 '")
+        os.mkdir(directory)
+        guest_path = shutil.copy(sample("hello", "elf"), directory)
+        script = self.script(os.path.join(directory, "\u2192.gdb"), "break main\ncontinue\necho \u2192\n")
+        environment = dict(os.environ, PYTHONIOENCODING="ascii:strict")
+        self.assertIn(f"ok 1 - {script}\n", self.gdbtest(guest_path, script, env=environment).stdout)
 
     def test_missing_files(self):
         self.assertIn("no file", self.gdbtest("none.img", "none.gdb", code=2).stderr)
