@@ -123,7 +123,7 @@ class GdbtestTest(Case):
         directory = self.path("\udce4 '")
         os.mkdir(directory)
         guest_path = shutil.copy(sample("hello", "elf"), directory)
-        script = self.script(os.path.join(directory, "\u2192.gdb"), "break main\ncontinue\necho \u2192\n")
+        script = self.script(os.path.join(directory, "\u2192.gdb"), "print $pc == (long) _start\necho \u2192\n")
         environment = dict(os.environ, PYTHONIOENCODING="ascii:strict")
         self.assertIn(f"ok 1 - {script}\n", self.gdbtest(guest_path, script, env=environment).stdout)
 
