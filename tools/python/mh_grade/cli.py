@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import io
 import os
 import re
 import shutil
@@ -280,6 +281,8 @@ def run(arguments: argparse.Namespace, stopper: Stopper) -> int:
 
 def main(words: Sequence[str]) -> int:
     arguments = parse_arguments(words)
+    assert isinstance(sys.stdout, io.TextIOWrapper)
+    sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # paths may be any bytes, in every locale
     stopper = Stopper()
     signals: list[int] = []
 

@@ -89,18 +89,19 @@ class GuestRun:
         return ["--accel", "soft", *self.test.options, "--files-dir", self.files, *files]
 
     def command(self, recorded: bool) -> list[str]:
+        """To be run in the directory: its path may itself have %n in it."""
         limits = self.test.limits
         command = [self.programs.hypervisor, "--guest", *self.images, *self.options(), "--timeout", f"{limits.seconds:g}",
                    "--max-instructions", str(limits.instructions), "--stats"]
         if recorded:
-            command += ["--record", self.path("recording-%n.mhr")]
+            command += ["--record", "recording-%n.mhr"]
         elif self.wants_coverage:
-            command += ["--coverage", self.path("coverage-%n")]
+            command += ["--coverage", "coverage-%n"]
         if self.count == 1:
             return command
         # each prints into a file, which must not fill the disk, but may be seen to be larger than the limit
         return ["prlimit", f"--fsize={max(FILE_MAX, limits.output + 1)}", *command, "--serial",
-                "file:" + self.path("serial-%n")]
+                "file:serial-%n"]
 
     @property
     def wants_coverage(self) -> bool:
