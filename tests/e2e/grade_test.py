@@ -216,7 +216,8 @@ class ImagesTest(GradeCase):
         self.submit("a.img", printer(b"Hello, world!\n"))
         self.submit("b.img", contents(guest("spin")))
         self.submit("c.img", printer(b"Hello, world!\n"))
-        run = subprocess.Popen(self.command("suite", "submissions", "--jobs", "1"), cwd=self.dir, text=True,
+        as_nohup = ["sh", "-c", "trap '' HUP; exec \"$@\"", "sh"]
+        run = subprocess.Popen(as_nohup + self.command("suite", "submissions", "--jobs", "1"), cwd=self.dir, text=True,
                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.addCleanup(run.communicate)
         self.addCleanup(run.kill)
@@ -232,6 +233,7 @@ class ImagesTest(GradeCase):
 
     def test_interrupted_and_continued(self):
         run = self.start_with_an_endless_one()
+        run.send_signal(signal.SIGHUP)  # is ignored, as nohup wants it
         run.send_signal(signal.SIGINT)
         self.assert_stopped(run, signal.SIGINT)
         self.submit("b.img", printer(b"Bye\n"))
