@@ -415,18 +415,21 @@ name = "runs"
         self.assert_nothing_is_left()
 
     def test_the_suites_files_and_single_files(self):
+        """What can be executed stays so."""
         self.write_suite("""
 [submission]
 source = "image.txt"
 [build]
-command = "make"
-files = ["Makefile"]
+command = "./build"
+files = ["build"]
 [[test]]
 name = "runs"
-""", Makefile=b"all:\n\tcp image.txt guest.img\n")
+""", build=b"#!/bin/sh\nif [ -e own ]; then ./own; else cp image.txt guest.img; fi\n")
         self.submit("one.txt", HALT)
-        self.submit("two", {"image.txt": HALT, "Makefile": b"all:\n\tfalse\n"})
-        self.submit("three", {"image.txt": HALT, "Makefile/x": b""})
+        self.submit("two", {"image.txt": HALT, "build": b"#!/bin/sh\nfalse\n", "own": b"#!/bin/sh\nmv image.txt guest.img\n"})
+        self.submit("three", {"image.txt": HALT, "build/x": b""})
+        for path in (self.path("suite", "build"), self.path("submissions", "two", "own")):
+            os.chmod(path, 0o755)
         self.grade()
         self.assertEqual([row["status"] for row in self.rows().values()], ["passed", "rejected", "passed"])
 

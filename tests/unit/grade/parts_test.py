@@ -178,13 +178,15 @@ class SubmissionsTest(unittest.TestCase):
         seen.append(hash_submission(self.only()))
         os.rename(os.path.join(self.dir, "a", "inner", "file"), os.path.join(self.dir, "a", "file"))
         seen.append(hash_submission(self.only()))
+        os.chmod(os.path.join(self.dir, "a", "file"), 0o755)
+        seen.append(hash_submission(self.only()))
         os.symlink("/etc/passwd", os.path.join(self.dir, "a", "link"))
         seen.append(hash_submission(self.only()))
-        self.assertEqual(len(set(seen)), 4)
+        self.assertEqual(len(set(seen)), 5)
 
     def test_links(self):
         os.symlink("inner/file", os.path.join(self.dir, "a", "link"))
-        self.assertEqual(dict(read_files(self.only())), {"inner/file": b"1", "link": b"1"})
+        self.assertEqual(list(read_files(self.only())), [("inner/file", b"1", False), ("link", b"1", False)])
         os.symlink("..", os.path.join(self.dir, "a", "up"))
         self.rejected("'up' is a symbolic link that leads out")
         os.remove(os.path.join(self.dir, "a", "up"))
