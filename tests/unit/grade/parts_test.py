@@ -14,7 +14,7 @@ import unittest.mock
 sys.path.insert(0, os.path.join(os.environ["MH_SOURCE"], "tools", "python"))
 from mh_grade.coverage import add_counts, read_lcov  # noqa: E402
 from mh_grade.expect import PASSED, check_regexes, write_outputs  # noqa: E402
-from mh_grade.guest_run import Messages  # noqa: E402
+from mh_grade.guest_run import Messages, gdb_details  # noqa: E402
 from mh_grade.journal import Head, Journal, JournalError, read_journal  # noqa: E402
 from mh_grade.place import stopped_at  # noqa: E402
 from mh_grade.process import OUTPUT, TIME, Stopped, Stopper, run  # noqa: E402
@@ -150,6 +150,15 @@ class MessagesTest(unittest.TestCase):
         self.assertEqual(messages.first_line, "invalid opcode (#UD), vector 6, at rip 0x1f; none")
         self.assertEqual(stopped_at(messages.text), (1, 0x1f))
         self.assertEqual(Messages.read(b"").instructions, None)
+
+
+class GdbTest(unittest.TestCase):
+    def test_what_is_kept_of_much_output(self):
+        details, kind = gdb_details(["not ok 1 - x", "# the guest printed:", "# " + "A" * 1000000] + 1000 * ["# b"])
+        self.assertEqual(kind, "log")
+        self.assertEqual(len(details.split("\n")), 400)
+        self.assertLess(len(details), 2000)
+        self.assertEqual(gdb_details(["# --- expected", "# +++ gdb"]), ("--- expected\n+++ gdb", "diff"))
 
 
 class SubmissionsTest(unittest.TestCase):
