@@ -367,7 +367,11 @@ gdb = "main.gdb"
 
 
 class BuildsTest(GradeCase):
-    """Submissions that are built."""
+    """Submissions that are built: by users without rights, if the tests are root's."""
+
+    def setUp(self):
+        super().setUp()
+        os.chmod(self.dir, 0o711)
 
     BUILT = """
 [build]
@@ -406,12 +410,17 @@ name = "runs"
         self.assertIn("guest.c:1", results["syntax"]["tests"][0]["details"])
         self.assertIn("&lt;b&gt;", self.page())
         if "less isolated" not in done.stderr:
+            self.assertIn("Cannot fork", results["bomb"]["tests"][0]["details"])
             self.assert_nothing_is_left()
 
     def test_a_build_without_end(self):
         self.write_suite(self.BUILT.replace("seconds = 20", f"seconds = {0.5 * PATIENCE}"))
         self.submit("endless", {"Makefile": b"all:\n\t@while :; do :; done\n"})
-        self.grade()
+        os.chmod(self.dir, 0o700)
+        done = self.grade()
+        if os.getuid() == 0:
+            self.assertRegex(done.stderr, f"builds are less isolated .*: user 60800 cannot reach {self.dir}/grades/work-1-of-1 "
+                                          f"and {self.dir}/suite;")
         self.assertIn("still running after", self.rows()["endless"]["message"])
         self.assert_nothing_is_left()
 
