@@ -204,6 +204,12 @@ class RunningTest(ModuleCase):
         machine.resume()
         self.assertEqual(machine.finish().status, 0)
 
+    def test_finish_of_a_guest_that_stops_again_and_again(self):
+        machine = self.machine(self.write("flood.img", b"\xe6\xe9\xeb\xfc"))  # 1: out 0xe9, al; jmp 1b
+        machine.monitor("catch out 0xe9")
+        with self.assertRaises(mini_hypervisor.Timeout):
+            machine.finish(0.2)
+
     def test_resume_that_is_over_at_once(self):
         """The step off a breakpoint executes hlt."""
         machine = self.machine(sample("hello", "elf"))

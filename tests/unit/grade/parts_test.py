@@ -14,7 +14,7 @@ import unittest.mock
 sys.path.insert(0, os.path.join(os.environ["MH_SOURCE"], "tools", "python"))
 from mh_grade.coverage import add_counts, read_lcov  # noqa: E402
 from mh_grade.expect import PASSED, check_regexes, write_outputs  # noqa: E402
-from mh_grade.guest_run import Messages  # noqa: E402
+from mh_grade.guest_run import Messages, gdb_details  # noqa: E402
 from mh_grade.journal import Head, Journal, JournalError, read_journal  # noqa: E402
 from mh_grade.place import stopped_at  # noqa: E402
 from mh_grade.process import OUTPUT, TIME, Stopped, Stopper, run  # noqa: E402
@@ -152,6 +152,15 @@ class MessagesTest(unittest.TestCase):
         self.assertEqual(Messages.read(b"").instructions, None)
 
 
+class GdbTest(unittest.TestCase):
+    def test_what_is_kept_of_much_output(self):
+        details, kind = gdb_details(["not ok 1 - x", "# the guest printed:", "# " + "A" * 1000000] + 1000 * ["# b"])
+        self.assertEqual(kind, "log")
+        self.assertEqual(len(details.split("\n")), 400)
+        self.assertLess(len(details), 2000)
+        self.assertEqual(gdb_details(["# --- expected", "# +++ gdb"]), ("--- expected\n+++ gdb", "diff"))
+
+
 class SubmissionsTest(unittest.TestCase):
     def setUp(self):
         directory = tempfile.TemporaryDirectory(prefix="mh-submissions-")
@@ -178,13 +187,15 @@ class SubmissionsTest(unittest.TestCase):
         seen.append(hash_submission(self.only()))
         os.rename(os.path.join(self.dir, "a", "inner", "file"), os.path.join(self.dir, "a", "file"))
         seen.append(hash_submission(self.only()))
+        os.chmod(os.path.join(self.dir, "a", "file"), 0o755)
+        seen.append(hash_submission(self.only()))
         os.symlink("/etc/passwd", os.path.join(self.dir, "a", "link"))
         seen.append(hash_submission(self.only()))
-        self.assertEqual(len(set(seen)), 4)
+        self.assertEqual(len(set(seen)), 5)
 
     def test_links(self):
         os.symlink("inner/file", os.path.join(self.dir, "a", "link"))
-        self.assertEqual(dict(read_files(self.only())), {"inner/file": b"1", "link": b"1"})
+        self.assertEqual(list(read_files(self.only())), [("inner/file", b"1", False), ("link", b"1", False)])
         os.symlink("..", os.path.join(self.dir, "a", "up"))
         self.rejected("'up' is a symbolic link that leads out")
         os.remove(os.path.join(self.dir, "a", "up"))

@@ -288,7 +288,8 @@ def main(words: Sequence[str]) -> int:
 
     stopper.on_signals()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _frame: signals.append(number))
+        if signal.getsignal(number) != signal.SIG_IGN:  # of SIGHUP, that is what nohup does
+            signal.signal(number, lambda number, _frame: signals.append(number))
     try:
         status = run(arguments, stopper)
     except (Problem, SuiteError, JournalError) as problem:

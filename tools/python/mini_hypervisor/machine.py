@@ -403,6 +403,8 @@ class Machine(MemoryAccess):
         while self.stop.kind is not StopKind.ENDED:
             stop = self.wait(max(0.1, end - time.monotonic()))
             if stop.kind is not StopKind.ENDED:
+                if time.monotonic() >= end:
+                    raise Timeout(f"the machine has not ended in time; {stop}\n{self.report()}")
                 self._continue_to_end()
         self.link.close()
 
