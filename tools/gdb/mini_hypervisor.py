@@ -61,6 +61,7 @@ class Command(gdb.Command):
             raise gdb.GdbError(f"mh {self.name} takes no argument")
         machine.check()
         try:
+            machine.refresh()
             self.run(argument)
         except gdb.error as error:  # its text is enough
             raise gdb.GdbError(str(error)) from None
