@@ -273,7 +273,8 @@ class UseTest(ExtensionCase):
         vm, gdb = self.load(elf("gdb_program"))
         self.assertFails(gdb("mh why not"), "mh why takes no argument")
         self.assertFails(gdb("mh pt )"), "syntax")
-        self.assertFails(gdb("mh what"), 'Undefined mh command: "what"')
+        self.assertFails(gdb("mh what"), 'there is no command "mh what"; "help mh" lists them')
+        self.assertEqual(gdb("mh"), gdb("help mh"))
 
     def test_twice(self):
         """Loading it again changes nothing."""

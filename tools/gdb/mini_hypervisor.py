@@ -76,6 +76,11 @@ class Prefix(gdb.Command):
     def __init__(self) -> None:
         super().__init__("mh", gdb.COMMAND_STATUS, gdb.COMPLETE_NONE, True)
 
+    def invoke(self, argument: str, from_tty: bool) -> None:
+        if argument:
+            raise gdb.GdbError(f'there is no command "mh {argument}"; "help mh" lists them')
+        gdb.execute("help mh")
+
 
 class PageTables(Command):
     """Show how the page tables translate an address, level by level, with the rights of each.
