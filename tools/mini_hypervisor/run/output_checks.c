@@ -43,22 +43,42 @@ static enum mh_status check_files_dir(const char *path, struct mh_error *err)
     return MH_OK;
 }
 
+/* An option, and the file that it writes. */
+struct output {
+    const char *option, *path; /* NULL: it is not given */
+};
+
+/* Two options may write to one pipe or terminal. In one file, each would write over the other. */
+static enum mh_status refuse_same_output(const struct output *outputs, size_t count, struct mh_error *err)
+{
+    struct stat at;
+    for (size_t i = 0; i < count; i++) {
+        for (size_t j = 0; j < i; j++) {
+            const char *path = outputs[i].path;
+            if (path == NULL || outputs[j].path == NULL || strcmp(path, outputs[j].path) != 0 ||
+                (stat(path, &at) == 0 && !S_ISREG(at.st_mode)))
+                continue;
+            return mh_fail(err, MH_ERR_USAGE, "%s and %s both write %s; choose another file for one of them",
+                           outputs[j].option, outputs[i].option, path);
+        }
+    }
+    return MH_OK;
+}
+
 enum mh_status output_checks(const struct options *options, struct mh_error *err)
 {
+    const struct output outputs[] = {{"--trace", options->trace_path},       {"--record", options->record_path},
+                                     {"--coverage", options->coverage_path}, {"--profile", options->profile_path},
+                                     {"--report", options->report_path},     {"--serial", options->serial_path}};
+    const size_t count = sizeof outputs / sizeof outputs[0];
     enum mh_status status = check_files_dir(options->files_dir, err);
     if (status == MH_OK && options->trace_path != NULL)
         status = refuse_output_over_input(options, options->trace_path, err);
-    if (status == MH_OK && options->record_path != NULL)
-        status = refuse_pattern_over_input(options, options->record_path, err);
-    if (status == MH_OK && options->coverage_path != NULL)
-        status = refuse_pattern_over_input(options, options->coverage_path, err);
-    if (status == MH_OK && options->profile_path != NULL)
-        status = refuse_pattern_over_input(options, options->profile_path, err);
-    if (status == MH_OK && options->report_path != NULL)
-        status = refuse_pattern_over_input(options, options->report_path, err);
-    if (status == MH_OK && options->serial_path != NULL)
-        status = refuse_pattern_over_input(options, options->serial_path, err);
-    return status;
+    for (size_t i = 1; i < count && status == MH_OK; i++) {
+        if (outputs[i].path != NULL)
+            status = refuse_pattern_over_input(options, outputs[i].path, err);
+    }
+    return status == MH_OK ? refuse_same_output(outputs, count, err) : status;
 }
 
 enum mh_status output_make_core_directory(const char *path, struct mh_error *err)
