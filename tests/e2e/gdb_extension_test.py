@@ -66,6 +66,12 @@ class ExtensionCase(GdbCase):
         self.assertEqual(gdb(f"source {SCRIPT}"), "")
         return vm, gdb
 
+    def build(self, source, *arguments):
+        self.write("guest.c", source)
+        subprocess.run(["make", "-s", "-f", os.path.join(SOURCE, "guests", "sdk", "guest.mk"), *arguments], cwd=self.dir,
+                       check=True)
+        return self.path("guest.elf")
+
     def causes(self, text):
         return re.findall(r"^  - (.*)$", text, re.MULTILINE)
 
@@ -99,6 +105,12 @@ class WhyTest(ExtensionCase):
         here = gdb("mh why")
         gdb("up 2")
         self.assertEqual(gdb("mh why"), here)
+
+    def test_lines_are_those_of_gdb(self):
+        """It counts no form feeds."""
+        vm, gdb = self.load(self.build(b"\f\nint main(void)\n{\n    *(volatile int *)0x40000000 = 1;\n}\n"))
+        gdb("continue")
+        self.assertIn("*(volatile int *)0x40000000 = 1;\n", gdb("mh why"))
 
     @on("soft")
     def test_mistakes(self):
@@ -309,12 +321,6 @@ class UseTest(ExtensionCase):
 class AutoLoadTest(ExtensionCase):
     """A guest whose ELF file names the script."""
 
-    def build(self, *arguments):
-        self.write("guest.c", b"int main(void) { return 0; }\n")
-        subprocess.run(["make", "-s", "-f", os.path.join(SOURCE, "guests", "sdk", "guest.mk"), *arguments], cwd=self.dir,
-                       check=True)
-        return self.path("guest.elf")
-
     def gdb(self, *commands):
         arguments = [argument for setting in SETTINGS for argument in ("-iex", setting)]
         done = subprocess.run(["gdb", "-nx", "-q", "-batch", *arguments, *commands], cwd=self.dir, check=False,
@@ -323,7 +329,7 @@ class AutoLoadTest(ExtensionCase):
 
     def test_named_by_the_guest(self):
         """gdb loads it from directories that its user trusts, and says otherwise what to write into a file."""
-        path = self.build(f"GDB_SCRIPT={os.path.relpath(SCRIPT, self.dir)}")
+        path = self.build(b"int main(void) { return 0; }\n", f"GDB_SCRIPT={os.path.relpath(SCRIPT, self.dir)}")
         self.assertIn("Usage: mh why", self.gdb("-iex", f"add-auto-load-safe-path {os.path.dirname(SCRIPT)}", path,
                                                 "-ex", "help mh why"))
         refused = self.gdb(path, "-ex", "help mh why")
@@ -331,7 +337,7 @@ class AutoLoadTest(ExtensionCase):
         self.assertNotIn("Usage", refused)
 
     def test_not_named_unless_asked_for(self):
-        self.assertNotIn("mini_hypervisor.py", self.gdb(self.build("GDB_SCRIPT="), "-ex", "info auto-load"))
+        self.assertNotIn("mini_hypervisor.py", self.gdb(self.build(b"int main(void) { return 0; }\n", "GDB_SCRIPT="), "-ex", "info auto-load"))
 
 
 if __name__ == "__main__":

@@ -149,7 +149,7 @@ def source_line(address: int) -> str:
         return ""
     try:
         with open(line.symtab.fullname(), encoding="utf-8", errors="replace") as file:
-            lines = file.read().splitlines()
+            lines = file.read().split("\n")  # no other ends of lines: compilers do not count form feeds
     except OSError:
         return ""
     return lines[line.line - 1].strip() if line.line <= len(lines) else ""
