@@ -228,8 +228,10 @@ class SourceTest(ReportCase):
         self.report("-g", sample("hello"))  # a flat image
         page = contents(self.path("report.html"))
         self.write("other.html", b"<html></html>")
-        for arguments, words in ((["report.html"], "is no ELF file"), (["other.html"], "no page of mini_hypervisor"),
+        flat = sample("hello") + " is no ELF file; name the one that it was made of with --image\n"
+        for arguments, words in ((["report.html"], f"report_source: report.html: {flat}"), (["other.html"], "no page of mini_hypervisor"),
                                  (["none.html"], "No such file"),
+                                 (["--image", "none.elf", "report.html"], "report.html: none.elf: No such file"),
                                  (["--image", "/etc/passwd", "report.html"], "is no ELF file")):
             done = self.fill(*arguments)
             self.assertEqual(done.returncode, 1)
