@@ -182,6 +182,11 @@ class ReportTest(Case):
                                   timeout=DEADLINE, check=False, env={**os.environ, "PYTHONIOENCODING": encoding})
             self.assertIn(b"SF:/a \xc3\xa9\xff.img\nDA:0,1\n", done.stdout, done.stderr)
 
+    def test_paths_may_be_any_bytes(self):
+        done = subprocess.run([REPORT], input=b"SF:/\xe4/guest.img\nDA:0,1\n", stdout=subprocess.PIPE, timeout=DEADLINE,
+                              env=dict(os.environ, PYTHONIOENCODING="ascii:strict"), check=True)
+        self.assertIn(b"SF:/\xe4/guest.img\nDA:0,1\n", done.stdout)
+
     def test_the_image_is_named_beforehand(self):
         """mini_hypervisor names the image in the arguments: what is read later does not matter."""
         plain = f"SF:{ELF}\nDA:0,1\nend_of_record\n"

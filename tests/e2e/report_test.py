@@ -130,7 +130,7 @@ class EndsTest(ReportCase):
                    "the report cannot be written: No space left on device")
         self.check(self.run_vm("-g", sample("hello"), "--report", "none/r.html"), EXIT_IO, b"",
                    "--report none/r.html: cannot open it: No such file")
-        self.check(self.run_vm("-g", sample("crash"), "--report", "/dev/full"), EXIT_CRASHED)
+        self.check(self.run_vm("-g", sample("crash"), "--report", "/dev/full"), EXIT_IO)
 
     def test_an_image_is_not_overwritten(self):
         image = self.write("guest.img", contents(sample("hello")))

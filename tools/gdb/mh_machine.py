@@ -55,6 +55,15 @@ def monitor(command: str) -> str:
         raise
 
 
+def refresh() -> None:
+    """Make gdb read registers and memory again if a monitor command, such as goto, has moved the machine."""
+    for name, value in re.findall(r"\b(r\w{1,2}) +0x([0-9a-f]{16})", monitor("regs")):
+        if register(name) != int(value, 16):
+            gdb.execute("maintenance flush register-cache", to_string=True)
+            gdb.execute("maintenance flush dcache", to_string=True)
+            return
+
+
 def system_register(name: str) -> int:
     """cr0 to cr4 or efer; or gdt_limit, idt_base and idt_limit. gdb may not know them: not of a second inferior."""
     text = monitor("regs")
