@@ -21,7 +21,7 @@ from .guest_run import Programs
 from .journal import Head, Journal, JournalError, Merged, merge
 from .process import Stopper
 from .progress import Progress
-from .results import STATUSES, points_text
+from .results import STATUSES, SubmissionResult, points_text
 from .sandbox import find_sandbox
 from .submissions import Submission, find_submissions, hash_directory
 from .suite import Suite, SuiteError, read_suite
