@@ -341,6 +341,24 @@ static void an_address_may_replace_a_part_of_itself(void **state)
     assert_int_equal(f->machine->soft->gpr[MH_RDX], 0x2000 + 4 * 0x3);
 }
 
+/*
+ * Flags that were left for later, and are computed for an LEA that shifts: in T1, and in its destination.
+ *     decl (%rbx); jc 1f; lea (%rcx,%r12,8),%r12d; jnz 1f
+ *     cmp %rdx,%rdx; jc 1f; lea (%rcx,%r12,8),%rdx; jnz 1f; mov $9,%eax; 1: hlt
+ */
+static void flags_survive_an_address_that_is_shifted(void **state)
+{
+    struct fixture *f = *state;
+    soft_machine_put64(f->machine, 0x8000, 1);
+    soft_machine_code(f->machine, CODE,
+                      "\xff\x0b\x72\x16\x46\x8d\x24\xe1\x75\x10\x48\x39\xd2"
+                      "\x72\x0b\x4a\x8d\x14\xe1\x75\x05\xb8\x09\x00\x00\x00\xf4");
+    f->machine->soft->gpr[MH_RBX] = 0x8000;
+    f->machine->soft->gpr[MH_RCX] = 5;
+    assert_int_equal(soft_machine_run(f->machine, CPU_RUN), CPU_EXIT_HALT);
+    assert_int_equal(f->machine->soft->gpr[MH_RAX], 9);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -360,6 +378,7 @@ int main(void)
         TEST(code_that_an_access_marks_is_decoded_again),
         TEST(a_base_may_move_as_far_as_it_likes),
         TEST(an_address_may_replace_a_part_of_itself),
+        TEST(flags_survive_an_address_that_is_shifted),
         TEST(an_access_that_is_not_aligned_marks_no_page),
         TEST(a_count_is_exact_where_the_interpreter_takes_over),
     };
