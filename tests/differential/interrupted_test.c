@@ -29,8 +29,11 @@
 #define HANDLER 0x9000u
 #define POINTS 5u
 
+enum counts { COUNTS_NOTHING, COUNTS_INSTRUCTIONS, COUNTS_CALLS };
+
 struct machine {
     struct guest_ram ram;
+    enum counts counts;
     struct cpu *cpu;
     uint64_t ports; /* what IN reads next, and a hash of what OUT wrote */
     struct cpu_point points[POINTS];
@@ -320,6 +323,31 @@ static const char *exits_differ(const struct machine *a, const struct machine *b
     return a->ports != b->ports ? "ports" : NULL;
 }
 
+static bool counts_differ(const struct machine *a, const struct machine *b)
+{
+    struct mh_counts one, other;
+    if (a->cpu->ops->read_counts(a->cpu, &one, NULL) != MH_OK ||
+        b->cpu->ops->read_counts(b->cpu, &other, NULL) != MH_OK)
+        return true;
+    bool differ = one.length != other.length || one.elsewhere != other.elsewhere;
+    for (size_t i = 0; i < one.length && !differ; i++)
+        differ = one.counts[i].address != other.counts[i].address || one.counts[i].count != other.counts[i].count ||
+                 one.counts[i].length != other.counts[i].length;
+    return differ;
+}
+
+static bool calls_differ(const struct machine *a, const struct machine *b)
+{
+    struct mh_calls one, other;
+    if (a->cpu->ops->read_calls(a->cpu, &one, NULL) != MH_OK || b->cpu->ops->read_calls(b->cpu, &other, NULL) != MH_OK)
+        return true;
+    bool differ = one.length != other.length;
+    for (size_t i = 0; i < one.length && !differ; i++)
+        differ = one.calls[i].address != other.calls[i].address || one.calls[i].spent != other.calls[i].spent ||
+                 one.calls[i].calls != other.calls[i].calls || one.calls[i].depth != other.calls[i].depth;
+    return differ;
+}
+
 /* What differs; NULL: nothing. */
 static const char *machines_differ(const struct machine *a, const struct machine *b, bool with_memory)
 {
@@ -333,6 +361,10 @@ static const char *machines_differ(const struct machine *a, const struct machine
         what = "written pages";
     if (what == NULL && with_memory && memcmp(a->ram.host, b->ram.host, RAM_SIZE + MH_SYSTEM_AREA_SIZE) != 0)
         what = "memory";
+    if (what == NULL && with_memory && a->counts != COUNTS_NOTHING && counts_differ(a, b))
+        what = "counts of instructions";
+    if (what == NULL && with_memory && a->counts == COUNTS_CALLS && calls_differ(a, b))
+        what = "calls";
     return what;
 }
 
@@ -400,16 +432,28 @@ static const char *run_both(struct interrupted_test *test, struct chance *chance
     return NULL;
 }
 
+static void count(struct machine *machine, enum counts counts)
+{
+    machine->counts = counts;
+    if (counts != COUNTS_NOTHING)
+        machine->cpu->ops->count_instructions(machine->cpu, NULL);
+    if (counts == COUNTS_CALLS)
+        machine->cpu->ops->count_calls(machine->cpu, NULL);
+}
+
 static const char *compare_guest(struct interrupted_test *test, uint64_t number, uint64_t *translated)
 {
     struct chance chance = chance_of(test->abuse.seed, number);
     const uint32_t page_size = chance_percent(&chance, 70) ? PAGE_4K : PAGE_2M;
     const uint32_t hot = (uint32_t)chance_below(&chance, 4);
+    const enum counts counts = chance_percent(&chance, 70) ? COUNTS_NOTHING : 1 + chance_below(&chance, 2);
     const char *what = "machines that were not made";
     make_guest(test, &chance);
     if (machine_start(test, &test->machines[0], page_size) && machine_start(test, &test->machines[1], page_size)) {
         struct cpu_code_stats stats = {0};
         soft_cpu_use_code(test->machines[1].cpu, test->code, hot);
+        count(&test->machines[0], counts);
+        count(&test->machines[1], counts);
         collect(&test->machines[0]); /* without, all pages count as written */
         collect(&test->machines[1]);
         what = run_both(test, &chance);
