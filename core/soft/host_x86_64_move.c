@@ -140,11 +140,19 @@ bool jit_store_immediate(struct jit_writer *writer, const struct soft_op *op, co
     return true;
 }
 
+/* Would the address overwrite a part of itself if it were computed in its destination? What has no register is loaded
+ * there first, and the other part is needed after that. */
+static bool replaces_itself(const struct jit_writer *writer, const struct soft_op *op)
+{
+    const bool loads_index = op->index < MH_GPR_COUNT && !has_register(writer, op->index);
+    const bool loads_base = op->base < MH_GPR_COUNT && !has_register(writer, op->base);
+    return (loads_index && op->base == op->reg) || (loads_base && op->index == op->reg);
+}
+
 static bool lea_64(struct jit_writer *writer, const struct soft_op *op)
 {
-    const bool is_clobbered = op->index == op->reg && op->base < MH_GPR_COUNT && !has_register(writer, op->base);
     jit_flags_write(writer, op->reg);
-    if (has_register(writer, op->reg) && !is_clobbered)
+    if (has_register(writer, op->reg) && !replaces_itself(writer, op))
         return jit_address(writer, op, jit_host_register(writer, op->reg), 0);
     jit_claim_t1(writer);
     if (!jit_address(writer, op, JIT_T1, 0))

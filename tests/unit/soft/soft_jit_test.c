@@ -326,6 +326,21 @@ static void a_base_may_move_as_far_as_it_likes(void **state)
     assert_int_equal(f->machine->soft->cr2, 0x80110000);
 }
 
+/* lea (%rax,%r12,4),%rax; lea (%r12,%rcx,4),%rcx; lea (%rdx,%r12,4),%edx; hlt: r12 has no register of the host. */
+static void an_address_may_replace_a_part_of_itself(void **state)
+{
+    struct fixture *f = *state;
+    soft_machine_code(f->machine, CODE, "\x4a\x8d\x04\xa0\x49\x8d\x0c\x8c\x42\x8d\x14\xa2\xf4");
+    f->machine->soft->gpr[MH_RAX] = 0x1000;
+    f->machine->soft->gpr[MH_RCX] = 0x10;
+    f->machine->soft->gpr[MH_RDX] = 0x2000;
+    f->machine->soft->gpr[MH_R12] = 0x3;
+    assert_int_equal(soft_machine_run(f->machine, CPU_RUN), CPU_EXIT_HALT);
+    assert_int_equal(f->machine->soft->gpr[MH_RAX], 0x1000 + 4 * 0x3);
+    assert_int_equal(f->machine->soft->gpr[MH_RCX], 0x3 + 4 * 0x10);
+    assert_int_equal(f->machine->soft->gpr[MH_RDX], 0x2000 + 4 * 0x3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -344,6 +359,7 @@ int main(void)
         TEST(a_return_without_a_call_leads_where_it_says),
         TEST(code_that_an_access_marks_is_decoded_again),
         TEST(a_base_may_move_as_far_as_it_likes),
+        TEST(an_address_may_replace_a_part_of_itself),
         TEST(an_access_that_is_not_aligned_marks_no_page),
         TEST(a_count_is_exact_where_the_interpreter_takes_over),
     };

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import io
 import os
 import re
 import shutil
@@ -280,12 +281,15 @@ def run(arguments: argparse.Namespace, stopper: Stopper) -> int:
 
 def main(words: Sequence[str]) -> int:
     arguments = parse_arguments(words)
+    assert isinstance(sys.stdout, io.TextIOWrapper)
+    sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # paths may be any bytes, in every locale
     stopper = Stopper()
     signals: list[int] = []
 
     stopper.on_signals()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _frame: signals.append(number))
+        if signal.getsignal(number) != signal.SIG_IGN:  # of SIGHUP, that is what nohup does
+            signal.signal(number, lambda number, _frame: signals.append(number))
     try:
         status = run(arguments, stopper)
     except (Problem, SuiteError, JournalError) as problem:
