@@ -2,7 +2,8 @@
  * Guests of loops, interpreted and translated, with the same things done to both from outside: runs of any length,
  * steps, breakpoints and watchpoints, memory and registers that are written, states that are saved and restored, kicks.
  * After each run everything must be equal: how it ended and where, registers, flags, counts, and the pages that count
- * as written. Before long, memory as well, and in every other guest how often each instruction was retired.
+ * as written. Before long, memory as well, and in every other guest how often each instruction was retired;
+ * in half of these also the tree of calls.
  *
  *   interrupted_test --case N     one guest again, with what was done to it (needs MH_SEED)
  */
@@ -32,7 +33,7 @@ struct machine {
     struct guest_ram ram;
     struct cpu *cpu;
     uint64_t ports; /* what IN reads next, and a hash of what OUT wrote */
-    bool is_counted;
+    bool is_counted, has_calls;
     uint64_t skipped; /* instructions by which the count was set further */
     struct cpu_point points[POINTS];
     bool step_off;
@@ -366,6 +367,21 @@ static const char *counts_differ(const struct machine *a, const struct machine *
     return differ ? "counts of instructions" : NULL;
 }
 
+/* The same in the tree of calls. */
+static const char *calls_differ(const struct machine *a, const struct machine *b)
+{
+    struct mh_calls one, other;
+    if (!a->has_calls)
+        return NULL;
+    if (a->cpu->ops->read_calls(a->cpu, &one, NULL) != MH_OK || b->cpu->ops->read_calls(b->cpu, &other, NULL) != MH_OK)
+        return "calls that cannot be read";
+    bool differ = one.length != other.length;
+    for (size_t i = 0; i < one.length && !differ; i++)
+        differ = one.calls[i].address != other.calls[i].address || one.calls[i].spent != other.calls[i].spent ||
+                 one.calls[i].calls != other.calls[i].calls || one.calls[i].depth != other.calls[i].depth;
+    return differ ? "trees of calls" : NULL;
+}
+
 /* What differs; NULL: nothing. */
 static const char *machines_differ(const struct machine *a, const struct machine *b, bool with_memory)
 {
@@ -379,7 +395,9 @@ static const char *machines_differ(const struct machine *a, const struct machine
         what = "written pages";
     if (what == NULL && with_memory && memcmp(a->ram.host, b->ram.host, RAM_SIZE + MH_SYSTEM_AREA_SIZE) != 0)
         what = "memory";
-    return what == NULL && with_memory ? counts_differ(a, b) : what;
+    if (what == NULL && with_memory)
+        what = counts_differ(a, b);
+    return what == NULL && with_memory ? calls_differ(a, b) : what;
 }
 
 static void print_machine(const char *name, const struct machine *machine)
@@ -446,10 +464,11 @@ static const char *run_both(struct interrupted_test *test, struct chance *chance
     return NULL;
 }
 
-static void count_both(struct machine machines[2])
+static void count(struct machine *machine, bool calls)
 {
-    for (unsigned i = 0; i < 2; i++)
-        machines[i].is_counted = machines[i].cpu->ops->count_instructions(machines[i].cpu, NULL) == MH_OK;
+    const struct cpu_ops *ops = machine->cpu->ops;
+    machine->is_counted = ops->count_instructions(machine->cpu, NULL) == MH_OK;
+    machine->has_calls = calls && ops->count_calls(machine->cpu, NULL) == MH_OK;
 }
 
 static const char *compare_guest(struct interrupted_test *test, uint64_t number, uint64_t *translated)
@@ -461,8 +480,8 @@ static const char *compare_guest(struct interrupted_test *test, uint64_t number,
     make_guest(test, &chance);
     if (machine_start(test, &test->machines[0], page_size) && machine_start(test, &test->machines[1], page_size)) {
         struct cpu_code_stats stats = {0};
-        if (number % 2 != 0)
-            count_both(test->machines);
+        for (unsigned i = 0; i < 2 && number % 2 != 0; i++)
+            count(&test->machines[i], number % 4 == 3);
         soft_cpu_use_code(test->machines[1].cpu, test->code, hot);
         collect(&test->machines[0]); /* without, all pages count as written */
         collect(&test->machines[1]);
