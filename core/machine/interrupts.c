@@ -67,8 +67,6 @@ uint8_t interrupts_take(struct mh_vm *vm, const struct cpu_request *request, boo
 {
     uint8_t vector = 0;
     bool ends;
-    if (vm->config.exchange == NULL && vm->replay_hooks.interrupt == NULL)
-        return 0; /* nothing ever interrupts this machine, and each exit of any machine comes here */
     switch (interrupts_replay(vm, false, &vector, &ends)) {
     case VM_LIVE:
         vector = at_access ? interrupts_take_live(vm, request) : 0;

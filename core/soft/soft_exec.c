@@ -448,8 +448,8 @@ typedef __int128 s128;
 #endif
 
 /*
- * Execute blocks from operation `op` of `block` on, whose page begins at the linear address `page_address`, until one is
- * next that was entered `hot` times; with 0, that is the next. Comes back with rip and cpu->instructions up to date.
+ * Execute blocks from operation `op` of `block` on, whose page begins at the linear address `page_address`, until one
+ * is next that was entered `hot` times; with 0, that is the next. Comes back with rip and cpu->instructions up to date.
  */
 SCALAR_STORES static enum soft_result run_blocks(struct soft_cpu *cpu, struct soft_block *block, struct soft_op *op,
                                                  uint64_t page_address, uint64_t until, uint32_t hot)
@@ -480,8 +480,7 @@ SCALAR_STORES static enum soft_result run_blocks(struct soft_cpu *cpu, struct so
 
 enter_block:
     start = op = block->ops;
-    if (__builtin_expect(
-            wants_attention(cpu) || until - cpu->instructions < block->count || block->heat++ >= hot, 0)) {
+    if (__builtin_expect(wants_attention(cpu) || until - cpu->instructions < block->count || block->heat++ >= hot, 0)) {
         cpu->rip = page_address + block->offset;
         return SOFT_NEXT;
     }
@@ -901,7 +900,7 @@ static struct soft_block *block_at_rip(struct soft_cpu *cpu, const uint8_t *host
     const unsigned offset = (unsigned)(cpu->rip & PAGE_MASK);
     const struct soft_jump *jump = soft_jump_slot(cpu->blocks, host + offset);
     const uint64_t page_address = cpu->rip & ~PAGE_MASK;
-    if (jump->host == host + offset && soft_block_page_is_at(cpu, page, page_address))
+    if (jump->host == host + offset && (cpu->counts == NULL || soft_block_page_is_at(cpu, page, page_address)))
         return jump->block;
     return soft_block_find(cpu, page, offset, page_address);
 }

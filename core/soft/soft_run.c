@@ -355,7 +355,7 @@ static bool leave_before(struct run *run)
         return leave(run, CPU_EXIT_COUNT_REACHED);
     if (run->step_off)
         return false;
-    if (!cpu->repeating && soft_points_execute(cpu, cpu->rip, &run->exit->point))
+    if (cpu->point_index != NULL && !cpu->repeating && soft_points_execute(cpu, cpu->rip, &run->exit->point))
         return leave(run, CPU_EXIT_BREAKPOINT);
     return is_kicked(run) && leave(run, CPU_EXIT_KICKED);
 }

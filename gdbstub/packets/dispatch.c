@@ -142,7 +142,8 @@ const struct gdb_command *gdb_command_find(struct gdb_text packet, struct gdb_te
 
     if (gdb_text_empty(&packet))
         return NULL;
-    for (const struct gdb_command *row = command_first(packet.at[0]); row < end && row->name[0] == packet.at[0]; row++) {
+    for (const struct gdb_command *row = command_first(packet.at[0]); row < end && row->name[0] == packet.at[0];
+         row++) {
         struct gdb_text rest = packet;
 
         if (!command_may_be(row->name, &packet) || !gdb_text_eat_word(&rest, row->name))

@@ -61,8 +61,8 @@ unsigned gdb_x86_undescribed(const struct gdb_x86_layout *layout)
     return count;
 }
 
-/* A debugger reads all registers after each step. Copies of a constant length are single moves; and registers of one size
- * are neighbours, so comparisons are predicted, but jumps through a table are not. */
+/* A debugger reads all registers after each step. Copies of a constant length are single moves; and registers of one
+ * size are neighbours, so comparisons are predicted, but jumps through a table are not. */
 static bool reg_get_whole(const struct gdb_x86_reg *reg, const uint8_t *from, uint8_t *to)
 {
     if (reg->stored != reg->size)
