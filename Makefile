@@ -18,7 +18,6 @@ endif
 PREFIX ?= /usr/local
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
-GUESTS := $(patsubst guests/%/Makefile,%,$(wildcard guests/*/Makefile))
 LINKS := mini_hypervisor guest.img guest1.img guest2.img flowers.png
 # CMake's tools must not see the options of this make.
 CMAKE := env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS cmake
@@ -37,7 +36,7 @@ program: check-build
 
 # Beside their sources, where `make` in a guest's directory puts them too.
 guests: check-build
-	@for guest in $(GUESTS); do $(MAKE) --no-print-directory -s -C guests/$$guest || exit 1; done
+	@for makefile in guests/*/Makefile; do $(MAKE) --no-print-directory -s -C "$${makefile%/*}" || exit 1; done
 
 # So that the command lines of the documents work here as they are written.
 links: program guests
@@ -56,7 +55,7 @@ install: program
 
 clean:
 	@rm -rf build/default build/default.log build/make build/make.log $(LINKS)
-	@for guest in $(GUESTS); do $(MAKE) --no-print-directory -s -C guests/$$guest clean || exit 1; done
+	@for makefile in guests/*/Makefile; do $(MAKE) --no-print-directory -s -C "$${makefile%/*}" clean || exit 1; done
 
 # ---- what is missing, in one line, before anything else can fail for it ----
 

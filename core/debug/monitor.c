@@ -10,6 +10,7 @@
 
 #include <inttypes.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -177,25 +178,40 @@ static enum mh_status monitor_show_info(struct debug *debug, const char *argumen
 
 struct command {
     const char *name;
+    bool takes_argument;
     enum mh_status (*run)(struct debug *, const char *, const struct text_output *, struct mh_error *);
 };
 
 static const struct command commands[] = {
-    {"regs", monitor_show_registers},       {"pt", monitor_show_tables},         {"map", monitor_show_map},
-    {"files", monitor_show_files},          {"stats", monitor_show_stats},       {"snapshot", monitor_take_snapshot},
-    {"snapshots", monitor_show_snapshots},  {"catch", monitor_catch_event},      {"uncatch", monitor_forget_catch},
-    {"core", monitor_write_core},           {"forget", monitor_forget_snapshot}, {"when", monitor_show_position},
-    {"history", monitor_show_history},      {"info", monitor_show_info},         {"why", monitor_say_why},
-    {"interrupts", monitor_set_interrupts},
+    {"regs", false, monitor_show_registers},
+    {"pt", true, monitor_show_tables},
+    {"map", false, monitor_show_map},
+    {"files", false, monitor_show_files},
+    {"stats", false, monitor_show_stats},
+    {"snapshot", true, monitor_take_snapshot},
+    {"snapshots", false, monitor_show_snapshots},
+    {"catch", true, monitor_catch_event},
+    {"uncatch", true, monitor_forget_catch},
+    {"core", true, monitor_write_core},
+    {"forget", true, monitor_forget_snapshot},
+    {"when", false, monitor_show_position},
+    {"history", false, monitor_show_history},
+    {"info", true, monitor_show_info},
+    {"why", false, monitor_say_why},
+    {"interrupts", true, monitor_set_interrupts},
 };
 
 enum mh_status monitor_run(struct debug *debug, const char *command, const struct text_output *output,
                            struct mh_error *err)
 {
     size_t length = strcspn(command, " ");
+    const char *argument = command + length + strspn(command + length, " ");
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
-        if (strlen(commands[i].name) == length && strncmp(command, commands[i].name, length) == 0)
-            return commands[i].run(debug, command + length + strspn(command + length, " "), output, err);
+        if (strlen(commands[i].name) != length || strncmp(command, commands[i].name, length) != 0)
+            continue;
+        if (*argument != '\0' && !commands[i].takes_argument)
+            return mh_fail(err, MH_ERR_USAGE, "%s takes no argument", commands[i].name);
+        return commands[i].run(debug, argument, output, err);
     }
     return mh_fail(err, MH_ERR_USAGE, "there is no command '%.*s'", (int)length, command);
 }

@@ -72,6 +72,11 @@ static void exchange_interrupt(struct exchange_member *member)
     exchange_wake(member);
 }
 
+static bool exchange_is_in_turn(const struct exchange_member *member)
+{
+    return member->phase >= EXCHANGE_COUNT && member->phase <= EXCHANGE_REPORT;
+}
+
 static bool exchange_has_readers(const struct mh_exchange *exchange)
 {
     for (unsigned i = 1; i < exchange->count; i++) {
@@ -133,6 +138,8 @@ static void exchange_publish(struct mh_exchange *exchange, struct exchange_membe
     writer->at = 0;
     for (unsigned i = 1; i < exchange->count; i++) {
         struct exchange_member *reader = &exchange->members[i];
+        if (exchange_is_in_turn(reader)) /* it had left, and is too late for the rest of what was sent before */
+            reader->phase = EXCHANGE_IDLE;
         reader->owes = !reader->has_left;
         if (reader->owes && reader->knows_role)
             exchange_interrupt(reader);
@@ -281,8 +288,7 @@ static enum exchange_result exchange_out_byte(struct mh_exchange *exchange, stru
                                               uint16_t port, uint8_t byte, char *text)
 {
     const bool is_writer = exchange_is_writer(exchange, member);
-    const bool is_in_turn = member->phase >= EXCHANGE_COUNT && member->phase <= EXCHANGE_REPORT;
-    if (port == MH_PORT_EXCHANGE_DONE && !is_writer && is_in_turn) {
+    if (port == MH_PORT_EXCHANGE_DONE && !is_writer && exchange_is_in_turn(member)) {
         if (member->phase != EXCHANGE_REPORT) /* it reports before it has read everything */
             exchange_enter_phase(member, EXCHANGE_REPORT);
         if (exchange_take_number(member, byte) && !exchange_report(exchange, member, text))
@@ -419,7 +425,11 @@ void mh_exchange_leave(struct mh_exchange *exchange, unsigned number)
 
 void exchange_return(struct mh_exchange *exchange, unsigned number)
 {
-    exchange_lock(exchange, number)->has_left = false;
+    struct exchange_member *member = exchange_lock(exchange, number);
+    if (member->has_left) {
+        member->has_left = false;
+        exchange_offer_turn(exchange);
+    }
     pthread_mutex_unlock(&exchange->mutex);
 }
 

@@ -44,7 +44,8 @@ enum exchange_wait {
 enum exchange_wait exchange_wait(struct mh_exchange *exchange, unsigned number, const int *wake_fds,
                                  unsigned wake_count, char *text);
 
-/* The machine runs on after it had left, as a debugger lets it; or it begins anew, and will learn its role again. */
+/* The machine runs on after it had left, as a debugger lets it: others did not wait for it, and do again from the next
+ * turn on. Or it begins anew, and will learn its role again. */
 void exchange_return(struct mh_exchange *exchange, unsigned number);
 void exchange_restart(struct mh_exchange *exchange, unsigned number);
 

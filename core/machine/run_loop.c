@@ -344,7 +344,11 @@ void run_loop(struct mh_vm *vm, const struct cpu_request *request, struct run_re
         }
     }
     serial_flush(&vm->serial);
-    if (result->end == RUN_STOPPED && result->stop.kind == MH_STOP_HALTED && run_loop_serial_failed(vm))
-        run_loop_stop_for_io(result, -vm->serial.error);
+    if (result->end == RUN_STOPPED && run_loop_serial_failed(vm)) {
+        if (result->stop.kind == MH_STOP_HALTED)
+            run_loop_stop_for_io(result, -vm->serial.error);
+        else
+            result->stop.host_errno = vm->serial.error;
+    }
     run_loop_leave_exchange(vm, result);
 }

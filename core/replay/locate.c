@@ -236,7 +236,8 @@ static enum timeline_located locate_part(const struct timeline *timeline, const 
     else if (stop->kind == MH_STOP_HOST_ERROR)
         mh_fail(err, MH_ERR_RANGE, "%s", stop->text);
     else
-        mh_fail(err, MH_ERR_RANGE, "at instruction %" PRIu64 ", %s%s", now, stop->text[0] != '\0' ? "" : "the guest ",
+        mh_fail(err, MH_ERR_RANGE, "at instruction %" PRIu64 ", %s%s", now,
+                stop->text[0] != '\0' ? "" : "the guest stopped: ",
                 stop->text[0] != '\0' ? stop->text : mh_stop_name(stop->kind));
     return timeline->vm->is_lost ? TIMELINE_FAILED : TIMELINE_PARTED;
 }

@@ -140,11 +140,19 @@ bool jit_store_immediate(struct jit_writer *writer, const struct soft_op *op, co
     return true;
 }
 
+/* Would the address overwrite a part of itself if it were computed in its destination? What has no register is loaded
+ * there first, and the other part is needed after that. */
+static bool replaces_itself(const struct jit_writer *writer, const struct soft_op *op)
+{
+    const bool loads_index = op->index < MH_GPR_COUNT && !has_register(writer, op->index);
+    const bool loads_base = op->base < MH_GPR_COUNT && !has_register(writer, op->base);
+    return (loads_index && op->base == op->reg) || (loads_base && op->index == op->reg);
+}
+
 static bool lea_64(struct jit_writer *writer, const struct soft_op *op)
 {
-    const bool is_clobbered = op->index == op->reg && op->base < MH_GPR_COUNT && !has_register(writer, op->base);
     jit_flags_write(writer, op->reg);
-    if (has_register(writer, op->reg) && !is_clobbered)
+    if (has_register(writer, op->reg) && !replaces_itself(writer, op))
         return jit_address(writer, op, jit_host_register(writer, op->reg), 0);
     jit_claim_t1(writer);
     if (!jit_address(writer, op, JIT_T1, 0))
@@ -155,12 +163,9 @@ static bool lea_64(struct jit_writer *writer, const struct soft_op *op)
 
 bool jit_lea(struct jit_writer *writer, const struct soft_op *op, const struct jit_row *row)
 {
-    if (op->index < MH_GPR_COUNT &&
-        !has_register(writer, op->index)) { /* it is shifted, which changes the host's flags */
-        if (writer->host_flags && jit_flags_live_after(writer, writer->op))
-            jit_flags_store(writer);
-        writer->host_flags = false;
-    }
+    if (op->index < MH_GPR_COUNT && !has_register(writer, op->index) && writer->host_flags &&
+        jit_flags_live_after(writer, writer->op))
+        jit_flags_store(writer); /* while they are at hand: jit_address() changes the host's */
     if (row->size == 8)
         return lea_64(writer, op);
     struct host_operand at;

@@ -283,7 +283,7 @@ static enum fault_outcome outcome_of(const struct soft_fault *first, const struc
     return (enum fault_outcome)outcomes[class_of(first)][class_of(second)];
 }
 
-/* Registers that exceptions change as soon as they are raised. They are written when a delivery has succeeded. */
+/* Registers that exceptions change as soon as they are raised. They are written when the delivery is over. */
 struct side_effects {
     uint64_t cr2, dr6, dr7;
 };
@@ -343,6 +343,8 @@ enum soft_delivery soft_deliver(struct soft_cpu *cpu)
             delivery.event = (struct soft_fault){.vector = VECTOR_DF, .has_error_code = true};
             break;
         case SHUTDOWN:
+            note_side_effects(&effects, &second);
+            write_side_effects(cpu, &effects); /* CR2 tells what went wrong */
             return SOFT_TRIPLE_FAULT;
         }
     }

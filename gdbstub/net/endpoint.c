@@ -24,7 +24,7 @@ static enum mh_status endpoint_parse_port(const char *text, uint16_t *port, stru
     unsigned long number;
 
     if (text[0] == '\0' || strspn(text, "0123456789") != strlen(text) || strlen(text) > PORT_DIGITS)
-        return mh_fail(err, MH_ERR_USAGE, "\"%s\" is not a port number", text);
+        return mh_fail(err, MH_ERR_USAGE, "\"%s\" is not a port number; give [HOST:]PORT, unix:PATH or stdio", text);
     number = strtoul(text, NULL, 10);
     if (number > UINT16_MAX)
         return mh_fail(err, MH_ERR_USAGE, "port %lu is greater than %u", number, UINT16_MAX);

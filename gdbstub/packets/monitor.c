@@ -87,12 +87,14 @@ static const char *flush_hint(const struct gdb_session *session, bool memory)
                   : "Now type: maintenance flush register-cache\n";
 }
 
-static enum gdb_outcome monitor_reset(struct gdb_session *session)
+static enum gdb_outcome monitor_reset(struct gdb_session *session, const char *argument)
 {
     struct gdb_machine *machine = session->g_thread;
     bool had_ended = machine->state == GDB_MACHINE_ENDED;
     struct mh_error err = {.text = ""};
 
+    if (*argument != '\0')
+        return monitor_fail(session, "reset takes no argument");
     if (gdb_machines_restart(session->machines, machine, &err) != MH_OK)
         return monitor_fail(session, err.text);
     gdb_machines_attach(machine);
@@ -192,7 +194,7 @@ static enum gdb_outcome monitor_run(struct gdb_session *session, char *command)
     if (command[0] == '\0' || monitor_argument(command, "help") != NULL)
         return monitor_help(session);
     if (monitor_argument(command, "reset") != NULL)
-        return monitor_reset(session);
+        return monitor_reset(session, monitor_argument(command, "reset"));
     if (monitor_argument(command, "restore") != NULL)
         return monitor_restore(session, monitor_argument(command, "restore"));
     if (monitor_argument(command, "goto") != NULL)

@@ -60,7 +60,7 @@ struct mh_stop {
     uint8_t instruction[MH_INSTRUCTION_MAX]; /* the bytes that could not be executed */
     uint8_t instruction_length;              /* 0: not known */
 
-    /* IO_ERROR */
+    /* IO_ERROR. After other stops not 0 if the guest's output could not be written. */
     int host_errno;
 };
 

@@ -173,13 +173,29 @@ class ReportTest(Case):
             done = self.report(text=text)
             self.assertEqual(done.returncode, 1, text)
             self.assertRegex(done.stderr, r"coverage_report: line 1 .*")
-        self.assertIn("No such file", self.report("nothing").stderr)
+        for text in ("", "\n", "no tracefile\n"):
+            done = self.report(text=text)
+            self.assertEqual((done.returncode, done.stdout), (1, ""))
+            self.assertIn("this is no file that mini_hypervisor --coverage has written", done.stderr)
+        self.assertEqual(self.report("nothing").stderr, "coverage_report: nothing: No such file or directory\n")
+
+    def test_paths_that_are_no_text(self):
+        """Whatever the locale is, the bytes stay as they are."""
+        for encoding in ("utf-8:strict", "ascii:strict"):
+            done = subprocess.run([REPORT], input=b"SF:/a \xc3\xa9\xff.img\nDA:0,1\n", capture_output=True, cwd=self.dir,
+                                  timeout=DEADLINE, check=False, env={**os.environ, "PYTHONIOENCODING": encoding})
+            self.assertIn(b"SF:/a \xc3\xa9\xff.img\nDA:0,1\n", done.stdout, done.stderr)
+
+    def test_paths_may_be_any_bytes(self):
+        done = subprocess.run([REPORT], input=b"SF:/\xe4/guest.img\nDA:0,1\n", stdout=subprocess.PIPE, timeout=DEADLINE,
+                              env=dict(os.environ, PYTHONIOENCODING="ascii:strict"), check=True)
+        self.assertIn(b"SF:/\xe4/guest.img\nDA:0,1\n", done.stdout)
 
     def test_the_image_is_named_beforehand(self):
         """mini_hypervisor names the image in the arguments: what is read later does not matter."""
         plain = f"SF:{ELF}\nDA:0,1\nend_of_record\n"
         done = self.report("--image", "no_image", text=plain)
-        self.assertIn("no_image is no ELF file", done.stderr)
+        self.assertIn("no_image: No such file or directory: addresses", done.stderr)
         self.assertIn("DA:0,1\n", done.stdout)
         run = self.start("--accel", "auto", "-g", guest("cat"), "--coverage", "c.info")
         run.send(b"x")

@@ -38,6 +38,9 @@ class ExitStatusTest(Case):
     def test_crash_and_unwritable_output(self):
         with open("/dev/full", "wb") as full:
             self.check(self.run_vm("-g", sample("seed"), sample("crash"), stdout=full), EXIT_IO)
+            result = self.check(self.run_vm("-g", sample("crash"), stdout=full), EXIT_IO,
+                                err="its output cannot be written: No space left on device")
+        self.assertIn("page fault", result.messages)
 
     def test_only_hlt_ends_well(self):
         """With interrupts off or on; ring 3 cannot do it, and returning or looping is not an end."""

@@ -30,7 +30,7 @@ MISTAKES = {
     "q": ["overflow: the quotient of rdx:rax and ecx does not fit"],
     "a": ["unaligned: movaps needs an address that is a multiple of 16, not 0x100008"],
     "g": ["IDT: entry 200 is missing"],
-    "i": ["IDT: there is no handler for any exception"],
+    "i": ["ud2: an invalid opcode", "IDT: there is no handler for any exception"],
     "f": ["wrong pop: iretq takes 0x10 for rip from the stack at 0x1f"],
     "s": ["MSR 0x12345 does not exist, or does not take this value"],
     "R": ["control register: the value has a reserved bit"],
@@ -50,7 +50,7 @@ FAULTS = {
     "k": ["ring 3 in a page of ring 0: the user bit is missing in PT[0]"],
     "K": ["not allowed in ring 3: cli"],
     "o": ["not allowed in ring 3: out"],
-    "t": ["no IDT: its limit is 0x0"],
+    "t": ["ud2: an invalid opcode", "no IDT: its limit is 0x0"],
     "m": ["wrong page table: it leads to a physical address where the machine has no memory"],
     "x": ["jump into data: the page is not executable", "wrong jump: "],
     "W": ["write to a read-only page: the write bit is missing in PD[0]"],
@@ -65,6 +65,12 @@ class ExtensionCase(GdbCase):
         vm, gdb = self.debug(image, *arguments, **options)
         self.assertEqual(gdb(f"source {SCRIPT}"), "")
         return vm, gdb
+
+    def build(self, source, *arguments):
+        self.write("guest.c", source)
+        subprocess.run(["make", "-s", "-f", os.path.join(SOURCE, "guests", "sdk", "guest.mk"), *arguments], cwd=self.dir,
+                       check=True)
+        return self.path("guest.elf")
 
     def causes(self, text):
         return re.findall(r"^  - (.*)$", text, re.MULTILINE)
@@ -100,6 +106,12 @@ class WhyTest(ExtensionCase):
         gdb("up 2")
         self.assertEqual(gdb("mh why"), here)
 
+    def test_lines_are_those_of_gdb(self):
+        """It counts no form feeds."""
+        vm, gdb = self.load(self.build(b"\f\nint main(void)\n{\n    *(volatile int *)0x40000000 = 1;\n}\n"))
+        gdb("continue")
+        self.assertIn("*(volatile int *)0x40000000 = 1;\n", gdb("mh why"))
+
     @on("soft")
     def test_mistakes(self):
         vm, gdb = self.load(elf("mistakes"))
@@ -120,6 +132,32 @@ class WhyTest(ExtensionCase):
             gdb.all("monitor restore before", "maintenance flush register-cache", "maintenance flush dcache",
                     f"set $al = '{letter}'", "continue")
             self.check_causes(letter, gdb("mh why"), expected)
+
+    @on("soft")
+    def test_triple_faults(self):
+        """The exception that came first, with other instructions at the place of the guest's ud2."""
+        vm, gdb = self.load(elf("faults"))
+        vm.run.send(b".")
+        gdb.all("break choose", "continue", "set $al = 't'", "tbreak triple_at", "continue", "monitor snapshot before")
+        for code, rcx, cause in ((0xf1f7, 0, "division by zero: ecx is 0"),
+                                 (0x018b, 0x40000000, "page fault: cr2 is 0x40000000, and nothing is mapped there")):
+            gdb.all("monitor restore before", "maintenance flush register-cache",
+                    f"set {{short}}$pc = {code}", f"set $rcx = {rcx}", "continue")
+            self.assertEqual(self.causes(gdb("mh why"))[0], cause)
+
+    def test_vectors_in_ranges(self):
+        vm, gdb = self.load(sample("crash", "elf"))
+        gdb("continue")
+        self.assertEqual(gdb("python import mh_why; print(mh_why.ranges([0, 1, 2, 5, 7, 8]))"), "0 to 2, 5, 7 to 8\n")
+
+    def test_moved_by_a_monitor_command(self):
+        """gdb does not know that registers have changed; the commands do."""
+        vm, gdb = self.load(sample("crash", "elf"))
+        gdb("continue")
+        gdb("monitor goto start")
+        self.assertIn("rip 0x0 in _start", gdb("mh map"))
+        gdb("monitor goto end")
+        self.assertIn("in set_grade", gdb("mh why"))
 
     def test_no_fault(self):
         vm, gdb = self.load(elf("gdb_program"))
@@ -247,7 +285,8 @@ class UseTest(ExtensionCase):
         vm, gdb = self.load(elf("gdb_program"))
         self.assertFails(gdb("mh why not"), "mh why takes no argument")
         self.assertFails(gdb("mh pt )"), "syntax")
-        self.assertFails(gdb("mh what"), 'Undefined mh command: "what"')
+        self.assertFails(gdb("mh what"), 'there is no command "mh what"; "help mh" lists them')
+        self.assertEqual(gdb("mh"), gdb("help mh"))
 
     def test_twice(self):
         """Loading it again changes nothing."""
@@ -282,12 +321,6 @@ class UseTest(ExtensionCase):
 class AutoLoadTest(ExtensionCase):
     """A guest whose ELF file names the script."""
 
-    def build(self, *arguments):
-        self.write("guest.c", b"int main(void) { return 0; }\n")
-        subprocess.run(["make", "-s", "-f", os.path.join(SOURCE, "guests", "sdk", "guest.mk"), *arguments], cwd=self.dir,
-                       check=True)
-        return self.path("guest.elf")
-
     def gdb(self, *commands):
         arguments = [argument for setting in SETTINGS for argument in ("-iex", setting)]
         done = subprocess.run(["gdb", "-nx", "-q", "-batch", *arguments, *commands], cwd=self.dir, check=False,
@@ -296,7 +329,7 @@ class AutoLoadTest(ExtensionCase):
 
     def test_named_by_the_guest(self):
         """gdb loads it from directories that its user trusts, and says otherwise what to write into a file."""
-        path = self.build(f"GDB_SCRIPT={os.path.relpath(SCRIPT, self.dir)}")
+        path = self.build(b"int main(void) { return 0; }\n", f"GDB_SCRIPT={os.path.relpath(SCRIPT, self.dir)}")
         self.assertIn("Usage: mh why", self.gdb("-iex", f"add-auto-load-safe-path {os.path.dirname(SCRIPT)}", path,
                                                 "-ex", "help mh why"))
         refused = self.gdb(path, "-ex", "help mh why")
@@ -304,7 +337,7 @@ class AutoLoadTest(ExtensionCase):
         self.assertNotIn("Usage", refused)
 
     def test_not_named_unless_asked_for(self):
-        self.assertNotIn("mini_hypervisor.py", self.gdb(self.build("GDB_SCRIPT="), "-ex", "info auto-load"))
+        self.assertNotIn("mini_hypervisor.py", self.gdb(self.build(b"int main(void) { return 0; }\n", "GDB_SCRIPT="), "-ex", "info auto-load"))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ from hypervisor import main, on, sample  # noqa: E402
 COUNTING = bytes.fromhex("31c9 48ffc1 48010c2500400000 84c9 75f1 e6e9 ebed")
 # nop; rdtsc; xor eax, eax; xor edx, edx; loop: in al, 0xe9; out 0xe9, al; cmp al, 'x'; jne loop; hlt
 CLOCK = bytes.fromhex("90 0f31 31c0 31d2 e4e9 e6e9 3c78 75f8 f4")
+# nop; lidt [0x3000], where zeros are; mov dword [0x40000000], 1
+TRIPLE = bytes.fromhex("90 0f011c2500300000 c704250000004001000000")
 
 FLUSH = "maintenance flush register-cache", "maintenance flush dcache"
 
@@ -144,6 +146,15 @@ class ReverseTest(GdbCase):
         self.assertEqual(self.position(gdb), 0)
         gdb("inferior 1")
         self.assertEqual(self.position(gdb), 2)
+
+    def test_a_triple_fault(self):
+        """CR2 has the address of the page fault that led to it, on every processor."""
+        vm, gdb = self.backwards(self.write("triple.img", TRIPLE))
+        self.assertIn("triple fault", gdb("continue"))
+        self.assertEqual(gdb.pc(), 9)
+        self.assertIn("cr2 0x0000000040000000", gdb("monitor regs"))
+        gdb("reverse-stepi")
+        self.assertEqual((gdb.pc(), self.position(gdb)), (1, 1))
 
     # ---- what ran on KVM ----
 

@@ -4,6 +4,7 @@ import csv
 import ctypes
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -68,9 +69,12 @@ class GradeCase(Case):
     def command(self, *arguments):
         return [sys.executable, "-B", GRADE, "--hypervisor", PROGRAM, *arguments]
 
-    def grade(self, *arguments, code=0, says=""):
-        done = subprocess.run(self.command(*(arguments or ("suite", "submissions"))), cwd=self.dir,
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=DEADLINE * 4, check=False)
+    def grade(self, *arguments, code=0, says="", **variables):
+        # the locale that is the least able
+        environment = os.environ | {"PYTHONIOENCODING": "ascii:strict"} | variables
+        done = subprocess.run(self.command(*(arguments or ("suite", "submissions"))), cwd=self.dir, env=environment,
+                              stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", errors="surrogateescape",
+                              timeout=DEADLINE * 4, check=False)
         self.assertEqual(done.returncode, code, done.stdout + done.stderr)
         self.assertIn(says, done.stderr)
         return done
@@ -192,11 +196,21 @@ class ImagesTest(GradeCase):
         self.assertEqual(self.outcome("0.img"), ("passed", "5.5"))
 
     def test_everything_in_the_suites_directory(self):
-        self.write_suite(SUITE)
+        """Whose name may be any, in a locale that does not have all of its characters."""
+        self.write_suite("[[test]]\nname = 'x'\nguests = ['submission', 'submission']\n"
+                         "[test.expect]\ntext = [\"Hello!\\n\", \"\"]\n")
         self.submit("a.img", printer(b"Hello!\n"))
         os.rename(self.path("submissions"), self.path("suite", "submissions"))
+        inner = "100%n of '\udce4\" "
+        os.mkdir(self.path(inner))
+        os.rename(self.path("suite"), self.path(inner, "suite"))
+        self.dir = self.path(inner)
         for code in ("", "before"):
-            self.assertIn(code, self.grade("suite", "suite/submissions", "--out", "suite/grades").stderr)
+            done = self.grade("suite", "suite/submissions", "--out", "suite/grades")
+            self.assertIn(code, done.stderr)
+            self.assertIn(f"page: {self.dir}/suite/grades/index.html\n", done.stdout)
+        self.assertEqual(self.rows("suite/grades")["a.img"]["message"], "guest 2: the output differs from line 1 on")
+        self.assertEqual(len(os.listdir(self.path("suite", "grades", "recordings"))), 2)
 
     def start_with_an_endless_one(self):
         """A grading of three submissions, of which the second never ends; the first is done."""
@@ -204,7 +218,8 @@ class ImagesTest(GradeCase):
         self.submit("a.img", printer(b"Hello, world!\n"))
         self.submit("b.img", contents(guest("spin")))
         self.submit("c.img", printer(b"Hello, world!\n"))
-        run = subprocess.Popen(self.command("suite", "submissions", "--jobs", "1"), cwd=self.dir, text=True,
+        as_nohup = ["sh", "-c", "trap '' HUP; exec \"$@\"", "sh"]
+        run = subprocess.Popen(as_nohup + self.command("suite", "submissions", "--jobs", "1"), cwd=self.dir, text=True,
                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.addCleanup(run.communicate)
         self.addCleanup(run.kill)
@@ -220,6 +235,7 @@ class ImagesTest(GradeCase):
 
     def test_interrupted_and_continued(self):
         run = self.start_with_an_endless_one()
+        run.send_signal(signal.SIGHUP)  # is ignored, as nohup wants it
         run.send_signal(signal.SIGINT)
         self.assert_stopped(run, signal.SIGINT)
         self.submit("b.img", printer(b"Bye\n"))
@@ -303,15 +319,6 @@ files = {"report.txt" = "report.txt"}
         self.assertEqual(self.outcome("files"), ("passed", "1"))
         self.assertEqual(self.outcome("hello"), ("wrong result", "0"))
 
-    def test_output_that_is_slow_to_match(self):
-        """The others are graded meanwhile, and it ends."""
-        self.write_suite(f"[limits]\nseconds = {PATIENCE}\n[[test]]\nname = 'x'\n[test.expect]\nregex = '^(a|a)*$'\n")
-        self.submit("evil.img", printer(b"a" * 40 + b"b"))
-        self.submit("good.img", printer(b"aaa"))
-        self.grade()
-        self.assertEqual([row["status"] for row in self.rows().values()], ["wrong result", "passed"])
-        self.assertIn("takes too long", self.rows()["evil.img"]["message"])
-
     def test_a_guest_that_waits_reaches_the_limit_in_seconds(self):
         self.write_suite(f"""
 [limits]
@@ -361,7 +368,11 @@ gdb = "main.gdb"
 
 
 class BuildsTest(GradeCase):
-    """Submissions that are built."""
+    """Submissions that are built: by users without rights, if the tests are root's."""
+
+    def setUp(self):
+        super().setUp()
+        os.chmod(self.dir, 0o711)
 
     BUILT = """
 [build]
@@ -380,11 +391,11 @@ name = "runs"
         self.submit("nothing", {"guest.c": b""})
         self.submit("no-image", {"Makefile": b"all:\n"})
         self.submit("link", {"Makefile": b"all:\n\tln -s /etc/passwd guest.img\n"})
-        self.submit("bomb", {"Makefile": b"all: bomb\n\t@sh bomb\n", "bomb": b"f() { sleep 1000 & f; }\nf\n"})
+        self.submit("bomb", {"Makefile": b"all: bomb\n\t@sh bomb\n", "bomb": b"mkfifo p\nf() { read x <p & f; }\nf\n"})
         self.submit("daemon", right | {"Makefile": b"all:\n\tsetsid sleep 1000 &\n\tcp in guest.img\n"})
         self.submit("deep", right | {"Makefile": b"all:\n\tcp in guest.img\n\t@sh deep\n",
-                                     "deep": b"for i in $(seq 1200); do mkdir d && cd -P d; done; chmod 0 .\n"})
-        self.submit("large", {"Makefile": b"all:\n\thead -c 300000000 /dev/zero >guest.img\n"})
+                                     "deep": b"d=$(printf 'd/%.0s' $(seq 1200)) && mkdir -p $d && chmod 0 $d\n"})
+        self.submit("large", {"Makefile": b"all:\n\ttruncate -s 300M guest.img\n"})
         done = self.grade()
         for name, expected in {"right": ("passed", "1"), "crash": ("crashed", "0"), "syntax": ("build failed", "0"),
                                "nothing": ("build failed", "0"), "no-image": ("no usable image", "0"),
@@ -400,47 +411,58 @@ name = "runs"
         self.assertIn("guest.c:1", results["syntax"]["tests"][0]["details"])
         self.assertIn("&lt;b&gt;", self.page())
         if "less isolated" not in done.stderr:
+            self.assertIn("Cannot fork", results["bomb"]["tests"][0]["details"])
             self.assert_nothing_is_left()
 
     def test_a_build_without_end(self):
         self.write_suite(self.BUILT.replace("seconds = 20", f"seconds = {0.5 * PATIENCE}"))
         self.submit("endless", {"Makefile": b"all:\n\t@while :; do :; done\n"})
-        self.grade()
+        os.chmod(self.dir, 0o700)
+        done = self.grade()
+        if os.getuid() == 0:
+            self.assertRegex(done.stderr, f"builds are less isolated .*: user 60800 cannot reach {self.dir}/grades/work-1-of-1 "
+                                          f"and {self.dir}/suite;")
         self.assertIn("still running after", self.rows()["endless"]["message"])
         self.assert_nothing_is_left()
 
     def test_the_suites_files_and_single_files(self):
+        """What can be executed stays so."""
         self.write_suite("""
 [submission]
 source = "image.txt"
 [build]
-command = "make"
-files = ["Makefile"]
+command = "./build"
+files = ["build"]
 [[test]]
 name = "runs"
-""", Makefile=b"all:\n\tcp image.txt guest.img\n")
+""", build=b"#!/bin/sh\nif [ -e own ]; then ./own; else cp image.txt guest.img; fi\n")
         self.submit("one.txt", HALT)
-        self.submit("two", {"image.txt": HALT, "Makefile": b"all:\n\tfalse\n"})
-        self.submit("three", {"image.txt": HALT, "Makefile/x": b""})
+        self.submit("two", {"image.txt": HALT, "build": b"#!/bin/sh\nfalse\n", "own": b"#!/bin/sh\nmv image.txt guest.img\n"})
+        self.submit("three", {"image.txt": HALT, "build/x": b""})
+        for path in (self.path("suite", "build"), self.path("submissions", "two", "own")):
+            os.chmod(path, 0o755)
         self.grade()
         self.assertEqual([row["status"] for row in self.rows().values()], ["passed", "rejected", "passed"])
 
 
 class DocumentedJobsTest(GradeCase):
-    """The commands in docs/grading, run with the variables that the systems set. Slurm has a stage of its own."""
+    """
+    The commands in docs/grading, run with the variables that the systems set, as two jobs where they start more. Slurm
+    has a stage of its own.
+    """
 
     def setUp(self):
         super().setUp()
-        self.write_suite(SUITE)
-        for number in range(16):
-            self.submit(f"{number:02}.img", printer(b"Hello, world!\n"))
+        self.write_suite("[[test]]\nname = 'says hello'\n[test.expect]\ntext = \"Hello!\\n\"\n")
+        for number in range(4):
+            self.submit(f"{number}.img", printer(b"Hello!\n"))
         os.mkdir(self.path("bin"))
         self.write("bin/mini_hypervisor-grade", f"#!/bin/sh\nexec {GRADE} \"$@\" --hypervisor {PROGRAM}\n".encode())
         os.chmod(self.path("bin", "mini_hypervisor-grade"), 0o755)
 
     def lines(self, name):
-        """Those that grade, without what is YAML."""
-        text = contents(os.path.join(SOURCE, "docs", "grading", name)).decode()
+        """Those that grade, for two jobs and without what is YAML."""
+        text = re.sub(r"/[48]\b", "/2", contents(os.path.join(SOURCE, "docs", "grading", name)).decode())
         return [line.lstrip("- ").removeprefix("run: ") for line in text.splitlines()
                 if "mini_hypervisor-grade " in line and not line.startswith("#")]
 
@@ -452,26 +474,26 @@ class DocumentedJobsTest(GradeCase):
 
     def test_kubernetes(self):
         grade, = self.lines("kubernetes.yaml")
-        for index in range(8):
+        for index in range(2):
             self.sh(grade.replace("/class/", self.dir + "/"), JOB_COMPLETION_INDEX=str(index))
         self.sh("mini_hypervisor-grade --merge results")
-        self.assertEqual(len(self.rows("results")), 16)
+        self.assertEqual(len(self.rows("results")), 4)
 
     def test_gitlab(self):
         grade, merge = self.lines("gitlab-ci.yml")
-        for index in range(1, 5):
-            self.sh(grade, CI_NODE_INDEX=str(index), CI_NODE_TOTAL="4")
+        for index in (1, 2):
+            self.sh(grade, CI_NODE_INDEX=str(index), CI_NODE_TOTAL="2")
         self.sh(merge)
-        self.assertEqual(len(self.rows()), 16)
+        self.assertEqual(len(self.rows()), 4)
 
     def test_github(self):
         grade, merge = self.lines("github-workflow.yml")
         os.mkdir(self.path("shards"))
-        for shard in range(1, 5):
+        for shard in (1, 2):
             self.sh(grade.replace("${{ matrix.shard }}", str(shard)))
             os.rename(self.path("results"), self.path("shards", f"results-{shard}"))
         self.sh(merge)
-        self.assertEqual(len(self.rows()), 16)
+        self.assertEqual(len(self.rows()), 4)
 
 
 class MistakesTest(GradeCase):
@@ -490,6 +512,11 @@ class MistakesTest(GradeCase):
         self.write_suite("[machine]\noptions = ['--memory', '3']\n[[test]]\nname = 'x'\n")
         self.submit("a.img", HALT)
         self.grade(code=2, says="suite: the options of test 'x': --memory '3': give 2M, 4M or 8M")
+
+    def test_a_host_without_prlimit(self):
+        self.write_suite("[build]\ncommand = 'true'\n[[test]]\nname = 'x'\n")
+        self.submit("a", {"main.c": b""})
+        self.grade(code=2, says="need prlimit", PATH="/none")
 
     def test_the_command_line(self):
         self.grade("suite", code=2, says="give two directories")

@@ -67,6 +67,24 @@ class InstallTest(Case):
             self.run_in(os.path.join(share, name), "make", "-s", MAKEFLAGS="")
             self.assertTrue(os.path.exists(os.path.join(share, name, "guest.img")))
 
+    def test_samples_build_in_a_path_with_a_space(self):
+        tree = self.path("my files", "tree")
+        shutil.copytree(os.path.join(SOURCE, "include"), os.path.join(tree, "include"))
+        shutil.copytree(os.path.join(SOURCE, "guests"), os.path.join(tree, "guests"))
+        with open(os.path.join(tree, "CMakeLists.txt"), "w", encoding="utf-8") as project:
+            project.write("cmake_minimum_required(VERSION 3.25)\nproject(tree NONE)\nadd_subdirectory(guests)\n")
+        cmake = [self.cache["CMAKE_COMMAND"], f"-DCMAKE_C_COMPILER={self.cache['CMAKE_C_COMPILER']}",
+                 "-DCMAKE_INSTALL_DATADIR=share", "-G", self.cache["CMAKE_GENERATOR"], "-S", tree, "-B"]
+        build = os.path.join(tree, "build")
+        self.run_in(self.dir, *cmake, build)
+        self.run_in(self.dir, self.cache["CMAKE_COMMAND"], "--build", build, "--target", "guest_hello", "guest_seed")
+        self.assertTrue(os.path.exists(os.path.join(build, "guests", "hello", "guest.img")))
+
+        elsewhere = subprocess.run([*cmake, self.path("my build")], stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.PIPE, timeout=DEADLINE, check=False, text=True)
+        self.assertNotEqual(elsewhere.returncode, 0)
+        self.assertIn("because of the space in the path", " ".join(elsewhere.stderr.split()))
+
     def test_library(self):
         program = self.path("run_guest")
         self.run_in(self.dir, self.cache["CMAKE_C_COMPILER"], "-std=c11", "-pedantic", "-Wall", "-Wextra", "-Werror",

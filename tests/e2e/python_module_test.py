@@ -14,6 +14,11 @@ import mini_hypervisor  # noqa: E402
 from mini_hypervisor import Machine, MachineError, StopKind  # noqa: E402
 
 
+def far_away(elf):
+    """An ELF file whose section headers are said to be behind everything."""
+    return elf[:40] + b"\xff" * 8 + elf[48:]
+
+
 class ModuleCase(Case):
     def machine(self, image, options=(), **keywords):
         keywords.setdefault("timeout", DEADLINE)
@@ -199,6 +204,12 @@ class RunningTest(ModuleCase):
         machine.resume()
         self.assertEqual(machine.finish().status, 0)
 
+    def test_finish_of_a_guest_that_stops_again_and_again(self):
+        machine = self.machine(self.write("flood.img", b"\xe6\xe9\xeb\xfc"))  # 1: out 0xe9, al; jmp 1b
+        machine.monitor("catch out 0xe9")
+        with self.assertRaises(mini_hypervisor.Timeout):
+            machine.finish(0.2)
+
     def test_resume_that_is_over_at_once(self):
         """The step off a breakpoint executes hlt."""
         machine = self.machine(sample("hello", "elf"))
@@ -366,9 +377,18 @@ class WrongTest(ModuleCase):
             machine.run_to("main")
         self.assertEqual(machine.location(), "0x0")
 
+    def test_paths_may_be_any_bytes(self):
+        directory = self.path("\udce4 '\"")
+        os.mkdir(directory)
+        machine = self.machine(shutil.copy(sample("hello", "elf"), os.path.join(directory, "guest.elf")))
+        self.assertIs(machine.run_to("main").kind, StopKind.BREAKPOINT)
+        self.assertEqual(os.path.basename(machine.files), "1-\udce4 '\"")
+        machine.location(0x100000)
+
     def test_symbols_that_are_none(self):
         for bad, text in ((self.write("text", b"no ELF file"), "no 64-bit ELF"), (self.path("none"), "cannot be read"),
-                          (self.write("cut.elf", contents(sample("hello", "elf"))[:2000]), "damaged")):
+                          (self.write("cut.elf", contents(sample("hello", "elf"))[:2000]), "damaged"),
+                          (self.write("far.elf", far_away(contents(sample("hello", "elf")))), "damaged")):
             with self.assertRaisesSaying(MachineError, text):
                 self.machine(sample("hello"), symbols=bad)
 

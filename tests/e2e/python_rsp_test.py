@@ -7,7 +7,7 @@ import sys
 import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from hypervisor import Case, main  # noqa: E402
+from hypervisor import DEADLINE, Case, main  # noqa: E402
 from mini_hypervisor import Machine, StopKind  # noqa: E402
 from mini_hypervisor.errors import Disconnected, MachineError, ProtocolError, Refused, Timeout  # noqa: E402
 from mini_hypervisor.registers import parse_description  # noqa: E402
@@ -72,7 +72,7 @@ class PacketTest(Case):
 
 
 class ConnectionTest(Case):
-    def serve(self, *pieces, timeout=20.0):
+    def serve(self, *pieces, timeout=DEADLINE):
         """A connection to a server that sends these pieces and closes; None: it keeps the connection."""
         path = self.path(f"socket{len(os.listdir(self.dir))}")
         server = socket.socket(socket.AF_UNIX)
@@ -86,6 +86,7 @@ class ConnectionTest(Case):
             for piece in pieces:
                 if piece is None:
                     kept.append(peer)
+                    self.peer = peer
                     return
                 peer.sendall(piece)
             peer.close()
@@ -119,6 +120,15 @@ class ConnectionTest(Case):
             connection.receive()
         self.assertIn("T05thr", str(caught.exception))
 
+    def test_console_output_before_a_timeout(self):
+        """It belongs to the stop that comes later."""
+        with contextlib.closing(self.serve(frame("O4142"), None)) as connection:
+            with self.assertRaises(Timeout):
+                connection.stop(0.01)
+            self.peer.sendall(frame("O43") + frame("T05") + frame("O44") + frame("W00"))
+            self.assertEqual((connection.stop(), connection.console), ("T05", b"ABC"))
+            self.assertEqual((connection.stop(), connection.console), ("W00", b"D"))
+
     def test_console_output_that_is_none(self):
         with contextlib.closing(self.serve(frame("Oxyz"), None)) as connection, self.assertRaises(ProtocolError):
             connection.stop()
@@ -127,11 +137,11 @@ class ConnectionTest(Case):
 class StubTest(Case):
     """Machine, in front of a program that only seems to be mini_hypervisor."""
 
-    def machine(self, answers, timeout=20.0):
+    def machine(self, answers):
         known = {**GOOD, **answers}
         path = self.write("fake", (FAKE % (sys.executable, known)).encode())
         os.chmod(path, 0o755)
-        machine = Machine("image", program=path, timeout=timeout)
+        machine = Machine("image", program=path, timeout=DEADLINE)
         self.addCleanup(machine.close)
         return machine
 
@@ -146,12 +156,14 @@ class StubTest(Case):
         self.assertIn("a note", str(caught.exception))
 
     def test_no_answer(self):
-        machine = self.machine({b"m": b""}, timeout=1)
-        with self.assertRaises(Timeout):
-            machine.read(0, 2)
-        with self.assertRaises(MachineError) as caught:
-            machine.read(0, 2)  # the answer would be another's
-        self.assertIn("lost", str(caught.exception))
+        for silent, ask in ((b"m", lambda machine: machine.read(0, 2)), (b"qRcmd", lambda machine: machine.monitor("when"))):
+            machine = self.machine({silent: b""})
+            machine.process.timeout = machine.link.connection.timeout = 0.1
+            with self.assertRaises(Timeout):
+                ask(machine)
+            with self.assertRaises(MachineError) as caught:
+                ask(machine)  # the answer would be another's
+            self.assertIn("lost", str(caught.exception))
 
     def test_end_in_the_middle(self):
         with self.assertRaises(Disconnected) as caught:

@@ -130,7 +130,7 @@ class EndsTest(ReportCase):
                    "the report cannot be written: No space left on device")
         self.check(self.run_vm("-g", sample("hello"), "--report", "none/r.html"), EXIT_IO, b"",
                    "--report none/r.html: cannot open it: No such file")
-        self.check(self.run_vm("-g", sample("crash"), "--report", "/dev/full"), EXIT_CRASHED)
+        self.check(self.run_vm("-g", sample("crash"), "--report", "/dev/full"), EXIT_IO)
 
     def test_an_image_is_not_overwritten(self):
         image = self.write("guest.img", contents(sample("hello")))
@@ -180,12 +180,65 @@ class SourceTest(ReportCase):
         self.assertEqual(self.fill("report.html").returncode, 0)  # again
         self.assertEqual(Page(self.path("report.html")).script("source"), page.script("source"))
 
+    def crash(self, source, directory=".", options=()):
+        """The source in the page of a guest that was built from it, in this directory, and crashed."""
+        os.makedirs(self.path(directory), exist_ok=True)
+        self.write(os.path.join(directory, "guest.c"), source)
+        os.makedirs(self.path(os.path.join(directory, "build")), exist_ok=True)
+        subprocess.run(["gcc", "-g", "-ffreestanding", "-nostdlib", "-static", "-no-pie", "-Wl,-Ttext-segment=0x1000", *options,
+                        "-o", "guest.elf", "../guest.c"], cwd=self.path(os.path.join(directory, "build")), check=True,
+                       timeout=DEADLINE)
+        self.report("-g", os.path.join(directory, "build", "guest.elf"), code=EXIT_CRASHED)
+        done = self.fill("report.html")
+        self.assertEqual((done.returncode, done.stderr), (0, b""))
+        return json.loads(Page(self.path("report.html")).script("source"))["files"]
+
+    def test_lines_are_those_of_the_compiler(self):
+        """It counts no form feed; and the path that it got has dots in it."""
+        files = self.crash(b"\f/* a\xe2\x80\xa8b */\nvoid _start(void)\n{\n    *(volatile int *)0x40000000 = 1;\n}\n")
+        self.assertEqual([(file["name"], file["lines"][3], file["here"]) for file in files],
+                         [("guest.c", "    *(volatile int *)0x40000000 = 1;", 4)])
+
+    def test_paths_that_are_no_text(self):
+        files = self.crash(b"void _start(void) { *(volatile int *)0x40000000 = 1; }\n", os.fsdecode(b"a \xff"))
+        self.assertEqual([(file["name"], file["here"]) for file in files], [("guest.c", 1)])
+
+    def test_paths_that_are_relative(self):
+        """As of builds that give the same bytes everywhere. Others may be absolute, those of headers of the system."""
+        options = [f"-fdebug-prefix-map={self.dir}=.", f"-fdebug-prefix-map={os.path.realpath(self.dir)}=."]
+        source = b"void _start(void)\n{\n#line 1 \"/none/header.h\"\n    asm(\"nop\");\n#line 5 \"../guest.c\"\n" \
+                 b"    *(volatile int *)0x40000000 = 1;\n}\n"
+        self.assertEqual([file["name"] for file in self.crash(source, options=options)], ["guest.c"])
+
+    def test_source_that_is_no_file(self):
+        """What an image names is not opened when that could last for ever."""
+        os.mkfifo(self.path("pipe"))
+        files = self.crash(b"void _start(void)\n{\n#line 1 \"" + os.fsencode(self.path("pipe")) +
+                           b"\"\n    asm(\"nop\");\n#line 5 \"../guest.c\"\n    *(volatile int *)0x40000000 = 1;\n}\n")
+        self.assertEqual([file["name"] for file in files], ["guest.c"])
+
+    def test_a_disk_that_is_full(self):
+        """Even if only the last bytes have no room, the page stays as it is, and nothing beside it."""
+        self.report("-g", sample("crash", "elf"), code=EXIT_CRASHED)
+        page = contents(self.path("report.html"))
+        self.assertEqual(self.fill("report.html").returncode, 0)
+        blocks = (os.stat(self.path("report.html")).st_size - 1) // 512
+        self.write("report.html", page)
+        done = subprocess.run(["sh", "-c", 'ulimit -f "$1" && exec "$0" report.html',
+                               os.path.join(SOURCE, "tools", "report_source"), str(blocks)], cwd=self.dir,
+                              capture_output=True, timeout=DEADLINE, check=False)
+        self.assertEqual((done.returncode, done.stderr), (1, b"report_source: report.html: File too large\n"))
+        self.assertEqual(contents(self.path("report.html")), page)
+        self.assertEqual(os.listdir(self.dir), ["report.html"])
+
     def test_pages_that_source_cannot_be_put_into(self):
         self.report("-g", sample("hello"))  # a flat image
         page = contents(self.path("report.html"))
         self.write("other.html", b"<html></html>")
-        for arguments, words in ((["report.html"], "is no ELF file"), (["other.html"], "no page of mini_hypervisor"),
+        flat = sample("hello") + " is no ELF file; name the one that it was made of with --image\n"
+        for arguments, words in ((["report.html"], f"report_source: report.html: {flat}"), (["other.html"], "no page of mini_hypervisor"),
                                  (["none.html"], "No such file"),
+                                 (["--image", "none.elf", "report.html"], "report.html: none.elf: No such file"),
                                  (["--image", "/etc/passwd", "report.html"], "is no ELF file")):
             done = self.fill(*arguments)
             self.assertEqual(done.returncode, 1)

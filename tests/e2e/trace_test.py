@@ -204,7 +204,7 @@ class FileTest(TraceCase):
         def limit_files():
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
         result = self.run_traced("-g", guest("bulk"), preexec_fn=limit_files)
-        self.check(result, 0)
+        self.check(result, EXIT_IO)
         self.assertEqual(len(result.out), 0x30000)
         self.assertEqual(result.messages, "mini_hypervisor: the trace cannot be written: File too large; it ends "
                                           "here\n")
@@ -212,7 +212,7 @@ class FileTest(TraceCase):
         self.assertLessEqual(os.path.getsize(self.path("trace.json")), limit)
 
     def test_a_device_that_takes_nothing(self):
-        result = self.check(self.run_vm("-g", sample("hello"), "--trace", "/dev/full"), 0, b"Hello, world!\n")
+        result = self.check(self.run_vm("-g", sample("hello"), "--trace", "/dev/full"), EXIT_IO, b"Hello, world!\n")
         self.assertEqual(result.messages.count("No space left on device"), 1)
 
     def test_a_place_that_is_not_there(self):

@@ -53,7 +53,7 @@ if inside is not None:
 
 from hypervisor import DEADLINE, Case, Output  # noqa: E402
 from mini_hypervisor import rsp  # noqa: E402
-from mini_hypervisor.process import READY  # noqa: E402
+from mini_hypervisor.process import READY, symbol_file  # noqa: E402
 
 # What gdb says at either end of a machine's history: up to gdb 13, and later.
 END_OF_HISTORY = "No more reverse-execution history|Reached end of recorded history"
@@ -172,7 +172,7 @@ class Offered:
                             got.endswith(b"\n"), "err").decode()
         self.ready = [match for match in READY.finditer(text)]
         self.where = [match[4] for match in self.ready]
-        self.elf = [match[5] for match in self.ready]
+        self.elf = [symbol_file(match) for match in self.ready]
 
     def gdb(self, number=1, connect=True, file=True, program="gdb"):
         """A gdb, connected to a machine unless that is left to the test."""

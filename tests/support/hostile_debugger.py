@@ -91,7 +91,9 @@ class Hostile:
         return self.send(Wire.frame(packet))
 
     def stuff(self, data):
-        """Send again and again, reading nothing, until the server takes no more. Returns how much that was."""
+        """Send again and again, reading nothing, until the server takes no more. Returns how much that was. Without
+        acknowledgements: the server would wait for that of its first answer, and throw away all that is sent."""
+        self.ask("QStartNoAckMode")
         self.socket.setblocking(False)
         sent = 0
         end = time.monotonic() + DEADLINE
@@ -104,6 +106,8 @@ class Hostile:
                     break
             except (ConnectionResetError, BrokenPipeError):  # it has ended meanwhile
                 break
+        else:
+            raise AssertionError("the server never stops to read")
         self.socket.settimeout(DEADLINE)
         return sent
 

@@ -55,6 +55,15 @@ def monitor(command: str) -> str:
         raise
 
 
+def refresh() -> None:
+    """Make gdb read registers and memory again if a monitor command, such as goto, has moved the machine."""
+    for name, value in re.findall(r"\b(r\w{1,2}) +0x([0-9a-f]{16})", monitor("regs")):
+        if register(name) != int(value, 16):
+            gdb.execute("maintenance flush register-cache", to_string=True)
+            gdb.execute("maintenance flush dcache", to_string=True)
+            return
+
+
 def system_register(name: str) -> int:
     """cr0 to cr4 or efer; or gdt_limit, idt_base and idt_limit. gdb may not know them: not of a second inferior."""
     text = monitor("regs")
@@ -140,7 +149,7 @@ def source_line(address: int) -> str:
         return ""
     try:
         with open(line.symtab.fullname(), encoding="utf-8", errors="replace") as file:
-            lines = file.read().splitlines()
+            lines = file.read().split("\n")  # no other ends of lines: compilers do not count form feeds
     except OSError:
         return ""
     return lines[line.line - 1].strip() if line.line <= len(lines) else ""

@@ -339,6 +339,13 @@ def about_double(fault: Fault) -> Iterator[str]:
     yield from about_tables(fault)
 
 
+def ranges(numbers: list[int]) -> str:
+    """'0 to 13, 15'."""
+    starts = [number for number in numbers if number - 1 not in numbers]
+    ends = [number for number in numbers if number + 1 not in numbers]
+    return ", ".join(f"{start} to {end}" if start < end else f"{start}" for start, end in zip(starts, ends))
+
+
 def about_tables(fault: Fault) -> Iterator[str]:
     """Can an exception be delivered at all?"""
     base, limit = machine.system_register("idt_base"), machine.system_register("idt_limit")
@@ -349,16 +356,27 @@ def about_tables(fault: Fault) -> Iterator[str]:
     if table is None:
         yield f"no IDT: its address {base:#x} is not mapped"
         return
-    missing = [str(vector) for vector in range(32) if table[vector * 16 + 5:vector * 16 + 6] < b"\x80"]
+    missing = [vector for vector in range(32) if table[vector * 16 + 5:vector * 16 + 6] < b"\x80"]
     if missing:
-        yield "IDT: there is no handler for " + ("any exception" if len(missing) == 32 else
-                                                 "the vectors " + ", ".join(missing))
+        yield "IDT: there is no handler for " + ("any exception" if len(missing) == 32 else f"vector {ranges(missing)}")
     if machine.read(fault.rsp - 8, 8) is None:
         yield (f"stack: rsp {fault.rsp:#x} is not mapped, so no handler could be called; use an IST stack for page and "
                "double faults")
 
 
+def about_first_exception(fault: Fault) -> Iterator[str]:
+    """The exception that could not be delivered."""
+    cr2 = machine.system_register("cr2")
+    if fault.instruction is not None and re.match(r"i?div[bwlq]?$", fault.instruction.mnemonic):
+        yield from (cause for cause in about_division(fault) if cause.startswith("division by zero"))
+    elif machine.read(fault.rip, 2) == b"\x0f\x0b":
+        yield "ud2: an invalid opcode (#UD)"
+    elif machine.read(cr2, 1) is None:
+        yield f"page fault: cr2 is {cr2:#x}, and nothing is mapped there"
+
+
 def about_triple(fault: Fault) -> Iterator[str]:
+    yield from about_first_exception(fault)
     yield from about_tables(fault)
     yield from about_data(fault)
     yield from about_stack(fault)

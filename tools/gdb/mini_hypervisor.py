@@ -61,6 +61,7 @@ class Command(gdb.Command):
             raise gdb.GdbError(f"mh {self.name} takes no argument")
         machine.check()
         try:
+            machine.refresh()
             self.run(argument)
         except gdb.error as error:  # its text is enough
             raise gdb.GdbError(str(error)) from None
@@ -74,6 +75,11 @@ class Prefix(gdb.Command):
 
     def __init__(self) -> None:
         super().__init__("mh", gdb.COMMAND_STATUS, gdb.COMPLETE_NONE, True)
+
+    def invoke(self, argument: str, from_tty: bool) -> None:
+        if argument:
+            raise gdb.GdbError(f'there is no command "mh {argument}"; "help mh" lists them')
+        gdb.execute("help mh")
 
 
 class PageTables(Command):

@@ -91,6 +91,16 @@ static void regs_shows_registers_or_says_that_there_are_none(void **state)
     assert_string_equal(monitor(f, "regs"), "the processor does not give its registers\n");
 }
 
+static void an_argument_too_many_is_refused(void **state)
+{
+    static const char *const commands[] = {"regs", "map", "files", "stats", "snapshots", "when", "history", "why"};
+    for (size_t i = 0; i < COUNT(commands); i++) {
+        char command[32];
+        snprintf(command, sizeof command, "%s all", commands[i]);
+        refused(*state, command, MH_ERR_USAGE, "takes no argument");
+    }
+}
+
 static void pt_walks_an_address(void **state)
 {
     struct fixture *f = *state;
@@ -313,6 +323,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(info_is_in_the_form_of_qemu),
         TEST(what_is_no_command_is_named),
+        TEST(an_argument_too_many_is_refused),
         TEST(regs_shows_registers_or_says_that_there_are_none),
         TEST(pt_walks_an_address),
         TEST(pt_alone_shows_all_tables),

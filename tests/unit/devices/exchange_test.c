@@ -259,6 +259,58 @@ static void data_is_read_after_its_writer_has_ended(void **state)
     assert_int_equal(wait_for(exchange, 2), EXCHANGE_NO_MORE);
 }
 
+/* What the writer has sent since is shorter than what it had begun to read. */
+static void a_reader_that_returns_late_has_lost_its_turn(void **state)
+{
+    struct mh_exchange *exchange = *state;
+    learn_roles(exchange, 3);
+    interrupt(exchange, WRITER);
+    send(exchange, SIZE);
+    interrupt(exchange, 2);
+    in(exchange, 2, DATA, 4);
+    in(exchange, 2, DATA, 2);
+    mh_exchange_leave(exchange, 2);
+    receive(exchange, 3, SIZE);
+    interrupt(exchange, WRITER);
+    send(exchange, 1);
+    exchange_return(exchange, 2);
+    for (unsigned i = 0; i < 2 * SIZE; i++)
+        assert_int_equal(in(exchange, 2, DATA, 4), 0xffffffff);
+    assert_int_equal(out(exchange, 2, DONE, 2, 4), EXCHANGE_OUT_OF_TURN);
+    receive(exchange, 3, 1);
+    interrupt(exchange, WRITER);
+    send(exchange, 3);
+    receive(exchange, 2, 3);
+}
+
+static void a_reader_that_returns_in_time_keeps_its_turn(void **state)
+{
+    struct mh_exchange *exchange = *state;
+    learn_roles(exchange, 3);
+    interrupt(exchange, WRITER);
+    send(exchange, 3);
+    interrupt(exchange, 2);
+    in(exchange, 2, DATA, 4);
+    mh_exchange_leave(exchange, 2);
+    exchange_return(exchange, 2);
+    assert_int_equal(in(exchange, 2, DATA, 4), 'c' << 16 | 'b' << 8 | 'a');
+    assert_int_equal(out(exchange, 2, DONE, 3, 4), EXCHANGE_DONE);
+}
+
+/* There was no turn for the writer while nobody listened. */
+static void a_reader_that_returns_is_sent_data_again(void **state)
+{
+    struct mh_exchange *exchange = *state;
+    learn_roles(exchange, 3);
+    interrupt(exchange, WRITER);
+    send(exchange, 1);
+    mh_exchange_leave(exchange, 2);
+    mh_exchange_leave(exchange, 3);
+    assert_false(exchange_is_pending(exchange, WRITER));
+    exchange_return(exchange, 3);
+    assert_true(exchange_is_pending(exchange, WRITER));
+}
+
 static void input_for_a_debugger_ends_a_wait(void **state)
 {
     struct mh_exchange *exchange = *state;
@@ -373,6 +425,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(nobody_may_wait_with_a_turn_unfinished, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_last_to_wait_ends_the_wait_of_all, set_up, tear_down),
         cmocka_unit_test_setup_teardown(data_is_read_after_its_writer_has_ended, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_reader_that_returns_late_has_lost_its_turn, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_reader_that_returns_in_time_keeps_its_turn, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_reader_that_returns_is_sent_data_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(input_for_a_debugger_ends_a_wait, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_machine_that_is_restarted_learns_its_role_again, set_up, tear_down),
         cmocka_unit_test(threads_take_turns_until_the_last_reader_ends),

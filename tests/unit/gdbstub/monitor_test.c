@@ -74,7 +74,7 @@ static void unknown_monitor_commands_are_errors_with_help(void **state)
     struct fake_debugger *debugger = *state;
     char text[4096];
 
-    assert_string_equal(monitor(debugger, TEXTS, "reset now"), "OK");
+    assert_string_equal(monitor(debugger, TEXTS, "reset now"), "E.reset takes no argument");
     assert_string_equal(monitor(debugger, TEXTS, "help reset"), "OK");
     assert_string_equal(monitor(debugger, TEXTS, "resetx"), "E.no such command: resetx (see \"monitor help\")");
     assert_string_equal(monitor(debugger, "", "nonsense"), "E01");

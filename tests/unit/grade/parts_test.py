@@ -2,22 +2,27 @@
 
 import io
 import os
+import re
 import select
 import sys
 import tempfile
 import threading
 import time
 import unittest
+import unittest.mock
 
 sys.path.insert(0, os.path.join(os.environ["MH_SOURCE"], "tools", "python"))
 from mh_grade.coverage import add_counts, read_lcov  # noqa: E402
-from mh_grade.guest_run import Messages  # noqa: E402
+from mh_grade.expect import PASSED, check_regexes, write_outputs  # noqa: E402
+from mh_grade.grader import Workers  # noqa: E402
+from mh_grade.guest_run import Messages, gdb_details  # noqa: E402
 from mh_grade.journal import Head, Journal, JournalError, read_journal  # noqa: E402
 from mh_grade.place import stopped_at  # noqa: E402
 from mh_grade.process import OUTPUT, TIME, Stopped, Stopper, run  # noqa: E402
 from mh_grade.progress import Progress  # noqa: E402
 from mh_grade.results import SubmissionResult, TestResult  # noqa: E402
-from mh_grade.submissions import Rejected, Submission, find_submissions, hash_submission, read_files  # noqa: E402
+from mh_grade.submissions import Rejected, Submission, find_submissions, hash_directory  # noqa: E402
+from mh_grade.submissions import hash_submission, read_files  # noqa: E402
 from mh_grade.text import difference, head, visible  # noqa: E402
 
 PATIENCE = int(os.environ.get("MH_PATIENCE", "1"))
@@ -41,6 +46,15 @@ class TextTest(unittest.TestCase):
         line, text = difference(b"a\n", b"a")
         self.assertEqual((line, text.split("\n")[-1]), (1, "+a  (no newline at the end)"))
         self.assertEqual(difference(b"", b"a\n")[0], 1)
+
+    def test_difference_that_lines_do_not_show(self):
+        """It is far to the right, or of characters that look the same."""
+        for expected, actual, at in ((b"a\n" + b"x" * 400 + b"1\nz\n", b"a\n" + b"x" * 400 + b"2\nz\n", 401),
+                                     (b"a\n\0", "a\n\u2400".encode(), 1), (b"a\n\xff\n", b"a\n\\xff\n", 1)):
+            line, text = difference(expected, actual)
+            self.assertEqual(line, 2)
+            self.assertIn(f"@@ line 2 from byte {at} @@\n-b'", text)
+        self.assertEqual(difference(b"x" * 500 + b"\n", b"x" * 500)[0], 1)
 
     def test_long_outputs_cost_little(self):
         same = b"".join(b"%d\n" % number for number in range(50000))
@@ -98,6 +112,36 @@ class ProcessTest(unittest.TestCase):
             run(["/nonexistent"], cwd="/", seconds=1, stopper=self.stopper)
 
 
+class RegexTest(unittest.TestCase):
+    def check(self, pattern, output, **more):
+        with tempfile.TemporaryDirectory(prefix="mh-regex-") as directory:
+            write_outputs([output], directory)
+            return check_regexes([re.compile(pattern.encode(), re.MULTILINE)], [output], directory,
+                                 more.pop("seconds", 60), Stopper(), **more)
+
+    def test_matches(self):
+        self.assertEqual(self.check("^b$", b"a\nb\n"), PASSED)
+        self.assertEqual(self.check("\u2192", "\u2192".encode()), PASSED)
+        self.assertEqual(self.check("^b$", b"ab\n").message, "the output does not match ^b$")
+
+    def test_output_that_is_slow_to_match(self):
+        judgement = self.check("^(a|a)*$", b"a" * 40 + b"b", seconds=0.1)
+        self.assertEqual((judgement.status, judgement.message), ("wrong", "the output takes too long to compare with ^(a|a)*$"))
+
+    def test_no_point_is_lost_where_the_host_is_at_fault(self):
+        """The process that compares is not started in time, or is killed."""
+        for python in ("sleep 1000", "kill -9 $$", "exit 1"):
+            with tempfile.NamedTemporaryFile("w", suffix=".sh", delete=False) as file:
+                file.write(f"#!/bin/sh\n{python}\n")
+            self.addCleanup(os.remove, file.name)
+            os.chmod(file.name, 0o755)
+            with unittest.mock.patch("sys.executable", file.name), \
+                    unittest.mock.patch("mh_grade.expect.WAIT_SECONDS", 0.1):
+                judgement = self.check("^(a|a)*$", b"a", seconds=0.01)
+            self.assertEqual(judgement.status, "error", judgement)
+            self.assertIn("cannot be compared", judgement.message)
+
+
 class MessagesTest(unittest.TestCase):
     def test_statistics_are_taken_off(self):
         messages = Messages.read(b"mini_hypervisor: VM 1 (a): invalid opcode (#UD), vector 6, at rip 0x1f; none\n  rax 0\n"
@@ -108,6 +152,15 @@ class MessagesTest(unittest.TestCase):
         self.assertEqual(messages.first_line, "invalid opcode (#UD), vector 6, at rip 0x1f; none")
         self.assertEqual(stopped_at(messages.text), (1, 0x1f))
         self.assertEqual(Messages.read(b"").instructions, None)
+
+
+class GdbTest(unittest.TestCase):
+    def test_what_is_kept_of_much_output(self):
+        details, kind = gdb_details(["not ok 1 - x", "# the guest printed:", "# " + "A" * 1000000] + 1000 * ["# b"])
+        self.assertEqual(kind, "log")
+        self.assertEqual(len(details.split("\n")), 400)
+        self.assertLess(len(details), 2000)
+        self.assertEqual(gdb_details(["# --- expected", "# +++ gdb"]), ("--- expected\n+++ gdb", "diff"))
 
 
 class SubmissionsTest(unittest.TestCase):
@@ -136,13 +189,15 @@ class SubmissionsTest(unittest.TestCase):
         seen.append(hash_submission(self.only()))
         os.rename(os.path.join(self.dir, "a", "inner", "file"), os.path.join(self.dir, "a", "file"))
         seen.append(hash_submission(self.only()))
+        os.chmod(os.path.join(self.dir, "a", "file"), 0o755)
+        seen.append(hash_submission(self.only()))
         os.symlink("/etc/passwd", os.path.join(self.dir, "a", "link"))
         seen.append(hash_submission(self.only()))
-        self.assertEqual(len(set(seen)), 4)
+        self.assertEqual(len(set(seen)), 5)
 
     def test_links(self):
         os.symlink("inner/file", os.path.join(self.dir, "a", "link"))
-        self.assertEqual(dict(read_files(self.only())), {"inner/file": b"1", "link": b"1"})
+        self.assertEqual(list(read_files(self.only())), [("inner/file", b"1", False), ("link", b"1", False)])
         os.symlink("..", os.path.join(self.dir, "a", "up"))
         self.rejected("'up' is a symbolic link that leads out")
         os.remove(os.path.join(self.dir, "a", "up"))
@@ -161,6 +216,39 @@ class SubmissionsTest(unittest.TestCase):
         self.assertEqual(hostile.shown, "a\ufffd\ufffd/\ufffd<b>")
         self.assertRegex(hostile.plain, r"\A[A-Za-z0-9_.-]+\Z")
         self.assertEqual(Submission("..", "").plain, "submission")
+
+
+class SuiteHashTest(unittest.TestCase):
+    def test_what_git_and_python_keep_does_not_count(self):
+        with tempfile.TemporaryDirectory(prefix="mh-suite-") as directory:
+            seen = []
+            for name in ("suite.toml", ".git/index", "__pycache__/judge.pyc", ".hidden"):
+                path = os.path.join(directory, name)
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+                with open(path, "w", encoding="ascii") as file:
+                    file.write("text")
+                seen.append(hash_directory(directory, []))
+        self.assertEqual(seen[0], seen[2])
+        self.assertNotEqual(seen[2], seen[3])
+
+
+class WorkersTest(unittest.TestCase):
+    def test_threads_that_cannot_be_started(self):
+        """Those that run are waited for, so that nothing is used behind its end."""
+        grader = unittest.mock.Mock(stopper=Stopper())
+        ended = []
+        workers = Workers(grader, [], ended.append)
+        workers.work = lambda worker: ended.append(select.select([grader.stopper.read_end], [], [], 60)[0])
+        start = threading.Thread.start
+        with unittest.mock.patch("threading.Thread.start", autospec=True) as refusing:
+            refusing.side_effect = lambda thread: start(thread) if refusing.call_count == 1 else refuse()
+            with self.assertRaisesRegex(OSError, "--jobs"):
+                workers.run(2)
+        self.assertEqual(ended, [[grader.stopper.read_end]])
+
+
+def refuse():
+    raise RuntimeError("can't start new thread")
 
 
 class JournalTest(unittest.TestCase):

@@ -137,6 +137,7 @@ gdb = "main.gdb"
 
     def test_options_that_the_grader_gives(self):
         for option, says in (("--timeout", "'limits.seconds'"), ("--timeout=3", "'limits.seconds'"), ("-g", "'guests'"),
+                             ("-gother.img", "'guests'"), ("--perf-map", "leave out --perf-map"),
                              ("--accel", "software processor"), ("--record", "leave out --record")):
             self.refused(f"[machine]\noptions = ['{option}']\n[[test]]\nname = 'x'\n", "machine: options", says)
 

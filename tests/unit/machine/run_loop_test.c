@@ -480,6 +480,7 @@ static void a_crash_is_told_even_when_the_output_fails(void **state)
     fake_cpu_will(f->cpu, CPU_EXIT_TRIPLE_FAULT);
     run(f);
     stopped(f, MH_STOP_TRIPLE_FAULT);
+    assert_int_equal(f->result.stop.host_errno, EPIPE);
 }
 
 static void a_kick_that_finds_the_line_broken_stops_the_machine(void **state)

@@ -388,7 +388,8 @@ static void a_lone_dash_is_a_value(void **state)
 static void missing_values_are_told(void **state)
 {
     refused(*state, "-g", "--guest needs at least one file");
-    refused(*state, "--guest -m 4", "--guest needs at least one file");
+    refused(*state, "--guest -m 4", "--guest needs at least one file, and '-m' looks like an option");
+    refused(*state, "-g a --timeout -1", "--timeout needs a value, and '-1' looks like an option");
     refused(*state, "-g a -f", "--file needs at least one file");
     static const char *const singles[] = {"memory",    "page",     "timeout",     "console", "label", "serial",
                                           "files-dir", "max-open", "max-written", "trace",   "accel", "report"};
@@ -472,6 +473,8 @@ static void s_and_S_mean_what_they_mean_in_qemu(void **state)
     options = parse(*state, "-g a -s -S");
     assert_true(options->gdb && options->gdb_waits);
     refused(*state, "-g a -S", "-S has no effect without a place where gdb connects; add --gdb");
+    refused(*state, "-g a --history 5", "--history has no effect without a place where gdb connects; add --gdb");
+    refused(*state, "-g a --gdb 1x", "\"1x\" is not a port number; give [HOST:]PORT, unix:PATH or stdio");
     refused(*state, "-g a --gdb-lost kill", "--gdb-lost has no effect");
     refused(*state, "-g a --gdb-hold", "--gdb-hold has no effect");
 }

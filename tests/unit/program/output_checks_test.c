@@ -65,6 +65,27 @@ static void percent_n_is_replaced_first(void **state)
     assert_text_has(err.text, "guest-2 is a guest's image");
 }
 
+static void two_outputs_to_one_file_are_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct mh_error err;
+    char link[PATH_MAX];
+    f->options.trace_path = "missing";
+    f->options.report_path = "missing";
+    assert_int_equal(output_checks(&f->options, &err), MH_ERR_USAGE);
+    assert_text_has(err.text, "--trace and --report would both write to missing; choose another file");
+
+    temp_text(&f->dir, "file", "");
+    assert_int_equal(symlink("file", temp_path(&f->dir, "link", link)), 0);
+    f->options.trace_path = temp_path(&f->dir, "file", f->other);
+    f->options.report_path = link;
+    assert_int_equal(output_checks(&f->options, &err), MH_ERR_USAGE);
+
+    f->options.trace_path = "/dev/null";
+    f->options.report_path = "/dev/null";
+    assert_int_equal(output_checks(&f->options, &err), MH_OK);
+}
+
 static void a_files_dir_that_is_a_file_is_refused(void **state)
 {
     struct fixture *f = *state;
@@ -104,6 +125,7 @@ int main(void)
         TEST(output_elsewhere_is_accepted),
         TEST(output_over_an_image_is_refused),
         TEST(percent_n_is_replaced_first),
+        TEST(two_outputs_to_one_file_are_refused),
         TEST(a_files_dir_that_is_a_file_is_refused),
         TEST(the_directory_of_core_files_is_created_once),
         TEST(a_directory_that_cannot_be_used_is_an_error),

@@ -319,7 +319,7 @@ static void a_state_that_never_comes_is_not_found(void **state)
     struct past_machine *machine = past_machine_make_uncounted(halting, sizeof halting - 1, LIMIT);
     machine->uncounted.before = wear_out;
     assert_int_equal(past_machine_resume(machine, MH_RESUME_CONTINUE, false).kind, MH_STOP_HALTED);
-    assert_refused(machine, "at instruction 5, the guest halted");
+    assert_refused(machine, "at instruction 5, the guest stopped: halted");
     past_machine_remove(machine);
 }
 

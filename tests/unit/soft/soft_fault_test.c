@@ -193,7 +193,17 @@ static void an_idt_without_memory_leads_to_a_triple_fault(void **state)
     assert_memory_equal(cpu->gpr, before.gpr, sizeof before.gpr);
     assert_memory_equal(cpu->seg, before.seg, sizeof before.seg);
     assert_int_equal(cpu->rip, RIP);
-    assert_int_equal(cpu->cr2, before.cr2);
+    assert_int_equal(cpu->cr2, UNMAPPED + VECTOR_DF * 16);
+}
+
+static void a_triple_fault_shows_the_page_fault_that_led_to_it(void **state)
+{
+    (void)state;
+    cpu->idt.limit = 0;
+    soft_raise_error(cpu, VECTOR_PF, 0);
+    cpu->fault.address = 0x123456;
+    assert_int_equal(soft_deliver(cpu), SOFT_TRIPLE_FAULT);
+    assert_int_equal(cpu->cr2, 0x123456);
 }
 
 /* INT n checks DPL, hardware exceptions do not; it comes before presence. */
@@ -513,6 +523,7 @@ int main(void)
         TEST(a_bad_gate_raises_what_the_manual_says),
         TEST(the_limit_of_the_idt_counts),
         TEST(an_idt_without_memory_leads_to_a_triple_fault),
+        TEST(a_triple_fault_shows_the_page_fault_that_led_to_it),
         TEST(int_n_needs_the_privilege_of_its_gate),
         TEST(int_n_of_ring_3_gets_through_a_gate_of_ring_3),
         TEST(the_second_exception_is_judged_by_the_table),

@@ -37,7 +37,7 @@ struct trace {
  */
 enum mh_status trace_open(struct trace *trace, const char *path, const atomic_bool *ending, struct mh_error *err);
 
-/* Write the rest and the end, and close the file. */
+/* Write the rest and the end, and close the file. Afterwards trace->is_over says whether a write has failed. */
 void trace_close(struct trace *trace);
 
 /* Nanoseconds on CLOCK_MONOTONIC. */

@@ -76,10 +76,19 @@ static bool is_value(const char *word)
     return word != NULL && (word[0] != '-' || word[1] == '\0');
 }
 
+/* No value where one must be. The next word may be meant for it: "--timeout -1". */
+static enum mh_status parser_fail_no_value(const struct parser *parser, const struct option *option, const char *what)
+{
+    if (*parser->next == NULL)
+        return mh_fail(parser->err, MH_ERR_USAGE, "--%s needs %s", option->name, what);
+    return mh_fail(parser->err, MH_ERR_USAGE, "--%s needs %s, and '%s' looks like an option", option->name, what,
+                   *parser->next);
+}
+
 static enum mh_status parser_take_list(struct parser *parser, const struct option *option, const char *value)
 {
     if (value == NULL && !is_value(*parser->next))
-        return mh_fail(parser->err, MH_ERR_USAGE, "--%s needs at least one file", option->name);
+        return parser_fail_no_value(parser, option, "at least one file");
     enum mh_status status = value == NULL ? MH_OK : option->take(parser->options, value, parser->err);
     while (status == MH_OK && is_value(*parser->next))
         status = option->take(parser->options, *parser->next++, parser->err);
@@ -93,7 +102,7 @@ static enum mh_status parser_take_single(struct parser *parser, const struct opt
     if (value == NULL)
         value = option->default_value;
     if (value == NULL)
-        return mh_fail(parser->err, MH_ERR_USAGE, "--%s needs a value", option->name);
+        return parser_fail_no_value(parser, option, "a value");
     const char **first = &parser->first_value[option - option_table];
     if (*first != NULL && strcmp(*first, value) != 0)
         return mh_fail(parser->err, MH_ERR_USAGE, "--%s is given twice, with %s and with %s; choose one", option->name,
@@ -141,8 +150,9 @@ static bool parser_has(const struct parser *parser, const char *name)
 }
 
 /* An option that is only good together with --gdb or --gdb-all; NULL when none is given. */
-static const char *stray_gdb_option(const struct options *options)
+static const char *stray_gdb_option(const struct parser *parser)
 {
+    const struct options *options = parser->options;
     if (options->gdb_runs)
         return "--gdb-run";
     if (options->gdb_freezes)
@@ -151,6 +161,8 @@ static const char *stray_gdb_option(const struct options *options)
         return "--gdb-hold";
     if (options->no_history)
         return "--no-history";
+    if (parser_has(parser, "history"))
+        return "--history";
     return options->gdb_lost != MH_GDB_LOST_STOP ? "--gdb-lost" : NULL;
 }
 
@@ -164,7 +176,7 @@ static enum mh_status parser_check_gdb(const struct parser *parser, struct optio
     options->gdb_waits = options->gdb_freezes || !options->gdb_runs;
     if (options->no_history && parser_has(parser, "history"))
         return mh_fail(err, MH_ERR_USAGE, "--history keeps the past, --no-history does not; choose one");
-    const char *stray = stray_gdb_option(options);
+    const char *stray = stray_gdb_option(parser);
     if (!options->gdb && stray != NULL)
         return mh_fail(err, MH_ERR_USAGE, "%s has no effect without a place where gdb connects; add --gdb", stray);
     if (!options->gdb || options->gdb_all || count == 1)

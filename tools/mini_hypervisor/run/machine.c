@@ -230,16 +230,24 @@ void machine_print_stats(const struct machine *machine)
     free(text);
 }
 
+/* The end of a machine one of whose files could not be written. */
+static enum ending ending_after_io_error(enum ending ending)
+{
+    return ending < ENDING_IO ? ENDING_IO : ending;
+}
+
 /* Write the machine's state to the directory of --core, for a debugger. */
-static void machine_write_core(struct machine *machine, const struct mh_stop *stop)
+static enum ending machine_write_core(struct machine *machine, const struct mh_stop *stop, enum ending ending)
 {
     struct mh_error err;
     char name[sizeof machine->files_name + 8];
     snprintf(name, sizeof name, "%s.core", machine->files_name);
-    if (mh_vm_write_core(machine->vm, stop, name, &err) == MH_OK)
+    if (mh_vm_write_core(machine->vm, stop, name, &err) == MH_OK) {
         message("%s: core file %s/%s", machine->title, machine->shared->options->core_dir, name);
-    else
-        message("%s: %s", machine->title, err.text);
+        return ending;
+    }
+    message("%s: %s", machine->title, err.text);
+    return ending_after_io_error(ending);
 }
 
 static enum ending ending_of(const struct mh_stop *stop)
@@ -289,7 +297,7 @@ static enum ending machine_write_report(struct machine *machine, const struct mh
     console_end_line(&machine->shared->console);
     message("%s: the report cannot be written: %s", machine->title,
             error == -EINTR ? "it is not being read" : strerror(-error));
-    return ending == ENDING_HALTED ? ENDING_IO : ending;
+    return ending_after_io_error(ending);
 }
 
 /* The end of a run that was recorded. */
@@ -299,7 +307,7 @@ static enum ending machine_finish_recording(struct machine *machine, const struc
     if (machine->record_fd < 0 || mh_vm_record_end(machine->vm, stop, &err) == MH_OK)
         return ending;
     machine_notice(machine, err.text);
-    return ending == ENDING_HALTED ? ENDING_IO : ending;
+    return ending_after_io_error(ending);
 }
 
 /* The end of a replay: as it was recorded, that is good, whatever it is. */
@@ -312,6 +320,22 @@ static enum ending machine_finish_replay(struct machine *machine, const struct m
     enum mh_status status = mh_vm_replay_end(machine->vm, stop, text, sizeof text, &err);
     machine_notice(machine, status == MH_OK ? text : err.text);
     return status == MH_OK ? ENDING_HALTED : ENDING_DIFFERS;
+}
+
+/* `error`, negative: the last output could not be written. That of a guest that halted is why it stopped; a crash is
+ * reported as well. */
+static enum ending machine_finish_output(struct machine *machine, int error, struct mh_stop *stop)
+{
+    if (error < 0 && error != -EINTR)
+        stop->host_errno = -error;
+    if (stop->host_errno != 0 && stop->kind == MH_STOP_HALTED)
+        stop->kind = MH_STOP_IO_ERROR;
+    const enum ending ending = ending_of(stop);
+    if (stop->host_errno == 0 || ending != ENDING_CRASHED)
+        return ending;
+    console_end_line(&machine->shared->console);
+    message("%s: its output cannot be written: %s", machine->title, strerror(stop->host_errno));
+    return ENDING_IO;
 }
 
 static enum ending machine_run(struct machine *machine, struct mh_vm *vm)
@@ -330,11 +354,8 @@ static enum ending machine_run(struct machine *machine, struct mh_vm *vm)
         message("%s: %s", machine->title, err.text);
         return status == MH_ERR_IO ? ENDING_IO : ENDING_HOST;
     }
-    if (error < 0 && error != -EINTR && stop.kind == MH_STOP_HALTED) {
-        stop.kind = MH_STOP_IO_ERROR;
-        stop.host_errno = -error;
-    }
-    enum ending ending = machine_finish_recording(machine, &stop, ending_of(&stop));
+    enum ending ending = machine_finish_output(machine, error, &stop);
+    ending = machine_finish_recording(machine, &stop, ending);
     ending = machine_write_report(machine, &stop, ending);
     if (machine->shared->recording != NULL && !machine->shared->options->gdb)
         return machine_finish_replay(machine, &stop, ending);
@@ -343,7 +364,7 @@ static enum ending machine_run(struct machine *machine, struct mh_vm *vm)
     if (!is_silent)
         machine_report_stop(machine, &stop);
     if (!is_silent && machine->shared->options->core_dir != NULL)
-        machine_write_core(machine, &stop);
+        ending = machine_write_core(machine, &stop, ending);
     return ending;
 }
 
@@ -356,7 +377,7 @@ static enum ending machine_finish_coverage(struct machine *machine, struct mh_vm
         if (coverage_write(files[i], vm, &err) == MH_OK)
             continue;
         machine_notice(machine, err.text);
-        ending = ending == ENDING_HALTED ? ENDING_IO : ending;
+        ending = ending_after_io_error(ending);
     }
     return ending;
 }

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -43,21 +44,45 @@ static enum mh_status check_files_dir(const char *path, struct mh_error *err)
     return MH_OK;
 }
 
+struct output {
+    const char *option;
+    const char *path;
+    bool is_pattern; /* "%n" in it stands for the machine's number */
+};
+
+/* Devices, pipes and terminals can be written by several. */
+static bool is_or_becomes_file(const char *path)
+{
+    struct stat at;
+    return stat(path, &at) != 0 || S_ISREG(at.st_mode);
+}
+
+static enum mh_status refuse_same_file(const struct output *one, const struct output *other, struct mh_error *err)
+{
+    if ((strcmp(one->path, other->path) != 0 && !output_is_one_of(one->path, &other->path, 1)) ||
+        !is_or_becomes_file(one->path))
+        return MH_OK;
+    return mh_fail(err, MH_ERR_USAGE, "%s and %s would both write to %s; choose another file for one of them",
+                   one->option, other->option, other->path);
+}
+
 enum mh_status output_checks(const struct options *options, struct mh_error *err)
 {
+    const struct output outputs[] = {
+        {"--trace", options->trace_path, false},      {"--record", options->record_path, true},
+        {"--coverage", options->coverage_path, true}, {"--profile", options->profile_path, true},
+        {"--report", options->report_path, true},     {"--serial", options->serial_path, true},
+    };
     enum mh_status status = check_files_dir(options->files_dir, err);
-    if (status == MH_OK && options->trace_path != NULL)
-        status = refuse_output_over_input(options, options->trace_path, err);
-    if (status == MH_OK && options->record_path != NULL)
-        status = refuse_pattern_over_input(options, options->record_path, err);
-    if (status == MH_OK && options->coverage_path != NULL)
-        status = refuse_pattern_over_input(options, options->coverage_path, err);
-    if (status == MH_OK && options->profile_path != NULL)
-        status = refuse_pattern_over_input(options, options->profile_path, err);
-    if (status == MH_OK && options->report_path != NULL)
-        status = refuse_pattern_over_input(options, options->report_path, err);
-    if (status == MH_OK && options->serial_path != NULL)
-        status = refuse_pattern_over_input(options, options->serial_path, err);
+    for (size_t i = 0; i < sizeof outputs / sizeof outputs[0] && status == MH_OK; i++) {
+        const struct output *output = &outputs[i];
+        if (output->path == NULL)
+            continue;
+        status = output->is_pattern ? refuse_pattern_over_input(options, output->path, err)
+                                    : refuse_output_over_input(options, output->path, err);
+        for (size_t j = 0; j < i && status == MH_OK; j++)
+            status = outputs[j].path != NULL ? refuse_same_file(&outputs[j], output, err) : MH_OK;
+    }
     return status;
 }
 

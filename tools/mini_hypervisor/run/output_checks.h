@@ -4,7 +4,7 @@
 
 #include "options/options.h"
 
-/* Refuse output that would overwrite an image or a shared file, and a --files-dir that is no directory.
+/* Refuse output that would overwrite an image, a shared file or other output, and a --files-dir that is no directory.
  * MH_OK, MH_ERR_USAGE with what to change, or MH_ERR_HOST without memory. */
 enum mh_status output_checks(const struct options *options, struct mh_error *err);
 

@@ -280,5 +280,5 @@ int session_run(const struct options *options, bool confined)
     else
         message("%s", err.text);
     session_clean_up(&session);
-    return code;
+    return session.shared.trace.is_over && code < EXIT_CODE_IO ? EXIT_CODE_IO : code;
 }

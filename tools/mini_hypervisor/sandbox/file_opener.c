@@ -1,5 +1,6 @@
 #include "sandbox/file_opener.h"
 
+#include "sandbox/close_from.h"
 #include "sandbox/confine.h"
 
 #include <errno.h>
@@ -7,7 +8,6 @@
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -76,28 +76,17 @@ static void opener_serve(int socket, const char *const *paths, size_t count)
     }
 }
 
-/* Keep nothing open but the socket: pipes that others wait for, ports, /dev/kvm. Returns its descriptor. */
-static int opener_close_all_but(int socket)
-{
-    struct rlimit limit;
-    dup2(socket, 0);
-    if (close_range(1, UINT32_MAX, 0) == 0 || getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return 0;
-    for (int fd = 1; (rlim_t)fd < limit.rlim_cur; fd++)
-        close(fd);
-    return 0;
-}
-
 static void opener_main(int socket, const char *const *paths, size_t count, bool confined)
 {
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL); /* the supervisor's are blocked */
     setsid();                              /* Ctrl-C and Ctrl-Z are for the other process */
-    socket = opener_close_all_but(socket);
+    dup2(socket, 0);                       /* nothing else stays open: pipes that others wait for, ports, /dev/kvm */
+    close_from(1);
     if (confined)
         confine_opener();
-    opener_serve(socket, paths, count);
+    opener_serve(0, paths, count);
 }
 
 /* ---- the process that asks for them ---- */

@@ -1,5 +1,7 @@
 #include "sandbox/filter.h"
 
+#include "sandbox/close_from.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -23,7 +25,7 @@ static void filter_arrange(int input, int output, int status)
         moved[i] = fcntl(fds[i], F_DUPFD, FILTER_FDS);
     for (int i = 0; i < FILTER_FDS; i++)
         dup2(moved[i], i);
-    close_range(FILTER_FDS, UINT32_MAX, 0);
+    close_from(FILTER_FDS);
     fcntl(FILTER_STATUS, F_SETFD, FD_CLOEXEC);
 }
 

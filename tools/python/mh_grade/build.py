@@ -92,6 +92,7 @@ def copy_suite_files(build: Build, suite: Suite, directory: str) -> None:
         try:
             os.makedirs(os.path.dirname(target), exist_ok=True)
             shutil.copyfile(os.path.join(suite.directory, name), target)
+            shutil.copymode(os.path.join(suite.directory, name), target)
         except OSError:
             raise Rejected(f"'{name}', which the suite provides, cannot be written: something of the submission is in "
                            "its place") from None

@@ -32,11 +32,11 @@ def read_lcov(text: str) -> Counts:
 def lcov_of(path: str, image: str, elf: str, reporter: str, stopper: Stopper) -> str:
     """The tracefile of a run, with lines; that of a flat image has addresses, which coverage_report turns into lines."""
     if image == elf:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read(REPORT_MAX)
+        with open(path, "rb") as file:
+            return os.fsdecode(file.read(REPORT_MAX))
     done = run([sys.executable, "-B", reporter, "--image", elf, path], cwd="/", seconds=60, stopper=stopper,
                output=REPORT_MAX)
-    return done.out.decode("utf-8", "replace") if done.status == 0 and not done.ended_for else ""
+    return os.fsdecode(done.out) if done.status == 0 and not done.ended_for else ""
 
 
 def add_counts(total: Counts, more: Counts) -> None:

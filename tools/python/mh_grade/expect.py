@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import re
+import signal
 import sys
 from collections.abc import Sequence
 
-from .process import Stopper, run
+from .process import Done, Stopper, run
 from .suite import Suite, Test
 from .text import difference, head, visible
 
 JUDGE_PASSED, JUDGE_FAILED = 0, 1
 
-MATCHES = 10  # an exit status that no failure of Python has
-SEARCH = ("import re, sys; sys.exit(10 if re.search(sys.argv[1].encode(), sys.stdin.buffer.read(), re.MULTILINE) else 11)")
+MATCHES, DIFFERS = 10, 11  # exit statuses that no failure of Python has
+SEARCH = """
+import re, resource, sys
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+resource.setrlimit(resource.RLIMIT_CPU, (int(sys.argv[2]), int(sys.argv[2]) + 1))
+sys.exit(10 if re.search(bytes.fromhex(sys.argv[1]), sys.stdin.buffer.read(), re.MULTILINE) else 11)
+"""
+WAIT_SECONDS = 60.0  # for a comparison, and ten times what processor time it may have: the host may be busy
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,22 +50,32 @@ def check_texts(texts: Sequence[bytes], outputs: Sequence[bytes]) -> Judgement:
     return PASSED
 
 
-def matches(regex: re.Pattern[bytes], path: str, seconds: float, stopper: Stopper) -> bool | None:
-    """Does a file match? None if that takes too long: output can be such that it never ends, so it is another process
-    that tries."""
+def compare(regex: re.Pattern[bytes], path: str, seconds: float, stopper: Stopper) -> Done:
+    """Compare a file, in another process: output can be such that it never ends. The limit is on processor time, so that
+    no point depends on what else the host does."""
+    limit = math.ceil(seconds)
     with open(path, "rb") as stdin:
-        done = run([sys.executable, "-I", "-S", "-c", SEARCH, regex.pattern.decode()], cwd="/", seconds=seconds,
-                   stopper=stopper, stdin=stdin.fileno())
-    return None if done.ended_for else done.status == MATCHES
+        return run([sys.executable, "-I", "-S", "-c", SEARCH, regex.pattern.hex(), str(limit)], cwd="/",
+                   seconds=10 * seconds + WAIT_SECONDS, stopper=stopper, stdin=stdin.fileno())
+
+
+def check_regex(regex: re.Pattern[bytes], path: str, seconds: float, stopper: Stopper) -> tuple[str, str]:
+    """Status, and what is said of the output."""
+    done = compare(regex, path, seconds, stopper)
+    if done.ended_for or done.status not in (MATCHES, DIFFERS, -signal.SIGXCPU):
+        why = f"no answer in {done.seconds:.0f} s" if done.ended_for else visible(done.err[-200:]).strip()
+        return "error", f"cannot be compared ({why or f'exit status {done.status}'}) with"
+    if done.status == MATCHES:
+        return "pass", "matches"
+    return "wrong", "does not match" if done.status == DIFFERS else "takes too long to compare with"
 
 
 def check_regexes(regexes: Sequence[re.Pattern[bytes]], outputs: Sequence[bytes], directory: str, seconds: float,
                   stopper: Stopper) -> Judgement:
     for number, (regex, actual) in enumerate(zip(regexes, outputs), 1):
-        is_match = matches(regex, os.path.join(directory, f"output-{number}"), seconds, stopper)
-        if not is_match:
-            what = "takes too long to compare with" if is_match is None else "does not match"
-            return Judgement("wrong", f"{machine_prefix(number, len(regexes))}the output {what} {regex.pattern.decode()}",
+        status, what = check_regex(regex, os.path.join(directory, f"output-{number}"), seconds, stopper)
+        if status != "pass":
+            return Judgement(status, f"{machine_prefix(number, len(regexes))}the output {what} {regex.pattern.decode()}",
                              head(actual), "output")
     return PASSED
 

@@ -17,11 +17,12 @@ from .place import find_place, stopped_at
 from .process import OUTPUT, Done, Stopper, run
 from .results import TestResult
 from .suite import SUBMISSION, Suite, Test
-from .text import head, visible
+from .text import LINE_LENGTH, head, visible
 
 # Exit statuses of mini_hypervisor.
 HALTED, IMAGE, CRASHED, TIMEOUT = 0, 4, 5, 124
 GRACE = 10.0  # seconds beyond --timeout, and for gdb to start
+GDB_LINES = 400  # of gdb's output that reports show
 FILE_MAX = 80 << 20  # bytes of each file that several guests write or print to; --max-written is 64 MB
 
 STATISTICS = re.compile(r"^VM \d+ \(.*\):\nprocessor: ", re.MULTILINE)
@@ -89,18 +90,19 @@ class GuestRun:
         return ["--accel", "soft", *self.test.options, "--files-dir", self.files, *files]
 
     def command(self, recorded: bool) -> list[str]:
+        """To be run in the directory: its path may itself have %n in it."""
         limits = self.test.limits
         command = [self.programs.hypervisor, "--guest", *self.images, *self.options(), "--timeout", f"{limits.seconds:g}",
                    "--max-instructions", str(limits.instructions), "--stats"]
         if recorded:
-            command += ["--record", self.path("recording-%n.mhr")]
+            command += ["--record", "recording-%n.mhr"]
         elif self.wants_coverage:
-            command += ["--coverage", self.path("coverage-%n")]
+            command += ["--coverage", "coverage-%n"]
         if self.count == 1:
             return command
         # each prints into a file, which must not fill the disk, but may be seen to be larger than the limit
         return ["prlimit", f"--fsize={max(FILE_MAX, limits.output + 1)}", *command, "--serial",
-                "file:" + self.path("serial-%n")]
+                "file:serial-%n"]
 
     @property
     def wants_coverage(self) -> bool:
@@ -238,6 +240,7 @@ def run_gdb_test(run_of: GuestRun) -> TestResult:
 
 
 def gdb_details(lines: Sequence[str]) -> tuple[str, str]:
-    comments = [line[2:] for line in lines if line.startswith("# ")]
+    """What gdbtest says of a failure, and of which kind it is."""
+    comments = [line[2:][:LINE_LENGTH] for line in lines if line.startswith("# ")]
     is_diff = bool(comments) and comments[0].startswith("--- expected")
-    return "\n".join(comments[:400]), "diff" if is_diff else "log"
+    return "\n".join(comments[:GDB_LINES]), "diff" if is_diff else "log"

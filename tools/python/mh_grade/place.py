@@ -41,11 +41,11 @@ def lines_around(path: str, line: int) -> list[tuple[int, str]]:
 
 def find_place(elf: str, rip: int, directory: str, stopper: Stopper) -> Place | None:
     """Ask addr2line; None when it does not know, or is not installed."""
-    if shutil.which("addr2line") is None or not os.path.isfile(elf):
+    if None in map(shutil.which, ("addr2line", LIMITS[0])) or not os.path.isfile(elf):
         return None
-    done = run([*LIMITS, "addr2line", "-f", "-e", elf, hex(rip)], cwd="/", seconds=10, stopper=stopper,
+    done = run([*LIMITS, "addr2line", "-f", "-e", elf, hex(rip)], cwd="/", seconds=60, stopper=stopper,
                output=8192)
-    answer = done.out.decode("utf-8", "replace").splitlines()
+    answer = os.fsdecode(done.out).splitlines()
     found = LOCATION.match(answer[1]) if len(answer) > 1 else None
     if found is None or found[1] == "??" or found[2] == "0":
         return None

@@ -74,17 +74,21 @@ def try_command(command: Sequence[str]) -> str:
     return "" if done.returncode == 0 else done.stderr.decode(errors="replace").strip() or f"{command[0]} failed"
 
 
+def users_problem(directories: Sequence[str]) -> str:
+    """Why builds cannot run as users without rights; "": they can."""
+    problem = try_command([*as_user(FIRST_USER), "true"])
+    closed = [directory for directory in directories
+              if not problem and try_command([*as_user(FIRST_USER), "test", "-x", directory])]
+    if closed:
+        problem = (f"user {FIRST_USER} cannot reach {' and '.join(closed)}; let others search the directories above "
+                   "(chmod o+x), or put them elsewhere")
+    return problem and f"{problem}; until then they run as root, with any number of processes"
+
+
 def find_sandbox(directories: Sequence[str]) -> Sandbox:
     """Try what this host allows. `directories` are those that builds must be able to reach."""
     is_root = os.getuid() == 0
-    problem = try_command([*namespaces(is_root), "true"])
-    has_namespaces = not problem
-    has_users = False
-    if is_root:
-        tests = " -a ".join('-x "$%d"' % number for number in range(1, len(directories) + 1))
-        test = ["sh", "-c", f"test {tests}", "sh", *directories]
-        why = try_command([*as_user(FIRST_USER), *test])
-        has_users = not why
-        if why:
-            problem = problem or f"user {FIRST_USER} cannot reach {' and '.join(directories)}"
-    return Sandbox(is_root, has_namespaces, has_users, problem)
+    without_namespaces = try_command([*namespaces(is_root), "true"])
+    without_users = users_problem(directories) if is_root else ""
+    return Sandbox(is_root, not without_namespaces, is_root and not without_users,
+                   "; ".join(filter(None, (without_users, without_namespaces))))

@@ -88,18 +88,19 @@ def files_of(submission: Submission) -> Iterator[tuple[str, str]]:
         raise Rejected("the submission is neither a file nor a directory")
 
 
-def read_files(submission: Submission) -> Iterator[tuple[str, bytes]]:
-    """Name and contents of each file. Rejected when it is too much, or cannot be read."""
+def read_files(submission: Submission) -> Iterator[tuple[str, bytes, bool]]:
+    """Name and contents of each file, and whether it can be executed. Rejected when it is too much, or cannot be read."""
     count = total = 0
     try:
         for name, path in files_of(submission):
             count += 1
             with open(path, "rb") as file:
                 data = file.read(BYTES_MAX + 1 - total)
+                is_program = os.fstat(file.fileno()).st_mode & stat.S_IXUSR != 0
             total += len(data)
             if total > BYTES_MAX or count > FILES_MAX:
                 raise Rejected(f"more than {BYTES_MAX >> 20} MB or {FILES_MAX} files")
-            yield name, data
+            yield name, data, is_program
     except OSError as error:
         raise Rejected(f"cannot be read: {error.strerror}") from None
 
@@ -113,8 +114,10 @@ def hash_submission(submission: Submission) -> str:
     """What it contains, as a hexadecimal number; why it is rejected counts as contents."""
     total = hashlib.sha256()
     try:
-        for name, data in read_files(submission):
+        for name, data, is_program in read_files(submission):
             add_to_hash(total, name, data)
+            if is_program:
+                add_to_hash(total, "/program", b"")
     except Rejected as why:
         add_to_hash(total, "/rejected", str(why).encode("utf-8", "surrogateescape"))
     return total.hexdigest()
@@ -122,11 +125,11 @@ def hash_submission(submission: Submission) -> str:
 
 def hash_directory(directory: str, excluded: Sequence[str]) -> str:
     """All files of a directory of the teacher's, where links lead where they lead, without some directories that may be
-    in it."""
+    in it, and without what git and Python keep there."""
     left_out = {os.path.realpath(path) for path in excluded}
     total = hashlib.sha256()
     for parent, directories, names in os.walk(directory):
-        directories[:] = sorted(name for name in directories if name != "__pycache__" and
+        directories[:] = sorted(name for name in directories if name not in (".git", "__pycache__") and
                                 os.path.realpath(os.path.join(parent, name)) not in left_out)
         for name in sorted(names):
             path = os.path.join(parent, name)
@@ -139,8 +142,10 @@ def hash_directory(directory: str, excluded: Sequence[str]) -> str:
 def copy_submission(submission: Submission, directory: str, single_name: str) -> None:
     """Copy the files into an empty directory; a submission that is one file gets the name `single_name`. Rejected as
     read_files()."""
-    for name, data in read_files(submission):
+    for name, data, is_program in read_files(submission):
         path = os.path.join(directory, name or single_name)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path, "wb") as file:
             file.write(data)
+        if is_program:
+            os.chmod(path, 0o755)

@@ -19,9 +19,8 @@ TAKEN_OPTIONS = {
     "--max-instructions": "limits.instructions", "--gdb": "gdb", "--gdb-all": "gdb", "-s": "gdb", "-S": "gdb",
     "--gdb-run": "gdb", "--gdb-hold": "gdb", "--gdb-lost": "gdb", "--serial": "input and expect", "--console": "input",
     "--label": "guests", "--files-dir": "expect.files", "--core": "", "--trace": "", "--stats": "", "--record": "",
-    "--replay": "", "--coverage": "coverage", "--profile": "", "--report": "", "--probe": "", "--help": "", "-h": "",
-    "--version": "", "-V": "", "--history": "gdb", "--no-history": "gdb",
-    "--accel": "",
+    "--replay": "", "--coverage": "coverage", "--profile": "", "--report": "", "--perf-map": "", "--probe": "",
+    "--help": "", "-h": "", "--version": "", "-V": "", "--history": "gdb", "--no-history": "gdb", "--accel": "",
 }
 ENDS = ("halt", "crash", "any")
 
@@ -169,7 +168,7 @@ def read_limits(table: Table, base: Limits) -> Limits:
 def read_options(table: Table) -> tuple[str, ...]:
     options = table.texts("options")
     for word in options:
-        name = word.split("=", 1)[0]
+        name = word.split("=", 1)[0] if word.startswith("--") else word[:2]
         if name not in TAKEN_OPTIONS:
             continue
         instead = TAKEN_OPTIONS[name]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 
 DIFF_LINES = 200  # of each side, from the first difference on
 LINE_LENGTH = 300
 CONTEXT = 3
+BYTES = 60  # shown where lines look the same
 HEAD = 4000  # bytes of output that reports show
 
 # Control characters as the pictures that Unicode has of them, so that neither a page nor a terminal obeys them.
@@ -23,22 +25,31 @@ def head(data: bytes) -> str:
     return visible(data[:HEAD]) + ("" if len(data) <= HEAD else f"\n... {len(data) - HEAD} more bytes")
 
 
-def lines_of(data: bytes) -> list[str]:
-    """Lines of a text; the last one says so if it does not end."""
-    lines = data.decode("utf-8", "backslashreplace").split("\n")
-    if lines[-1] == "":
-        lines.pop()
-    else:
-        lines[-1] += "  (no newline at the end)"
-    return [line.translate(PICTURES)[:LINE_LENGTH] for line in lines]
+def lines_of(data: bytes) -> list[bytes]:
+    """Lines with their ends; only the last one may have none."""
+    parts = data.split(b"\n")
+    return [part + b"\n" for part in parts[:-1]] + ([parts[-1]] if parts[-1] else [])
 
 
-def first_difference(expected: list[str], actual: list[str]) -> int:
-    """Index of the first line that differs; the length of the shorter when none does."""
+def show_line(line: bytes) -> str:
+    """A line of a diff; it says so if it does not end."""
+    end = "" if line.endswith(b"\n") else "  (no newline at the end)"
+    return visible(line.removesuffix(b"\n"))[:LINE_LENGTH] + end
+
+
+def first_difference(expected: Sequence[object], actual: Sequence[object]) -> int:
+    """The index of what differs first; the length of the shorter when nothing does."""
     for index, (one, other) in enumerate(zip(expected, actual)):
         if one != other:
             return index
     return min(len(expected), len(actual))
+
+
+def byte_difference(number: int, expected: bytes, actual: bytes) -> list[str]:
+    """The bytes of a line from the first one that differs."""
+    at = first_difference(expected, actual)
+    return ["--- expected", "+++ guest", f"@@ line {number} from byte {at + 1} @@",
+            f"-{expected[at:at + BYTES]!r}", f"+{actual[at:at + BYTES]!r}"]
 
 
 def difference(expected: bytes, actual: bytes) -> tuple[int, str]:
@@ -46,11 +57,12 @@ def difference(expected: bytes, actual: bytes) -> tuple[int, str]:
     wanted, got = lines_of(expected), lines_of(actual)
     first = first_difference(wanted, got)
     start = max(0, first - CONTEXT)
-    diff = list(difflib.unified_diff(wanted[start:start + DIFF_LINES], got[start:start + DIFF_LINES], "expected", "guest",
-                                     n=CONTEXT, lineterm=""))
-    if start:  # difflib's line numbers begin at the part that was compared
-        diff = [f"@@ from line {start + 1} @@" if line.startswith("@@") and index == 2 else line
-                for index, line in enumerate(diff)]
+    shown = [[show_line(line) for line in lines[start:start + DIFF_LINES]] for lines in (wanted, got)]
+    diff = list(difflib.unified_diff(*shown, "expected", "guest", n=CONTEXT, lineterm=""))
+    if not diff:
+        diff = byte_difference(first + 1, wanted[first], got[first])
+    elif start:  # difflib's line numbers begin at the part that was compared
+        diff[2] = f"@@ from line {start + 1} @@"
     if max(len(wanted), len(got)) > start + DIFF_LINES:
         diff.append(f"... compared up to line {start + DIFF_LINES}")
     return first + 1, "\n".join(diff)

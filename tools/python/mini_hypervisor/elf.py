@@ -35,7 +35,7 @@ def read_symbols(path: str) -> list[Symbol]:
         raise MachineError(f"{path} is no 64-bit ELF file, so it has no symbols")
     try:
         return list(_symbols(data))
-    except (struct.error, IndexError, ValueError):
+    except (struct.error, IndexError, ValueError, OverflowError):
         raise MachineError(f"{path} is a damaged ELF file") from None
 
 
@@ -109,11 +109,11 @@ class Symbols:
         if not self.path or program is None:
             return None
         try:
-            done = subprocess.run([program, "-e", self.path, f"{address:#x}"], capture_output=True, text=True,
-                                  timeout=20, check=False)
+            done = subprocess.run([program, "-e", self.path, f"{address:#x}"], capture_output=True, timeout=20,
+                                  check=False)
         except subprocess.TimeoutExpired:
             return None
-        place = done.stdout.strip().split(" (discriminator")[0]
+        place = done.stdout.decode(errors="replace").strip().split(" (discriminator")[0]
         if done.returncode != 0 or not place or place.startswith("??") or place.endswith((":0", ":?")):
             return None
         return os.path.basename(place)

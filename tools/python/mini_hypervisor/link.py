@@ -50,7 +50,7 @@ class Link:
         """The machine ends without its debugger, and the program with its last machine: let it say why."""
         self.lost = True
         with contextlib.suppress(MachineError):
-            self.process.wait(1)
+            self.process.wait(10 if len(self.process.ready) == 1 else 1)
 
     def ask(self, packet: str | bytes) -> str:
         """The answer to a packet. Raises Refused with the stub's text when it is an error."""
@@ -118,7 +118,11 @@ class Link:
         """What a `monitor` command prints. Raises Refused with its error."""
         with self.reporting():
             self.connection.send("qRcmd," + command.encode().hex())
-        answer, printed = self.wait(self.process.timeout, f"no answer to monitor {command}")
+        try:
+            answer, printed = self.wait(self.process.timeout, f"no answer to monitor {command}")
+        except Timeout:
+            self.lost = True  # as in ask()
+            raise
         with self.reporting():
             answer = self._checked("qRcmd," + command, answer)
             if answer == "OK":

@@ -15,7 +15,7 @@ from .errors import MachineError, NotStopped, ProtocolError, StartError, Timeout
 from .link import Link
 from .memory import MemoryAccess, Place
 from .output import Wanted, matcher
-from .process import Path, Process, Result, paths
+from .process import Path, Process, Result, paths, symbol_file
 from .registers import Registers
 from .stops import Stop, StopKind, parse_stop
 
@@ -108,7 +108,7 @@ class Machine(MemoryAccess):
         self._is_running = False
         self._stopped_early: Stop | None = None
         try:
-            self.symbols = Symbols(symbols or ready[5])
+            self.symbols = Symbols(symbols or symbol_file(ready))
         except OSError as error:
             raise StartError(f"the symbols cannot be read: {error}") from None
         self.link = Link(process, ready[4])
@@ -403,6 +403,8 @@ class Machine(MemoryAccess):
         while self.stop.kind is not StopKind.ENDED:
             stop = self.wait(max(0.1, end - time.monotonic()))
             if stop.kind is not StopKind.ENDED:
+                if time.monotonic() >= end:
+                    raise Timeout(f"the machine has not ended in time; {stop}\n{self.report()}")
                 self._continue_to_end()
         self.link.close()
 

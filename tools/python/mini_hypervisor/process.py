@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -19,9 +20,9 @@ from .rsp import Connection
 
 ENVIRONMENT = "MINI_HYPERVISOR"
 
-# The line that says where a debugger may connect: number, name, state, place, ELF file.
+# The line that says where a debugger may connect: number, name, state, place, ELF file quoted for a shell.
 READY = re.compile(r"VM (\d+) \((.*)\): (waits for gdb|gdb may connect) *; type: "
-                   r"gdb -ex 'target remote (\S+)'(?: '(.*)')?")
+                   r"gdb -ex 'target remote (\S+)'(?: ('.*'))?")
 # Lines about our own connection, which tell nobody anything in a report.
 CONNECTION = re.compile(r"^.*: (waits for gdb|gdb may connect|a debugger has connected|the debugger has left|"
                         r"serial port on /dev/pts/).*\n", re.M)
@@ -85,6 +86,11 @@ def run(image: Path, options: Sequence[Path] = (), *, input: bytes = b"",
             raise Timeout(f"{os.fspath(image)} is still running after {timeout:g} s\n" +
                           report_text(late.stderr or b"", late.stdout or b"")) from None
     return Result(done.returncode, done.stdout, done.stderr.decode(errors="replace"))
+
+
+def symbol_file(ready: re.Match[str]) -> str | None:
+    """The ELF file that a line which matches READY names."""
+    return shlex.split(ready[5])[0] if ready[5] else None
 
 
 def report_text(messages: bytes, output: bytes) -> str:
@@ -158,7 +164,7 @@ class Process:
     def _await_ready(self, machines: int) -> list[re.Match[str]]:
         end = time.monotonic() + self.timeout
         while True:
-            text = self.messages
+            text = os.fsdecode(self.output.bytes["err"])
             ready = list(READY.finditer(text)) if text.endswith("\n") else []
             if len(ready) >= machines and (machines == 1 or len(SERIAL_PORT.findall(text)) >= machines):
                 return ready

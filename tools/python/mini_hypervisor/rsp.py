@@ -79,6 +79,7 @@ class Connection:
         self.got = b""
         self.acks = True
         self.console = b""
+        self._is_waiting = False  # stop() was called, and has not returned an answer yet
 
     frame = staticmethod(frame)
     plain = staticmethod(plain)
@@ -143,13 +144,19 @@ class Connection:
         return self.receive().decode("latin-1")
 
     def stop(self, timeout: float | None = None) -> str:
-        """The next answer that is no console output; that before it is gathered in .console."""
+        """
+        The next answer that is no console output; that before it is gathered in .console, also over calls that raise
+        Timeout.
+        """
         limit = self.timeout if timeout is None else timeout
         end = time.monotonic() + limit
-        self.console = b""
+        if not self._is_waiting:
+            self.console = b""
+        self._is_waiting = True
         while True:
             packet = self.receive(max(0, end - time.monotonic()))
             if not packet.startswith(b"O") or packet == b"OK":
+                self._is_waiting = False
                 return packet.decode("latin-1")
             try:
                 self.console += bytes.fromhex(packet[1:].decode("ascii"))
