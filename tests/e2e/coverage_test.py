@@ -195,7 +195,7 @@ class ReportTest(Case):
         """mini_hypervisor names the image in the arguments: what is read later does not matter."""
         plain = f"SF:{ELF}\nDA:0,1\nend_of_record\n"
         done = self.report("--image", "no_image", text=plain)
-        self.assertIn("no_image is no ELF file", done.stderr)
+        self.assertIn("no_image: No such file or directory: addresses", done.stderr)
         self.assertIn("DA:0,1\n", done.stdout)
         run = self.start("--accel", "auto", "-g", guest("cat"), "--coverage", "c.info")
         run.send(b"x")
