@@ -140,6 +140,12 @@ class ContentTest(BrowserCase):
         self.assertGreater(self.number(".chart rect"), 20)
         self.assertIn("water the flowers", self.text("section#serial"))
 
+    def test_times_have_three_digits(self):
+        self.open("-g", sample("hello"))
+        for ns, text in ((0, "0 ns"), (999, "999 ns"), (1500, "1.5 µs"), (360_000, "360 µs"), (100_000_000, "100 ms"),
+                         (1_234_567, "1.23 ms"), (5_000_000_000_000, "5000 s")):
+            self.assertEqual(self.browser.run(f"duration({ns})"), text)
+
     def test_files_that_are_not_shown_are_counted(self):
         self.write("notes.txt", b"water the flowers\n")
         self.open("-g", sample("files"), "-f", "notes.txt")

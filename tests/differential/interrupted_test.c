@@ -2,11 +2,13 @@
  * Guests of loops, interpreted and translated, with the same things done to both from outside: runs of any length,
  * steps, breakpoints and watchpoints, memory and registers that are written, states that are saved and restored, kicks.
  * After each run everything must be equal: how it ended and where, registers, flags, counts, and the pages that count
- * as written. Before long, memory as well.
+ * as written. Before long, memory as well, and in every other guest how often each instruction was retired;
+ * in half of these also the tree of calls.
  *
  *   interrupted_test --case N     one guest again, with what was done to it (needs MH_SEED)
  */
 #include "abuse.h"
+#include "alias_guest.h"
 #include "both.h"
 #include "loop_guest.h"
 
@@ -32,6 +34,8 @@ struct machine {
     struct guest_ram ram;
     struct cpu *cpu;
     uint64_t ports; /* what IN reads next, and a hash of what OUT wrote */
+    bool is_counted, has_calls;
+    uint64_t skipped; /* instructions by which the count was set further */
     struct cpu_point points[POINTS];
     bool step_off;
     struct cpu_exit exit;
@@ -53,16 +57,16 @@ static struct interrupted_test interrupted_test;
 /* ---- the guest ---- */
 
 /*
- * All exceptions come here, and skip 3 bytes; where a guest got lost, it begins again:
- *     addq $3,(%rsp); cmpw $1,2(%rsp); jne 1f; cmpl $0,4(%rsp); je 2f
+ * All exceptions come here, and skip 3 bytes; an alias of the code is left; where a guest got lost, it begins again:
+ *     addq $3,(%rsp); andl $0x1fffff,(%rsp); cmpw $1,2(%rsp); jne 1f; cmpl $0,4(%rsp); je 2f
  *     1: movq $LOOP_CODE,(%rsp); movq $LOOP_STACK,24(%rsp)
  *     2: orb $1,18(%rsp); andb $~1,17(%rsp); iretq        (RF, TF)
  */
-static const uint8_t handler[] = {0x48, 0x83, 0x04, 0x24, 0x03, 0x66, 0x83, 0x7c, 0x24, 0x02, 0x01, 0x75, 0x07,
-                                  0x83, 0x7c, 0x24, 0x04, 0x00, 0x74, 0x11, 0x48, 0xc7, 0x04, 0x24, 0x00, 0x00,
-                                  0x01, 0x00, 0x48, 0xc7, 0x44, 0x24, 0x18, 0x00, 0xe0, 0x03, 0x00, 0x80, 0x4c,
-                                  0x24, 0x12, 0x01, 0x80, 0x64, 0x24, 0x11, 0xfe, 0x48, 0xcf};
-#define HANDLER_OF_TRAPS (HANDLER + 0x25u) /* 2 */
+static const uint8_t handler[] = {0x48, 0x83, 0x04, 0x24, 0x03, 0x81, 0x24, 0x24, 0xff, 0xff, 0x1f, 0x00, 0x66, 0x83,
+                                  0x7c, 0x24, 0x02, 0x01, 0x75, 0x07, 0x83, 0x7c, 0x24, 0x04, 0x00, 0x74, 0x11, 0x48,
+                                  0xc7, 0x04, 0x24, 0x00, 0x00, 0x01, 0x00, 0x48, 0xc7, 0x44, 0x24, 0x18, 0x00, 0xe0,
+                                  0x03, 0x00, 0x80, 0x4c, 0x24, 0x12, 0x01, 0x80, 0x64, 0x24, 0x11, 0xfe, 0x48, 0xcf};
+#define HANDLER_OF_TRAPS (HANDLER + 0x2cu) /* 2 */
 
 static void write_handlers(const struct machine *machine)
 {
@@ -111,7 +115,10 @@ static void make_guest(struct interrupted_test *test, struct chance *chance)
     guest->forms = test->forms;
     guest->is_kernel = chance_percent(chance, 70);
     make_boot(test, chance, guest->is_kernel);
-    loop_guest_write(guest);
+    if (chance_percent(chance, 50))
+        loop_guest_write(guest);
+    else
+        alias_guest_write(guest);
 }
 
 static bool machine_start(const struct interrupted_test *test, struct machine *machine, uint32_t page_size)
@@ -121,6 +128,7 @@ static bool machine_start(const struct interrupted_test *test, struct machine *m
     if (ram_create(&machine->ram, RAM_SIZE, &err) != MH_OK)
         return false;
     boot_write_system_area(&machine->ram, page_size);
+    alias_guest_map(ram_system_area(&machine->ram), page_size);
     write_handlers(machine);
     memcpy(machine->ram.host + LOOP_CODE, test->guest.code, LOOP_CODE_SIZE);
     for (unsigned i = 0; i < LOOP_DATA_SIZE; i++)
@@ -207,6 +215,12 @@ static void collect(struct machine *machine)
 static const char *const actions[] = {"nothing", "arm",     "disarm", "memory", "registers",
                                       "state",   "collect", "kick",   "count",  "nothing"};
 
+static void skip(struct machine *machine, uint64_t count)
+{
+    machine->skipped += count;
+    machine->cpu->ops->set_instructions(machine->cpu, count_of(machine) + count);
+}
+
 static void act(struct machine *machine, struct chance *chance, unsigned action)
 {
     switch (action) {
@@ -232,7 +246,7 @@ static void act(struct machine *machine, struct chance *chance, unsigned action)
         machine->cpu->ops->kick(machine->cpu);
         break;
     case 8:
-        machine->cpu->ops->set_instructions(machine->cpu, count_of(machine) + chance_below(chance, 1000));
+        skip(machine, chance_below(chance, 1000));
         break;
     default:
         break;
@@ -315,6 +329,65 @@ static const char *exits_differ(const struct machine *a, const struct machine *b
     return a->ports != b->ports ? "ports" : NULL;
 }
 
+static uint64_t sum_of(const struct mh_counts *counts)
+{
+    uint64_t sum = counts->elsewhere;
+    for (size_t i = 0; i < counts->length; i++)
+        sum += counts->counts[i].count;
+    return sum;
+}
+
+static void print_counts(const struct mh_counts *a, const struct mh_counts *b)
+{
+    for (size_t i = 0, j = 0; i < a->length || j < b->length;) {
+        const struct mh_count *one = i < a->length ? &a->counts[i] : NULL,
+                              *other = j < b->length ? &b->counts[j] : NULL;
+        const bool is_one = one != NULL && (other == NULL || one->address <= other->address);
+        const bool is_other = other != NULL && (one == NULL || other->address <= one->address);
+        const uint64_t count = is_one ? one->count : 0, other_count = is_other ? other->count : 0;
+        if (count != other_count)
+            printf("  at %" PRIx64 ": retired %" PRIu64 " times, translated %" PRIu64 "\n",
+                   is_one ? one->address : other->address, count, other_count);
+        i += is_one;
+        j += is_other;
+    }
+}
+
+/* What differs in how often instructions were retired; NULL: nothing. */
+static const char *counts_differ(const struct machine *a, const struct machine *b)
+{
+    struct mh_counts one, other;
+    if (!a->is_counted)
+        return NULL;
+    if (a->cpu->ops->read_counts(a->cpu, &one, NULL) != MH_OK ||
+        b->cpu->ops->read_counts(b->cpu, &other, NULL) != MH_OK)
+        return "counts that cannot be read";
+    bool differ = one.length != other.length || one.elsewhere != other.elsewhere;
+    for (size_t i = 0; i < one.length && !differ; i++)
+        differ = one.counts[i].address != other.counts[i].address || one.counts[i].count != other.counts[i].count ||
+                 one.counts[i].length != other.counts[i].length;
+    if (differ)
+        print_counts(&one, &other);
+    if (sum_of(&one) + a->skipped != count_of(a))
+        return "the sum of counts and the count";
+    return differ ? "counts of instructions" : NULL;
+}
+
+/* The same in the tree of calls. */
+static const char *calls_differ(const struct machine *a, const struct machine *b)
+{
+    struct mh_calls one, other;
+    if (!a->has_calls)
+        return NULL;
+    if (a->cpu->ops->read_calls(a->cpu, &one, NULL) != MH_OK || b->cpu->ops->read_calls(b->cpu, &other, NULL) != MH_OK)
+        return "calls that cannot be read";
+    bool differ = one.length != other.length;
+    for (size_t i = 0; i < one.length && !differ; i++)
+        differ = one.calls[i].address != other.calls[i].address || one.calls[i].spent != other.calls[i].spent ||
+                 one.calls[i].calls != other.calls[i].calls || one.calls[i].depth != other.calls[i].depth;
+    return differ ? "trees of calls" : NULL;
+}
+
 /* What differs; NULL: nothing. */
 static const char *machines_differ(const struct machine *a, const struct machine *b, bool with_memory)
 {
@@ -328,7 +401,9 @@ static const char *machines_differ(const struct machine *a, const struct machine
         what = "written pages";
     if (what == NULL && with_memory && memcmp(a->ram.host, b->ram.host, RAM_SIZE + MH_SYSTEM_AREA_SIZE) != 0)
         what = "memory";
-    return what;
+    if (what == NULL && with_memory)
+        what = counts_differ(a, b);
+    return what == NULL && with_memory ? calls_differ(a, b) : what;
 }
 
 static void print_machine(const char *name, const struct machine *machine)
@@ -395,6 +470,13 @@ static const char *run_both(struct interrupted_test *test, struct chance *chance
     return NULL;
 }
 
+static void count(struct machine *machine, bool calls)
+{
+    const struct cpu_ops *ops = machine->cpu->ops;
+    machine->is_counted = ops->count_instructions(machine->cpu, NULL) == MH_OK;
+    machine->has_calls = calls && ops->count_calls(machine->cpu, NULL) == MH_OK;
+}
+
 static const char *compare_guest(struct interrupted_test *test, uint64_t number, uint64_t *translated)
 {
     struct chance chance = chance_of(test->abuse.seed, number);
@@ -404,6 +486,8 @@ static const char *compare_guest(struct interrupted_test *test, uint64_t number,
     make_guest(test, &chance);
     if (machine_start(test, &test->machines[0], page_size) && machine_start(test, &test->machines[1], page_size)) {
         struct cpu_code_stats stats = {0};
+        for (unsigned i = 0; i < 2 && number % 2 != 0; i++)
+            count(&test->machines[i], number % 4 == 3);
         soft_cpu_use_code(test->machines[1].cpu, test->code, hot);
         collect(&test->machines[0]); /* without, all pages count as written */
         collect(&test->machines[1]);

@@ -173,6 +173,10 @@ class ReportTest(Case):
             done = self.report(text=text)
             self.assertEqual(done.returncode, 1, text)
             self.assertRegex(done.stderr, r"coverage_report: line 1 .*")
+        for text in ("", "\n", "no tracefile\n"):
+            done = self.report(text=text)
+            self.assertEqual((done.returncode, done.stdout), (1, ""))
+            self.assertIn("this is no file that mini_hypervisor --coverage has written", done.stderr)
         self.assertEqual(self.report("nothing").stderr, "coverage_report: nothing: No such file or directory\n")
 
     def test_paths_that_are_no_text(self):
