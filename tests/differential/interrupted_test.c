@@ -7,6 +7,7 @@
  *   interrupted_test --case N     one guest again, with what was done to it (needs MH_SEED)
  */
 #include "abuse.h"
+#include "alias_guest.h"
 #include "both.h"
 #include "loop_guest.h"
 
@@ -28,8 +29,11 @@
 #define HANDLER 0x9000u
 #define POINTS 5u
 
+enum counts { COUNTS_NOTHING, COUNTS_INSTRUCTIONS, COUNTS_CALLS };
+
 struct machine {
     struct guest_ram ram;
+    enum counts counts;
     struct cpu *cpu;
     uint64_t ports; /* what IN reads next, and a hash of what OUT wrote */
     struct cpu_point points[POINTS];
@@ -53,16 +57,16 @@ static struct interrupted_test interrupted_test;
 /* ---- the guest ---- */
 
 /*
- * All exceptions come here, and skip 3 bytes; where a guest got lost, it begins again:
- *     addq $3,(%rsp); cmpw $1,2(%rsp); jne 1f; cmpl $0,4(%rsp); je 2f
+ * All exceptions come here, and skip 3 bytes; an alias of the code is left; where a guest got lost, it begins again:
+ *     addq $3,(%rsp); andl $0x1fffff,(%rsp); cmpw $1,2(%rsp); jne 1f; cmpl $0,4(%rsp); je 2f
  *     1: movq $LOOP_CODE,(%rsp); movq $LOOP_STACK,24(%rsp)
  *     2: orb $1,18(%rsp); andb $~1,17(%rsp); iretq        (RF, TF)
  */
-static const uint8_t handler[] = {0x48, 0x83, 0x04, 0x24, 0x03, 0x66, 0x83, 0x7c, 0x24, 0x02, 0x01, 0x75, 0x07,
-                                  0x83, 0x7c, 0x24, 0x04, 0x00, 0x74, 0x11, 0x48, 0xc7, 0x04, 0x24, 0x00, 0x00,
-                                  0x01, 0x00, 0x48, 0xc7, 0x44, 0x24, 0x18, 0x00, 0xe0, 0x03, 0x00, 0x80, 0x4c,
-                                  0x24, 0x12, 0x01, 0x80, 0x64, 0x24, 0x11, 0xfe, 0x48, 0xcf};
-#define HANDLER_OF_TRAPS (HANDLER + 0x25u) /* 2 */
+static const uint8_t handler[] = {0x48, 0x83, 0x04, 0x24, 0x03, 0x81, 0x24, 0x24, 0xff, 0xff, 0x1f, 0x00, 0x66, 0x83,
+                                  0x7c, 0x24, 0x02, 0x01, 0x75, 0x07, 0x83, 0x7c, 0x24, 0x04, 0x00, 0x74, 0x11, 0x48,
+                                  0xc7, 0x04, 0x24, 0x00, 0x00, 0x01, 0x00, 0x48, 0xc7, 0x44, 0x24, 0x18, 0x00, 0xe0,
+                                  0x03, 0x00, 0x80, 0x4c, 0x24, 0x12, 0x01, 0x80, 0x64, 0x24, 0x11, 0xfe, 0x48, 0xcf};
+#define HANDLER_OF_TRAPS (HANDLER + 0x2cu) /* 2 */
 
 static void write_handlers(const struct machine *machine)
 {
@@ -111,7 +115,10 @@ static void make_guest(struct interrupted_test *test, struct chance *chance)
     guest->forms = test->forms;
     guest->is_kernel = chance_percent(chance, 70);
     make_boot(test, chance, guest->is_kernel);
-    loop_guest_write(guest);
+    if (chance_percent(chance, 50))
+        loop_guest_write(guest);
+    else
+        alias_guest_write(guest);
 }
 
 static bool machine_start(const struct interrupted_test *test, struct machine *machine, uint32_t page_size)
@@ -121,6 +128,7 @@ static bool machine_start(const struct interrupted_test *test, struct machine *m
     if (ram_create(&machine->ram, RAM_SIZE, &err) != MH_OK)
         return false;
     boot_write_system_area(&machine->ram, page_size);
+    alias_guest_map(ram_system_area(&machine->ram), page_size);
     write_handlers(machine);
     memcpy(machine->ram.host + LOOP_CODE, test->guest.code, LOOP_CODE_SIZE);
     for (unsigned i = 0; i < LOOP_DATA_SIZE; i++)
@@ -315,6 +323,31 @@ static const char *exits_differ(const struct machine *a, const struct machine *b
     return a->ports != b->ports ? "ports" : NULL;
 }
 
+static bool counts_differ(const struct machine *a, const struct machine *b)
+{
+    struct mh_counts one, other;
+    if (a->cpu->ops->read_counts(a->cpu, &one, NULL) != MH_OK ||
+        b->cpu->ops->read_counts(b->cpu, &other, NULL) != MH_OK)
+        return true;
+    bool differ = one.length != other.length || one.elsewhere != other.elsewhere;
+    for (size_t i = 0; i < one.length && !differ; i++)
+        differ = one.counts[i].address != other.counts[i].address || one.counts[i].count != other.counts[i].count ||
+                 one.counts[i].length != other.counts[i].length;
+    return differ;
+}
+
+static bool calls_differ(const struct machine *a, const struct machine *b)
+{
+    struct mh_calls one, other;
+    if (a->cpu->ops->read_calls(a->cpu, &one, NULL) != MH_OK || b->cpu->ops->read_calls(b->cpu, &other, NULL) != MH_OK)
+        return true;
+    bool differ = one.length != other.length;
+    for (size_t i = 0; i < one.length && !differ; i++)
+        differ = one.calls[i].address != other.calls[i].address || one.calls[i].spent != other.calls[i].spent ||
+                 one.calls[i].calls != other.calls[i].calls || one.calls[i].depth != other.calls[i].depth;
+    return differ;
+}
+
 /* What differs; NULL: nothing. */
 static const char *machines_differ(const struct machine *a, const struct machine *b, bool with_memory)
 {
@@ -328,6 +361,10 @@ static const char *machines_differ(const struct machine *a, const struct machine
         what = "written pages";
     if (what == NULL && with_memory && memcmp(a->ram.host, b->ram.host, RAM_SIZE + MH_SYSTEM_AREA_SIZE) != 0)
         what = "memory";
+    if (what == NULL && with_memory && a->counts != COUNTS_NOTHING && counts_differ(a, b))
+        what = "counts of instructions";
+    if (what == NULL && with_memory && a->counts == COUNTS_CALLS && calls_differ(a, b))
+        what = "calls";
     return what;
 }
 
@@ -395,16 +432,28 @@ static const char *run_both(struct interrupted_test *test, struct chance *chance
     return NULL;
 }
 
+static void count(struct machine *machine, enum counts counts)
+{
+    machine->counts = counts;
+    if (counts != COUNTS_NOTHING)
+        machine->cpu->ops->count_instructions(machine->cpu, NULL);
+    if (counts == COUNTS_CALLS)
+        machine->cpu->ops->count_calls(machine->cpu, NULL);
+}
+
 static const char *compare_guest(struct interrupted_test *test, uint64_t number, uint64_t *translated)
 {
     struct chance chance = chance_of(test->abuse.seed, number);
     const uint32_t page_size = chance_percent(&chance, 70) ? PAGE_4K : PAGE_2M;
     const uint32_t hot = (uint32_t)chance_below(&chance, 4);
+    const enum counts counts = chance_percent(&chance, 70) ? COUNTS_NOTHING : 1 + chance_below(&chance, 2);
     const char *what = "machines that were not made";
     make_guest(test, &chance);
     if (machine_start(test, &test->machines[0], page_size) && machine_start(test, &test->machines[1], page_size)) {
         struct cpu_code_stats stats = {0};
         soft_cpu_use_code(test->machines[1].cpu, test->code, hot);
+        count(&test->machines[0], counts);
+        count(&test->machines[1], counts);
         collect(&test->machines[0]); /* without, all pages count as written */
         collect(&test->machines[1]);
         what = run_both(test, &chance);

@@ -173,6 +173,10 @@ class ReportTest(Case):
             done = self.report(text=text)
             self.assertEqual(done.returncode, 1, text)
             self.assertRegex(done.stderr, r"coverage_report: line 1 .*")
+        for text in ("", "\n", "no tracefile\n"):
+            done = self.report(text=text)
+            self.assertEqual((done.returncode, done.stdout), (1, ""))
+            self.assertIn("this is no file that mini_hypervisor --coverage has written", done.stderr)
         self.assertEqual(self.report("nothing").stderr, "coverage_report: nothing: No such file or directory\n")
 
     def test_paths_that_are_no_text(self):
@@ -191,7 +195,7 @@ class ReportTest(Case):
         """mini_hypervisor names the image in the arguments: what is read later does not matter."""
         plain = f"SF:{ELF}\nDA:0,1\nend_of_record\n"
         done = self.report("--image", "no_image", text=plain)
-        self.assertIn("no_image is no ELF file", done.stderr)
+        self.assertIn("no_image: No such file or directory: addresses", done.stderr)
         self.assertIn("DA:0,1\n", done.stdout)
         run = self.start("--accel", "auto", "-g", guest("cat"), "--coverage", "c.info")
         run.send(b"x")

@@ -216,8 +216,8 @@ def summary(merged: Merged) -> str:
     points = [result.points for result in merged.results]
     counts = Counter(result.status for result in merged.results)
     most = sum(test[1] for test in merged.head.tests)
-    line = f"{len(points)} submissions: " + ", ".join(f"{counts[status]} {text}" for status, text in STATUSES.items()
-                                                      if counts[status])
+    by_status = ", ".join(f"{counts[status]} {text}" for status, text in STATUSES.items() if counts[status])
+    line = f"{len(points)} submission{'s' if len(points) != 1 else ''}: {by_status}"
     if points:
         line += (f"\npoints: mean {points_text(statistics.mean(points))}, median "
                  f"{points_text(statistics.median(points))}, of {points_text(most)}")
