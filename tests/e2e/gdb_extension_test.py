@@ -195,7 +195,9 @@ class LookTest(ExtensionCase):
             self.assertIn(gdb(f"monitor pt {address:#x}"), text)
         self.assertRegex(gdb("mh pt set_grade"), r"^set_grade is 0x[0-9a-f]+, set_grade\n")
         self.assertEqual(gdb("mh pt"), gdb("monitor pt"))
-        self.assertFails(gdb("mh pt ada"), "ada is no address; take that of a variable: &ada")
+        self.assertFails(gdb("mh pt ada"), "ada is no address; take that of the variable: &ada")
+        for text in ("\"abc\"", "$nothing", "1.5"):
+            self.assertFails(gdb(f"mh pt {text}"), f"error: {text} is no address\n")
         self.assertFails(gdb("mh pt nonsense"), 'No symbol "nonsense" in current context.')
 
     def test_map(self):
