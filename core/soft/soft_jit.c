@@ -19,7 +19,7 @@
 static bool soft_jit_create(struct soft_cpu *cpu)
 {
     struct host_code_arena memory;
-    if (!host_code_take(cpu->code, &memory))
+    if (cpu->code == NULL || !host_code_take(cpu->code, &memory))
         return false;
     struct soft_jit *jit = calloc(1, sizeof *jit);
     if (jit == NULL) {

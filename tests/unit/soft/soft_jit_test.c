@@ -233,6 +233,18 @@ static void a_kick_ends_an_endless_loop(void **state)
     pthread_join(thread, NULL);
 }
 
+/* A block that was entered as often as can be counted, which is as often as code is hot that is never translated. */
+static void without_memory_for_code_no_block_becomes_hot(void **state)
+{
+    struct fixture *f = *state;
+    soft_cpu_use_code(f->machine->cpu, NULL, 0);
+    run_loop(f);
+    soft_block_find(f->machine->soft, CODE / PAGE_4K, 0, CODE)->heat = UINT32_MAX;
+    f->machine->soft->rip = CODE;
+    assert_int_equal(soft_machine_run(f->machine, CPU_RUN), CPU_EXIT_HALT);
+    assert_int_equal(stats_of(f).units, 0);
+}
+
 /* Recursion that never returns: generated code calls as the host does, but not without bound. */
 static void calls_may_be_as_deep_as_the_guest_likes(void **state)
 {
@@ -417,6 +429,7 @@ int main(void)
         TEST(cold_code_is_not),
         TEST(machines_without_an_arena_interpret_until_there_is_one),
         TEST(without_memory_for_code_everything_is_interpreted),
+        TEST(without_memory_for_code_no_block_becomes_hot),
         TEST(names_are_written_for_perf),
         TEST(a_full_arena_is_emptied),
         TEST(points_are_met_on_a_known_way),
