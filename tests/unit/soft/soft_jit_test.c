@@ -210,7 +210,8 @@ static void points_are_met_on_a_known_way(void **state)
     assert_int_equal(soft_machine_run(f->machine, CPU_UNTIL), CPU_EXIT_COUNT_REACHED);
     assert_int_equal(f->machine->soft->instructions, 100000);
     assert_int_equal(f->machine->cpu->ops->arm(f->machine->cpu, &point, 1, NULL), MH_OK);
-    assert_int_equal(soft_machine_run(f->machine, CPU_RUN), CPU_EXIT_BREAKPOINT);
+    f->machine->request.until = 200000;
+    assert_int_equal(soft_machine_run(f->machine, CPU_UNTIL), CPU_EXIT_BREAKPOINT);
     assert_int_equal(f->machine->soft->rip, OTHER_PAGE + 0x20);
     assert_in_range(f->machine->soft->instructions, 100000, 100006);
     f->machine->cpu->ops->arm(f->machine->cpu, NULL, 0, NULL);
