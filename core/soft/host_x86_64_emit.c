@@ -117,6 +117,27 @@ void host_emit_store(struct host_emitter *emitter, unsigned size, struct host_op
     host_emit(emitter, size == 1 ? 0x88 : 0x89, size, from, to);
 }
 
+void host_emit_align(struct host_emitter *emitter)
+{
+    /* NOPs of 1 byte to 9, in the forms that manuals recommend */
+    static const uint8_t nops[][9] = {{0x90},
+                                      {0x66, 0x90},
+                                      {0x0f, 0x1f, 0x00},
+                                      {0x0f, 0x1f, 0x40, 0x00},
+                                      {0x0f, 0x1f, 0x44, 0x00, 0x00},
+                                      {0x66, 0x0f, 0x1f, 0x44, 0x00, 0x00},
+                                      {0x0f, 0x1f, 0x80, 0x00, 0x00, 0x00, 0x00},
+                                      {0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00},
+                                      {0x66, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00}};
+    size_t left = (HOST_FETCH_LINE - (uintptr_t)emitter->at % HOST_FETCH_LINE) % HOST_FETCH_LINE;
+    while (left > 0) {
+        const size_t length = left < sizeof nops[0] ? left : sizeof nops[0];
+        memcpy(emitter->at, nops[length - 1], length);
+        emitter->at += length;
+        left -= length;
+    }
+}
+
 static uint8_t *emit_distance(struct host_emitter *emitter)
 {
     emitter->at += 4;

@@ -213,6 +213,8 @@ bool jit_add_stub(struct jit_writer *writer, enum jit_exit kind, uint8_t *distan
 void jit_begin_segment(struct jit_writer *writer, unsigned first);
 /* For soft_count.h, if instructions are counted there: the operations up to the next branch are executed. */
 void jit_count_segment(struct jit_writer *writer, const struct soft_op *first, int by);
+/* Where soft_count.h has how many stretches begin at the operation. */
+struct host_operand jit_count_begun(const struct jit_writer *writer, const struct soft_op *op);
 /* Translate the operation writer->op. False: it has no translation, and nothing has been written. */
 bool jit_translate_op(struct jit_writer *writer);
 

@@ -25,10 +25,11 @@
 #define LOOP_OPS 24u
 /* A loop of fewer rounds is not worth it: it is entered and left too often. */
 #define LOOP_ROUNDS 8u
-/* Instructions that are counted beforehand, at most: near the end of a slice no round is without checks. */
-#define LOOP_INSTRUCTIONS 512u
+/* Rounds that are counted beforehand, at most. */
+#define ROUNDS_MAX 1024
 /* A stream that goes further in a round is checked in each. */
 #define STRIDE_MAX 1024
+_Static_assert(1 << 20 >= ROUNDS_MAX * STRIDE_MAX, "take_quotient() divides what is less");
 
 /* ---- which loops ---- */
 
@@ -251,12 +252,30 @@ static void write_fill(struct jit_writer *writer, const struct jit_stub *stub)
     host_link(over, writer->code.at);
 }
 
+/* T2 rounds are not begun, nor what follows in this one behind the segment that is left. */
+static void count_again(struct jit_writer *writer, unsigned op)
+{
+    const struct soft_op *const ops = writer->block->ops, *const end = &ops[writer->loop.last + 1];
+    const struct soft_op *const segment_end = jit_segment_end(&ops[op]);
+    if (writer->cpu->counts == NULL)
+        return;
+    host_emit(&writer->code, ALU_SUB << 3 | 1, 8, JIT_T2, jit_count_begun(writer, ops));
+    host_emit(&writer->code, ALU_ADD << 3 | 1, 8, JIT_T2, jit_count_begun(writer, end));
+    if (segment_end == end)
+        return;
+    host_emit_alu_immediate(&writer->code, ALU_SUB, 8, jit_count_begun(writer, segment_end), 1);
+    host_emit_alu_immediate(&writer->code, ALU_ADD, 8, jit_count_begun(writer, end), 1);
+}
+
 /* Give back what is counted of the rounds that are not begun, and of this one. */
 static void refund_rounds(struct jit_writer *writer, struct jit_stub *stub)
 {
     const int32_t count = (int32_t)writer->loop.last + 1;
-    host_emit_immediate(&writer->code, 0x69, 8, JIT_T2, jit_field(offsetof(struct soft_cpu, code_rounds)), count, 4);
-    host_emit(&writer->code, 0x8d, 8, JIT_LEFT, host_at_index(JIT_LEFT, JIT_T2, 0, stub->refund - count));
+    host_emit_move(&writer->code, 8, JIT_T2, jit_field(offsetof(struct soft_cpu, code_rounds)));
+    host_emit_alu_immediate(&writer->code, ALU_SUB, 8, host_in(JIT_T2), 1);
+    count_again(writer, stub->op);
+    host_emit_immediate(&writer->code, 0x69, 8, JIT_T2, host_in(JIT_T2), count, 4);
+    host_emit(&writer->code, 0x8d, 8, JIT_LEFT, host_at_index(JIT_LEFT, JIT_T2, 0, stub->refund));
     stub->refund = 0;
     writer->host_flags = false;
 }
@@ -279,18 +298,23 @@ void jit_loop_write_stub(struct jit_writer *writer, struct jit_stub *stub)
 
 /* ---- counting rounds ---- */
 
-/* rounds = min(rounds, T2 / stride), where T2 is less than 2^20, or negative. */
-static void take_quotient(struct jit_writer *writer, unsigned stride)
+/* rounds = min(rounds, T2) */
+static void limit_rounds(struct jit_writer *writer)
 {
     const unsigned rounds = writer->loop.rounds;
+    host_emit(&writer->code, 0x3b, 8, rounds, host_in(JIT_T2));
+    host_emit(&writer->code, HOST_0F | 0x4f, 8, rounds, host_in(JIT_T2));
+}
+
+/* T2 = T2 / stride, where it is less than 2^20, or negative. */
+static void take_quotient(struct jit_writer *writer, unsigned stride)
+{
     unsigned shift = 32;
     if ((stride & (stride - 1)) == 0)
         shift = (unsigned)__builtin_ctz(stride);
     else
         host_emit_immediate(&writer->code, 0x69, 8, JIT_T2, host_in(JIT_T2), (int32_t)((1ull << 32) / stride + 1), 4);
     host_emit_immediate(&writer->code, 0xc1, 8, SHIFT_RIGHT_SIGNED, host_in(JIT_T2), (int32_t)shift, 1);
-    host_emit(&writer->code, 0x3b, 8, rounds, host_in(JIT_T2));
-    host_emit(&writer->code, HOST_0F | 0x4f, 8, rounds, host_in(JIT_T2));
 }
 
 /* T2 = the bytes of the site that are left for the stream, from the next round on, and one stride. */
@@ -310,7 +334,7 @@ static void emit_bytes_left(struct jit_writer *writer, unsigned n)
 
 /* What counting leads to when no rounds can be without checks. */
 struct again {
-    uint8_t *branch[JIT_STREAMS + 2];
+    uint8_t *branch[JIT_STREAMS + 1];
     unsigned count;
 };
 
@@ -320,7 +344,7 @@ static void again_if(struct jit_writer *writer, struct again *again, unsigned co
 }
 
 /* The rounds that the stream allows. The last access was in its site, unless that is not valid any more. */
-static void count_for_stream(struct jit_writer *writer, struct again *again, unsigned n, unsigned most)
+static void count_for_stream(struct jit_writer *writer, struct again *again, unsigned n)
 {
     const struct jit_stream *const stream = &writer->loop.stream[n];
     const unsigned stride = (unsigned)(stream->stride < 0 ? -stream->stride : stream->stride);
@@ -330,27 +354,41 @@ static void count_for_stream(struct jit_writer *writer, struct again *again, uns
     if (stride == 0)
         return;
     emit_bytes_left(writer, n);
-    host_emit_alu_immediate(&writer->code, ALU_CMP, 8, host_in(JIT_T2), (int32_t)(most * stride));
+    host_emit_alu_immediate(&writer->code, ALU_CMP, 8, host_in(JIT_T2), (int32_t)(ROUNDS_MAX * stride));
     uint8_t *const enough = host_emit_branch(&writer->code, HOST_CC_GE);
     take_quotient(writer, stride);
+    limit_rounds(writer);
     host_link(enough, writer->code.at);
+}
+
+/* Count `rounds` of them. For the counts of instructions they are so many stretches of all operations. Uses T2. */
+static void account_rounds(struct jit_writer *writer)
+{
+    const struct soft_op *const ops = writer->block->ops;
+    const unsigned rounds = writer->loop.rounds, count = writer->loop.last + 1;
+    host_emit_immediate(&writer->code, 0x69, 8, JIT_T2, host_in(rounds), (int32_t)count, 4);
+    host_emit(&writer->code, ALU_SUB << 3 | 3, 8, JIT_LEFT, host_in(JIT_T2));
+    if (writer->cpu->counts == NULL)
+        return;
+    host_emit(&writer->code, ALU_ADD << 3 | 1, 8, rounds, jit_count_begun(writer, ops));
+    host_emit(&writer->code, ALU_SUB << 3 | 1, 8, rounds, jit_count_begun(writer, &ops[count]));
 }
 
 /* Count as many rounds as can be without checks. Uses T2 and the host's flags. */
 static void count_rounds(struct jit_writer *writer, struct again *again)
 {
     const struct jit_loop *const loop = &writer->loop;
-    const unsigned count = loop->last + 1, most = LOOP_INSTRUCTIONS / count;
-    host_emit_constant(&writer->code, loop->rounds, most);
+    const int shift = 32 - __builtin_clz(loop->last); /* by no less than the instructions of a round */
+    host_emit_constant(&writer->code, loop->rounds, ROUNDS_MAX);
     for (unsigned i = 0; i < loop->opened; i++)
         if (loop->stream[i].is_steady)
-            count_for_stream(writer, again, i, most);
-    host_emit_immediate(&writer->code, 0x69, 8, JIT_T2, host_in(loop->rounds), (int32_t)count, 4);
-    host_emit(&writer->code, 0x3b, 8, JIT_T2, host_in(JIT_LEFT));
-    again_if(writer, again, HOST_CC_A); /* also when it is negative */
-    host_emit(&writer->code, 0x85, 8, JIT_T2, host_in(JIT_T2));
-    again_if(writer, again, HOST_CC_E);
-    host_emit(&writer->code, ALU_SUB << 3 | 3, 8, JIT_LEFT, host_in(JIT_T2));
+            count_for_stream(writer, again, i);
+    host_emit_move(&writer->code, 8, JIT_T2, host_in(JIT_LEFT));
+    host_emit_immediate(&writer->code, 0xc1, 8, SHIFT_RIGHT_SIGNED, host_in(JIT_T2), shift, 1);
+    limit_rounds(writer);
+    host_emit(&writer->code, 0x85, 8, loop->rounds, host_in(loop->rounds));
+    again_if(writer, again, HOST_CC_LE);
+    account_rounds(writer);
 }
 
 /* ---- the loop ---- */
@@ -402,6 +440,8 @@ static bool uses_sse(const struct jit_writer *writer)
 static void load_sse(struct jit_writer *writer)
 {
     const struct soft_op *const first = writer->block->ops;
+    if (writer->has_sse)
+        return;
     jit_count_segment(writer, first, 1);
     jit_load_sse(writer);
     jit_count_segment(writer, first, -1);
@@ -422,6 +462,7 @@ bool jit_loop_translate(struct jit_writer *writer)
     const struct jit_flags flags = writer->flags;
     count_rounds(writer, &again);
     writer->loop.in_rounds = true;
+    host_emit_align(&writer->code);
     const uint8_t *const top = writer->code.at;
     if (!write_round(writer))
         return false;

@@ -43,10 +43,16 @@ static void profile_check_frames(struct jit_writer *writer)
     jit_leave_if(writer, HOST_CC_AE);
 }
 
-static void profile_compare_half(struct jit_writer *writer, uint64_t target, unsigned half)
+/* The node in T2 has called the target. */
+static void profile_check_slot(struct jit_writer *writer, uint64_t target)
 {
-    const struct host_operand at = profile_node(profile_slot(target, SLOT_TARGET + 4 * half));
-    host_emit_alu_immediate(&writer->code, ALU_CMP, 4, at, (int32_t)(uint32_t)(target >> 32 * half));
+    const size_t slot = profile_slot(target, SLOT_TARGET);
+    const bool is_short = target == (uint64_t)(int64_t)(int32_t)target;
+    host_emit_alu_immediate(&writer->code, ALU_CMP, is_short ? 8 : 4, profile_node(slot), (int32_t)(uint32_t)target);
+    jit_leave_if(writer, HOST_CC_NE);
+    if (is_short)
+        return;
+    host_emit_alu_immediate(&writer->code, ALU_CMP, 4, profile_node(slot + 4), (int32_t)(uint32_t)(target >> 32));
     jit_leave_if(writer, HOST_CC_NE);
 }
 
@@ -55,11 +61,9 @@ void jit_profile_check_call(struct jit_writer *writer, uint64_t target)
     if (writer->cpu->profile == NULL)
         return;
     jit_claim_t1(writer);
-    jit_flags_store(writer);
     profile_check_frames(writer);
     profile_load_node(writer);
-    profile_compare_half(writer, target, 0);
-    profile_compare_half(writer, target, 1);
+    profile_check_slot(writer, target);
 }
 
 /* T2 = the current node, at its slot for the target in `reg`. */

@@ -5,6 +5,7 @@
  */
 #include "host_x86_64_jit.h"
 
+#include <stdalign.h>
 #include <string.h>
 
 #define ALU_ADD 0u
@@ -48,23 +49,31 @@ const struct soft_op *jit_segment_end(const struct soft_op *op)
     return op;
 }
 
+static struct host_operand cell_field(const struct jit_writer *writer, const struct soft_op *op, size_t member)
+{
+    const uint8_t *const cell = (const uint8_t *)soft_count_cell(writer->cpu->blocks, op);
+    return jit_field((size_t)(cell + member - (const uint8_t *)writer->cpu));
+}
+
 void jit_count_segment(struct jit_writer *writer, const struct soft_op *first, int by)
 {
     if (writer->cpu->counts == NULL)
         return;
-    struct soft_count_cell *cell = soft_count_cell(writer->cpu->blocks, first);
-    const ptrdiff_t place = (uint8_t *)&cell->segments - (const uint8_t *)writer->cpu;
-    host_emit_alu_immediate(&writer->code, ALU_ADD, 8, jit_field((size_t)place), by);
+    host_emit_alu_immediate(&writer->code, ALU_ADD, 8,
+                            cell_field(writer, first, offsetof(struct soft_count_cell, segments)), by);
     writer->host_flags = false;
+}
+
+struct host_operand jit_count_begun(const struct jit_writer *writer, const struct soft_op *op)
+{
+    return cell_field(writer, op, offsetof(struct soft_count_cell, begun));
 }
 
 void jit_begin_segment(struct jit_writer *writer, unsigned first)
 {
     const struct soft_op *ops = writer->block->ops;
-    if (writer->loop.in_rounds) { /* the code has accounted for them already */
-        jit_count_segment(writer, &ops[first], 1);
+    if (writer->loop.in_rounds) /* the code has accounted for them already */
         return;
-    }
     const unsigned end = (unsigned)(jit_segment_end(&ops[first]) - ops);
     writer->segment_end = end;
     if (end == first)
@@ -199,9 +208,9 @@ bool jit_has_room(const struct jit_arena *arena)
     return arena->used + JIT_UNIT_BYTES <= HOST_CODE_ARENA_SIZE;
 }
 
-static uint32_t align(uint32_t offset)
+static uint32_t align(uint32_t offset, uint32_t boundary)
 {
-    return (offset + 15) & ~15u;
+    return (offset + boundary - 1) & ~(boundary - 1);
 }
 
 static bool write_unit(struct jit_writer *writer, const struct jit_unit *unit, bool as_loop)
@@ -229,10 +238,10 @@ struct jit_unit *jit_translate(struct soft_cpu *cpu, struct jit_arena *arena, st
         .cpu = cpu, .block = block, .page_address = state->page_address, .user = state->user, .arena = arena};
     *unit = *state;
     unit->block = block;
-    unit->entry = align(arena->used + (uint32_t)sizeof *unit);
+    unit->entry = align(arena->used + (uint32_t)sizeof *unit, HOST_FETCH_LINE);
     if (!(jit_loop_plan(&writer) && write_unit(&writer, unit, true)) && !write_unit(&writer, unit, false))
         return NULL;
-    arena->used = align(offset_of(&writer, writer.code.at));
+    arena->used = align(offset_of(&writer, writer.code.at), alignof(struct jit_unit));
     return unit;
 }
 
@@ -354,7 +363,7 @@ void jit_write_common(struct soft_cpu *cpu, struct jit_arena *arena)
     write_fill_call(&code, false);
     arena->fill_sse = (uint32_t)(code.at - arena->memory.write);
     write_fill_call(&code, true);
-    arena->used = align((uint32_t)(code.at - arena->memory.write));
+    arena->used = align((uint32_t)(code.at - arena->memory.write), alignof(struct jit_unit));
 }
 
 uint64_t jit_enter(struct soft_cpu *cpu, const struct jit_arena *arena, uint32_t entry, uint64_t instructions)

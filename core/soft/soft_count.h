@@ -2,9 +2,10 @@
  * How often each instruction was retired, by its linear address. Off until soft_counts_create(); costs a branch then.
  *
  * Code is counted where it is executed, in a cell for each operation of a block: the interpreter notes where a stretch
- * of operations begins and ends, generated code that a segment begins (jit_begin_segment()). What is executed by itself
- * is counted by its address. Cells are added to the table of addresses when blocks are dropped, and when it is read.
- * The sum of all counts is what instructions() says, exactly.
+ * of operations begins and ends, generated code that a segment begins (jit_begin_segment()), and before the rounds of a
+ * loop how many stretches they are. What is executed by itself is counted by its address. Cells are added to the table
+ * of addresses when blocks are dropped, and when it is read. The sum of all counts is what instructions() says,
+ * exactly.
  *
  * A block belongs to one linear page while this is on: entering a physical page at another address drops its blocks.
  */

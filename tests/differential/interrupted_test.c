@@ -2,7 +2,8 @@
  * Guests of loops, interpreted and translated, with the same things done to both from outside: runs of any length,
  * steps, breakpoints and watchpoints, memory and registers that are written, states that are saved and restored, kicks.
  * After each run everything must be equal: how it ended and where, registers, flags, counts, and the pages that count
- * as written. Before long, memory as well.
+ * as written. Before long, memory as well, and in every other guest how often each instruction was retired;
+ * in half of these also the tree of calls.
  *
  *   interrupted_test --case N     one guest again, with what was done to it (needs MH_SEED)
  */
@@ -29,13 +30,12 @@
 #define HANDLER 0x9000u
 #define POINTS 5u
 
-enum counts { COUNTS_NOTHING, COUNTS_INSTRUCTIONS, COUNTS_CALLS };
-
 struct machine {
     struct guest_ram ram;
-    enum counts counts;
     struct cpu *cpu;
     uint64_t ports; /* what IN reads next, and a hash of what OUT wrote */
+    bool is_counted, has_calls;
+    uint64_t skipped; /* instructions by which the count was set further */
     struct cpu_point points[POINTS];
     bool step_off;
     struct cpu_exit exit;
@@ -215,6 +215,12 @@ static void collect(struct machine *machine)
 static const char *const actions[] = {"nothing", "arm",     "disarm", "memory", "registers",
                                       "state",   "collect", "kick",   "count",  "nothing"};
 
+static void skip(struct machine *machine, uint64_t count)
+{
+    machine->skipped += count;
+    machine->cpu->ops->set_instructions(machine->cpu, count_of(machine) + count);
+}
+
 static void act(struct machine *machine, struct chance *chance, unsigned action)
 {
     switch (action) {
@@ -240,7 +246,7 @@ static void act(struct machine *machine, struct chance *chance, unsigned action)
         machine->cpu->ops->kick(machine->cpu);
         break;
     case 8:
-        machine->cpu->ops->set_instructions(machine->cpu, count_of(machine) + chance_below(chance, 1000));
+        skip(machine, chance_below(chance, 1000));
         break;
     default:
         break;
@@ -323,29 +329,63 @@ static const char *exits_differ(const struct machine *a, const struct machine *b
     return a->ports != b->ports ? "ports" : NULL;
 }
 
-static bool counts_differ(const struct machine *a, const struct machine *b)
+static uint64_t sum_of(const struct mh_counts *counts)
+{
+    uint64_t sum = counts->elsewhere;
+    for (size_t i = 0; i < counts->length; i++)
+        sum += counts->counts[i].count;
+    return sum;
+}
+
+static void print_counts(const struct mh_counts *a, const struct mh_counts *b)
+{
+    for (size_t i = 0, j = 0; i < a->length || j < b->length;) {
+        const struct mh_count *one = i < a->length ? &a->counts[i] : NULL,
+                              *other = j < b->length ? &b->counts[j] : NULL;
+        const bool is_one = one != NULL && (other == NULL || one->address <= other->address);
+        const bool is_other = other != NULL && (one == NULL || other->address <= one->address);
+        const uint64_t count = is_one ? one->count : 0, other_count = is_other ? other->count : 0;
+        if (count != other_count)
+            printf("  at %" PRIx64 ": retired %" PRIu64 " times, translated %" PRIu64 "\n",
+                   is_one ? one->address : other->address, count, other_count);
+        i += is_one;
+        j += is_other;
+    }
+}
+
+/* What differs in how often instructions were retired; NULL: nothing. */
+static const char *counts_differ(const struct machine *a, const struct machine *b)
 {
     struct mh_counts one, other;
+    if (!a->is_counted)
+        return NULL;
     if (a->cpu->ops->read_counts(a->cpu, &one, NULL) != MH_OK ||
         b->cpu->ops->read_counts(b->cpu, &other, NULL) != MH_OK)
-        return true;
+        return "counts that cannot be read";
     bool differ = one.length != other.length || one.elsewhere != other.elsewhere;
     for (size_t i = 0; i < one.length && !differ; i++)
         differ = one.counts[i].address != other.counts[i].address || one.counts[i].count != other.counts[i].count ||
                  one.counts[i].length != other.counts[i].length;
-    return differ;
+    if (differ)
+        print_counts(&one, &other);
+    if (sum_of(&one) + a->skipped != count_of(a))
+        return "the sum of counts and the count";
+    return differ ? "counts of instructions" : NULL;
 }
 
-static bool calls_differ(const struct machine *a, const struct machine *b)
+/* The same in the tree of calls. */
+static const char *calls_differ(const struct machine *a, const struct machine *b)
 {
     struct mh_calls one, other;
+    if (!a->has_calls)
+        return NULL;
     if (a->cpu->ops->read_calls(a->cpu, &one, NULL) != MH_OK || b->cpu->ops->read_calls(b->cpu, &other, NULL) != MH_OK)
-        return true;
+        return "calls that cannot be read";
     bool differ = one.length != other.length;
     for (size_t i = 0; i < one.length && !differ; i++)
         differ = one.calls[i].address != other.calls[i].address || one.calls[i].spent != other.calls[i].spent ||
                  one.calls[i].calls != other.calls[i].calls || one.calls[i].depth != other.calls[i].depth;
-    return differ;
+    return differ ? "trees of calls" : NULL;
 }
 
 /* What differs; NULL: nothing. */
@@ -361,11 +401,9 @@ static const char *machines_differ(const struct machine *a, const struct machine
         what = "written pages";
     if (what == NULL && with_memory && memcmp(a->ram.host, b->ram.host, RAM_SIZE + MH_SYSTEM_AREA_SIZE) != 0)
         what = "memory";
-    if (what == NULL && with_memory && a->counts != COUNTS_NOTHING && counts_differ(a, b))
-        what = "counts of instructions";
-    if (what == NULL && with_memory && a->counts == COUNTS_CALLS && calls_differ(a, b))
-        what = "calls";
-    return what;
+    if (what == NULL && with_memory)
+        what = counts_differ(a, b);
+    return what == NULL && with_memory ? calls_differ(a, b) : what;
 }
 
 static void print_machine(const char *name, const struct machine *machine)
@@ -432,13 +470,11 @@ static const char *run_both(struct interrupted_test *test, struct chance *chance
     return NULL;
 }
 
-static void count(struct machine *machine, enum counts counts)
+static void count(struct machine *machine, bool calls)
 {
-    machine->counts = counts;
-    if (counts != COUNTS_NOTHING)
-        machine->cpu->ops->count_instructions(machine->cpu, NULL);
-    if (counts == COUNTS_CALLS)
-        machine->cpu->ops->count_calls(machine->cpu, NULL);
+    const struct cpu_ops *ops = machine->cpu->ops;
+    machine->is_counted = ops->count_instructions(machine->cpu, NULL) == MH_OK;
+    machine->has_calls = calls && ops->count_calls(machine->cpu, NULL) == MH_OK;
 }
 
 static const char *compare_guest(struct interrupted_test *test, uint64_t number, uint64_t *translated)
@@ -446,14 +482,13 @@ static const char *compare_guest(struct interrupted_test *test, uint64_t number,
     struct chance chance = chance_of(test->abuse.seed, number);
     const uint32_t page_size = chance_percent(&chance, 70) ? PAGE_4K : PAGE_2M;
     const uint32_t hot = (uint32_t)chance_below(&chance, 4);
-    const enum counts counts = chance_percent(&chance, 70) ? COUNTS_NOTHING : 1 + chance_below(&chance, 2);
     const char *what = "machines that were not made";
     make_guest(test, &chance);
     if (machine_start(test, &test->machines[0], page_size) && machine_start(test, &test->machines[1], page_size)) {
         struct cpu_code_stats stats = {0};
+        for (unsigned i = 0; i < 2 && number % 2 != 0; i++)
+            count(&test->machines[i], number % 4 == 3);
         soft_cpu_use_code(test->machines[1].cpu, test->code, hot);
-        count(&test->machines[0], counts);
-        count(&test->machines[1], counts);
         collect(&test->machines[0]); /* without, all pages count as written */
         collect(&test->machines[1]);
         what = run_both(test, &chance);

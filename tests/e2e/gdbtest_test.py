@@ -99,7 +99,7 @@ class GdbtestTest(Case):
         self.addCleanup(os.close, reader)
         script = self.script("endless.py", f"import os\nprint(os.getpid(), os.getppid(), file=open({fifo!r}, 'w'), "
                                            "flush=True)\ngdb.execute('continue')\n")
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGINT, signal.SIGTERM):
             run = subprocess.Popen([sys.executable, "-B", GDBTEST, "--hypervisor", PROGRAM, "--timeout", "1000",
                                     guest("spin"), script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
             self.addCleanup(run.communicate)

@@ -377,7 +377,7 @@ class BuildsTest(GradeCase):
     BUILT = """
 [build]
 command = "make -s SDK=\\"$MH_SDK\\""
-seconds = 20
+seconds = 200
 [[test]]
 name = "runs"
 """
@@ -415,7 +415,7 @@ name = "runs"
             self.assert_nothing_is_left()
 
     def test_a_build_without_end(self):
-        self.write_suite(self.BUILT.replace("seconds = 20", f"seconds = {0.5 * PATIENCE}"))
+        self.write_suite(self.BUILT.replace("seconds = 200", f"seconds = {0.5 * PATIENCE}"))
         self.submit("endless", {"Makefile": b"all:\n\t@while :; do :; done\n"})
         os.chmod(self.dir, 0o700)
         done = self.grade()

@@ -1,5 +1,6 @@
 """mh_grade's smaller parts: texts and differences, processes and their limits, the journal, places in the source."""
 
+import contextlib
 import io
 import os
 import re
@@ -21,6 +22,7 @@ from mh_grade.place import stopped_at  # noqa: E402
 from mh_grade.process import OUTPUT, TIME, Stopped, Stopper, run  # noqa: E402
 from mh_grade.progress import Progress  # noqa: E402
 from mh_grade.results import SubmissionResult, TestResult  # noqa: E402
+from mh_grade.sandbox import FIRST_USER, claim_users  # noqa: E402
 from mh_grade.submissions import Rejected, Submission, find_submissions, hash_directory  # noqa: E402
 from mh_grade.submissions import hash_submission, read_files  # noqa: E402
 from mh_grade.text import difference, head, visible  # noqa: E402
@@ -230,6 +232,18 @@ class SuiteHashTest(unittest.TestCase):
                 seen.append(hash_directory(directory, []))
         self.assertEqual(seen[0], seen[2])
         self.assertNotEqual(seen[2], seen[3])
+
+
+class UsersTest(unittest.TestCase):
+    def test_two_graders_have_different_users(self):
+        """Or their builds would share a limit on processes, and could write each other's files."""
+        with contextlib.ExitStack() as stack:
+            one, other = claim_users(2), claim_users(3)
+            for claim in one + other:
+                stack.enter_context(claim.socket)
+            numbers = [claim.user for claim in one + other]
+        self.assertEqual((len(one), len(other), len(set(numbers))), (2, 3, 5))
+        self.assertGreaterEqual(min(numbers), FIRST_USER)
 
 
 class WorkersTest(unittest.TestCase):

@@ -150,14 +150,14 @@ def make_head(suite: Suite, programs: Programs, submissions: Sequence[Submission
 
 # ---- grading ----
 
-def make_grader(suite: Suite, programs: Programs, out: str, head: Head, stopper: Stopper) -> Grader:
+def make_grader(suite: Suite, programs: Programs, out: str, head: Head, jobs: int, stopper: Stopper) -> Grader:
     work = os.path.join(out, f"work-{head.shard}-of-{head.shards}")
     remove_tree(work)
     os.makedirs(work)
     os.makedirs(os.path.join(out, RECORDINGS), exist_ok=True)
     sandbox = None
     if suite.build is not None:
-        sandbox = find_sandbox([work, suite.directory, *([programs.sdk] if programs.sdk else [])])
+        sandbox = find_sandbox([work, suite.directory, *([programs.sdk] if programs.sdk else [])], jobs)
         if sandbox.problem:
             say(f"builds are less isolated than they could be: {sandbox.problem}")
     return Grader(suite, programs, sandbox, out, work, stopper)
@@ -179,7 +179,7 @@ def grade(arguments: argparse.Namespace, stopper: Stopper) -> tuple[Merged, bool
     head = make_head(suite, programs, submissions, arguments.shard, [out, arguments.paths[1]])
     os.makedirs(out, exist_ok=True)
     journal = Journal(out, head)
-    grader = make_grader(suite, programs, out, head, stopper)
+    grader = make_grader(suite, programs, out, head, min(arguments.jobs, len(submissions)), stopper)
     try:
         return run_workers(grader, journal, submissions, arguments.jobs, stopper), head.shards == 1
     finally:
