@@ -58,7 +58,7 @@ struct soft_jump {
 /* An instruction decoded by itself, for soft_exec_one(). */
 struct soft_recent {
     const uint8_t *host;
-    uint32_t generation;
+    uint64_t generation;
     struct soft_insn insn;
 };
 
@@ -74,7 +74,7 @@ struct soft_count_cell {
 /* Large, but memory that is not touched costs nothing. */
 struct soft_block_cache {
     uint32_t used;       /* units of the arena; the first is never given away, so that no link is 0 */
-    uint32_t generation; /* counts whenever something is dropped; a block that runs ends then */
+    uint64_t generation; /* counts whenever something is dropped; a block that runs ends then. A guest cannot wrap it */
     uint32_t hot;        /* a block that was entered more often is for generated code */
     uint32_t code_pages; /* the struct code_page made last, first of a list of all in the arena; 0: none */
     bool flags_are_pure; /* the host's shifts and multiplications set flags that depend on nothing but operands */

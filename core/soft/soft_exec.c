@@ -95,7 +95,7 @@ static bool wants_attention(const struct soft_cpu *cpu)
 }
 
 static enum soft_result repeat_on(struct soft_cpu *cpu, const struct soft_insn *insn, uint64_t until,
-                                  uint32_t generation)
+                                  uint64_t generation)
 {
     for (;;) {
         if (wants_attention(cpu) || cpu->instructions >= until || cpu->blocks->generation != generation)
@@ -119,7 +119,7 @@ static enum soft_result repeat_on(struct soft_cpu *cpu, const struct soft_insn *
  * not what it was at `generation`, or what soft_exec_many() promises.
  */
 static enum soft_result repeat(struct soft_cpu *cpu, const struct soft_insn *insn, uint64_t address, uint64_t until,
-                               uint32_t generation)
+                               uint64_t generation)
 {
     const uint64_t started = cpu->instructions++;
     const enum soft_result result = repeat_on(cpu, insn, until, generation);
@@ -461,7 +461,7 @@ SCALAR_STORES static enum soft_result run_blocks(struct soft_cpu *cpu, struct so
     uint64_t *const slots = cpu->slots;
     const struct soft_tlb_entry *const tlb_read = cpu->tlb_read[cpu->user];
     const struct soft_tlb_entry *const tlb_write = cpu->tlb_write[cpu->user];
-    const uint32_t generation = cache->generation;
+    const uint64_t generation = cache->generation;
     const struct soft_insn *insn;
     const bool counts = cpu->counts != NULL;
     struct soft_op *start = op; /* from here on instructions are not counted yet */

@@ -19,7 +19,7 @@
 static bool soft_jit_create(struct soft_cpu *cpu)
 {
     struct host_code_arena memory;
-    if (!host_code_take(cpu->code, &memory))
+    if (cpu->code == NULL || !host_code_take(cpu->code, &memory))
         return false;
     struct soft_jit *jit = calloc(1, sizeof *jit);
     if (jit == NULL) {
@@ -31,6 +31,7 @@ static bool soft_jit_create(struct soft_cpu *cpu)
     host_code_name(cpu->code, jit->arena.memory.run, jit->arena.used, "guest:enter_and_leave");
     cpu->jit = jit;
     cpu->code_jumps = jit->jumps;
+    cpu->code_is_stale = true; /* they lead nowhere yet */
     return true;
 }
 
@@ -130,7 +131,7 @@ static struct jit_unit *unit_to_enter(struct soft_cpu *cpu, struct soft_block *b
 static void link_branch(struct soft_cpu *cpu, const struct jit_unit *from, const struct jit_link *link)
 {
     struct soft_jit *jit = cpu->jit;
-    const uint32_t generation = cpu->blocks->generation;
+    const uint64_t generation = cpu->blocks->generation;
     struct jit_unit state = {
         .page_address = from->page_address, .user = from->user, .flags = link->flags, .has_sse = link->has_sse};
     struct soft_block *block = soft_block_find(cpu, from->block->page, link->target, from->page_address);

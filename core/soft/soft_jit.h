@@ -72,7 +72,7 @@ struct jit_arena {
 
 struct soft_jit {
     struct jit_arena arena;
-    uint32_t generation; /* of the cache, when `jumps` was valid */
+    uint64_t generation; /* of the cache, when `jumps` was valid */
     unsigned user;
     uint64_t executed; /* instructions */
     uint64_t units, flushes;

@@ -202,16 +202,17 @@ static void a_full_arena_is_emptied(void **state)
 static void points_are_met_on_a_known_way(void **state)
 {
     struct fixture *f = *state;
-    const struct cpu_point point = {.kind = CPU_POINT_EXECUTE, .address = OTHER_PAGE};
-    soft_machine_put(f->machine, OTHER_PAGE, "\xff\xc0\xc3", 3);                 /* inc %eax; ret */
-    soft_machine_code(f->machine, CODE, "\xe8\xfb\x1f\x00\x00\xff\xc2\xeb\xf7"); /* 1: call; inc %edx; jmp 1b */
+    const struct cpu_point point = {.kind = CPU_POINT_EXECUTE, .address = OTHER_PAGE + 0x20};
+    soft_machine_put(f->machine, OTHER_PAGE + 0x20, "\xff\xc0\xc3", 3);          /* inc %eax; ret */
+    soft_machine_code(f->machine, CODE, "\xe8\x1b\x20\x00\x00\xff\xc2\xeb\xf7"); /* 1: call; inc %edx; jmp 1b */
     f->machine->soft->gpr[MH_RSP] = 0x8000;
     f->machine->request.until = 100000;
     assert_int_equal(soft_machine_run(f->machine, CPU_UNTIL), CPU_EXIT_COUNT_REACHED);
     assert_int_equal(f->machine->soft->instructions, 100000);
     assert_int_equal(f->machine->cpu->ops->arm(f->machine->cpu, &point, 1, NULL), MH_OK);
-    assert_int_equal(soft_machine_run(f->machine, CPU_RUN), CPU_EXIT_BREAKPOINT);
-    assert_int_equal(f->machine->soft->rip, OTHER_PAGE);
+    f->machine->request.until = 200000;
+    assert_int_equal(soft_machine_run(f->machine, CPU_UNTIL), CPU_EXIT_BREAKPOINT);
+    assert_int_equal(f->machine->soft->rip, OTHER_PAGE + 0x20);
     assert_in_range(f->machine->soft->instructions, 100000, 100006);
     f->machine->cpu->ops->arm(f->machine->cpu, NULL, 0, NULL);
 }
@@ -231,6 +232,37 @@ static void a_kick_ends_an_endless_loop(void **state)
     assert_int_equal(pthread_create(&thread, NULL, kick, f), 0);
     assert_int_equal(soft_machine_run(f->machine, CPU_RUN), CPU_EXIT_KICKED);
     pthread_join(thread, NULL);
+}
+
+/* A block that was entered as often as can be counted, which is as often as code is hot that is never translated. */
+static void without_memory_for_code_no_block_becomes_hot(void **state)
+{
+    struct fixture *f = *state;
+    soft_cpu_use_code(f->machine->cpu, NULL, 0);
+    run_loop(f);
+    soft_block_find(f->machine->soft, CODE / PAGE_4K, 0, CODE)->heat = UINT32_MAX;
+    f->machine->soft->rip = CODE;
+    assert_int_equal(soft_machine_run(f->machine, CPU_RUN), CPU_EXIT_HALT);
+    assert_int_equal(stats_of(f).units, 0);
+}
+
+/* The ways to code are forgotten even if 2^32 changes have come meanwhile: those of a function, which is a HLT now. */
+static void changes_are_counted_without_end(void **state)
+{
+    static const uint64_t function = OTHER_PAGE + 0x20;
+    struct fixture *f = *state;
+    struct soft_block_cache *const blocks = f->machine->soft->blocks;
+    soft_machine_put(f->machine, function, "\xff\xc0\xc3", 3);                   /* inc %eax; ret */
+    soft_machine_code(f->machine, CODE, "\xe8\x1b\x20\x00\x00\xff\xc2\xeb\xf7"); /* 1: call; inc %edx; jmp 1b */
+    f->machine->soft->gpr[MH_RSP] = 0x8000;
+    f->machine->request.until = 100000;
+    assert_int_equal(soft_machine_run(f->machine, CPU_UNTIL), CPU_EXIT_COUNT_REACHED);
+    const uint64_t generation = blocks->generation;
+    soft_machine_put(f->machine, function, "\xf4", 1);
+    blocks->generation = (__typeof__(blocks->generation))(generation + (1ull << 32));
+    f->machine->request.until = 200000;
+    assert_int_equal(soft_machine_run(f->machine, CPU_UNTIL), CPU_EXIT_HALT);
+    assert_int_equal(f->machine->soft->rip, function + 1);
 }
 
 /* Recursion that never returns: generated code calls as the host does, but not without bound. */
@@ -417,6 +449,8 @@ int main(void)
         TEST(cold_code_is_not),
         TEST(machines_without_an_arena_interpret_until_there_is_one),
         TEST(without_memory_for_code_everything_is_interpreted),
+        TEST(without_memory_for_code_no_block_becomes_hot),
+        TEST(changes_are_counted_without_end),
         TEST(names_are_written_for_perf),
         TEST(a_full_arena_is_emptied),
         TEST(points_are_met_on_a_known_way),
