@@ -73,19 +73,18 @@ static void history_fail(struct mh_stop *stop, const struct mh_error *err)
 }
 
 /* What cannot be kept is no reason to stop, as long as there is a machine. */
-static bool history_give_up(struct debug *debug, const struct run_result *result, struct mh_stop *stop,
-                            const struct mh_error *err)
+static bool history_give_up(struct debug *debug, struct run_result *result, const struct mh_error *err)
 {
     debug_say(debug, "no history is kept any more: %s\n", err->text);
     if (debug->vm->is_lost || timeline_is_in_past(debug->timeline)) {
-        history_fail(stop, err);
+        history_fail(&result->stop, err);
         return true;
     }
     history_end(debug);
     return !result->count_reached;
 }
 
-bool history_after_run(struct debug *debug, const struct run_result *result, struct mh_stop *stop)
+bool history_after_run(struct debug *debug, struct run_result *result)
 {
     struct mh_error err;
     bool dropped;
@@ -93,7 +92,7 @@ bool history_after_run(struct debug *debug, const struct run_result *result, str
         return true;
     bool was_in_past = timeline_is_in_past(debug->timeline);
     if (timeline_after_run(debug->timeline, &dropped, &err) != MH_OK)
-        return history_give_up(debug, result, stop, &err);
+        return history_give_up(debug, result, &err);
     if (dropped && !debug->has_told_of_limit) {
         debug->has_told_of_limit = true;
         debug_say(debug, "the oldest part of the history was dropped; --history MB keeps more\n");
@@ -101,7 +100,7 @@ bool history_after_run(struct debug *debug, const struct run_result *result, str
     if (!result->count_reached)
         return true;
     if (history_replays(debug) && timeline_now(debug->timeline) >= debug->vm->replay_hooks.until) {
-        *stop = (struct mh_stop){.kind = MH_STOP_HISTORY_END};
+        result->stop = (struct mh_stop){.kind = MH_STOP_HISTORY_END};
         return true;
     }
     if (!was_in_past || timeline_is_in_past(debug->timeline))
@@ -109,7 +108,7 @@ bool history_after_run(struct debug *debug, const struct run_result *result, str
     /* back in the present: a guest that had halted or crashed there has not run since */
     if (debug->present_stop.kind != MH_STOP_HALTED && !mh_stop_is_crash(&debug->present_stop))
         return false;
-    *stop = debug->present_stop;
+    result->stop = debug->present_stop;
     return true;
 }
 

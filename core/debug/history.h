@@ -28,10 +28,11 @@ uint64_t history_clock(void);
 enum mh_status history_before_run(struct debug *debug, struct cpu_request *request, struct mh_error *err);
 
 /*
- * The machine ran, and came back with *result. True when that is to be reported, also when *stop was changed to a stop
- * at the present that the machine had before; false when it was only for the history, and the machine is to run on.
+ * The machine ran, and came back with *result. True when that is to be reported, also when result->stop was changed to
+ * a stop at the present that the machine had before; false when it was only for the history, and the machine is to run
+ * on.
  */
-bool history_after_run(struct debug *debug, const struct run_result *result, struct mh_stop *stop);
+bool history_after_run(struct debug *debug, struct run_result *result);
 
 /* debug_run() for a resume that runs backwards. */
 enum debug_end history_run_backwards(struct debug *debug, struct mh_stop *stop);

@@ -160,14 +160,12 @@ static enum run_end debug_run_once(struct debug *debug, struct run_result *resul
 }
 
 /* Run until a stop that is for the debugger to see, or a kick. */
-static enum run_end debug_run_to_stop(struct debug *debug, struct mh_stop *stop)
+static enum run_end debug_run_to_stop(struct debug *debug, struct run_result *result)
 {
-    struct run_result result;
     do {
-        if (debug_run_once(debug, &result) == RUN_KICKED)
+        if (debug_run_once(debug, result) == RUN_KICKED)
             return RUN_KICKED;
-        *stop = result.stop;
-    } while (!history_after_run(debug, &result, stop));
+    } while (!history_after_run(debug, result));
     return RUN_STOPPED;
 }
 
@@ -182,6 +180,7 @@ enum debug_end debug_run(struct debug *debug, struct mh_stop *stop)
 {
     struct mh_vm *vm = debug->vm;
     enum debug_end end = DEBUG_STOPPED;
+    struct run_result result; /* a stop is large, and is copied only when it is reported */
     /* a single step is over before it could be interrupted */
     bool look = debug->how.kind != MH_RESUME_STEP;
     unsigned unwanted = 0;
@@ -197,13 +196,15 @@ enum debug_end debug_run(struct debug *debug, struct mh_stop *stop)
             end = DEBUG_INPUT;
             break;
         }
-        look = debug_run_to_stop(debug, stop) == RUN_KICKED;
-        if (!look && stop->kind == MH_STOP_INTERRUPTED) { /* everything is to end */
+        look = debug_run_to_stop(debug, &result) == RUN_KICKED;
+        if (!look && result.stop.kind == MH_STOP_INTERRUPTED) { /* everything is to end */
             end = DEBUG_INPUT;
             break;
         }
-        if (!look && debug_take_stop(debug, stop))
+        if (!look && debug_take_stop(debug, &result.stop)) {
+            *stop = result.stop;
             break;
+        }
         /* stops that nobody wants can come too fast for a kick to end a run between them */
         look |= ++unwanted % UNWANTED_STOPS_BETWEEN_LOOKS == 0;
     }

@@ -35,7 +35,10 @@ void serial_put(struct serial *serial, const uint8_t *bytes, size_t length)
     while (length > 0) {
         unsigned used = atomic_load_explicit(&serial->pending, memory_order_relaxed);
         size_t part = length < SERIAL_BUFFER - used ? length : SERIAL_BUFFER - used;
-        memcpy(serial->buffer + used, bytes, part);
+        if (part == 1) /* as most guests print */
+            serial->buffer[used] = *bytes;
+        else
+            memcpy(serial->buffer + used, bytes, part);
         atomic_store_explicit(&serial->pending, used + (unsigned)part, memory_order_relaxed);
         if (used + part == SERIAL_BUFFER)
             serial_flush(serial);

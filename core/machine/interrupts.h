@@ -11,6 +11,12 @@
 
 #include "machine/vm.h"
 
+/* Can anything interrupt this machine? Asked at each exit. */
+static inline bool interrupts_may_come(const struct mh_vm *vm)
+{
+    return vm->config.exchange != NULL || vm->replay_hooks.interrupt != NULL;
+}
+
 /*
  * The vector of the interrupt to deliver with the next run(), 0 for none. What the log says holds anywhere; a device
  * interrupts where `at_access` is set: an access to a port has just been served.

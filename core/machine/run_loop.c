@@ -331,7 +331,7 @@ void run_loop(struct mh_vm *vm, const struct cpu_request *request, struct run_re
         if (run_loop_is_stopped(vm, result))
             break;
         again.interrupt = result->interrupt;
-        if (again.interrupt == 0)
+        if (again.interrupt == 0 && interrupts_may_come(vm))
             again.interrupt = interrupts_take(vm, request, run_loop_is_numbered(&exit));
         result->interrupt = 0;
         run_loop_enter(vm, &again, &exit);

@@ -271,6 +271,16 @@ static enum timeline_located locate_go_on(struct timeline *timeline, const struc
     return locate_part(timeline, &result->stop, err);
 }
 
+/* At a triple fault, processors have left different values in CR2 and on stacks, of handlers that they could not
+ * enter. */
+static bool locate_is_triple_fault(struct timeline *timeline, const struct run_result *result)
+{
+    struct mh_x86_regs regs;
+    return result->end == RUN_STOPPED && result->stop.kind == MH_STOP_TRIPLE_FAULT && locate_is_due(timeline) &&
+           vm_read_regs(timeline->vm, MH_REGS_GENERAL, &regs) &&
+           x86_same_general(&regs.general, snapshot_registers(timeline->locate.wanted->snapshot));
+}
+
 static enum timeline_located locate_search(struct timeline *timeline, const struct timeline_watch *watch,
                                            struct mh_error *err)
 {
@@ -286,7 +296,8 @@ static enum timeline_located locate_search(struct timeline *timeline, const stru
         }
         /* there it has been looked at */
         request.step_off = result.end == RUN_STOPPED && result.stop.kind == MH_STOP_BREAKPOINT;
-        is_here = locate_is_here(timeline) || locate_is_before_nothing(timeline);
+        is_here =
+            locate_is_here(timeline) || locate_is_before_nothing(timeline) || locate_is_triple_fault(timeline, &result);
         if (!is_here)
             end = locate_go_on(timeline, watch, &result, err);
     }

@@ -11,6 +11,9 @@
 #define ALU_CMP 7u
 #define ALU_TEST 8u
 
+#define GROUP_SHIFT_IMMEDIATE 0xc1u
+#define GROUP_SHIFT_CL 0xd3u
+
 #define PUSHFQ 0x9c
 #define POP_T2_HIGH 0x41 /* pop r13 */
 #define POP_T2_LOW 0x5d
@@ -206,16 +209,18 @@ bool jit_alu_store_immediate(struct jit_writer *writer, const struct soft_op *op
 
 /* ---- one operand ---- */
 
-/* An instruction of groups 2 to 5 with a register; what it leaves in the host's flags is the guest's. */
+/* An instruction of groups 2 to 5 with a register; what it leaves in the host's flags is the guest's. Shifts leave some
+ * undefined, which may depend on the operand being a register: so for them it is one. */
 static void emit_one(struct jit_writer *writer, unsigned opcode, unsigned digit, unsigned size, unsigned guest,
                      int32_t immediate, unsigned bytes)
 {
     const struct host_operand to = jit_place(writer, guest);
-    if (!needs_copy(writer, guest, 0, size)) {
+    const bool is_shift = opcode == GROUP_SHIFT_IMMEDIATE || opcode == GROUP_SHIFT_CL;
+    if (has_register(writer, guest) || (size == 8 && !is_shift)) {
         host_emit_immediate(&writer->code, opcode, size, digit, to, immediate, bytes);
         return;
     }
-    host_emit_move(&writer->code, 4, JIT_T2, to);
+    host_emit_move(&writer->code, size, JIT_T2, to);
     host_emit_immediate(&writer->code, opcode, size, digit, host_in(JIT_T2), immediate, bytes);
     host_emit_store(&writer->code, 8, to, JIT_T2);
 }
@@ -295,7 +300,7 @@ bool jit_rotate(struct jit_writer *writer, const struct soft_op *op, const struc
 /* `detail` is the operation: 4, 5 and 7 for SHL, SHR and SAR. */
 bool jit_shift_immediate(struct jit_writer *writer, const struct soft_op *op, const struct jit_row *row)
 {
-    emit_one(writer, 0xc1, row->detail, row->size, op->reg, op->immediate, 1);
+    emit_one(writer, GROUP_SHIFT_IMMEDIATE, row->detail, row->size, op->reg, op->immediate, 1);
     jit_flags_set_once(writer);
     return true;
 }
@@ -308,7 +313,7 @@ bool jit_shift_cl(struct jit_writer *writer, const struct soft_op *op, const str
         return false; /* the count is not there any more when it is looked at */
     if (live)
         jit_flags_store(writer);
-    emit_one(writer, 0xd3, row->detail, row->size, op->reg, 0, 0);
+    emit_one(writer, GROUP_SHIFT_CL, row->detail, row->size, op->reg, 0, 0);
     writer->host_flags = false;
     writer->flags = (struct jit_flags){.kind = live ? JIT_FLAGS_STORED : JIT_FLAGS_DEAD};
     if (!live)

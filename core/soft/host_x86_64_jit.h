@@ -159,7 +159,7 @@ void jit_window_move(struct jit_writer *writer, unsigned guest, int32_t by);
 void jit_load_t1(struct jit_writer *writer, unsigned size, struct host_operand at);
 /* The operation's address as an operand of the host's, when all its registers have one. */
 bool jit_simple_address(const struct jit_writer *writer, const struct soft_op *op, struct host_operand *at);
-/* to = the operation's address, without touching any other register. */
+/* to = the operation's address, without touching any other register; the host's flags may change. */
 bool jit_address(struct jit_writer *writer, const struct soft_op *op, unsigned to, unsigned add);
 /* Leave for the interpreter at this operation, of which nothing is done yet, when the condition holds. */
 void jit_leave_if(struct jit_writer *writer, unsigned condition);

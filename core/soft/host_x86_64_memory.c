@@ -80,9 +80,10 @@ static void address_with_index(struct jit_writer *writer, const struct soft_op *
     emit_lea(writer, to, host_at_index(base, index, op->scale, displacement));
 }
 
-/* The index has none. */
+/* The index has none. It is shifted, which changes the host's flags. */
 static void address_with_slot(struct jit_writer *writer, const struct soft_op *op, unsigned to, int32_t displacement)
 {
+    writer->host_flags = false;
     host_emit_move(&writer->code, 8, to, jit_place(writer, op->index));
     if (op->scale != 0)
         host_emit_immediate(&writer->code, 0xc1, 8, SHIFT_LEFT, host_in(to), op->scale, 1);

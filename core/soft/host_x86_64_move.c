@@ -163,12 +163,9 @@ static bool lea_64(struct jit_writer *writer, const struct soft_op *op)
 
 bool jit_lea(struct jit_writer *writer, const struct soft_op *op, const struct jit_row *row)
 {
-    if (op->index < MH_GPR_COUNT &&
-        !has_register(writer, op->index)) { /* it is shifted, which changes the host's flags */
-        if (writer->host_flags && jit_flags_live_after(writer, writer->op))
-            jit_flags_store(writer);
-        writer->host_flags = false;
-    }
+    if (op->index < MH_GPR_COUNT && !has_register(writer, op->index) && writer->host_flags &&
+        jit_flags_live_after(writer, writer->op))
+        jit_flags_store(writer); /* while they are at hand: jit_address() changes the host's */
     if (row->size == 8)
         return lea_64(writer, op);
     struct host_operand at;

@@ -324,10 +324,7 @@ void soft_blocks_drop_all(struct soft_cpu *cpu);
 void soft_blocks_leave(struct soft_cpu *cpu);
 bool soft_blocks_has_page(const struct soft_cpu *cpu, size_t page);
 
-/* ---- soft_run.c, soft_points.c ---- */
-
-/* True when an execute point, of a debugger's or of the guest's debug registers, lies in the page of `address`. */
-bool soft_page_has_points(const struct soft_cpu *cpu, uint64_t address);
+/* ---- soft_run.c ---- */
 
 /* Something `attention` and `user` depend on has changed: RFLAGS.TF, RF or AC, shadow, DR0 to DR7, CS, CR0.AM, CR4. */
 void soft_update_attention(struct soft_cpu *cpu);

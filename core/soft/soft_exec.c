@@ -448,11 +448,11 @@ typedef __int128 s128;
 #endif
 
 /*
- * Execute blocks from operation `op` of `block` on, whose page begins at the linear address `page_address`, until a hot
- * one is next. Comes back with rip and cpu->instructions up to date.
+ * Execute blocks from operation `op` of `block` on, whose page begins at the linear address `page_address`, until one
+ * is next that was entered `hot` times; with 0, that is the next. Comes back with rip and cpu->instructions up to date.
  */
 SCALAR_STORES static enum soft_result run_blocks(struct soft_cpu *cpu, struct soft_block *block, struct soft_op *op,
-                                                 uint64_t page_address, uint64_t until)
+                                                 uint64_t page_address, uint64_t until, uint32_t hot)
 {
 #define SOFT_OP_LABEL(name) &&L_##name,
 #define SOFT_OP_LABEL_HOT(name, size) &&L_##name##_RR, &&L_##name##_RM,
@@ -480,8 +480,7 @@ SCALAR_STORES static enum soft_result run_blocks(struct soft_cpu *cpu, struct so
 
 enter_block:
     start = op = block->ops;
-    if (__builtin_expect(
-            wants_attention(cpu) || until - cpu->instructions < block->count || block->heat++ >= cache->hot, 0)) {
+    if (__builtin_expect(wants_attention(cpu) || until - cpu->instructions < block->count || block->heat++ >= hot, 0)) {
         cpu->rip = page_address + block->offset;
         return SOFT_NEXT;
     }
@@ -902,7 +901,7 @@ static struct soft_block *block_at_rip(struct soft_cpu *cpu, const uint8_t *host
     const unsigned offset = (unsigned)(cpu->rip & PAGE_MASK);
     const struct soft_jump *jump = soft_jump_slot(cpu->blocks, host + offset);
     const uint64_t page_address = cpu->rip & ~PAGE_MASK;
-    if (jump->host == host + offset && soft_block_page_is_at(cpu, page, page_address))
+    if (jump->host == host + offset && (cpu->counts == NULL || soft_block_page_is_at(cpu, page, page_address)))
         return jump->block;
     return soft_block_find(cpu, page, offset, page_address);
 }
@@ -914,7 +913,7 @@ static enum soft_result run_hot(struct soft_cpu *cpu, struct soft_block *block, 
     switch (soft_jit_run(cpu, &block, &op, page_address, until)) {
     case SOFT_JIT_REFUSED:
     case SOFT_JIT_AT_OP:
-        return run_blocks(cpu, block, op, cpu->rip & ~PAGE_MASK, until);
+        return run_blocks(cpu, block, op, cpu->rip & ~PAGE_MASK, until, cpu->blocks->hot);
     case SOFT_JIT_ONE: /* which may be the first behind `until` */
         return cpu->instructions < until ? soft_exec_one(cpu) : SOFT_NEXT;
     case SOFT_JIT_AT_RIP:
@@ -936,7 +935,34 @@ static enum soft_result run_from_rip(struct soft_cpu *cpu, uint64_t until)
     if (block->heat >= cpu->blocks->hot && (cpu->profile == NULL || !cpu->counts->is_paused))
         return run_hot(cpu, block, cpu->rip & ~PAGE_MASK, until);
     block->heat++;
-    return run_blocks(cpu, block, block->ops, cpu->rip & ~PAGE_MASK, until);
+    return run_blocks(cpu, block, block->ops, cpu->rip & ~PAGE_MASK, until, cpu->blocks->hot);
+}
+
+/* Does the debugger have a point at an instruction of the block behind its first? */
+static bool has_points_inside(const struct soft_cpu *cpu, const struct soft_block *block, uint64_t page_address)
+{
+    unsigned point;
+    for (unsigned i = 1; i < block->count; i++) {
+        if (soft_points_execute(cpu, page_address + block->ops[i].offset, &point))
+            return true;
+    }
+    return false;
+}
+
+/* In a page that has points: the block at rip if only its first instruction can be at one, else that instruction. */
+static enum soft_result run_beside_points(struct soft_cpu *cpu, uint64_t until)
+{
+    const uint64_t page_address = cpu->rip & ~PAGE_MASK;
+    const uint8_t *host;
+    size_t page;
+    if (cpu->debug_execute)
+        return soft_exec_one(cpu);
+    if (!fetch_at_rip(cpu, &host, &page))
+        return soft_mem_result(cpu);
+    struct soft_block *block = block_at_rip(cpu, host, page);
+    if (block == NULL || until - cpu->instructions < block->count || has_points_inside(cpu, block, page_address))
+        return soft_exec_one(cpu);
+    return run_blocks(cpu, block, block->ops, page_address, until, 0);
 }
 
 enum soft_result soft_exec_many(struct soft_cpu *cpu, uint64_t until)
@@ -944,12 +970,12 @@ enum soft_result soft_exec_many(struct soft_cpu *cpu, uint64_t until)
     enum soft_result result = SOFT_NEXT;
     bool is_first = true; /* the caller has looked */
     for (; !wants_attention(cpu) && cpu->instructions < until; is_first = false) {
-        const bool by_one = soft_page_has_points(cpu, cpu->rip);
+        const bool has_points = soft_page_has_points(cpu, cpu->rip);
         unsigned point;
-        if (by_one && !is_first && result != SOFT_REPEAT &&
+        if (has_points && !is_first && result != SOFT_REPEAT &&
             (cpu->debug_execute || soft_points_execute(cpu, cpu->rip, &point)))
             break;
-        result = by_one ? soft_exec_one(cpu) : run_from_rip(cpu, until);
+        result = has_points ? run_beside_points(cpu, until) : run_from_rip(cpu, until);
         if (result == SOFT_FAULT || result == SOFT_EXIT)
             return result;
     }

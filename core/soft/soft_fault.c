@@ -321,7 +321,9 @@ enum soft_delivery soft_deliver(struct soft_cpu *cpu)
 {
     const struct soft_fault raised = cpu->fault;
     struct side_effects effects = {.cr2 = cpu->cr2, .dr6 = cpu->dr6, .dr7 = cpu->dr7};
+    struct side_effects first = effects;
     struct delivery delivery = {.event = raised};
+    note_side_effects(&first, &raised);
     for (;;) {
         note_side_effects(&effects, &delivery.event);
         const enum soft_result result = deliver_once(cpu, &delivery);
@@ -342,9 +344,8 @@ enum soft_delivery soft_deliver(struct soft_cpu *cpu)
             note_side_effects(&effects, &second);
             delivery.event = (struct soft_fault){.vector = VECTOR_DF, .has_error_code = true};
             break;
-        case SHUTDOWN:
-            note_side_effects(&effects, &second);
-            write_side_effects(cpu, &effects); /* CR2 tells what went wrong */
+        case SHUTDOWN: /* no guest sees CR2 now: it is left as the exception that was raised first has set it */
+            write_side_effects(cpu, &first);
             return SOFT_TRIPLE_FAULT;
         }
     }

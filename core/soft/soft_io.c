@@ -58,12 +58,13 @@ static enum soft_result check_permission(struct soft_cpu *cpu, uint16_t port, un
     return SOFT_NEXT;
 }
 
-static enum soft_result leave_for_port(struct soft_cpu *cpu, const struct soft_insn *insn, bool is_in)
+static enum soft_result leave_for_port(struct soft_cpu *cpu, const struct soft_insn *insn, uint16_t port,
+                                       unsigned width, bool is_in)
 {
     struct cpu_exit *exit = cpu->exit;
     exit->kind = CPU_EXIT_IO;
-    exit->port = port_of(cpu, insn);
-    exit->width = (uint8_t)width_of(insn);
+    exit->port = port;
+    exit->width = (uint8_t)width;
     exit->is_in = is_in;
     exit->count = 1;
     exit->data = cpu->io_data;
@@ -74,20 +75,24 @@ static enum soft_result leave_for_port(struct soft_cpu *cpu, const struct soft_i
 
 enum soft_result soft_op_in(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
-    enum soft_result result = check_permission(cpu, port_of(cpu, insn), width_of(insn));
+    const uint16_t port = port_of(cpu, insn);
+    const unsigned width = width_of(insn);
+    enum soft_result result = check_permission(cpu, port, width);
     if (result != SOFT_NEXT)
         return result;
     memset(cpu->io_data, 0, sizeof cpu->io_data);
-    return leave_for_port(cpu, insn, true);
+    return leave_for_port(cpu, insn, port, width, true);
 }
 
 enum soft_result soft_op_out(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
-    enum soft_result result = check_permission(cpu, port_of(cpu, insn), width_of(insn));
+    const uint16_t port = port_of(cpu, insn);
+    const unsigned width = width_of(insn);
+    enum soft_result result = check_permission(cpu, port, width);
     if (result != SOFT_NEXT)
         return result;
     memcpy(cpu->io_data, &cpu->gpr[MH_RAX], sizeof cpu->io_data);
-    return leave_for_port(cpu, insn, false);
+    return leave_for_port(cpu, insn, port, width, false);
 }
 
 /* ---- strings ---- */
@@ -117,23 +122,27 @@ static uint64_t string_address(const struct soft_cpu *cpu, const struct soft_ins
 
 enum soft_result soft_op_ins(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
-    enum soft_result result = check_permission(cpu, port_of(cpu, insn), width_of(insn));
+    const uint16_t port = port_of(cpu, insn);
+    const unsigned width = width_of(insn);
+    enum soft_result result = check_permission(cpu, port, width);
     if (result != SOFT_NEXT || has_nothing_to_do(cpu, insn))
         return result;
-    if (!soft_probe(cpu, MH_ES, string_address(cpu, insn, true), width_of(insn), true))
+    if (!soft_probe(cpu, MH_ES, string_address(cpu, insn, true), width, true))
         return soft_mem_result(cpu);
     memset(cpu->io_data, 0, sizeof cpu->io_data);
-    return leave_for_port(cpu, insn, true);
+    return leave_for_port(cpu, insn, port, width, true);
 }
 
 enum soft_result soft_op_outs(struct soft_cpu *cpu, const struct soft_insn *insn)
 {
-    enum soft_result result = check_permission(cpu, port_of(cpu, insn), width_of(insn));
+    const uint16_t port = port_of(cpu, insn);
+    const unsigned width = width_of(insn);
+    enum soft_result result = check_permission(cpu, port, width);
     if (result != SOFT_NEXT || has_nothing_to_do(cpu, insn))
         return result;
-    if (!soft_read(cpu, insn->segment, string_address(cpu, insn, false), cpu->io_data, width_of(insn)))
+    if (!soft_read(cpu, insn->segment, string_address(cpu, insn, false), cpu->io_data, width))
         return soft_mem_result(cpu);
-    return leave_for_port(cpu, insn, false);
+    return leave_for_port(cpu, insn, port, width, false);
 }
 
 /* ---- completing ---- */

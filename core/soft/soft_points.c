@@ -230,10 +230,3 @@ void soft_points_touch(struct soft_cpu *cpu, uint64_t address, unsigned length, 
     if (cpu->debug_hits != 0)
         atomic_fetch_or(&cpu->attention, SOFT_ATTENTION_WATCH);
 }
-
-bool soft_page_has_points(const struct soft_cpu *cpu, uint64_t address)
-{
-    uint64_t page = address & ~0xfffull;
-    return (cpu->point_index != NULL && soft_points_execute_in_page(cpu, page)) ||
-           (cpu->debug_execute && soft_debug_execute_in_page(cpu, page));
-}

@@ -38,6 +38,14 @@ uint64_t soft_debug_port(const struct soft_cpu *cpu, uint16_t port, unsigned wid
 
 /* ---- both ---- */
 
+/* Is there an execute point in the page of this address? */
+static inline bool soft_page_has_points(const struct soft_cpu *cpu, uint64_t address)
+{
+    const uint64_t page = address & ~0xfffull;
+    return (cpu->point_index != NULL && soft_points_execute_in_page(cpu, page)) ||
+           (cpu->debug_execute && soft_debug_execute_in_page(cpu, page));
+}
+
 /* Does the page of this address have watched bytes? */
 static inline bool soft_watched_in_page(const struct soft_cpu *cpu, uint64_t page, bool is_write)
 {

@@ -244,9 +244,9 @@ static bool execute_one(struct run *run)
 
 /*
  * As many as possible. RF has no meaning where the guest has no breakpoint, so it is cleared before instead of after
- * the first instruction, and restored if that was not completed.
+ * the first instruction, and restored if that was not completed. A kick may come before it: then step_off holds still.
  */
-static bool execute_many(struct run *run)
+static bool execute_many(struct run *run, bool step_off)
 {
     struct soft_cpu *cpu = run->cpu;
     const uint64_t started = cpu->instructions;
@@ -263,6 +263,8 @@ static bool execute_many(struct run *run)
     enum soft_result result = soft_exec_many(cpu, until);
     if (cpu->instructions != started)
         before.rflags = 0;
+    else
+        run->step_off = step_off && result == SOFT_NEXT;
     return conclude(run, &before, result);
 }
 
@@ -272,16 +274,16 @@ static bool needs_care(const struct run *run)
     const struct soft_cpu *cpu = run->cpu;
     unsigned attention = attention_of(cpu);
     bool traps = (cpu->rflags & MH_RFLAGS_TF) != 0 || cpu->traps_by_new_tf;
-    if (run->step_off || run->request->mode == CPU_STEP || (cpu->debug_execute && soft_page_has_points(cpu, cpu->rip)))
+    if (run->request->mode == CPU_STEP || (cpu->debug_execute && soft_page_has_points(cpu, cpu->rip)))
         return true;
     return attention != 0 && (attention != SOFT_ATTENTION_TRAP || traps);
 }
 
 static bool execute(struct run *run)
 {
-    bool one = needs_care(run);
+    bool one = needs_care(run), step_off = run->step_off;
     run->step_off = false;
-    return one ? execute_one(run) : execute_many(run);
+    return one ? execute_one(run) : execute_many(run, step_off);
 }
 
 /* ---- between two instructions ---- */
@@ -353,7 +355,7 @@ static bool leave_before(struct run *run)
         return leave(run, CPU_EXIT_COUNT_REACHED);
     if (run->step_off)
         return false;
-    if (!cpu->repeating && soft_points_execute(cpu, cpu->rip, &run->exit->point))
+    if (cpu->point_index != NULL && !cpu->repeating && soft_points_execute(cpu, cpu->rip, &run->exit->point))
         return leave(run, CPU_EXIT_BREAKPOINT);
     return is_kicked(run) && leave(run, CPU_EXIT_KICKED);
 }

@@ -4,8 +4,8 @@
 #     sbatch --array=1-8 slurm.sh SUITE SUBMISSIONS RESULTS
 #
 # SUITE, SUBMISSIONS and RESULTS are on a file system that all nodes share, and the packages mini-hypervisor and
-# mini-hypervisor-tools are installed on each node, or GRADE names tools/grade. Each job grades its share, with as many submissions at once as it has processors. When
-# all have ended, put the results together; this needs no job:
+# mini-hypervisor-tools are installed on each node, or GRADE names tools/grade. Each job grades its share, with as many
+# submissions at once as it has processors. When all have ended, put the results together; this needs no job:
 #
 #     mini_hypervisor-grade --merge RESULTS
 #

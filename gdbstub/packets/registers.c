@@ -36,7 +36,6 @@ static unsigned regs_carried(const struct gdb_session *session, const struct gdb
 enum gdb_outcome gdb_cmd_read_all_regs(struct gdb_session *session, struct gdb_text args)
 {
     const struct gdb_machine *machine = gdb_session_machine(session);
-    uint8_t *to = session->scratch;
 
     (void)args;
     if (machine == NULL)
@@ -49,11 +48,7 @@ enum gdb_outcome gdb_cmd_read_all_regs(struct gdb_session *session, struct gdb_t
     }
     if (!regs_read(session, machine, layout->g_regs))
         return GDB_REPLY;
-    for (unsigned i = 0; i < count; i++) {
-        gdb_x86_get(layout->reg[i], &session->regs, to);
-        to += layout->reg[i]->size;
-    }
-    gdb_reply_hex(&session->out, session->scratch, (size_t)(to - session->scratch));
+    gdb_reply_hex(&session->out, session->scratch, gdb_x86_get_first(layout, count, &session->regs, session->scratch));
     return GDB_REPLY;
 }
 

@@ -33,6 +33,18 @@ static bool block_any(block mask)
     return (halves[0] | halves[1]) != 0;
 }
 
+/* The index of the first byte of a comparison's result that is set, the size of a block if none is. Hosts are
+ * little-endian. */
+static size_t block_first(block mask)
+{
+    uint64_t halves[2];
+
+    memcpy(halves, &mask, sizeof halves);
+    if (halves[0] != 0)
+        return (size_t)__builtin_ctzll(halves[0]) / 8;
+    return halves[1] != 0 ? sizeof halves[0] + (size_t)__builtin_ctzll(halves[1]) / 8 : sizeof mask;
+}
+
 void gdb_reply_init(struct gdb_reply *reply, char *buffer, size_t capacity)
 {
     reply->buffer = buffer;
@@ -197,19 +209,25 @@ static size_t run_length_at(const char *payload, size_t length, size_t i)
     const block same = (block){0} + (uint8_t)payload[i];
     size_t end = i + 1;
 
-    while (length - end >= sizeof(block) && !block_any((block)(block_at(payload + end) != same)))
-        end += sizeof(block);
+    while (length - end >= sizeof(block)) {
+        size_t equal = block_first((block)(block_at(payload + end) != same));
+
+        end += equal;
+        if (equal < sizeof(block))
+            return end - i;
+    }
     while (end < length && payload[end] == payload[i])
         end++;
     return end - i;
 }
 
-/* True if a run of at least RUN_MIN bytes begins in the block at `at`. Looks at the RUN_MIN - 1 bytes after it, too. */
-static bool block_begins_run(const char *at)
+/* Where in the block at `at` the first run of at least RUN_MIN bytes begins, the size of a block if none does. Looks at
+ * the RUN_MIN - 1 bytes after it, too. */
+static size_t block_first_run(const char *at)
 {
     block first = block_at(at), second = block_at(at + 1), third = block_at(at + 2), fourth = block_at(at + 3);
 
-    return block_any((block)((first == second) & (second == third) & (third == fourth)));
+    return block_first((block)((first == second) & (second == third) & (third == fourth)));
 }
 
 /* Return the position of the first run of at least RUN_MIN bytes at or after `from`, `length` if there is none. */
@@ -217,8 +235,13 @@ static size_t run_find(const char *payload, size_t length, size_t from)
 {
     size_t i = from;
 
-    while (length - i >= sizeof(block) + RUN_MIN - 1 && !block_begins_run(payload + i))
-        i += sizeof(block);
+    while (length - i >= sizeof(block) + RUN_MIN - 1) {
+        size_t begin = block_first_run(payload + i);
+
+        i += begin;
+        if (begin < sizeof(block))
+            return i;
+    }
     for (; length - i >= RUN_MIN; i++)
         if (payload[i] == payload[i + 1] && payload[i] == payload[i + 2] && payload[i] == payload[i + 3])
             return i;

@@ -61,27 +61,23 @@ unsigned gdb_x86_undescribed(const struct gdb_x86_layout *layout)
     return count;
 }
 
-/* A debugger reads all registers after each step. Copies of a constant length are single moves. */
+/* A debugger reads all registers after each step. Copies of a constant length are single moves; and registers of one
+ * size are neighbours, so comparisons are predicted, but jumps through a table are not. */
 static bool reg_get_whole(const struct gdb_x86_reg *reg, const uint8_t *from, uint8_t *to)
 {
     if (reg->stored != reg->size)
         return false;
-    switch (reg->size) {
-    case 4:
-        memcpy(to, from, 4);
-        return true;
-    case 8:
+    if (reg->size == 8)
         memcpy(to, from, 8);
-        return true;
-    case 16:
+    else if (reg->size == 4)
+        memcpy(to, from, 4);
+    else if (reg->size == 10)
+        memcpy(to, from, 10);
+    else if (reg->size == 16)
         memcpy(to, from, 16);
-        return true;
-    case 32:
-        memcpy(to, from, 32);
-        return true;
-    default:
+    else
         return false;
-    }
+    return true;
 }
 
 void gdb_x86_get(const struct gdb_x86_reg *reg, const struct mh_x86_regs *regs, uint8_t *to)
@@ -92,6 +88,18 @@ void gdb_x86_get(const struct gdb_x86_reg *reg, const struct mh_x86_regs *regs, 
         return;
     memcpy(to, from, reg->stored);
     memset(to + reg->stored, reg->stored == 0 ? 0xff : 0, (size_t)(reg->size - reg->stored));
+}
+
+size_t gdb_x86_get_first(const struct gdb_x86_layout *layout, unsigned count, const struct mh_x86_regs *regs,
+                         uint8_t *to)
+{
+    const uint8_t *begin = to;
+
+    for (unsigned i = 0; i < count; i++) {
+        gdb_x86_get(layout->reg[i], regs, to);
+        to += layout->reg[i]->size;
+    }
+    return (size_t)(to - begin);
 }
 
 bool gdb_x86_set(const struct gdb_x86_reg *reg, struct mh_x86_regs *regs, const uint8_t *from)

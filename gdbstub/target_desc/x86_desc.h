@@ -80,6 +80,10 @@ unsigned gdb_x86_undescribed(const struct gdb_x86_layout *layout);
 /* Copy the register's reg->size bytes to `to`. */
 void gdb_x86_get(const struct gdb_x86_reg *reg, const struct mh_x86_regs *regs, uint8_t *to);
 
+/* Copy the first `count` registers to `to`, one behind the other. Returns how many bytes that are. */
+size_t gdb_x86_get_first(const struct gdb_x86_layout *layout, unsigned count, const struct mh_x86_regs *regs,
+                         uint8_t *to);
+
 /*
  * Set the register from reg->size bytes at `from`. Returns false, with *regs unchanged, if bits are set that the
  * register does not have.

@@ -19,6 +19,9 @@
 SDK_MK := $(lastword $(MAKEFILE_LIST))
 SDK ?= $(patsubst %/,%,$(dir $(SDK_MK)))
 GUEST ?= $(firstword $(wildcard guest.c main.c guest.S))
+ifeq ($(strip $(GUEST))$(filter clean,$(MAKECMDGOALS)),)
+$(error there is no guest.c, main.c or guest.S in $(CURDIR); name the sources with GUEST)
+endif
 OUT ?= .
 OPT ?= -O1
 ifeq ($(origin CC),default)

@@ -7,7 +7,7 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from browser import Browser  # noqa: E402
-from hypervisor import DEADLINE, EXIT_CRASHED, SOURCE, Case, main, sample  # noqa: E402
+from hypervisor import DEADLINE, EXIT_CRASHED, SOURCE, Case, contents, main, sample  # noqa: E402
 from page_checks import LOW_CONTRAST, OVERFLOWING  # noqa: E402
 from report_page import image_of_tables  # noqa: E402
 
@@ -139,6 +139,21 @@ class ContentTest(BrowserCase):
             self.assertIn(words, self.browser.run("document.querySelector('.chart').textContent"))
         self.assertGreater(self.number(".chart rect"), 20)
         self.assertIn("water the flowers", self.text("section#serial"))
+
+    def test_times_have_three_digits(self):
+        self.open("-g", sample("hello"))
+        for ns, text in ((0, "0 ns"), (999, "999 ns"), (1500, "1.5 µs"), (360_000, "360 µs"), (100_000_000, "100 ms"),
+                         (1_234_567, "1.23 ms"), (5_000_000_000_000, "5000 s")):
+            self.assertEqual(self.browser.run(f"duration({ns})"), text)
+
+    def test_files_that_are_not_shown_are_counted(self):
+        self.write("notes.txt", b"water the flowers\n")
+        self.open("-g", sample("files"), "-f", "notes.txt")
+        self.assertNotIn("are shown", self.text("section#files"))
+        page = contents(self.path("report.html"))
+        self.write("report.html", page.replace(b'"unlisted_calls":0', b'"unlisted_calls":7'))
+        self.browser.open(self.path("report.html"))
+        self.assertIn("names are shown; 7 calls of files with other names are not.", self.text("section#files"))
 
     def test_a_page_from_kvm_says_what_is_not_known(self):
         self.open("-g", sample("hello"))

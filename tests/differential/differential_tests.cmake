@@ -2,7 +2,7 @@
 enable_language(ASM)
 set(differential_dir ${CMAKE_CURRENT_LIST_DIR})
 add_library(mh_differential STATIC
-  ${differential_dir}/both.c ${differential_dir}/cases.c ${differential_dir}/chance.c ${differential_dir}/differences.c
+  ${differential_dir}/alias_guest.c ${differential_dir}/both.c ${differential_dir}/cases.c ${differential_dir}/chance.c ${differential_dir}/differences.c
   ${differential_dir}/encoding.c ${differential_dir}/known.c ${differential_dir}/kvm_guest.c
   ${differential_dir}/kvm_guest_code.S ${differential_dir}/kvm_known.c ${differential_dir}/kvm_side.c
   ${differential_dir}/loop_code.c ${differential_dir}/loop_guest.c ${differential_dir}/native.c ${differential_dir}/native_entry.S

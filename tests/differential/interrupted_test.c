@@ -8,6 +8,7 @@
  *   interrupted_test --case N     one guest again, with what was done to it (needs MH_SEED)
  */
 #include "abuse.h"
+#include "alias_guest.h"
 #include "both.h"
 #include "loop_guest.h"
 
@@ -56,16 +57,16 @@ static struct interrupted_test interrupted_test;
 /* ---- the guest ---- */
 
 /*
- * All exceptions come here, and skip 3 bytes; where a guest got lost, it begins again:
- *     addq $3,(%rsp); cmpw $1,2(%rsp); jne 1f; cmpl $0,4(%rsp); je 2f
+ * All exceptions come here, and skip 3 bytes; an alias of the code is left; where a guest got lost, it begins again:
+ *     addq $3,(%rsp); andl $0x1fffff,(%rsp); cmpw $1,2(%rsp); jne 1f; cmpl $0,4(%rsp); je 2f
  *     1: movq $LOOP_CODE,(%rsp); movq $LOOP_STACK,24(%rsp)
  *     2: orb $1,18(%rsp); andb $~1,17(%rsp); iretq        (RF, TF)
  */
-static const uint8_t handler[] = {0x48, 0x83, 0x04, 0x24, 0x03, 0x66, 0x83, 0x7c, 0x24, 0x02, 0x01, 0x75, 0x07,
-                                  0x83, 0x7c, 0x24, 0x04, 0x00, 0x74, 0x11, 0x48, 0xc7, 0x04, 0x24, 0x00, 0x00,
-                                  0x01, 0x00, 0x48, 0xc7, 0x44, 0x24, 0x18, 0x00, 0xe0, 0x03, 0x00, 0x80, 0x4c,
-                                  0x24, 0x12, 0x01, 0x80, 0x64, 0x24, 0x11, 0xfe, 0x48, 0xcf};
-#define HANDLER_OF_TRAPS (HANDLER + 0x25u) /* 2 */
+static const uint8_t handler[] = {0x48, 0x83, 0x04, 0x24, 0x03, 0x81, 0x24, 0x24, 0xff, 0xff, 0x1f, 0x00, 0x66, 0x83,
+                                  0x7c, 0x24, 0x02, 0x01, 0x75, 0x07, 0x83, 0x7c, 0x24, 0x04, 0x00, 0x74, 0x11, 0x48,
+                                  0xc7, 0x04, 0x24, 0x00, 0x00, 0x01, 0x00, 0x48, 0xc7, 0x44, 0x24, 0x18, 0x00, 0xe0,
+                                  0x03, 0x00, 0x80, 0x4c, 0x24, 0x12, 0x01, 0x80, 0x64, 0x24, 0x11, 0xfe, 0x48, 0xcf};
+#define HANDLER_OF_TRAPS (HANDLER + 0x2cu) /* 2 */
 
 static void write_handlers(const struct machine *machine)
 {
@@ -114,7 +115,10 @@ static void make_guest(struct interrupted_test *test, struct chance *chance)
     guest->forms = test->forms;
     guest->is_kernel = chance_percent(chance, 70);
     make_boot(test, chance, guest->is_kernel);
-    loop_guest_write(guest);
+    if (chance_percent(chance, 50))
+        loop_guest_write(guest);
+    else
+        alias_guest_write(guest);
 }
 
 static bool machine_start(const struct interrupted_test *test, struct machine *machine, uint32_t page_size)
@@ -124,6 +128,7 @@ static bool machine_start(const struct interrupted_test *test, struct machine *m
     if (ram_create(&machine->ram, RAM_SIZE, &err) != MH_OK)
         return false;
     boot_write_system_area(&machine->ram, page_size);
+    alias_guest_map(ram_system_area(&machine->ram), page_size);
     write_handlers(machine);
     memcpy(machine->ram.host + LOOP_CODE, test->guest.code, LOOP_CODE_SIZE);
     for (unsigned i = 0; i < LOOP_DATA_SIZE; i++)
@@ -326,7 +331,7 @@ static const char *exits_differ(const struct machine *a, const struct machine *b
 
 static uint64_t sum_of(const struct mh_counts *counts)
 {
-    uint64_t sum = 0;
+    uint64_t sum = counts->elsewhere;
     for (size_t i = 0; i < counts->length; i++)
         sum += counts->counts[i].count;
     return sum;
@@ -357,9 +362,10 @@ static const char *counts_differ(const struct machine *a, const struct machine *
     if (a->cpu->ops->read_counts(a->cpu, &one, NULL) != MH_OK ||
         b->cpu->ops->read_counts(b->cpu, &other, NULL) != MH_OK)
         return "counts that cannot be read";
-    bool differ = one.length != other.length;
+    bool differ = one.length != other.length || one.elsewhere != other.elsewhere;
     for (size_t i = 0; i < one.length && !differ; i++)
-        differ = one.counts[i].address != other.counts[i].address || one.counts[i].count != other.counts[i].count;
+        differ = one.counts[i].address != other.counts[i].address || one.counts[i].count != other.counts[i].count ||
+                 one.counts[i].length != other.counts[i].length;
     if (differ)
         print_counts(&one, &other);
     if (sum_of(&one) + a->skipped != count_of(a))

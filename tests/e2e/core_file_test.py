@@ -87,7 +87,7 @@ class CoreFileTest(GdbCase):
         self.crash()
         before = contents(self.path("cores", "1-crash.core"))
         result = self.run_vm("-g", sample("crash"), "--core", "cores", preexec_fn=small_files)
-        self.check(result, EXIT_CRASHED, err="no core file cores/1-crash.core: File too large")
+        self.check(result, EXIT_IO, err="no core file cores/1-crash.core: File too large")
         self.assertEqual(os.listdir(self.path("cores")), ["1-crash.core"])
         self.assertEqual(contents(self.path("cores", "1-crash.core")), before)
 

@@ -173,6 +173,10 @@ class ReportTest(Case):
             done = self.report(text=text)
             self.assertEqual(done.returncode, 1, text)
             self.assertRegex(done.stderr, r"coverage_report: line 1 .*")
+        for text in ("", "\n", "no tracefile\n"):
+            done = self.report(text=text)
+            self.assertEqual((done.returncode, done.stdout), (1, ""))
+            self.assertIn("this is no file that mini_hypervisor --coverage has written", done.stderr)
         self.assertEqual(self.report("nothing").stderr, "coverage_report: nothing: No such file or directory\n")
 
     def test_paths_that_are_no_text(self):
@@ -187,11 +191,23 @@ class ReportTest(Case):
                               env=dict(os.environ, PYTHONIOENCODING="ascii:strict"), check=True)
         self.assertIn(b"SF:/\xe4/guest.img\nDA:0,1\n", done.stdout)
 
+    def test_images_that_take_too_long(self):
+        """What reads an image has limits, and reaching one is an error."""
+        tool = self.write("objdump", b"#!/bin/sh\nulimit -t >limits\nulimit -v >>limits\nkill -XCPU $$\n")
+        os.chmod(tool, 0o755)
+        path = f"{self.dir}:{os.environ['PATH']}"
+        done = subprocess.run([REPORT, "--image", ELF], input=f"SF:{ELF}\nDA:0,1\n", cwd=self.dir, capture_output=True,
+                              text=True, timeout=DEADLINE, check=False, env={**os.environ, "PATH": path})
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertEqual(done.stderr, "coverage_report: objdump was ended by SIGXCPU while it read the image\n")
+        seconds, kilobytes = map(int, contents(self.path("limits")).split())
+        self.assertEqual((seconds, kilobytes >> 20), (300, 4))
+
     def test_the_image_is_named_beforehand(self):
         """mini_hypervisor names the image in the arguments: what is read later does not matter."""
         plain = f"SF:{ELF}\nDA:0,1\nend_of_record\n"
         done = self.report("--image", "no_image", text=plain)
-        self.assertIn("no_image is no ELF file", done.stderr)
+        self.assertIn("no_image: No such file or directory: addresses", done.stderr)
         self.assertIn("DA:0,1\n", done.stdout)
         run = self.start("--accel", "auto", "-g", guest("cat"), "--coverage", "c.info")
         run.send(b"x")

@@ -139,11 +139,18 @@ class WhyTest(ExtensionCase):
         vm, gdb = self.load(elf("faults"))
         vm.run.send(b".")
         gdb.all("break choose", "continue", "set $al = 't'", "tbreak triple_at", "continue", "monitor snapshot before")
-        for code, rcx, cause in ((0xf1f7, 0, "division by zero: ecx is 0"),
+        for code, rcx, cause in ((0xf1f7, 0, "division by zero: ecx is 0"), (0xcf48, 0, "wrong pop: iretq takes "),
                                  (0x018b, 0x40000000, "page fault: cr2 is 0x40000000, and nothing is mapped there")):
             gdb.all("monitor restore before", "maintenance flush register-cache",
                     f"set {{short}}$pc = {code}", f"set $rcx = {rcx}", "continue")
-            self.assertEqual(self.causes(gdb("mh why"))[0], cause)
+            self.assertEqual(self.causes(gdb("mh why"))[0][:len(cause)], cause)
+
+    @on("soft")
+    def test_a_gdt_that_is_too_short(self):
+        """lgdt [0x3000], where zeros are; mov edx, 0x10; mov ds, edx."""
+        vm, gdb = self.load(self.write("gdt.img", bytes.fromhex("0f01142500300000 ba10000000 8eda")))
+        gdb("continue")
+        self.assertIn("GDT: its limit 0x0 excludes the segment 0x8 of handlers", self.causes(gdb("mh why")))
 
     def test_vectors_in_ranges(self):
         vm, gdb = self.load(sample("crash", "elf"))
@@ -188,7 +195,9 @@ class LookTest(ExtensionCase):
             self.assertIn(gdb(f"monitor pt {address:#x}"), text)
         self.assertRegex(gdb("mh pt set_grade"), r"^set_grade is 0x[0-9a-f]+, set_grade\n")
         self.assertEqual(gdb("mh pt"), gdb("monitor pt"))
-        self.assertFails(gdb("mh pt ada"), "ada is no address; take that of a variable: &ada")
+        self.assertFails(gdb("mh pt ada"), "ada is no address; take that of the variable: &ada")
+        for text in ("\"abc\"", "$nothing", "1.5"):
+            self.assertFails(gdb(f"mh pt {text}"), f"error: {text} is no address\n")
         self.assertFails(gdb("mh pt nonsense"), 'No symbol "nonsense" in current context.')
 
     def test_map(self):

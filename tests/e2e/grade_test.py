@@ -69,8 +69,9 @@ class GradeCase(Case):
     def command(self, *arguments):
         return [sys.executable, "-B", GRADE, "--hypervisor", PROGRAM, *arguments]
 
-    def grade(self, *arguments, code=0, says=""):
-        environment = dict(os.environ, PYTHONIOENCODING="ascii:strict")  # the locale that is the least able
+    def grade(self, *arguments, code=0, says="", **variables):
+        # the locale that is the least able
+        environment = os.environ | {"PYTHONIOENCODING": "ascii:strict"} | variables
         done = subprocess.run(self.command(*(arguments or ("suite", "submissions"))), cwd=self.dir, env=environment,
                               stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", errors="surrogateescape",
                               timeout=DEADLINE * 4, check=False)
@@ -376,7 +377,7 @@ class BuildsTest(GradeCase):
     BUILT = """
 [build]
 command = "make -s SDK=\\"$MH_SDK\\""
-seconds = 20
+seconds = 200
 [[test]]
 name = "runs"
 """
@@ -414,7 +415,7 @@ name = "runs"
             self.assert_nothing_is_left()
 
     def test_a_build_without_end(self):
-        self.write_suite(self.BUILT.replace("seconds = 20", f"seconds = {0.5 * PATIENCE}"))
+        self.write_suite(self.BUILT.replace("seconds = 200", f"seconds = {0.5 * PATIENCE}"))
         self.submit("endless", {"Makefile": b"all:\n\t@while :; do :; done\n"})
         os.chmod(self.dir, 0o700)
         done = self.grade()
@@ -511,6 +512,11 @@ class MistakesTest(GradeCase):
         self.write_suite("[machine]\noptions = ['--memory', '3']\n[[test]]\nname = 'x'\n")
         self.submit("a.img", HALT)
         self.grade(code=2, says="suite: the options of test 'x': --memory '3': give 2M, 4M or 8M")
+
+    def test_a_host_without_prlimit(self):
+        self.write_suite("[build]\ncommand = 'true'\n[[test]]\nname = 'x'\n")
+        self.submit("a", {"main.c": b""})
+        self.grade(code=2, says="need prlimit", PATH="/none")
 
     def test_the_command_line(self):
         self.grade("suite", code=2, says="give two directories")

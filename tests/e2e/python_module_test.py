@@ -8,7 +8,7 @@ import sys
 import textwrap
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from hypervisor import ACCEL, DEADLINE, EXIT_CRASHED, PROGRAM, SOURCE  # noqa: E402
+from hypervisor import ACCEL, DEADLINE, EXIT_CRASHED, EXIT_SIGTERM, PROGRAM, SOURCE  # noqa: E402
 from hypervisor import Case, contents, guest, main, sample  # noqa: E402
 import mini_hypervisor  # noqa: E402
 from mini_hypervisor import Machine, MachineError, StopKind  # noqa: E402
@@ -271,8 +271,8 @@ class RunningTest(ModuleCase):
 
     def test_recording_that_ends_before_its_guest(self):
         recording = self.path("spin.mhr")
-        mini_hypervisor.run(guest("spin"), ["--accel", "soft", "--record", recording, "--timeout", "0.1"],
-                            program=PROGRAM)
+        mini_hypervisor.run(guest("spin"), ["--accel", "soft", "--record", recording, "--max-instructions", "1000"],
+                            program=PROGRAM, timeout=DEADLINE)
         with Machine(replay=recording, program=PROGRAM, timeout=DEADLINE) as machine:
             self.assertIs(machine.run().kind, StopKind.HISTORY_END)
             machine.finish()
@@ -358,11 +358,13 @@ class WrongTest(ModuleCase):
             with self.assertRaisesSaying(mini_hypervisor.NotStopped, "lost"):
                 machine.read(0, 1)
 
-    def test_program_that_ends_by_itself(self):
-        machine = self.machine(guest("spin"), ["--timeout", "0.5"])
+    def test_program_that_is_asked_to_end(self):
+        machine = self.machine(guest("spin"))
         machine.resume()
+        machine.wait_for_output(b"unfinished")
+        machine.process.process.terminate()
         self.assertIs(machine.wait().kind, StopKind.ENDED)
-        self.assertEqual(machine.finish().status, 124)
+        self.assertEqual(machine.finish().status, EXIT_SIGTERM)
 
     def test_input_after_its_end(self):
         machine = self.machine(sample("echo", "elf"))

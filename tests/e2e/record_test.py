@@ -150,6 +150,9 @@ class ReportTest(RecordCase):
         self.assertIn("machine: 1 (echo), 2 MB of RAM", text)
         self.assertRegex(text, r"\d+ answers to IN from port 0xe9")
         self.assertIn("end: halted", text)
+        missing = subprocess.run([os.path.join(SOURCE, "tools", "recording_report"), "missing"], cwd=self.dir,
+                                 stderr=subprocess.PIPE, check=False, timeout=DEADLINE).stderr
+        self.assertEqual(missing, b"recording_report: missing: No such file or directory\n")
 
 
 class RestartTest(RecordCase):

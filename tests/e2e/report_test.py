@@ -180,13 +180,13 @@ class SourceTest(ReportCase):
         self.assertEqual(self.fill("report.html").returncode, 0)  # again
         self.assertEqual(Page(self.path("report.html")).script("source"), page.script("source"))
 
-    def crash(self, source, directory="."):
+    def crash(self, source, directory=".", options=()):
         """The source in the page of a guest that was built from it, in this directory, and crashed."""
         os.makedirs(self.path(directory), exist_ok=True)
         self.write(os.path.join(directory, "guest.c"), source)
         os.makedirs(self.path(os.path.join(directory, "build")), exist_ok=True)
-        subprocess.run(["gcc", "-g", "-ffreestanding", "-nostdlib", "-static", "-no-pie", "-Wl,-Ttext-segment=0x1000", "-o",
-                        "guest.elf", "../guest.c"], cwd=self.path(os.path.join(directory, "build")), check=True,
+        subprocess.run(["gcc", "-g", "-ffreestanding", "-nostdlib", "-static", "-no-pie", "-Wl,-Ttext-segment=0x1000", *options,
+                        "-o", "guest.elf", "../guest.c"], cwd=self.path(os.path.join(directory, "build")), check=True,
                        timeout=DEADLINE)
         self.report("-g", os.path.join(directory, "build", "guest.elf"), code=EXIT_CRASHED)
         done = self.fill("report.html")
@@ -202,6 +202,13 @@ class SourceTest(ReportCase):
     def test_paths_that_are_no_text(self):
         files = self.crash(b"void _start(void) { *(volatile int *)0x40000000 = 1; }\n", os.fsdecode(b"a \xff"))
         self.assertEqual([(file["name"], file["here"]) for file in files], [("guest.c", 1)])
+
+    def test_paths_that_are_relative(self):
+        """As of builds that give the same bytes everywhere. Others may be absolute, those of headers of the system."""
+        options = [f"-fdebug-prefix-map={self.dir}=.", f"-fdebug-prefix-map={os.path.realpath(self.dir)}=."]
+        source = b"void _start(void)\n{\n#line 1 \"/none/header.h\"\n    asm(\"nop\");\n#line 5 \"../guest.c\"\n" \
+                 b"    *(volatile int *)0x40000000 = 1;\n}\n"
+        self.assertEqual([file["name"] for file in self.crash(source, options=options)], ["guest.c"])
 
     def test_source_that_is_no_file(self):
         """What an image names is not opened when that could last for ever."""
@@ -228,8 +235,10 @@ class SourceTest(ReportCase):
         self.report("-g", sample("hello"))  # a flat image
         page = contents(self.path("report.html"))
         self.write("other.html", b"<html></html>")
-        for arguments, words in ((["report.html"], "is no ELF file"), (["other.html"], "no page of mini_hypervisor"),
+        flat = sample("hello") + " is no ELF file; name the one that it was made of with --image\n"
+        for arguments, words in ((["report.html"], f"report_source: report.html: {flat}"), (["other.html"], "no page of mini_hypervisor"),
                                  (["none.html"], "No such file"),
+                                 (["--image", "none.elf", "report.html"], "report.html: none.elf: No such file"),
                                  (["--image", "/etc/passwd", "report.html"], "is no ELF file")):
             done = self.fill(*arguments)
             self.assertEqual(done.returncode, 1)

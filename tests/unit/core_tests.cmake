@@ -11,6 +11,7 @@ endfunction()
 
 set(support ${CMAKE_CURRENT_LIST_DIR}/../support)
 
+mh_core_test(base crc32)
 mh_core_test(base status)
 mh_core_test(base atomic_file ${support}/temp_dir.c)
 

@@ -359,6 +359,11 @@ def about_tables(fault: Fault) -> Iterator[str]:
     missing = [vector for vector in range(32) if table[vector * 16 + 5:vector * 16 + 6] < b"\x80"]
     if missing:
         yield "IDT: there is no handler for " + ("any exception" if len(missing) == 32 else f"vector {ranges(missing)}")
+    limit = machine.system_register("gdt_limit")
+    selectors = [int.from_bytes(table[vector * 16 + 2:vector * 16 + 4], "little") for vector in range(32)
+                 if vector not in missing]
+    if any(selector | 7 > limit for selector in selectors):
+        yield f"GDT: its limit {limit:#x} excludes the segment {min(selectors):#x} of handlers"
     if machine.read(fault.rsp - 8, 8) is None:
         yield (f"stack: rsp {fault.rsp:#x} is not mapped, so no handler could be called; use an IST stack for page and "
                "double faults")
@@ -371,6 +376,8 @@ def about_first_exception(fault: Fault) -> Iterator[str]:
         yield from (cause for cause in about_division(fault) if cause.startswith("division by zero"))
     elif machine.read(fault.rip, 2) == b"\x0f\x0b":
         yield "ud2: an invalid opcode (#UD)"
+    elif fault.is_one_of("iret"):
+        yield from about_return(fault)
     elif machine.read(cr2, 1) is None:
         yield f"page fault: cr2 is {cr2:#x}, and nothing is mapped there"
 

@@ -104,10 +104,11 @@ ADDRESS, all tables are shown as a tree."""
     def address_of(expression: str) -> int:
         value = gdb.parse_and_eval(expression)
         code = value.type.strip_typedefs().code
-        if code in (gdb.TYPE_CODE_FUNC, gdb.TYPE_CODE_ARRAY):
+        if code in (gdb.TYPE_CODE_FUNC, gdb.TYPE_CODE_ARRAY) and value.address is not None:
             value = value.address
         elif code not in (gdb.TYPE_CODE_INT, gdb.TYPE_CODE_PTR, gdb.TYPE_CODE_ENUM, gdb.TYPE_CODE_CHAR):
-            raise gdb.GdbError(f"{expression} is no address; take that of a variable: &{expression}")
+            advice = "" if value.address is None else f"; take that of the variable: &{expression}"
+            raise gdb.GdbError(f"{expression} is no address{advice}")
         return int(value) & (1 << 64) - 1
 
 

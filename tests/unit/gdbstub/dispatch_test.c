@@ -1,6 +1,7 @@
 #include "packets/dispatch.h"
 #include "unit.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* The name of the command a packet is, "" when none; its arguments must be `args`. */
@@ -98,6 +99,24 @@ static void the_table_has_no_doubles(void **state)
     }
 }
 
+static void rows_are_in_the_order_of_their_first_characters(void **state)
+{
+    size_t count;
+    const struct gdb_command *table = gdb_command_table(&count);
+
+    (void)state;
+    for (size_t i = 1; i < count; i++)
+        assert_true(table[i - 1].name[0] <= table[i].name[0]);
+    for (size_t i = 0; i < count; i++) {
+        char packet[64];
+        const bool has_args = table[i].separator != '\0';
+
+        assert_in_range(snprintf(packet, sizeof packet, has_args ? "%s%c" : "%s", table[i].name, table[i].separator), 1,
+                        sizeof packet - 1);
+        assert_string_equal(found(packet, ""), table[i].name);
+    }
+}
+
 static void whatever_resumes_is_acknowledged_first(void **state)
 {
     static const char *const resuming[] = {"c", "C01", "s", "S01", "vCont;c"};
@@ -114,6 +133,7 @@ int main(void)
         cmocka_unit_test(names_lead_to_commands),
         cmocka_unit_test(what_only_looks_like_a_command_is_none),
         cmocka_unit_test(the_table_has_no_doubles),
+        cmocka_unit_test(rows_are_in_the_order_of_their_first_characters),
         cmocka_unit_test(whatever_resumes_is_acknowledged_first),
     };
 

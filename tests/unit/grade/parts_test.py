@@ -1,5 +1,6 @@
 """mh_grade's smaller parts: texts and differences, processes and their limits, the journal, places in the source."""
 
+import contextlib
 import io
 import os
 import re
@@ -14,13 +15,16 @@ import unittest.mock
 sys.path.insert(0, os.path.join(os.environ["MH_SOURCE"], "tools", "python"))
 from mh_grade.coverage import add_counts, read_lcov  # noqa: E402
 from mh_grade.expect import PASSED, check_regexes, write_outputs  # noqa: E402
+from mh_grade.grader import Workers  # noqa: E402
 from mh_grade.guest_run import Messages, gdb_details  # noqa: E402
 from mh_grade.journal import Head, Journal, JournalError, read_journal  # noqa: E402
 from mh_grade.place import stopped_at  # noqa: E402
 from mh_grade.process import OUTPUT, TIME, Stopped, Stopper, run  # noqa: E402
 from mh_grade.progress import Progress  # noqa: E402
 from mh_grade.results import SubmissionResult, TestResult  # noqa: E402
-from mh_grade.submissions import Rejected, Submission, find_submissions, hash_submission, read_files  # noqa: E402
+from mh_grade.sandbox import FIRST_USER, claim_users  # noqa: E402
+from mh_grade.submissions import Rejected, Submission, find_submissions, hash_directory  # noqa: E402
+from mh_grade.submissions import hash_submission, read_files  # noqa: E402
 from mh_grade.text import difference, head, visible  # noqa: E402
 
 PATIENCE = int(os.environ.get("MH_PATIENCE", "1"))
@@ -214,6 +218,51 @@ class SubmissionsTest(unittest.TestCase):
         self.assertEqual(hostile.shown, "a\ufffd\ufffd/\ufffd<b>")
         self.assertRegex(hostile.plain, r"\A[A-Za-z0-9_.-]+\Z")
         self.assertEqual(Submission("..", "").plain, "submission")
+
+
+class SuiteHashTest(unittest.TestCase):
+    def test_what_git_and_python_keep_does_not_count(self):
+        with tempfile.TemporaryDirectory(prefix="mh-suite-") as directory:
+            seen = []
+            for name in ("suite.toml", ".git/index", "__pycache__/judge.pyc", ".hidden"):
+                path = os.path.join(directory, name)
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+                with open(path, "w", encoding="ascii") as file:
+                    file.write("text")
+                seen.append(hash_directory(directory, []))
+        self.assertEqual(seen[0], seen[2])
+        self.assertNotEqual(seen[2], seen[3])
+
+
+class UsersTest(unittest.TestCase):
+    def test_two_graders_have_different_users(self):
+        """Or their builds would share a limit on processes, and could write each other's files."""
+        with contextlib.ExitStack() as stack:
+            one, other = claim_users(2), claim_users(3)
+            for claim in one + other:
+                stack.enter_context(claim.socket)
+            numbers = [claim.user for claim in one + other]
+        self.assertEqual((len(one), len(other), len(set(numbers))), (2, 3, 5))
+        self.assertGreaterEqual(min(numbers), FIRST_USER)
+
+
+class WorkersTest(unittest.TestCase):
+    def test_threads_that_cannot_be_started(self):
+        """Those that run are waited for, so that nothing is used behind its end."""
+        grader = unittest.mock.Mock(stopper=Stopper())
+        ended = []
+        workers = Workers(grader, [], ended.append)
+        workers.work = lambda worker: ended.append(select.select([grader.stopper.read_end], [], [], 60)[0])
+        start = threading.Thread.start
+        with unittest.mock.patch("threading.Thread.start", autospec=True) as refusing:
+            refusing.side_effect = lambda thread: start(thread) if refusing.call_count == 1 else refuse()
+            with self.assertRaisesRegex(OSError, "--jobs"):
+                workers.run(2)
+        self.assertEqual(ended, [[grader.stopper.read_end]])
+
+
+def refuse():
+    raise RuntimeError("can't start new thread")
 
 
 class JournalTest(unittest.TestCase):

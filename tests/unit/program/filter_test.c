@@ -6,7 +6,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 struct fixture {
@@ -73,6 +75,31 @@ static void a_program_that_is_killed_is_noticed(void **state)
     assert_int_equal(filter_finish(&f->filter), -EPIPE);
 }
 
+/* Killed together with all of its group, of which the program is not one. */
+static void the_program_ends_with_the_process_that_started_it(void **state)
+{
+    static const char *const argv[] = {"/bin/sh", "-c", "echo; exec sleep 30", NULL};
+    struct filter filter;
+    int output[2];
+    char byte;
+    (void)state;
+    assert_int_equal(pipe2(output, O_CLOEXEC), 0);
+    const pid_t child = fork();
+    if (child == 0) {
+        if (filter_start(&filter, argv, output[1]) == 0 && write(filter.fd, "x", 1) == 1)
+            pause();
+        _exit(1);
+    }
+    close(output[1]);
+    assert_int_equal(read(output[0], &byte, 1), 1);
+    assert_int_equal(kill(child, SIGKILL), 0);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    struct pollfd end = {.fd = output[0], .events = POLLIN};
+    assert_int_equal(poll(&end, 1, 10000), 1);
+    assert_int_equal(read(output[0], &byte, 1), 0);
+    close(output[0]);
+}
+
 static void without_input_nothing_is_started(void **state)
 {
     struct fixture *f = *state;
@@ -106,9 +133,13 @@ static void it_has_no_other_descriptors(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(what_is_written_goes_through_the_program), TEST(its_status_is_returned),
-        TEST(a_program_that_is_killed_is_noticed),      TEST(without_input_nothing_is_started),
-        TEST(a_program_that_cannot_be_started_is_127),  TEST(it_has_no_other_descriptors),
+        TEST(what_is_written_goes_through_the_program),
+        TEST(its_status_is_returned),
+        TEST(a_program_that_is_killed_is_noticed),
+        TEST(without_input_nothing_is_started),
+        TEST(a_program_that_cannot_be_started_is_127),
+        TEST(it_has_no_other_descriptors),
+        TEST(the_program_ends_with_the_process_that_started_it),
     };
     signal(SIGPIPE, SIG_IGN);
     return cmocka_run_group_tests(tests, NULL, NULL);

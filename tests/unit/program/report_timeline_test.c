@@ -92,6 +92,7 @@ static void files_are_counted_by_name(void **state)
     assert_int_equal(report_timeline_at(timeline, 1)->bytes, 120);
     assert_int_equal((int64_t)report_timeline_at(timeline, 2)->value, -2);
     assert_int_equal(report_timeline_at(timeline, 4)->file, TIMELINE_NO_FILE);
+    assert_int_equal(timeline->unlisted_calls, 0);
 }
 
 static void files_beyond_the_limit_have_no_names(void **state)
@@ -107,6 +108,7 @@ static void files_beyond_the_limit_have_no_names(void **state)
     assert_int_equal(timeline->file_count, TIMELINE_FILES_MAX);
     assert_int_equal(strlen(timeline->files[0].name), MH_FILE_NAME_MAX);
     assert_int_equal(report_timeline_at(timeline, TIMELINE_FILES_MAX)->file, TIMELINE_NO_FILE);
+    assert_int_equal(timeline->unlisted_calls, 10);
 }
 
 static void of_a_long_run_the_first_and_the_last_are_kept(void **state)

@@ -1,5 +1,6 @@
 /* Generated code: its memory, and what ends it. That it computes the same is for the tests that run translated. */
 #include "soft/host_x86_64_code.h"
+#include "soft/host_x86_64_simd.h"
 #include "soft/soft.h"
 #include "soft/soft_block.h"
 #include "soft_machine.h"
@@ -341,6 +342,71 @@ static void an_address_may_replace_a_part_of_itself(void **state)
     assert_int_equal(f->machine->soft->gpr[MH_RDX], 0x2000 + 4 * 0x3);
 }
 
+/*
+ * Flags that were left for later, and are computed for an LEA that shifts: in T1, and in its destination.
+ *     decl (%rbx); jc 1f; lea (%rcx,%r12,8),%r12d; jnz 1f
+ *     cmp %rdx,%rdx; jc 1f; lea (%rcx,%r12,8),%rdx; jnz 1f; mov $9,%eax; 1: hlt
+ */
+static void flags_survive_an_address_that_is_shifted(void **state)
+{
+    struct fixture *f = *state;
+    soft_machine_put64(f->machine, 0x8000, 1);
+    soft_machine_code(f->machine, CODE,
+                      "\xff\x0b\x72\x16\x46\x8d\x24\xe1\x75\x10\x48\x39\xd2"
+                      "\x72\x0b\x4a\x8d\x14\xe1\x75\x05\xb8\x09\x00\x00\x00\xf4");
+    f->machine->soft->gpr[MH_RBX] = 0x8000;
+    f->machine->soft->gpr[MH_RCX] = 5;
+    assert_int_equal(soft_machine_run(f->machine, CPU_RUN), CPU_EXIT_HALT);
+    assert_int_equal(f->machine->soft->gpr[MH_RAX], 9);
+}
+
+struct host_control {
+    uint64_t flags; /* DF and AC */
+    uint32_t mxcsr;
+    uint16_t x87;
+};
+
+static struct host_control host_control(void)
+{
+    struct host_control control = {.mxcsr = host_simd_mxcsr()};
+    __asm__ volatile("fnstcw %0" : "=m"(control.x87));
+    control.flags = __builtin_ia32_readeflags_u64() & (1u << 10 | MH_RFLAGS_AC);
+    return control;
+}
+
+static void assert_host_control(const struct host_control *expected)
+{
+    const struct host_control control = host_control();
+    assert_int_equal(control.flags, expected->flags);
+    assert_int_equal(control.mxcsr, expected->mxcsr);
+    assert_int_equal(control.x87, expected->x87);
+}
+
+/*
+ * DF, AC, MXCSR and the control word of x87 are the guest's in the guest only, however it is left.
+ *     push $0x40402; popf; ldmxcsr (%rsi); fldcw 4(%rsi); fld1; mov $1000,%ecx
+ *     1: addsd %xmm1,%xmm0; addps %xmm3,%xmm2; add %ecx,%eax; dec %ecx; jnz 1b; ud2
+ */
+static void the_host_keeps_its_modes(void **state)
+{
+    static const uint32_t modes[] = {0xffc0, 0x0c7f};
+    struct fixture *f = *state;
+    const struct host_control before = host_control();
+    soft_machine_put(f->machine, 0x8000, modes, sizeof modes);
+    soft_machine_code(f->machine, CODE,
+                      "\x68\x02\x04\x04\x00\x9d\x0f\xae\x16\xd9\x6e\x04\xd9\xe8\xb9\xe8\x03\x00\x00"
+                      "\xf2\x0f\x58\xc1\x0f\x58\xd3\x01\xc8\xff\xc9\x75\xf3\x0f\x0b");
+    f->machine->soft->gpr[MH_RSI] = 0x8000;
+    f->machine->soft->gpr[MH_RSP] = 0x9000;
+    f->machine->request.until = 2500;
+    assert_int_equal(soft_machine_run(f->machine, CPU_UNTIL), CPU_EXIT_COUNT_REACHED);
+    assert_true(stats_of(f).instructions > 2000);
+    assert_host_control(&before);
+    assert_int_equal(soft_machine_run(f->machine, CPU_RUN), CPU_EXIT_HALT);
+    assert_int_equal(boot_stub_at(f->machine->soft->rip), 6);
+    assert_host_control(&before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -360,6 +426,8 @@ int main(void)
         TEST(code_that_an_access_marks_is_decoded_again),
         TEST(a_base_may_move_as_far_as_it_likes),
         TEST(an_address_may_replace_a_part_of_itself),
+        TEST(flags_survive_an_address_that_is_shifted),
+        TEST(the_host_keeps_its_modes),
         TEST(an_access_that_is_not_aligned_marks_no_page),
         TEST(a_count_is_exact_where_the_interpreter_takes_over),
     };

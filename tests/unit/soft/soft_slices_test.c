@@ -1,6 +1,7 @@
 /*
  * Where a run is interrupted must not be visible. Random programs are run in one go, in slices, in steps, beside
- * points, and on a processor that gets a new state at each slice; registers and memory must end the same.
+ * points, and on a processor that gets a new state at each slice; registers and memory must end the same. And a run
+ * meets the points that steps come to.
  */
 #include "soft_machine.h"
 #include "unit.h"
@@ -222,10 +223,74 @@ static void the_way_to_a_place_is_not_visible_there(void **state)
     }
 }
 
+#define HITS_MAX (2 * INSTRUCTIONS)
+
+/* The counts of instructions at which points were met. */
+struct hits {
+    uint64_t at[HITS_MAX];
+    unsigned count;
+};
+
+static void keep_hit(struct hits *hits, const struct soft_machine *machine)
+{
+    assert_true(hits->count < HITS_MAX);
+    hits->at[hits->count++] = machine->soft->instructions;
+}
+
+static void meet_points_running(struct soft_machine *machine, struct hits *hits)
+{
+    machine->request.until = INSTRUCTIONS;
+    while (run_through(machine, CPU_UNTIL) == CPU_EXIT_BREAKPOINT) {
+        keep_hit(hits, machine);
+        machine->request.step_off = true;
+    }
+    assert_int_equal(machine->exit.kind, CPU_EXIT_COUNT_REACHED);
+}
+
+/* A step ends before the points are looked at, and the next begins by stepping off; between two repetitions of a
+ * string instruction there are none. */
+static void meet_points_stepping(struct soft_machine *machine, const struct cpu_point *points, size_t count,
+                                 struct hits *hits)
+{
+    while (machine->soft->instructions < INSTRUCTIONS) {
+        for (size_t i = 0; i < count && !machine->soft->repeating; i++) {
+            if (points[i].address == machine->soft->rip)
+                keep_hit(hits, machine);
+        }
+        machine->request.step_off = true;
+        assert_int_equal(run_through(machine, CPU_STEP), CPU_EXIT_STEP);
+    }
+}
+
+static void a_run_meets_the_points_that_steps_come_to(void **state)
+{
+    (void)state;
+    unsigned met = 0;
+    for (uint64_t program = 1; program <= PROGRAMS; program++) {
+        struct soft_machine *running = make(program), *stepping = make(program);
+        struct hits run = {.count = 0}, steps = {.count = 0};
+        struct cpu_point points[6];
+        uint64_t seed = program;
+        for (unsigned i = 0; i < COUNT(points); i++) /* different addresses */
+            points[i] = (struct cpu_point){
+                .kind = CPU_POINT_EXECUTE, .address = START + 64 * i + next(&seed) % 64, .length = 1};
+        assert_int_equal(running->cpu->ops->arm(running->cpu, points, COUNT(points), NULL), MH_OK);
+        meet_points_running(running, &run);
+        meet_points_stepping(stepping, points, COUNT(points), &steps);
+        assert_int_equal(run.count, steps.count);
+        assert_memory_equal(run.at, steps.at, run.count * sizeof run.at[0]);
+        met += run.count;
+        discard(running);
+        discard(stepping);
+    }
+    assert_true(met > PROGRAMS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_way_to_a_place_is_not_visible_there),
+        cmocka_unit_test(a_run_meets_the_points_that_steps_come_to),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

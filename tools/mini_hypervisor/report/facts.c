@@ -208,6 +208,7 @@ static void facts_files(struct writer *writer, const struct report_timeline *tim
     for (unsigned i = 0; i < timeline->file_count; i++)
         facts_file(writer, &timeline->files[i]);
     writer_bracket(writer, "]");
+    writer_number(writer, "unlisted_calls", timeline->unlisted_calls);
 }
 
 static void facts_serial(struct writer *writer, const char *key, const struct serial_text *text)

@@ -53,7 +53,7 @@ function duration(ns) {
   const units = [[1e9, "s"], [1e6, "ms"], [1e3, "µs"]];
   for (const [size, unit] of units) {
     if (ns >= size)
-      return `${(ns / size).toPrecision(3).replace(/\.?0+$/, "").replace(/e\+\d+/, "")} ${unit}`;
+      return `${Number((ns / size).toPrecision(3))} ${unit}`;
   }
   return `${ns} ns`;
 }

@@ -11,7 +11,9 @@ function filesSection() {
   const head = ["file", ...columns, "bytes read", "bytes written", "failed"];
   const table = el("table", {}, el("thead", {}, el("tr", {}, ...head.map((name, i) =>
     el("th", { scope: "col", class: i > 0 ? "num" : null }, name)))), el("tbody", {}, ...rows));
-  return section("files", "Files", `calls through the file port`, el("div", { class: "panel scroll" }, table));
+  const cut = facts.unlisted_calls > 0 ? el("p", { class: "note" },
+    `The first ${facts.files.length} names are shown; ${plural(facts.unlisted_calls, "call")} of files with other names ${facts.unlisted_calls === 1 ? "is" : "are"} not.`) : null;
+  return section("files", "Files", `calls through the file port`, el("div", { class: "panel scroll" }, table), cut);
 }
 
 /* ---- the serial port ---- */

@@ -38,6 +38,8 @@ static void timeline_fill_file(struct report_timeline *timeline, const struct mh
     const unsigned file = timeline_find_file(timeline, event->name);
     if (file != TIMELINE_NO_FILE)
         timeline_count_call(&timeline->files[file], event);
+    else if (*event->name != '\0')
+        timeline->unlisted_calls++;
     entry->file = (uint8_t)file;
     entry->op = event->op;
     entry->value = (uint64_t)event->result;

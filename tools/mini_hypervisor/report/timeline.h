@@ -44,6 +44,7 @@ struct report_timeline {
     uint64_t count; /* of all entries, also of those that are not kept */
     struct timeline_file files[TIMELINE_FILES_MAX];
     unsigned file_count;
+    uint64_t unlisted_calls;                         /* of files that did not fit */
     struct timeline_entry entries[TIMELINE_ENTRIES]; /* the first; behind them a ring of the last */
 };
 

@@ -230,16 +230,24 @@ void machine_print_stats(const struct machine *machine)
     free(text);
 }
 
+/* The end of a machine one of whose files could not be written. */
+static enum ending ending_after_io_error(enum ending ending)
+{
+    return ending < ENDING_IO ? ENDING_IO : ending;
+}
+
 /* Write the machine's state to the directory of --core, for a debugger. */
-static void machine_write_core(struct machine *machine, const struct mh_stop *stop)
+static enum ending machine_write_core(struct machine *machine, const struct mh_stop *stop, enum ending ending)
 {
     struct mh_error err;
     char name[sizeof machine->files_name + 8];
     snprintf(name, sizeof name, "%s.core", machine->files_name);
-    if (mh_vm_write_core(machine->vm, stop, name, &err) == MH_OK)
+    if (mh_vm_write_core(machine->vm, stop, name, &err) == MH_OK) {
         message("%s: core file %s/%s", machine->title, machine->shared->options->core_dir, name);
-    else
-        message("%s: %s", machine->title, err.text);
+        return ending;
+    }
+    message("%s: %s", machine->title, err.text);
+    return ending_after_io_error(ending);
 }
 
 static enum ending ending_of(const struct mh_stop *stop)
@@ -257,12 +265,6 @@ static enum ending ending_of(const struct mh_stop *stop)
     default:
         return ENDING_CRASHED;
     }
-}
-
-/* The end of a machine one of whose files could not be written. */
-static enum ending ending_after_io_error(enum ending ending)
-{
-    return ending < ENDING_IO ? ENDING_IO : ending;
 }
 
 static enum mh_status machine_run_or_debug(struct machine *machine, struct mh_vm *vm, struct mh_stop *stop,
@@ -362,7 +364,7 @@ static enum ending machine_run(struct machine *machine, struct mh_vm *vm)
     if (!is_silent)
         machine_report_stop(machine, &stop);
     if (!is_silent && machine->shared->options->core_dir != NULL)
-        machine_write_core(machine, &stop);
+        ending = machine_write_core(machine, &stop, ending);
     return ending;
 }
 

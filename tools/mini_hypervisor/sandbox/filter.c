@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -34,6 +35,7 @@ static int filter_run(const char *const *argv)
     int status = 0;
     const pid_t child = fork();
     if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         signal(SIGPIPE, SIG_DFL);
         signal(SIGXFSZ, SIG_DFL);
         execv(argv[0], (char *const *)(uintptr_t)argv);
@@ -52,6 +54,7 @@ static void filter_main(const char *const *argv, int input, int output, int stat
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL); /* the supervisor's are blocked */
     setsid();                              /* Ctrl-C and Ctrl-Z are for the other process */
+    prctl(PR_SET_PDEATHSIG, SIGKILL);      /* and what kills its group does not reach this one: end with it */
     filter_arrange(input, output, status_fd);
     while (poll(&poll_input, 1, -1) < 0 && errno == EINTR)
         ;

@@ -21,7 +21,7 @@ from .guest_run import Programs
 from .journal import Head, Journal, JournalError, Merged, merge
 from .process import Stopper
 from .progress import Progress
-from .results import STATUSES, points_text
+from .results import STATUSES, SubmissionResult, points_text
 from .sandbox import find_sandbox
 from .submissions import Submission, find_submissions, hash_directory
 from .suite import Suite, SuiteError, read_suite
@@ -112,8 +112,8 @@ def check_tools(suite: Suite, programs: Programs) -> None:
             raise Problem(f"the suite has gdb scripts, and {programs.gdbtest} is missing")
     if suite.coverage and not os.path.isfile(programs.coverage_report):
         raise Problem(f"the suite wants coverage, and {programs.coverage_report} is missing")
-    if any(len(test.guests) > 1 for test in suite.tests) and shutil.which("prlimit") is None:
-        raise Problem("tests with several guests need prlimit (on Debian: apt-get install util-linux)")
+    if (suite.build or any(len(test.guests) > 1 for test in suite.tests)) and shutil.which("prlimit") is None:
+        raise Problem("builds and tests with several guests need prlimit (on Debian: apt-get install util-linux)")
 
 
 def check_options(suite: Suite, programs: Programs) -> None:
@@ -150,14 +150,14 @@ def make_head(suite: Suite, programs: Programs, submissions: Sequence[Submission
 
 # ---- grading ----
 
-def make_grader(suite: Suite, programs: Programs, out: str, head: Head, stopper: Stopper) -> Grader:
+def make_grader(suite: Suite, programs: Programs, out: str, head: Head, jobs: int, stopper: Stopper) -> Grader:
     work = os.path.join(out, f"work-{head.shard}-of-{head.shards}")
     remove_tree(work)
     os.makedirs(work)
     os.makedirs(os.path.join(out, RECORDINGS), exist_ok=True)
     sandbox = None
     if suite.build is not None:
-        sandbox = find_sandbox([work, suite.directory, *([programs.sdk] if programs.sdk else [])])
+        sandbox = find_sandbox([work, suite.directory, *([programs.sdk] if programs.sdk else [])], jobs)
         if sandbox.problem:
             say(f"builds are less isolated than they could be: {sandbox.problem}")
     return Grader(suite, programs, sandbox, out, work, stopper)
@@ -179,7 +179,7 @@ def grade(arguments: argparse.Namespace, stopper: Stopper) -> tuple[Merged, bool
     head = make_head(suite, programs, submissions, arguments.shard, [out, arguments.paths[1]])
     os.makedirs(out, exist_ok=True)
     journal = Journal(out, head)
-    grader = make_grader(suite, programs, out, head, stopper)
+    grader = make_grader(suite, programs, out, head, min(arguments.jobs, len(submissions)), stopper)
     try:
         return run_workers(grader, journal, submissions, arguments.jobs, stopper), head.shards == 1
     finally:
@@ -216,8 +216,8 @@ def summary(merged: Merged) -> str:
     points = [result.points for result in merged.results]
     counts = Counter(result.status for result in merged.results)
     most = sum(test[1] for test in merged.head.tests)
-    line = f"{len(points)} submissions: " + ", ".join(f"{counts[status]} {text}" for status, text in STATUSES.items()
-                                                      if counts[status])
+    by_status = ", ".join(f"{counts[status]} {text}" for status, text in STATUSES.items() if counts[status])
+    line = f"{len(points)} submission{'s' if len(points) != 1 else ''}: {by_status}"
     if points:
         line += (f"\npoints: mean {points_text(statistics.mean(points))}, median "
                  f"{points_text(statistics.median(points))}, of {points_text(most)}")

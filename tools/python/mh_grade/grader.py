@@ -35,7 +35,7 @@ def remove_tree(directory: str) -> None:
 
 
 def empty_directory(directory: str) -> None:
-    for entry in os.scandir(directory):
+    for entry in list(os.scandir(directory)):  # before any of them goes
         if entry.is_dir(follow_symlinks=False):
             remove_tree(entry.path)
         else:
@@ -138,10 +138,17 @@ class Workers:
 
     def run(self, count: int) -> None:
         """Grade everything, or until the stopper says so."""
-        threads = [threading.Thread(target=self.work, args=(worker,)) for worker in range(count)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        threads: list[threading.Thread] = []
+        try:
+            for worker in range(count):
+                thread = threading.Thread(target=self.work, args=(worker,))
+                thread.start()
+                threads.append(thread)
+        except RuntimeError as error:  # the host allows no more
+            self.grader.stopper.stop()
+            raise OSError(f"{error}; give a smaller number with --jobs") from None
+        finally:
+            for thread in threads:
+                thread.join()
         if self.error is not None:
             raise self.error

@@ -18,8 +18,8 @@ from .submissions import plain_name
 RECORDING_MAX = 1 << 20  # bytes of a recording; larger ones are only linked
 BINS = 10
 MARKS = {"pass": "\N{CHECK MARK}", "wrong": "\N{NOT EQUAL TO}", "crash": "\N{HEAVY BALLOT X}", "limit": "\N{INFINITY}",
-         "flood": "\N{DOWNWARDS PAIRED ARROWS}", "image": "\N{EMPTY SET}", "build": "\N{HAMMER}\N{VARIATION SELECTOR-15}",
-         "rejected": "\N{NO ENTRY SIGN}\N{VARIATION SELECTOR-15}", "error": "?"}
+         "flood": "\N{DOWNWARDS PAIRED ARROWS}", "image": "\N{EMPTY SET}", "build": "!", "rejected": "\N{EM DASH}",
+         "error": "?"}
 
 
 def read_part(name: str) -> str:

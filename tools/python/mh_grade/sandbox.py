@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import socket
 import subprocess
 from collections.abc import Sequence
 
@@ -11,10 +12,18 @@ from collections.abc import Sequence
 PROCESSES_MAX = 256
 FILE_MAX = 256 << 20
 MEMORY_MAX = 4 << 30
-# root's builds run as users of these numbers, one for each worker; they own nothing else.
+# root's builds run as users of these numbers, one for each worker of each grader on the host; they own nothing else.
 FIRST_USER = 60800
+USERS_MAX = 4096
 
 NAMESPACES = ("--pid", "--net", "--ipc", "--fork", "--kill-child")
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """A user that no other grader on this host uses, as long as the socket is open."""
+    user: int
+    socket: socket.socket
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,12 +31,16 @@ class Sandbox:
     """How builds are started on this host."""
     is_root: bool
     has_namespaces: bool  # processes that a build leaves behind end with it, and it has no network
-    has_users: bool  # root only: each worker builds as a user of its own
+    claims: Sequence[Claim]  # root only: each worker builds as a user of its own; or there are none
     problem: str  # why one of them is missing; "": nothing is
+
+    @property
+    def has_users(self) -> bool:
+        return bool(self.claims)
 
     def user(self, worker: int) -> int:
         """Who runs the builds of a worker."""
-        return FIRST_USER + worker if self.has_users else os.getuid()
+        return self.claims[worker].user if self.has_users else os.getuid()
 
     def command(self, command: Sequence[str], worker: int, seconds: float) -> list[str]:
         """A command with everything around it."""
@@ -74,6 +87,23 @@ def try_command(command: Sequence[str]) -> str:
     return "" if done.returncode == 0 else done.stderr.decode(errors="replace").strip() or f"{command[0]} failed"
 
 
+def claim_users(count: int) -> list[Claim]:
+    """Users for so many workers. OSError when too many are taken."""
+    claims: list[Claim] = []
+    for user in range(FIRST_USER, FIRST_USER + USERS_MAX):
+        if len(claims) == count:
+            break
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0mini_hypervisor-grade-{user}")  # no file: the name is free when the process has ended
+            claims.append(Claim(user, claim))
+        except OSError:
+            claim.close()
+    if len(claims) < count:
+        raise OSError(f"fewer than {count} users are free for builds; wait for the end of other graders on this host")
+    return claims
+
+
 def users_problem(directories: Sequence[str]) -> str:
     """Why builds cannot run as users without rights; "": they can."""
     problem = try_command([*as_user(FIRST_USER), "true"])
@@ -85,10 +115,11 @@ def users_problem(directories: Sequence[str]) -> str:
     return problem and f"{problem}; until then they run as root, with any number of processes"
 
 
-def find_sandbox(directories: Sequence[str]) -> Sandbox:
-    """Try what this host allows. `directories` are those that builds must be able to reach."""
+def find_sandbox(directories: Sequence[str], workers: int) -> Sandbox:
+    """Try what this host allows. `directories` are those that builds must be able to reach. OSError."""
     is_root = os.getuid() == 0
     without_namespaces = try_command([*namespaces(is_root), "true"])
     without_users = users_problem(directories) if is_root else ""
-    return Sandbox(is_root, not without_namespaces, is_root and not without_users,
+    claims = claim_users(workers) if is_root and not without_users else []
+    return Sandbox(is_root, not without_namespaces, claims,
                    "; ".join(filter(None, (without_users, without_namespaces))))

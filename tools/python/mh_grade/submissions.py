@@ -125,11 +125,11 @@ def hash_submission(submission: Submission) -> str:
 
 def hash_directory(directory: str, excluded: Sequence[str]) -> str:
     """All files of a directory of the teacher's, where links lead where they lead, without some directories that may be
-    in it."""
+    in it, and without what git and Python keep there."""
     left_out = {os.path.realpath(path) for path in excluded}
     total = hashlib.sha256()
     for parent, directories, names in os.walk(directory):
-        directories[:] = sorted(name for name in directories if name != "__pycache__" and
+        directories[:] = sorted(name for name in directories if name not in (".git", "__pycache__") and
                                 os.path.realpath(os.path.join(parent, name)) not in left_out)
         for name in sorted(names):
             path = os.path.join(parent, name)
