@@ -243,6 +243,7 @@ void jit_load_sse(struct jit_writer *writer);
 
 jit_translator jit_alu_register, jit_alu_immediate, jit_alu_load, jit_alu_store, jit_alu_store_immediate;
 jit_translator jit_step_register, jit_step_memory, jit_negate, jit_not, jit_rotate, jit_shift_immediate, jit_shift_cl;
+jit_translator jit_bits; /* host_x86_64_bits.c */
 jit_translator jit_multiply, jit_multiply_load, jit_multiply_immediate, jit_multiply_wide, jit_divide,
     jit_divide_signed;
 jit_translator jit_move, jit_move_immediate, jit_move_wide, jit_load, jit_store, jit_store_immediate, jit_extend;

@@ -36,6 +36,7 @@
 static const struct jit_row rows[] = {
     [OP_END] = {jit_end, 0, JIT_OBSERVES, 0},
     [OP_NOP] = {jit_nop, 0, JIT_KEEPS, 0},
+    [OP_BITS] = {jit_bits, 0, JIT_OBSERVES, 0},
     FORMS(ADD, 0, JIT_REPLACES),
     FORMS(OR, 1, JIT_REPLACES),
     FORMS(ADC, 2, JIT_OBSERVES),

@@ -258,7 +258,7 @@ static void decode_block(struct soft_cpu *cpu, size_t page, unsigned offset, str
             break;
         struct soft_op *op = &draft->ops[draft->count++];
         const bool ends = soft_translate(&translation, insn, draft->end, op);
-        draft->handlers += op->code == OP_HANDLER;
+        draft->handlers += soft_op_has_insn(op);
         draft->lines |= line_bits(draft->end, insn->length);
         draft->end += insn->length;
         if (ends)
@@ -292,7 +292,7 @@ static struct soft_block *keep_block(struct soft_cpu *cpu, size_t page, unsigned
     if (cpu->counts != NULL)
         memset(soft_count_cell(cache, block->ops), 0, (draft->count + 1) * sizeof(struct soft_count_cell));
     for (unsigned i = 0; i < draft->count; i++) {
-        if (block->ops[i].code != OP_HANDLER)
+        if (!soft_op_has_insn(&block->ops[i]))
             continue;
         struct soft_insn *insn = allocate(cache, sizeof *insn);
         *insn = draft->insns[i];

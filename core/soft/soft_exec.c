@@ -540,6 +540,7 @@ slow_path: /* the operation could not be done the fast way */
     cpu->rip = page_address + op->offset;
     goto call_handler;
 
+L_BITS:
 L_HANDLER:
     if (__builtin_expect(counts, 0))
         soft_count_stretch(cache, start, op);

@@ -502,6 +502,26 @@ static bool translate_sse(struct form *form)
     return (!form->insn->has_memory || take_address(form)) && set_code(form, sse_code(form->insn, shape));
 }
 
+/* ---- bits ---- */
+
+/* Tests: the register that is tested, and the one with the number of the bit; scans: destination and source. */
+static bool translate_bits(struct form *form)
+{
+    static soft_handler *const scans[] = {soft_op_bsf, soft_op_bsr, soft_op_tzcnt, soft_op_lzcnt, soft_op_popcnt};
+    const struct soft_insn *insn = form->insn;
+    const bool is_test = insn->run == soft_op_bit_test;
+    bool is_scan = false;
+    for (size_t i = 0; i < sizeof scans / sizeof scans[0]; i++)
+        is_scan |= insn->run == scans[i];
+    if ((!is_test && !is_scan) || insn->has_memory || insn->operand_size < 4)
+        return false;
+    form->translation->flags = SOFT_FLAGS_KNOWN;
+    form->op->reg = is_test ? insn->rm : insn->reg;
+    form->op->base = is_test && insn->opcode != 0xba ? insn->reg : insn->rm;
+    form->op->index = SOFT_SLOT_ZERO;
+    return set_code(form, OP_BITS);
+}
+
 /* ---- all of them ---- */
 
 static bool translate_family(struct form *form)
@@ -582,7 +602,7 @@ static bool translate_family(struct form *form)
     case SOFT_FAMILY_RET:
         return translate_ret(form);
     case SOFT_FAMILY_NONE:
-        return translate_sse(form);
+        return translate_bits(form) || translate_sse(form);
     }
     return false;
 }

@@ -49,6 +49,7 @@
 
 #define SOFT_OPS(X)                                                                                                    \
     X(HANDLER)                                                                                                         \
+    X(BITS)                                                                                                            \
     X(END)                                                                                                             \
     X(NOP) SOFT_SSE(X) SOFT_FORMS(X, ADD) SOFT_FORMS(X, OR) SOFT_FORMS(X, ADC) SOFT_FORMS(X, SBB) SOFT_FORMS(X, AND)   \
         SOFT_FORMS(X, SUB) SOFT_FORMS(X, XOR) SOFT_FORMS(X, CMP) SOFT_FORMS(X, TEST) SOFT_SIZES(X, INC_R)              \
@@ -76,6 +77,12 @@
 #define SOFT_OP_ENUM_HOT(name, size) OP_##name##_RR, OP_##name##_RM,
 
 enum soft_op_code { SOFT_OPS(SOFT_OP_ENUM) SOFT_SSE_HOT(SOFT_OP_ENUM_HOT) };
+
+/* Does the operation keep its instruction? OP_BITS is a bit test or scan of registers, which generated code has. */
+static inline bool soft_op_has_insn(const struct soft_op *op)
+{
+    return op->code == OP_HANDLER || op->code == OP_BITS;
+}
 
 /* What the translation of a block knows about the instructions before. */
 struct soft_translation {

@@ -219,6 +219,24 @@ static void multiply(struct loop_guest *guest)
     }
 }
 
+/* Tests and scans of bits. */
+static void bits(struct loop_guest *guest)
+{
+    static const uint8_t tests[] = {0xa3, 0xab, 0xb3, 0xbb}, scans[] = {0xbc, 0xbd, 0xb8};
+    const unsigned size = some_size(guest) < 8 ? 4 : 8, reg = some_register(guest);
+    const uint64_t kind = below(guest, 3), scan = below(guest, 3);
+    if (kind == 0) {
+        put_registers(guest, 0x0f, tests[below(guest, 4)], size, some_register(guest), reg);
+    } else if (kind == 1) {
+        put_registers(guest, 0x0f, 0xba, size, 4 + (unsigned)below(guest, 4), reg);
+        put_byte(guest, (unsigned)below(guest, 70));
+    } else {
+        if (scan == 2 || percent(guest, 50)) /* POPCNT, TZCNT, LZCNT */
+            put_byte(guest, 0xf3);
+        put_registers(guest, 0x0f, scans[scan], size, reg, some_register(guest));
+    }
+}
+
 static void condition(struct loop_guest *guest)
 {
     const unsigned code = (unsigned)below(guest, 16);
@@ -496,25 +514,9 @@ static void call(struct loop_guest *guest)
 
 static void some_part(struct loop_guest *guest, unsigned depth)
 {
-    static void (*const parts[])(struct loop_guest *) = {alu,
-                                                         alu,
-                                                         alu,
-                                                         alu,
-                                                         alu,
-                                                         move,
-                                                         move,
-                                                         move,
-                                                         move,
-                                                         unary,
-                                                         unary,
-                                                         shift,
-                                                         push_and_pop,
-                                                         multiply,
-                                                         condition,
-                                                         pointer,
-                                                         sse,
-                                                         pointer,
-                                                         random_instruction};
+    static void (*const parts[])(struct loop_guest *) = {
+        alu,   alu,   alu,          alu,      alu,  move,      move,    move, move,    unary,
+        unary, shift, push_and_pop, multiply, bits, condition, pointer, sse,  pointer, random_instruction};
     static void (*const rare[])(struct loop_guest *) = {string, change_code, kernel, flags, kernel, call, call};
     const uint64_t kind = below(guest, 100);
     if (guest->at + ROOM > LOOP_CODE_SIZE)
