@@ -294,6 +294,8 @@ const char *kvm_known_instruction(const struct soft_insn *insn, const uint8_t *b
         return "SYSENTER_ESP, SYSENTER_EIP: QEMU keeps 64 bits where AMD's have 32";
     if ((is_emulator || is_one_byte(insn, 0x6c, 0x6f)) && has_ss_prefix(bytes))
         return "SS as a prefix: counts for #SS in KVM's emulator, which executes INS and OUTS everywhere";
+    if (is_emulator && is_0f(insn, 0xb1, 0xb1) && !insn->has_memory && insn->operand_size == 4)
+        return "CMPXCHG of a 32-bit register that differs: KVM's emulator clears its upper half, processors do not";
     if (is_0f(insn, 0xc8, 0xcf) && insn->operand_size == 2)
         return "BSWAP of 16 bits: undefined";
     if (insn->has_memory && reads_flags(insn))
@@ -336,6 +338,8 @@ const char *kvm_known_result(const struct soft_insn *insn, const struct mh_x86_g
         return "stores across a page's end: QEMU stores half of a vector before it faults, KVM's emulator of anything";
     if (exit->vector == VECTOR_PROTECTION && insn->map != SOFT_MAP_ONE_BYTE && insn->has_memory)
         return "SSE operands that are not aligned: QEMU does not mind";
+    if (is_emulator && is_one_byte(insn, 0xff, 0xff) && is_near_branch(insn))
+        return "CALL to what is not canonical, without a stack: KVM's emulator looks at the target first";
     if (is_far_branch(insn) || (is_near_branch(insn) && exit->vector != VECTOR_PAGE_FAULT))
         return "branches that fault: QEMU finds out at the target, and reads a frame from its other end";
     return reads_flags(insn) ? "what reads flags and faults: QEMU loses the flags" : NULL;

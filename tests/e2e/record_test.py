@@ -10,7 +10,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from gdb_driver import END_OF_HISTORY, GdbCase, Offered  # noqa: E402
 from hypervisor import EXIT_CRASHED, EXIT_IMAGE, EXIT_IO, EXIT_SIGINT, EXIT_TIMEOUT, EXIT_USAGE, SOURCE  # noqa: E402
-from hypervisor import DEADLINE, Case, contents, guest, main, sample, sample_source  # noqa: E402
+from hypervisor import DEADLINE, PATIENCE, Case, contents, guest, main, sample, sample_source  # noqa: E402
 
 EXIT_DIFFERS = 7
 
@@ -51,7 +51,7 @@ class ReplayTest(RecordCase):
         self.assertIn("page fault", again.messages)
 
     def test_a_timeout(self):
-        recorded = self.record("-g", guest("spin"), "--timeout", "0.3", code=EXIT_TIMEOUT)
+        recorded = self.record("-g", guest("spin"), "--timeout", 0.5 * PATIENCE, code=EXIT_TIMEOUT)
         self.assertEqual(self.replay().out, recorded.out)
 
     def test_string_instructions(self):
