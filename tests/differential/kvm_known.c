@@ -336,6 +336,8 @@ const char *kvm_known_result(const struct soft_insn *insn, const struct mh_x86_g
     if ((insn->map != SOFT_MAP_ONE_BYTE || is_emulator) && insn->has_memory &&
         linear_address(insn, before) % PAGE_4K > PAGE_4K - VECTOR_SIZE)
         return "stores across a page's end: QEMU stores half of a vector before it faults, KVM's emulator of anything";
+    if (is_emulator && (before->gpr[MH_RSP] - 8) % PAGE_4K > PAGE_4K - 8)
+        return "pushes across a page's end: the same";
     if (exit->vector == VECTOR_PROTECTION && insn->map != SOFT_MAP_ONE_BYTE && insn->has_memory)
         return "SSE operands that are not aligned: QEMU does not mind";
     if (is_emulator && is_one_byte(insn, 0xff, 0xff) && is_near_branch(insn))
