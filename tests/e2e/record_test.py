@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from gdb_driver import END_OF_HISTORY, GdbCase, Offered  # noqa: E402
@@ -143,16 +144,30 @@ class BrokenTest(RecordCase):
 
 
 class ReportTest(RecordCase):
+    def report(self, file):
+        return subprocess.run([os.path.join(SOURCE, "tools", "recording_report"), file], cwd=self.dir,
+                              capture_output=True, check=False, timeout=DEADLINE)
+
+    def test_recording_report_of_a_crafted_file(self):
+        """Its checksums are right."""
+        def section(kind, inner):
+            head = kind + bytes(4) + len(inner).to_bytes(8, "little")
+            checksum = zlib.crc32(inner, zlib.crc32(head)).to_bytes(4, "little")
+            return kind + checksum + head[8:] + inner
+        start = b"mhrecord" + (1).to_bytes(8, "little")
+        for kind, inner in ((b"LOG ", bytes(32) + b"\2"), (b"LOG ", bytes(32) + b"\0"), (b"MACH", b"x")):
+            self.write("crafted.mhr", start + section(kind, inner))
+            self.assertIn(b"recording_report: crafted.mhr: a section is shorter", self.report("crafted.mhr").stderr)
+        self.write("crafted.mhr", start + section(b"END ", bytes(64) + b"\x1b[2J"))
+        self.assertIn(b"end: \\x1b[2J\n", self.report("crafted.mhr").stdout)
+
     def test_recording_report(self):
         self.record("-g", sample("echo"), input=b"one\n")
-        text = subprocess.run([os.path.join(SOURCE, "tools", "recording_report"), "run.mhr"], cwd=self.dir,
-                              stdout=subprocess.PIPE, check=True, timeout=60).stdout.decode()
+        text = self.report("run.mhr").stdout.decode()
         self.assertIn("machine: 1 (echo), 2 MB of RAM", text)
         self.assertRegex(text, r"\d+ answers to IN from port 0xe9")
         self.assertIn("end: halted", text)
-        missing = subprocess.run([os.path.join(SOURCE, "tools", "recording_report"), "missing"], cwd=self.dir,
-                                 stderr=subprocess.PIPE, check=False, timeout=DEADLINE).stderr
-        self.assertEqual(missing, b"recording_report: missing: No such file or directory\n")
+        self.assertEqual(self.report("missing").stderr, b"recording_report: missing: No such file or directory\n")
 
 
 class RestartTest(RecordCase):
